@@ -1,0 +1,86 @@
+"""Results on pictures: one function, dispatched on the result's type."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vision.types import Detections, Image, Names, Scores, Tracks
+
+Colour = tuple[int, int, int]
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def draw(result: Any, image: Image, names: Names = ()) -> Image:
+    """The result drawn on a copy of `image` (H,W,3) uint8 BGR, with the classes' `names`."""
+    canvas = image.copy()
+    _draw(result, canvas, names)
+    return canvas
+
+
+def colour(key: int) -> Colour:
+    """A BGR colour for a class or an id: always the same one, and far from its neighbours'."""
+    hue = (key * 0.618034) % 1.0 * 179                  # golden ratio: each next hue fills a gap
+    saturation, value = 255 - key % 3 * 50, 255 - key % 2 * 40
+    bgr = cv2.cvtColor(np.array([[[hue, saturation, value]]], np.uint8), cv2.COLOR_HSV2BGR).reshape(3)
+    return int(bgr[0]), int(bgr[1]), int(bgr[2])
+
+
+def unit(image: Image) -> float:
+    """How large things are drawn on this picture: 1.0 where its shorter side has 480 pixels."""
+    return max(0.5, min(image.shape[0], image.shape[1]) / 480)
+
+
+def label(image: Image, text: str, corner: tuple[int, int], ground: Colour) -> None:
+    """`text` on a filled patch whose lower left corner is `corner`, moved inside the picture."""
+    size = unit(image)
+    scale, thick, pad = 0.45 * size, max(1, round(size)), round(3 * size)
+    (w, h), base = cv2.getTextSize(text, _FONT, scale, thick)
+    left = int(np.clip(corner[0], 0, max(0, image.shape[1] - w - 2 * pad)))
+    bottom = int(np.clip(corner[1], h + base + pad, image.shape[0]))
+    cv2.rectangle(image, (left, bottom - h - base - pad), (left + w + 2 * pad, bottom), ground, cv2.FILLED)
+    luminance = 0.114 * ground[0] + 0.587 * ground[1] + 0.299 * ground[2]
+    ink = (0, 0, 0) if luminance > 120 else (255, 255, 255)
+    cv2.putText(image, text, (left + pad, bottom - base), _FONT, scale, ink, thick, cv2.LINE_AA)
+
+
+def _boxes(detections: Detections, image: Image, texts: list[str], colours: list[Colour]) -> None:
+    thick = max(1, round(2 * unit(image)))
+    corners = np.rint(detections.boxes).astype(int).tolist()
+    for (left, top, right, bottom), shade in zip(corners, colours, strict=True):
+        cv2.rectangle(image, (left, top), (right, bottom), shade, thick)
+    for (left, top, _, _), text, shade in zip(corners, texts, colours, strict=True):
+        label(image, text, (left - thick // 2, top), shade)
+
+
+def _name(names: Names, i: int) -> str:
+    return names[i] if 0 <= i < len(names) else str(i)
+
+
+@singledispatch
+def _draw(result: Any, image: Image, names: Names) -> None:
+    raise TypeError(f"there is no drawing for {type(result).__name__}")
+
+
+@_draw.register
+def _(result: Detections, image: Image, names: Names) -> None:
+    classes = result.labels.tolist()
+    texts = [f"{_name(names, c)} {s:.2f}" for c, s in zip(classes, result.scores.tolist(), strict=True)]
+    _boxes(result, image, texts, [colour(c) for c in classes])
+
+
+@_draw.register
+def _(result: Tracks, image: Image, names: Names) -> None:
+    ids = result.ids.tolist()
+    texts = [f"{i} {_name(names, c)}" for i, c in zip(ids, result.labels.tolist(), strict=True)]
+    _boxes(result, image, texts, [colour(i) for i in ids])
+
+
+@_draw.register
+def _(result: Scores, image: Image, names: Names) -> None:
+    line = round(22 * unit(image))
+    for row, (i, p) in enumerate(result.top(3)):
+        label(image, f"{_name(names, i)} {p:.2f}", (line // 3, line * (row + 1) + line // 3), colour(i))

@@ -1,0 +1,65 @@
+"""The engine's contract, for every task: uint8 in, small results out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
+
+import numpy as np
+
+Outputs = tuple[np.ndarray, ...]
+
+
+class Engine(Protocol):
+    """A network on a device. Several threads may call one engine.
+
+    A batch is (B,H,W,3) uint8 BGR, or (B,T,H,W,3) for clips; normalisation is inside the graph. The
+    outputs are what the network's `decode` hands back, each with B as its first axis. Any batch
+    size and, where `input_wh` is None, any picture size is taken.
+    """
+
+    label: str                              # back end, device and precision: "openvino CPU bf16"
+    input_wh: tuple[int, int] | None        # the only size the graph takes, or None: any
+    in_flight: int                          # how many submitted pictures keep the device busy
+
+    def submit(self, batch: np.ndarray) -> Future[Outputs]:
+        """Start on a batch; the array must not be changed until the future is done."""
+        ...
+
+    def __call__(self, batch: np.ndarray) -> Outputs:
+        """Run a batch and wait for it."""
+        ...
+
+    def close(self) -> None:
+        """Give the device's memory and threads back; submitted batches are finished first."""
+        ...
+
+
+class FakeEngine:
+    """An engine made of a function: for tests, and for users who have their own way to run."""
+
+    label = "fake"
+    in_flight = 1
+
+    def __init__(
+        self, function: Callable[[np.ndarray], Outputs], input_wh: tuple[int, int] | None = None
+    ) -> None:
+        self.function = function
+        self.input_wh = input_wh
+
+    def submit(self, batch: np.ndarray) -> Future[Outputs]:
+        """Run the function now; its error comes out of `result()`."""
+        future: Future[Outputs] = Future()
+        try:
+            future.set_result(self.function(batch))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def __call__(self, batch: np.ndarray) -> Outputs:
+        """Run the function."""
+        return self.function(batch)
+
+    def close(self) -> None:
+        """Nothing to give back."""

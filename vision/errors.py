@@ -1,0 +1,50 @@
+"""One tree of errors. A message says what was expected, what came, and what to do next."""
+
+from __future__ import annotations
+
+
+class VisionError(Exception):
+    """The root: `except VisionError` catches everything this package raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(VisionError, ValueError):
+    """An argument that cannot be: an unknown option value, two options that exclude each other."""
+
+    exit_code = 2
+
+
+class SourceError(VisionError):
+    """A source that cannot be opened, or holds nothing that can be read."""
+
+
+class SinkError(VisionError):
+    """An output that cannot be written: no permission, no space, it would overwrite the input."""
+
+
+class ModelError(VisionError):
+    """A model name that the catalogue does not have, or a card that does not fit its network."""
+
+
+class WeightsError(VisionError):
+    """Weights that are missing, have another sha256 or do not fit their network."""
+
+
+class EngineError(VisionError):
+    """A device or a back end that is not there, or that failed on a batch."""
+
+
+class MissingExtra(VisionError):
+    """A package that an optional feature needs; the message names the extra to install."""
+
+    def __init__(self, package: str, extra: str, what: str) -> None:
+        super().__init__(f"{what} needs the package {package!r}. Install it: pip install 'vision[{extra}]'")
+
+
+class DataError(VisionError):
+    """A data set, a label or a record file that is not what it should be."""
+
+
+class LostFrames(VisionError):
+    """A run that cannot account for every frame it decoded."""

@@ -1,0 +1,27 @@
+"""Networks, one file each, named after the paper. They know nothing but torch.
+
+A network has `forward(x)` on normalised float RGB and, where a task needs less than its raw
+outputs, `decode(outputs, size_wh)`. `NETS` maps a card's `net` to the function that builds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from vision.errors import ModelError
+
+# name -> "module:function"; imported when it is built, so that a card costs nothing
+NETS: dict[str, str] = {}
+
+
+def build(net: str, **config: Any) -> nn.Module:
+    """The network `net` of `NETS`, with random weights, in training mode."""
+    if net not in NETS:
+        raise ModelError(f"no network {net!r}. There are: {', '.join(sorted(NETS))}")
+    module, function = NETS[net].split(":")
+    builder: Callable[..., nn.Module] = getattr(import_module(f"vision.nets.{module}"), function)
+    return builder(**config)

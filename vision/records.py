@@ -1,0 +1,28 @@
+"""Records: one schema for every task, a JSON object a frame (`vision/records.schema.json`)."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from vision.types import Frame, Names
+
+
+class Result(Protocol):
+    """What a task hands out for a frame."""
+
+    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+        """The task's payload, in plain values, floats rounded to what they mean."""
+        ...
+
+
+def record(frame: Frame, result: Result, *, task: str, model: str, names: Names) -> dict[str, Any]:
+    """The record of one frame: source, frame (decode order), time_s (microseconds kept), task,
+    model, and the task's payload."""
+    return {
+        "source": frame.source,
+        "frame": frame.index,
+        "time_s": round(frame.time, 6),
+        "task": task,
+        "model": model,
+        **result.to_dict(names),
+    }

@@ -1,0 +1,191 @@
+"""What flows through the project: frames and small typed results.
+
+Frozen dataclasses over NumPy arrays, in pixels of the original frame. N rows stay in step: an
+index (mask, slice, integer array, one integer) applies to every field and keeps the type. Empty
+is N = 0, never None. Shapes are checked at construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from vision.errors import DataError
+
+if TYPE_CHECKING:
+    import supervision
+
+Image = npt.NDArray[np.uint8]          # (H,W,3) BGR
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Names = Sequence[str]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Frame:
+    """One picture with its place and time.
+
+    image: (H,W,3) uint8 BGR. index: decode order from 0, counted before any stride. time: seconds,
+    the container's presentation time (a still picture: its index). source: the URI it came from.
+    """
+
+    image: Image
+    index: int
+    time: float
+    source: str = ""
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.image.shape[1], self.image.shape[0]
+
+
+def _name(names: Names | None, label: int) -> str:
+    return names[label] if names is not None and 0 <= label < len(names) else str(label)
+
+
+def _checked(owner: str, field: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """`value` as an array of `dtype`; -1 in `shape` stands for any length."""
+    array = np.asarray(value, dtype)
+    if array.ndim != len(shape) or any(w not in (-1, g) for w, g in zip(shape, array.shape, strict=True)):
+        want = "(" + ",".join("N" if s == -1 else str(s) for s in shape) + ")"
+        raise DataError(f"{owner}.{field} must have shape {want}; got {array.shape}")
+    return array
+
+
+class _Rows:
+    """N rows: every field is an array whose first axis is the row."""
+
+    _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {}
+
+    def __post_init__(self) -> None:
+        rows: int | None = None
+        for name, (dtype, shape) in self._layout.items():
+            array = _checked(type(self).__name__, name, getattr(self, name), dtype, shape)
+            rows = len(array) if rows is None else rows
+            if len(array) != rows:
+                raise DataError(
+                    f"{type(self).__name__}.{name} must have {rows} rows like the first field; "
+                    f"got {len(array)}"
+                )
+            object.__setattr__(self, name, array)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No rows: the result of a frame with nothing in it."""
+        return cls(*(np.empty([max(s, 0) for s in shape], d) for d, shape in cls._layout.values()))
+
+    def __len__(self) -> int:
+        return len(getattr(self, next(iter(self._layout))))
+
+    def __getitem__(self, index: Any) -> Self:
+        if isinstance(index, (int, np.integer)):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"row {index} of {len(self)}")
+            index = [index]
+        return type(self)(*(getattr(self, name)[index] for name in self._layout))
+
+    def __iter__(self) -> Iterator[Self]:
+        return (self[i] for i in range(len(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class Detections(_Rows):
+    """Objects in a frame: boxes (N,4) float32 xyxy in frame pixels, scores (N,) float32 in 0..1,
+    labels (N,) int64, an index into the model's names."""
+
+    boxes: Floats
+    scores: Floats
+    labels: Ints
+
+    _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {
+        "boxes": (np.float32, (-1, 4)),
+        "scores": (np.float32, (-1,)),
+        "labels": (np.int64, (-1,)),
+    }
+
+    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+        """`{"objects": [{"label", "class_id", "score", "box"}, ...]}`: 1e-4 and 0.01 pixels."""
+        return {
+            "objects": [
+                {
+                    "label": _name(names, label),
+                    "class_id": label,
+                    "score": round(score, 4),
+                    "box": [round(v, 2) for v in box],
+                }
+                for box, score, label in zip(
+                    self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True
+                )
+            ]
+        }
+
+    @classmethod
+    def from_dict(cls, payload: Mapping[str, Any]) -> Detections:
+        """The detections of a record: the way back from `to_dict`, as exact as its rounding."""
+        objects = payload["objects"]
+        return Detections(
+            np.array([o["box"] for o in objects], np.float32).reshape(-1, 4),
+            np.array([o["score"] for o in objects], np.float32),
+            np.array([o["class_id"] for o in objects], np.int64),
+        )
+
+    def to_supervision(self) -> supervision.Detections:
+        """The same objects as `supervision.Detections` (needs the package `supervision`)."""
+        import supervision
+
+        return supervision.Detections(
+            xyxy=self.boxes, confidence=self.scores, class_id=self.labels,
+            tracker_id=getattr(self, "ids", None),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks(Detections):
+    """Detections that last: ids (N,) int64 from 1, ages (N,) float32 seconds since first seen."""
+
+    ids: Ints
+    ages: Floats
+
+    _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {
+        **Detections._layout,
+        "ids": (np.int64, (-1,)),
+        "ages": (np.float32, (-1,)),
+    }
+
+    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+        """As `Detections.to_dict`, each object with `id` and `age_s` (milliseconds kept)."""
+        payload = super().to_dict(names)
+        for entry, i, age in zip(payload["objects"], self.ids.tolist(), self.ages.tolist(), strict=True):
+            entry["id"] = i
+            entry["age_s"] = round(age, 3)
+        return payload
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Classification: probs (C,) float32 in 0..1, one a class."""
+
+    probs: Floats
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "probs", _checked("Scores", "probs", self.probs, np.float32, (-1,)))
+
+    def top(self, k: int = 5) -> list[tuple[int, float]]:
+        """The k best (class index, probability), best first."""
+        best = np.argsort(-self.probs, kind="stable")[:k]
+        return [(int(i), float(self.probs[i])) for i in best]
+
+    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+        """`{"scores": [{"label", "class_id", "score"}, ...]}`: the five best."""
+        return {
+            "scores": [
+                {"label": _name(names, i), "class_id": i, "score": round(p, 4)} for i, p in self.top()
+            ]
+        }
+
+

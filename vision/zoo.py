@@ -1,0 +1,119 @@
+"""The catalogue of models: plain cards in a plain dict.
+
+A card says everything that is needed to run a network: which one, where its weights are, how a
+frame becomes its input and what its classes are called. Nothing is downloaded from here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from vision.errors import ModelError, WeightsError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One model.
+
+    name: what the user types. task: `detect`, `classify`, ... net: a key of `vision.nets.NETS`, or
+    `onnx` for a foreign graph. file: the weights' file name. sha256: its digest, whole or the
+    leading digits that its publisher states. licence, source: of the weights. size_wh: the
+    network's input in pixels. resize: how a frame gets there (`vision.view`). names: the classes,
+    either a tuple or the name of a list in `vision/names`. min_score: the default threshold.
+    mean, std: normalisation of RGB in 0..1. tolerance: the largest difference from torch float32
+    that a back end may show (`vision models check`). config: the network's keyword arguments.
+    url: where `vision weights pull` finds the file.
+    """
+
+    name: str
+    task: str
+    net: str
+    file: str
+    sha256: str
+    licence: str
+    source: str
+    size_wh: tuple[int, int]
+    resize: Literal["letterbox", "stretch", "crop"]
+    names: tuple[str, ...] | str
+    min_score: float = 0.25
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    tolerance: float = 0.02
+    config: Mapping[str, Any] = field(default_factory=dict)
+    url: str | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the network's outputs."""
+        return _name_list(self.names) if isinstance(self.names, str) else self.names
+
+    def to_json(self) -> str:
+        """The card as JSON: what a trained weights file carries in its safetensors metadata."""
+        return json.dumps(asdict(self))
+
+
+@cache
+def _name_list(name: str) -> tuple[str, ...]:
+    path = Path(__file__).parent / "names" / f"{name}.txt"
+    return tuple(path.read_text(encoding="utf-8").splitlines())
+
+
+def _from_json(text: str, path: Path) -> Card:
+    values = json.loads(text)
+    known = {f.name for f in fields(Card)}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+    return replace(Card(**values), file=str(path), sha256="")
+
+
+def card_of(path: Path) -> Card:
+    """The card that a trained `.safetensors` file carries, pointing at that file."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+    except Exception as error:
+        raise WeightsError(f"{str(path)!r} is not a readable safetensors file ({error}).") from error
+    if "card" not in metadata:
+        raise WeightsError(
+            f"{str(path)!r} carries no card, so its network is not known. Give a file that "
+            "`vision train` wrote, or a name from `vision models`."
+        )
+    return _from_json(metadata["card"], path)
+
+
+def find(model: str | Path | Card, task: str) -> Card:
+    """The card for `model`: a card, a name of the catalogue, `default`, or a path to weights that
+    carry their card. Raises ModelError with the nearest names."""
+    if isinstance(model, Card):
+        return model
+    path = Path(model)
+    if path.suffix == ".safetensors" and path.is_file():
+        card = card_of(path)
+    else:
+        name = DEFAULTS.get(task, "") if str(model) == "default" else str(model)
+        if name not in CARDS:
+            of_task = [n for n, c in CARDS.items() if c.task == task]
+            near = difflib.get_close_matches(str(model), of_task, n=3, cutoff=0.3) or of_task[:3]
+            raise ModelError(
+                f"no model {str(model)!r} for {task}. Nearest: {', '.join(near) or 'none'}. "
+                "All of them: vision models"
+            )
+        card = CARDS[name]
+    if card.task != task:
+        raise ModelError(f"{card.name!r} is a model for {card.task}, not for {task}. See: vision models")
+    return card
+
+
+DEFAULTS: dict[str, str] = {}
+
+CARDS: dict[str, Card] = {}
