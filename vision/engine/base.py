@@ -8,7 +8,35 @@ from typing import Protocol
 
 import numpy as np
 
+from vision.errors import EngineError
+
 Outputs = tuple[np.ndarray, ...]
+
+
+class CannotRun(EngineError):
+    """A back end cannot run this network at all: `load(backend="auto")` goes on to the next."""
+
+
+def checked(batch: np.ndarray, input_wh: tuple[int, int] | None = None) -> np.ndarray:
+    """The batch, contiguous; EngineError where it is not what an engine takes."""
+    if (
+        not isinstance(batch, np.ndarray)
+        or batch.dtype != np.uint8
+        or batch.ndim not in (4, 5)
+        or batch.shape[-1] != 3
+        or batch.size == 0
+    ):
+        came = f"{batch.dtype} {batch.shape}" if isinstance(batch, np.ndarray) else type(batch).__name__
+        raise EngineError(
+            "an engine takes uint8 BGR pictures (B,H,W,3) or clips (B,T,H,W,3), at least one; got "
+            f"{came}. One picture goes in as image[None]."
+        )
+    if input_wh is not None and batch.shape[-2:-4:-1] != input_wh:
+        raise EngineError(
+            f"this graph takes pictures of {input_wh[0]}x{input_wh[1]}; got "
+            f"{batch.shape[-2]}x{batch.shape[-3]}. Resize them first (vision.view)."
+        )
+    return np.ascontiguousarray(batch)
 
 
 class Engine(Protocol):

@@ -30,7 +30,7 @@ class Deploy(nn.Module):
     def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
         size_wh = (batch.shape[-2], batch.shape[-3])
         x = (batch.to(self.scale.dtype) * self.scale + self.shift).flip(-1)      # ..., RGB
-        x = x.movedim(-1, 1)                                                     # (B,3,[T,]H,W)
+        x = x.permute(0, x.ndim - 1, *range(1, x.ndim - 1))                      # (B,3,[T,]H,W)
         outputs = self.net(x)
         decode = getattr(self.net, "decode", None)
         outputs = decode(outputs, size_wh) if decode is not None else outputs
