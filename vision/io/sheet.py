@@ -1,0 +1,63 @@
+"""A contact sheet: one picture that shows a whole run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+
+from vision.errors import SinkError
+from vision.types import Image
+
+
+class ContactSheet:
+    """Up to 12 pictures, evenly spread over however many are written, as one PNG.
+
+    Not knowing the length, it keeps every n-th picture and, whenever 24 are there, drops every
+    second one and doubles n; so memory is bounded.
+    """
+
+    def __init__(self, path: str | Path, *, columns: int = 4, width: int = 320) -> None:
+        self.path, self._columns, self._width = Path(path), columns, width
+        self._kept: list[tuple[float, Image]] = []
+        self._every, self._seen = 1, 0
+
+    def write(self, image: Image, time: float) -> None:
+        """Take a picture (H,W,3) uint8 BGR with its time in seconds."""
+        if self._seen % self._every == 0:
+            height = max(1, round(image.shape[0] * self._width / image.shape[1]))
+            small = cv2.resize(image, (self._width, height), interpolation=cv2.INTER_AREA)
+            self._kept.append((time, np.asarray(small, np.uint8)))
+            if len(self._kept) == 24:
+                self._kept, self._every = self._kept[::2], self._every * 2
+        self._seen += 1
+
+    def close(self) -> None:
+        """Write the sheet. Nothing is written where there was no picture."""
+        if not self._kept:
+            return
+        picks = np.unique(np.linspace(0, len(self._kept) - 1, min(12, len(self._kept))).round().astype(int))
+        cells = [self._kept[i] for i in picks]
+        height = max(image.shape[0] for _, image in cells)
+        rows = -(-len(cells) // self._columns)
+        columns = min(self._columns, len(cells))
+        sheet = np.zeros((rows * height, columns * self._width, 3), np.uint8)
+        for n, (time, image) in enumerate(cells):
+            top, left = n // columns * height, n % columns * self._width
+            sheet[top : top + image.shape[0], left : left + self._width] = image
+            for ink, thick in ((0, 3), (255, 1)):
+                cv2.putText(sheet, f"{time:.2f} s", (left + 6, top + height - 8), cv2.FONT_HERSHEY_SIMPLEX,
+                            0.45, (ink, ink, ink), thick, cv2.LINE_AA)
+        if not cv2.imwrite(str(self.path), sheet):
+            raise SinkError(f"{str(self.path)!r} cannot be written. Give a .png or .jpg in a folder that exists.")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
