@@ -29,6 +29,9 @@ class Card:
     leading digits that its publisher states. licence, source: of the weights. size_wh: the
     network's input in pixels. resize: how a frame gets there (`vision.view`). names: the classes,
     either a tuple or the name of a list in `vision/names`. min_score: the default threshold.
+    max_iou: a detector's default for suppression; 1 where the graph suppresses by itself. output:
+    how a detector reads the network's outputs, a key of `vision.tasks.detect.DECODERS`.
+    crop: with resize "crop", the share of the frame's shorter side that the middle keeps.
     mean, std: normalisation of RGB in 0..1. tolerance: the largest difference from torch float32
     that a back end may show (`vision models check`). config: the network's keyword arguments.
     url: where `vision weights pull` finds the file.
@@ -45,6 +48,9 @@ class Card:
     resize: Literal["letterbox", "stretch", "crop"]
     names: tuple[str, ...] | str
     min_score: float = 0.25
+    max_iou: float = 0.5
+    output: str = "dense"
+    crop: float = 0.875
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     tolerance: float = 0.02
@@ -71,7 +77,7 @@ def _from_json(text: str, path: Path) -> Card:
     values = json.loads(text)
     known = {f.name for f in fields(Card)}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
-    return replace(Card(**values), file=str(path), sha256="")
+    return replace(Card(**values), file=str(path.absolute()), sha256="")
 
 
 def card_of(path: Path) -> Card:

@@ -115,7 +115,7 @@ class SSDLite(nn.Module):
     def decode(self, outputs: Sequence[Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Boxes (B,A,4) xyxy in input pixels, and scores (B,A,classes) in 0..1 without background."""
         offsets, logits = outputs
-        prior = anchors(size_wh).to(offsets)
+        prior = anchors((int(size_wh[0]), int(size_wh[1]))).to(offsets)      # a constant of the graph
         centre = prior[:, :2] + offsets[..., :2] / 10 * prior[:, 2:]          # box coder (10, 10, 5, 5)
         half = prior[:, 2:] / 2 * (offsets[..., 2:] / 5).clamp(max=log(1000 / 16)).exp()
         return torch.cat([centre - half, centre + half], dim=-1), logits.softmax(dim=-1)[..., 1:]

@@ -1,0 +1,202 @@
+"""Detection: a picture in, boxes with names out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+import numpy as np
+
+from vision import zoo
+from vision.boxes import cxcywh_to_xyxy, nms
+from vision.engine import Engine, Outputs, load
+from vision.errors import ModelError, UsageError
+from vision.types import Detections, Image, Ints, Names
+from vision.view import View, letterbox, stretch
+from vision.zoo import Card
+
+_STRIDE = 32                 # a network that takes any size gets multiples of this
+_CANDIDATES = 4096           # at most this many boxes of a picture go into suppression, best first
+
+
+def _dense(outputs: Outputs, i: int, min_score: float) -> Detections:
+    """Boxes (B,A,4) xyxy and scores (B,A,C): every class of an anchor is a candidate (SSD)."""
+    boxes, scores = outputs[0][i], outputs[1][i]
+    flat = np.flatnonzero(scores.ravel() >= min_score)           # one pass; few are left after it
+    anchors, labels = np.divmod(flat, scores.shape[1])
+    return Detections(boxes[anchors], scores.ravel()[flat], labels)
+
+
+def _rows(outputs: Outputs, i: int, min_score: float) -> Detections:
+    """Boxes (B,R,4) xyxy, scores (B,R), labels (B,R): two stages, RetinaNet, FCOS."""
+    boxes, scores, labels = (output[i] for output in outputs)
+    keep = np.flatnonzero(scores >= min_score)
+    return Detections(boxes[keep], scores[keep], labels[keep])
+
+
+def _yolo(outputs: Outputs, i: int, min_score: float) -> Detections:
+    """(B,4+C,A): cxcywh and a score a class; an anchor is what its best class says (YOLOv8, 11)."""
+    table = outputs[0][i]
+    scores = table[4:].ravel()
+    flat = np.flatnonzero(scores >= min_score)
+    flat = flat[np.argsort(-scores[flat], kind="stable")]
+    labels, anchors = np.divmod(flat, table.shape[1])
+    best = np.sort(np.unique(anchors, return_index=True)[1])     # the first of each anchor is its best
+    return Detections(cxcywh_to_xyxy(table[:4, anchors[best]].T), scores[flat[best]], labels[best])
+
+
+def _yolo_rows(outputs: Outputs, i: int, min_score: float) -> Detections:
+    """(B,N,6): xyxy, score, class, suppressed already (built-in NMS, or end to end as YOLO26)."""
+    table = outputs[0][i]
+    table = table[table[:, 4] >= min_score]
+    return Detections(table[:, :4], table[:, 4], table[:, 5].astype(np.int64))
+
+
+DECODERS: dict[str, Callable[[Outputs, int, float], Detections]] = {
+    "dense": _dense,
+    "rows": _rows,
+    "yolo": _yolo,
+    "yolo_rows": _yolo_rows,
+}
+
+
+class Options(TypedDict, total=False):
+    """What a call may ask for; see `Detector.submit`."""
+
+    min_score: float | None
+    classes: Sequence[str] | None
+    max_detections: int
+    max_iou: float | None
+    agnostic: bool
+
+
+class Detector:
+    """Finds objects in pictures. It keeps no state between calls: several threads may share one.
+
+    engine: what runs the card's network; tests and users may give a `FakeEngine`. `Detector.load()`
+    makes both from a name. Raises ModelError for a card whose outputs nobody decodes.
+    """
+
+    task = "detect"
+
+    def __init__(self, engine: Engine, card: Card) -> None:
+        if card.output not in DECODERS:
+            raise ModelError(
+                f"{card.name!r} has outputs {card.output!r}; a detector decodes {', '.join(DECODERS)}"
+            )
+        self.engine = engine
+        self.card = card
+        self.name = card.name
+        self.names: Names = card.classes
+        self.in_flight = engine.in_flight
+        self._decode = DECODERS[card.output]
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | Card = "default",
+        device: str = "auto",
+        precision: str = "auto",
+        backend: str = "auto",
+    ) -> Detector:
+        """A detector by name (`vision models`), or from a path to `.safetensors`, `.onnx`, `.pt`.
+
+        Raises ModelError for an unknown name, WeightsError where its weights are missing or not
+        what they should be, EngineError for a device or a back end that is not there.
+        """
+        card = zoo.find(model, cls.task)
+        if card.net == "ultralytics":
+            from vision.tasks.yolo import to_onnx
+
+            card = to_onnx(card)
+        return cls(load(card, device, precision, backend), card)
+
+    def __call__(self, image: Image, **options: Unpack[Options]) -> Detections:
+        """The objects in `image` (H,W,3) uint8 BGR, best first; for the options see `submit`."""
+        return self.submit([image], **options)()[0]
+
+    def batch(self, images: Sequence[Image], **options: Unpack[Options]) -> list[Detections]:
+        """The objects in each of `images`, which may differ in size; for the options see `submit`."""
+        return self.submit(images, **options)()
+
+    def submit(
+        self,
+        images: Sequence[Image],
+        *,
+        min_score: float | None = None,
+        classes: Sequence[str] | None = None,
+        max_detections: int = 300,
+        max_iou: float | None = None,
+        agnostic: bool = False,
+    ) -> Callable[[], list[Detections]]:
+        """Start on `images`; what comes back waits for them and hands out a result each.
+
+        min_score: 0..1, None for the card's own. classes: only these, by name. max_detections: of
+        one picture, the best. max_iou: of two boxes of a class that overlap by more than this, in
+        0..1, the better stays; None for the card's own. agnostic: boxes of different classes
+        suppress each other too. Raises UsageError for a value that cannot be.
+        """
+        threshold = self.card.min_score if min_score is None else min_score
+        overlap = self.card.max_iou if max_iou is None else max_iou
+        if not 0 <= threshold <= 1 or not 0 <= overlap <= 1:
+            raise UsageError(f"min_score and max_iou lie in 0..1; got {threshold} and {overlap}")
+        if max_detections < 1:
+            raise UsageError(f"max_detections must be at least 1; got {max_detections}")
+        wanted = None if classes is None else self._labels(classes)
+        views = [self._view(image) for image in images]
+        places = _launch(self.engine, [view.pixels for view in views])
+
+        def collect() -> list[Detections]:
+            results = []
+            for view, (outputs, row) in zip(views, places, strict=True):
+                found = self._decode(outputs.result(), row, threshold)
+                if wanted is not None:
+                    found = found[np.isin(found.labels, wanted)]
+                found = _suppressed(found, overlap, agnostic)[:max_detections]
+                results.append(Detections(view.to_frame(found.boxes), found.scores, found.labels))
+            return results
+
+        return collect
+
+    def _labels(self, classes: Sequence[str]) -> Ints:
+        """The indices of class names. Raises UsageError with the nearest names for an unknown one."""
+        known = {name: i for i, name in enumerate(self.names)}
+        for name in classes:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or list(known)[:5]
+                raise UsageError(f"{self.name!r} has no class {name!r}. Nearest: {', '.join(near)}")
+        return np.array([known[name] for name in classes], np.int64)
+
+    def _view(self, image: Image) -> View:
+        fixed, (w, h) = self.engine.input_wh, self.card.size_wh
+        if self.card.resize == "stretch":
+            return stretch(image, fixed or (w, h))
+        if fixed is not None:
+            return letterbox(image, fixed)
+        upright = image.shape[0] > image.shape[1]                # a card's size is of a lying picture
+        size_wh = (min(w, h), max(w, h)) if upright else (max(w, h), min(w, h))
+        return letterbox(image, size_wh, multiple=_STRIDE)
+
+
+def _launch(engine: Engine, pictures: Sequence[Image]) -> list[tuple[Future[Outputs], int]]:
+    """Start on pictures of any sizes, one batch a size: for each, where its outputs will be."""
+    sizes: dict[tuple[int, ...], list[int]] = {}
+    for i, pixels in enumerate(pictures):
+        sizes.setdefault(pixels.shape, []).append(i)
+    places: dict[int, tuple[Future[Outputs], int]] = {}
+    for members in sizes.values():
+        batch = pictures[members[0]][None] if len(members) == 1 else np.stack([pictures[i] for i in members])
+        future = engine.submit(batch)
+        places.update((i, (future, row)) for row, i in enumerate(members))
+    return [places[i] for i in range(len(pictures))]
+
+
+def _suppressed(found: Detections, max_iou: float, agnostic: bool) -> Detections:
+    """What non-maximum suppression leaves, best first."""
+    found = found[np.argsort(-found.scores, kind="stable")[:_CANDIDATES]]
+    if max_iou >= 1:                                 # suppressed inside the graph already
+        return found
+    return found[nms(found.boxes, found.scores, None if agnostic else found.labels, max_iou)]
