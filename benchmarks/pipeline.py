@@ -1,0 +1,127 @@
+"""The whole pipeline beside the bare engine and beside `yolo predict`: same weights, clip and run.
+
+    python benchmarks/pipeline.py VIDEO [--rounds 3] [--frames 400]
+
+A YOLO11n with random weights (made here, 480x640) runs as ONNX. Variants take turns within each
+round, because absolute times drift on shared machines; what counts is the ratio within a round.
+Needs the extra `yolo`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import statistics
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from vision import Detector, JsonLines, VideoFile, read, run
+from vision.pipeline import Item, apply
+from vision.view import letterbox
+
+SIZE_WH = (640, 480)
+
+
+def exported(folder: Path) -> dict[str, Path]:
+    """The same random YOLO11n as torch, ONNX and OpenVINO, all made by ultralytics."""
+    from ultralytics import YOLO
+
+    model = YOLO("yolo11n.yaml")
+    weights = folder / "yolo11n.pt"
+    model.save(str(weights))
+    made = {"torch": weights}
+    for kind in ("onnx", "openvino"):
+        made[kind] = Path(YOLO(weights).export(format=kind, imgsz=(SIZE_WH[1], SIZE_WH[0]), verbose=False))
+    return made
+
+
+def bare(detector: Detector, batches: list[np.ndarray]) -> None:
+    """The engine alone, on network inputs that lie in memory, with requests kept in flight."""
+    flying: deque = deque()
+    for batch in batches:
+        flying.append(detector.engine.submit(batch))
+        if len(flying) > detector.engine.in_flight:
+            flying.popleft().result()
+    while flying:
+        flying.popleft().result()
+
+
+def piped(detector: Detector, video: str, frames: int, out: Path, *, encode: bool) -> None:
+    """Reading, inference, records and, with `encode`, drawing and H.264."""
+    with JsonLines(out / "records.jsonl") as records, VideoFile(out / "out.mp4") as file:
+        sinks: list[Callable[[Item], None]] = [lambda item: records.write(item.record)]
+        if encode:
+            sinks.append(lambda item: file.write(item.drawn, item.frame.time))
+        report = run(read(video, max_frames=frames), apply(detector), sinks)
+        assert report.inferred == frames, report.to_dict()
+
+
+def ultralytics(weights: Path, video: str, frames: int) -> None:
+    """`yolo predict` as a library call, its results taken one by one; nothing saved."""
+    from ultralytics import YOLO
+
+    results = YOLO(weights, task="detect").predict(
+        video, stream=True, imgsz=(SIZE_WH[1], SIZE_WH[0]), verbose=False, save=False
+    )
+    for n, _ in enumerate(results, 1):
+        if n == frames:
+            break
+
+
+def main() -> None:
+    """Print a table: median frames a second, and the ratios the README quotes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("video")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--frames", type=int, default=400)
+    parser.add_argument("--only", nargs="*", help="variants to run, instead of all")
+    args = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="vision-benchmark-"))
+    try:
+        made = exported(folder)
+        detector = Detector.load(made["onnx"], backend="openvino")
+        images = [frame.image for frame in read(args.video, max_frames=args.frames)]
+        frames = len(images)
+        batches = [letterbox(image, SIZE_WH).pixels[None] for image in images]
+        variants = {
+            "bare engine": partial(bare, detector, batches),
+            "pipeline, JSONL": partial(piped, detector, args.video, frames, folder, encode=False),
+            "pipeline, JSONL + H.264": partial(piped, detector, args.video, frames, folder, encode=True),
+            "ultralytics, torch": partial(ultralytics, made["torch"], args.video, frames),
+            "ultralytics, OpenVINO": partial(ultralytics, made["openvino"], args.video, frames),
+        }
+        variants = {name: go for name, go in variants.items() if not args.only or name in args.only}
+        bare(detector, batches[:20])
+        fps: dict[str, list[float]] = {name: [] for name in variants}
+        for _ in range(args.rounds):
+            for name, go in variants.items():
+                began = perf_counter()
+                go()
+                fps[name].append(frames / (perf_counter() - began))
+    finally:
+        shutil.rmtree(folder)
+    print(f"{platform.machine()}, {date.today()}, {frames} frames, engine: {detector.engine.label}")
+    for name, values in fps.items():
+        print(f"{name:26s} {statistics.median(values):7.1f} frames/s")
+    for over, under in (
+        ("pipeline, JSONL", "bare engine"),
+        ("pipeline, JSONL + H.264", "bare engine"),
+        ("pipeline, JSONL", "ultralytics, torch"),
+        ("pipeline, JSONL", "ultralytics, OpenVINO"),
+    ):
+        if over in fps and under in fps:
+            ratios = [a / b for a, b in zip(fps[over], fps[under], strict=True)]
+            print(f"{over} / {under}: {statistics.median(ratios):.2f} (rounds: "
+                  + ", ".join(f"{r:.2f}" for r in ratios) + ")")
+
+
+if __name__ == "__main__":
+    main()
