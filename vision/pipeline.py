@@ -22,7 +22,7 @@ import numpy as np
 
 from vision.draw import draw
 from vision.errors import LostFrames, SinkError, VisionError
-from vision.io import ahead
+from vision.io import Latest, ahead
 from vision.records import Result, record
 from vision.types import Frame, Image, Names
 
@@ -193,7 +193,7 @@ def run(
     written; SinkError for an error of a sink; LostFrames if a frame cannot be accounted for.
     """
     report = Report() if report is None else report
-    began, live = perf_counter(), bool(getattr(getattr(frames, "info", None), "live", False))
+    began, live = perf_counter(), isinstance(frames, Latest)
     depth = 0 if live else max(1, -(-step.in_flight // batch))    # live: the newest result, not the most
     pending: deque[tuple[list[tuple[Frame, float]], Pending]] = deque()
     writer = _Writer(sinks, report)
@@ -276,9 +276,10 @@ def _next_chunk(
 
 
 def _take_counts(frames: Iterable[Frame], report: Report) -> None:
-    skipped = getattr(frames, "skipped", 0)
-    report.drop("late", skipped)
-    report.read += skipped
+    if isinstance(frames, Latest):
+        report.drop("late", frames.skipped)
+        report.read += frames.skipped
+        frames = frames.source
     counts = getattr(frames, "counts", None)
     if counts is not None:
         report.corrupt, report.passed_over = counts.corrupt, counts.passed_over

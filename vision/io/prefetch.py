@@ -102,9 +102,11 @@ def ahead(frames: Iterable[T], depth: int = 8) -> Generator[T]:
 
 
 class Latest(Generic[T]):
-    """An iterator over the newest item at each step; `skipped` counts those that were replaced."""
+    """An iterator over the newest item at each step of `source`; `skipped` counts those that were
+    replaced."""
 
     def __init__(self, frames: Iterable[T]) -> None:
+        self.source = frames
         self._channel: _Channel[T] = _Channel(1, replace=True)
         self._items = _through(frames, self._channel)
 

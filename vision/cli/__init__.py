@@ -1,0 +1,37 @@
+"""The command line. The only place that prints; nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import typer
+
+from vision.errors import VisionError
+
+app = typer.Typer(
+    name="vision",
+    help="Detection, tracking, segmentation, landmarks and action recognition on real video.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+# each module has `register(app)`, which adds its command or group of commands
+_COMMANDS = ("detect", "classify")
+
+for _module in _COMMANDS:
+    import_module(f"vision.cli.{_module}").register(app)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line and a non-zero exit."""
+    try:
+        app()
+    except VisionError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:                      # `vision ... | head`: the reader has seen enough
+        sys.stderr.close()
+        sys.exit(0)

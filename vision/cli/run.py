@@ -1,0 +1,160 @@
+"""What every command that runs over sources shares: options, outputs, progress, the report."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+import typer
+
+from vision.cli.outputs import picture_sinks, record_sinks
+from vision.cli.progress import progress, summary
+from vision.errors import VisionError
+
+if TYPE_CHECKING:
+    from vision.io import Source
+    from vision.pipeline import Sink, Step
+
+_INTERRUPTED = 130
+_IN, _OUT, _ENGINE = "Which frames", "Outputs", "Engine"
+
+
+@dataclass
+class RunOptions:
+    """The options that all of these commands have."""
+
+    sources: Annotated[list[str], typer.Argument(
+        metavar="SOURCE",
+        help="video, picture, folder, glob, text file of them, URL, camera number, or - (standard input)",
+    )]
+    output: Annotated[Path | None, typer.Option(
+        "-o", "--output", help="annotated video or picture; a folder for several sources",
+        rich_help_panel=_OUT)] = None
+    jsonl: Annotated[Path | None, typer.Option(
+        help="records, one JSON line a frame (- for standard output)", rich_help_panel=_OUT)] = None
+    csv: Annotated[Path | None, typer.Option(help="one row an object", rich_help_panel=_OUT)] = None
+    coco: Annotated[Path | None, typer.Option(help="COCO results JSON", rich_help_panel=_OUT)] = None
+    yolo: Annotated[Path | None, typer.Option(
+        help="folder of YOLO text files, one a frame", rich_help_panel=_OUT)] = None
+    save_frames: Annotated[Path | None, typer.Option(
+        help="folder of annotated pictures, one a frame", rich_help_panel=_OUT)] = None
+    sheet: Annotated[Path | None, typer.Option(
+        help="contact sheet of annotated frames, one PNG", rich_help_panel=_OUT)] = None
+    show: Annotated[bool, typer.Option("--show", help="a window; q closes it", rich_help_panel=_OUT)] = False
+    audio: Annotated[bool, typer.Option(help="copy the source's sound", rich_help_panel=_OUT)] = True
+    report: Annotated[Path | None, typer.Option(
+        help="the completeness report as JSON", rich_help_panel=_OUT)] = None
+    quiet: Annotated[bool, typer.Option(
+        "--quiet", "-q", help="no progress, no summary", rich_help_panel=_OUT)] = False
+    start: Annotated[float | None, typer.Option(min=0, help="seconds", rich_help_panel=_IN)] = None
+    end: Annotated[float | None, typer.Option(min=0, help="seconds", rich_help_panel=_IN)] = None
+    stride: Annotated[int, typer.Option(min=1, help="every n-th frame", rich_help_panel=_IN)] = 1
+    max_frames: Annotated[int | None, typer.Option(min=1, rich_help_panel=_IN)] = None
+    reader: Annotated[Literal["auto", "opencv"], typer.Option(
+        help="what decodes video: PyAV or OpenCV", rich_help_panel=_IN)] = "auto"
+    device: Annotated[str, typer.Option(
+        help="auto, cpu, cuda, cuda:1, mps", rich_help_panel=_ENGINE)] = "auto"
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16", rich_help_panel=_ENGINE)] = "auto"
+    backend: Annotated[str, typer.Option(
+        help="auto, torch, openvino, onnxruntime, opencv", rich_help_panel=_ENGINE)] = "auto"
+    batch: Annotated[int, typer.Option(
+        min=1, help="frames a call; 1 is best on a CPU", rich_help_panel=_ENGINE)] = 1
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """A typer command from `function(run: RunOptions, ...)`: the fields of RunOptions become its
+    arguments and options, before the function's own."""
+    hints = get_type_hints(RunOptions, include_extras=True) | get_type_hints(function, include_extras=True)
+    common = [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, annotation=hints[f.name],
+                          default=inspect.Parameter.empty if f.default is MISSING else f.default)
+        for f in fields(RunOptions)
+    ]
+    own = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[p.name])
+        for p in list(inspect.signature(function).parameters.values())[1:]
+    ]
+
+    @functools.wraps(function)
+    def wrapper(**values: Any) -> None:
+        function(RunOptions(**{p.name: values.pop(p.name) for p in common}), **values)
+
+    wrapper.__signature__ = inspect.Signature([*common, *own])  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in (*common, *own)}
+    return wrapper
+
+
+def execute(
+    run: RunOptions,
+    make_step: Callable[[Source], Step],
+    extra_sinks: Callable[[Source, ExitStack], Iterable[Sink]] = lambda source, stack: (),
+) -> None:
+    """Run a step over every source, into the outputs that the options ask for.
+
+    make_step: called once for each source, so that what remembers starts anew. extra_sinks: a
+    command's own outputs, opened on the stack. A source that fails is told, and the others go on.
+    Raises typer.Exit: 1 or 2 where a source failed, 130 after Ctrl-C.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)      # a polite kill ends like Ctrl-C
+    reports: list[dict[str, Any]] = []
+    code = 0
+    with ExitStack() as outputs:
+        records = functools.cache(lambda: record_sinks(run, outputs))     # opened with the first source
+        for uri in run.sources:
+            facts, status = _one(run, uri, make_step, extra_sinks, records)
+            reports.append(facts)
+            code = status if status == _INTERRUPTED else code or status
+            if code == _INTERRUPTED:
+                break
+    if run.report:
+        run.report.write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
+    if code:
+        raise typer.Exit(code)
+
+
+def _one(
+    run: RunOptions,
+    uri: str,
+    make_step: Callable[[Source], Step],
+    extra_sinks: Callable[[Source, ExitStack], Iterable[Sink]],
+    records: Callable[[], tuple[list[Sink], list[Path]]],
+) -> tuple[dict[str, Any], int]:
+    """One source: its report, and the exit status that it asks for."""
+    from vision.io import latest, read
+    from vision.pipeline import Report
+    from vision.pipeline import run as run_pipeline
+
+    report, status = Report(), 0
+    written: list[Path] = []
+    try:
+        with ExitStack() as stack:
+            source = stack.enter_context(read(
+                uri, start=run.start, end=run.end, stride=run.stride, max_frames=run.max_frames,
+                reader=run.reader,
+            ))
+            step = make_step(source)
+            pictures, own = picture_sinks(run, source, step.task, stack)
+            shared, files = records()
+            written += [*own, *files]
+            span = (run.start or 0.0, run.end or source.info.duration)
+            show = stack.enter_context(progress(Path(uri).name, span, quiet=run.quiet))
+            sinks = [*shared, *pictures, *extra_sinks(source, stack)]
+            frames = latest(source) if source.info.live else source
+            run_pipeline(frames, step, sinks, batch=run.batch, report=report, progress=show)
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
+    except VisionError as error:
+        status = error.exit_code
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    written = [path for path in written if path.exists()]
+    if not run.quiet and report.read:
+        print(summary(uri, report, written), file=sys.stderr)
+    return {"source": uri, **report.to_dict(), "outputs": [str(path) for path in written]}, status
