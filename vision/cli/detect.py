@@ -32,6 +32,7 @@ def detect(
         detector.submit, min_score=min_score, classes=classes.split(",") if classes else None,
         max_detections=max_detections, max_iou=max_iou, agnostic=agnostic,
     )
+    submit([])                              # an impossible option is told before any output is opened
     execute(run, lambda source: apply(detector, submit))
 
 

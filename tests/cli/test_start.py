@@ -1,0 +1,21 @@
+"""What the command line costs before it does anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("code", [
+    "import vision, vision.io, vision.zoo, vision.engine, vision.weights",
+    "import vision.cli; vision.cli.app(['--help'], standalone_mode=False)",
+    "import vision.cli; vision.cli.app(['detect', '--help'], standalone_mode=False)",
+])
+def test_nothing_heavy_is_imported_before_a_command_runs(code: str) -> None:
+    heavy = "{'torch', 'torchvision', 'cv2', 'av', 'openvino', 'onnxruntime', 'numpy', 'ultralytics'}"
+    allowed = "{'numpy'}" if code.startswith("import vision,") else "set()"
+    check = f"{code}\nimport sys\nassert not ({heavy} & set(sys.modules)) - {allowed}, {heavy} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
