@@ -23,6 +23,7 @@ _PUBLIC = {
     "JsonLines": "io",
     "Detector": "tasks.detect",
     "Classifier": "tasks.classify",
+    "Tracker": "tracking",
     "draw": "draw",
     "run": "pipeline",
 }

@@ -1,0 +1,124 @@
+"""MOT Challenge text: detections and ground truth in, tracks out.
+
+A line is `frame, id, left, top, width, height, score, ...`; frames and ids are counted from 1
+(frame 1 is `Frame.index` 0), a detection's id is -1.
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vision.boxes import xywh_to_xyxy, xyxy_to_xywh
+from vision.errors import DataError
+from vision.types import Detections, Tracks
+
+Rows = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A MOT folder: `seqinfo.ini`, `det/det.txt`, and where it is known `gt/gt.txt`.
+
+    rate: frames a second. length: frames. size_wh: pixels.
+    """
+
+    folder: Path
+    rate: float
+    length: int
+    size_wh: tuple[int, int]
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Sequence:
+        """The sequence in `folder`. Raises DataError where `seqinfo.ini` is missing or incomplete."""
+        path = Path(folder) / "seqinfo.ini"
+        ini = configparser.ConfigParser()
+        try:
+            if not ini.read(path, encoding="utf-8"):
+                raise DataError(f"{str(folder)!r} has no seqinfo.ini. Give the folder of one MOT sequence.")
+            values = ini["Sequence"]
+            size = int(values["imWidth"]), int(values["imHeight"])
+            return cls(Path(folder), float(values["frameRate"]), int(values["seqLength"]), size)
+        except (configparser.Error, KeyError, ValueError) as error:
+            raise DataError(
+                f"{str(path)!r} must give frameRate, seqLength, imWidth and imHeight in [Sequence] ({error})."
+            ) from error
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    def detections(self) -> Iterator[tuple[float, Detections]]:
+        """(seconds, detections) of every frame, frames without a line included."""
+        frames = read_detections(self.folder / "det" / "det.txt")
+        for index in range(self.length):
+            yield index / self.rate, frames.get(index, Detections.empty())
+
+
+def read_rows(path: str | Path) -> Rows:
+    """The numbers of a MOT file: (L, at least 7). Raises DataError with the line that is wrong."""
+    rows = []
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{str(path)!r} cannot be read as MOT text ({error}).") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = [float(value) for value in re.split(r"[,\s]+", line.strip().rstrip(","))]
+        except ValueError:
+            row = []
+        if len(row) < 6 or row[0] < 1 or row[0] != int(row[0]):
+            raise DataError(
+                f"{path}:{number}: expected 'frame,id,left,top,width,height,score' with frames from 1; "
+                f"got {line.strip()[:60]!r}."
+            )
+        rows.append([*row, 1.0][:7])
+    return np.array(rows, np.float64).reshape(-1, 7)
+
+
+def read_detections(path: str | Path) -> dict[int, Detections]:
+    """Frame index (from 0) -> its detections, labels 0. Frames that the file leaves out are left out.
+
+    Scores become 0..1 by `as_probabilities`. Raises DataError.
+    """
+    rows = read_rows(path)
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    boxes, scores = xywh_to_xyxy(rows[:, 2:6]), as_probabilities(rows[:, 6])
+    labels = np.zeros(len(rows), np.int64)
+    every = Detections(boxes, scores.astype(np.float32), labels)
+    frames, starts = np.unique(rows[:, 0].astype(np.int64), return_index=True)
+    ends = np.append(starts[1:], len(rows))
+    return {int(f) - 1: every[a:b] for f, a, b in zip(frames, starts, ends, strict=True)}
+
+
+def as_probabilities(scores: Rows) -> Rows:
+    """The scores of one file in 0..1.
+
+    A file whose scores all lie in 0..1 is taken as it is. One score for all says nothing: 1. Any
+    other scale is that of an additive classifier (boosting, DPM), whose score is a log-odds with
+    its decision at 0 (Friedman, Hastie and Tibshirani 2000): p = 1 / (1 + exp(-score)).
+    """
+    if len(scores) and float(np.ptp(scores)) == 0 and not 0 < scores[0] <= 1:
+        return np.ones_like(scores)
+    if not len(scores) or (scores.min() >= 0 and scores.max() <= 1):
+        return scores
+    return np.asarray(1 / (1 + np.exp(-np.clip(scores, -500, 500))), np.float64)
+
+
+def lines(tracks: Tracks, index: int) -> list[str]:
+    """The frame's tracks as MOT lines without their line ends; `index` counts from 0."""
+    return [
+        f"{index + 1},{i},{x:.2f},{y:.2f},{w:.2f},{h:.2f},{score:.4f},-1,-1,-1"
+        for i, (x, y, w, h), score in zip(
+            tracks.ids.tolist(), xyxy_to_xywh(tracks.boxes).tolist(), tracks.scores.tolist(), strict=True
+        )
+    ]

@@ -1,0 +1,263 @@
+"""Many objects with lasting ids: detections and their time in, tracks out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vision.boxes import iou, xyxy_to_cxcywh
+from vision.errors import DataError, UsageError
+from vision.tracking import motion
+from vision.tracking.association import assign, heading
+from vision.types import Detections, Tracks
+
+
+@dataclass(frozen=True)
+class Method:
+    """How detections become tracks; the papers' trackers are settings of it (`METHODS`).
+
+    strong, weak: detections from `strong` on are associated first, those from `weak` on may continue
+    a track that was seen a frame ago (ByteTrack, Zhang et al. 2022). start: a track begins at this
+    score. hits: a track is confirmed, and gets its id, when it was seen so many times in a row.
+    min_iou, min_iou_weak, min_iou_new, min_iou_last: the least overlap of a pair: a confirmed track
+    with a strong detection, with a weak one, a new track, and (OC-SORT's recovery, Cao et al. 2023)
+    a track's last observation; 1 switches one off. gate: the largest squared Mahalanobis distance of
+    a pair (DeepSORT, Wojke et al. 2017; 13.28 holds 99 % of what belongs together). heading: weight of
+    the direction of motion in the association. reupdate: when a lost track is seen again, its filter
+    goes over the gap once more along a straight line (both OC-SORT).
+    """
+
+    strong: float = 0.5
+    weak: float = 0.1
+    start: float = 0.6
+    hits: int = 2
+    min_iou: float = 0.2
+    min_iou_weak: float = 0.5
+    min_iou_new: float = 0.2
+    min_iou_last: float = 0.3
+    gate: float = 13.28
+    heading: float = 0.2
+    reupdate: bool = True
+
+
+METHODS = {
+    "default": Method(),
+    "sort": Method(weak=0.5, hits=3, min_iou=0.3, min_iou_new=0.3, min_iou_last=1, gate=math.inf,
+                   heading=0, reupdate=False),
+    "bytetrack": Method(min_iou_new=0.3, min_iou_last=1, gate=math.inf, heading=0, reupdate=False),
+    "ocsort": Method(weak=0.5, hits=3, min_iou=0.3, min_iou_new=0.3, gate=math.inf),
+}
+
+_LAG = 0.1                 # seconds: how far back a track's heading is taken from
+_LOOKS_KEPT = 0.9          # share of a track's old appearance that stays when it is seen again
+
+_TRACK = np.dtype([
+    ("id", np.int64),                  # 0 until it is confirmed
+    ("label", np.int64),
+    ("score", np.float32),
+    ("hits", np.int64),                # frames in a row, while unconfirmed
+    ("missed", np.int64),              # frames since it was seen
+    ("born", np.float64),              # seconds
+    ("seen", np.float64),
+    ("state", np.float64, (5, 4)),     # as in `motion`
+    ("saved", np.float64, (5, 4)),     # the state when it was last seen
+    ("last", np.float64, 4),           # cx, cy, w, h when it was last seen
+    ("lagged", np.float64, 2),         # where its centre was about _LAG before
+])
+
+
+class Tracker:
+    """Gives objects ids that last; one instance a camera, nothing is shared between instances.
+
+    `tracker(detections, time) -> Tracks` is called once a frame in the order of time, also with
+    nothing detected. Ids count from 1 in each tracker, in the order of confirmation, without gaps.
+    What comes back are the confirmed tracks that were seen in this frame, in the order of their ids,
+    with their filtered boxes. A track keeps its class. The order of the detections does not matter.
+    An instance can be pickled in mid-run.
+
+    lost_after: seconds without a detection after which a track ends.
+    """
+
+    def __init__(self, method: Method | str = "default", lost_after: float = 1.0) -> None:
+        if isinstance(method, str) and method not in METHODS:
+            raise UsageError(f"no tracker {method!r}. Choose one of: {', '.join(METHODS)}.")
+        if not lost_after > 0:
+            raise UsageError(f"lost_after must be more than 0 seconds; got {lost_after}.")
+        self.method = METHODS[method] if isinstance(method, str) else method
+        self.lost_after = lost_after
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every track; ids and time begin again."""
+        self._now = -math.inf
+        self._next_id = 1
+        self._tracks = np.empty(0, _TRACK)
+        self._looks = np.empty((0, 0), np.float32)               # (N,D), a row a track
+
+    def __call__(
+        self,
+        detections: Detections,
+        time: float,
+        *,
+        camera: npt.NDArray[np.float64] | None = None,
+        looks: npt.NDArray[np.float32] | None = None,
+    ) -> Tracks:
+        """One frame on.
+
+        time: seconds; it may repeat, it must not go back. camera: (2,3) affine from the last frame's
+        pixels to this frame's (`vision.tracking.camera`). looks: (N,D) embeddings, one a detection, of
+        any length; with them a pair's overlap counts as much as its cosine (BoT-SORT, Aharon et al. 2022).
+        Boxes without an area and scores below `weak` are ignored. Raises DataError where time goes
+        back or a box or score is not finite.
+        """
+        order = self._usable(detections)
+        seen, looks = detections[order], self._unit(looks, len(detections))[order]
+        self._advance(time, camera)
+        measured = xyxy_to_cxcywh(seen.boxes).astype(np.float64)
+        partner = self._associate(seen, measured, looks)
+
+        rows = np.flatnonzero(partner >= 0)
+        columns = partner[rows]
+        self._see(rows, measured[columns], seen.scores[columns], looks[columns])
+        free = seen.scores >= self.method.start
+        free[columns] = False
+        self._begin(seen[free], measured[free], looks[free])
+        return self._visible()
+
+    def _usable(self, detections: Detections) -> npt.NDArray[np.int64]:
+        """The rows that count, in an order of their own: what came in which place must not matter."""
+        boxes, scores = detections.boxes, detections.scores
+        if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+            raise DataError("a box or a score is not finite (NaN or infinity): look at the detector.")
+        order = np.lexsort((detections.labels, *boxes.T, -scores))
+        sides = boxes[:, 2:] - boxes[:, :2]
+        good = (scores >= self.method.weak) & (sides > 0).all(axis=1)
+        return np.asarray(order[good[order]], np.int64)
+
+    def _unit(self, looks: npt.NDArray[np.float32] | None, rows: int) -> npt.NDArray[np.float32]:
+        """Embeddings of length 1: (rows,D), where D is 0 without any and else stays what it was."""
+        if looks is None:
+            looks = np.empty((rows, 0), np.float32)
+        if not len(self._tracks):
+            self._looks = np.empty((0, looks.shape[1]), np.float32)
+        if looks.shape != (rows, self._looks.shape[1]):
+            raise DataError(
+                f"looks must have shape ({rows},{self._looks.shape[1]}), as before; got {looks.shape}."
+            )
+        return np.asarray(looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-9), np.float32)
+
+    def _advance(self, time: float, camera: npt.NDArray[np.float64] | None) -> None:
+        """Predict every track at `time`, and end those that were lost for too long."""
+        if not math.isfinite(time) or time < self._now:
+            raise DataError(
+                f"time must be finite and must not go back: it was {self._now} s and is now {time} s. "
+                "Call reset() before another video."
+            )
+        dt = time - self._now if len(self._tracks) else 0.0
+        self._now = time
+        self._keep(time - self._tracks["seen"] <= self.lost_after)
+        motion.predict(self._tracks["state"], dt)
+        if camera is not None:
+            motion.warp(self._tracks["state"], camera)
+            motion.warp(self._tracks["saved"], camera)
+            for field in ("last", "lagged"):
+                centre = self._tracks[field][:, :2]
+                centre[:] = centre @ camera[:, :2].T + camera[:, 2]
+
+    def _associate(
+        self, seen: Detections, measured: motion.Boxes, looks: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.int64]:
+        """The detection of each track, or -1."""
+        method, tracks = self.method, self._tracks
+        partner = np.full(len(tracks), -1)
+        if not len(tracks) or not len(seen):
+            return partner
+        taken = np.zeros(len(seen), bool)
+        strong = seen.scores >= method.strong
+        known = tracks["id"] > 0
+        alike = tracks["label"][:, None] == seen.labels
+        near = alike & (motion.distance(tracks["state"], measured) <= method.gate)
+        overlap = iou(motion.corners(tracks["state"][:, 0]), seen.boxes) * near
+        value = overlap.astype(np.float64)
+        if method.heading:
+            turn = heading(tracks["lagged"], tracks["last"][:, :2], measured[:, :2])
+            value = np.maximum(value + method.heading * turn * seen.scores, 1e-6)
+        if looks.shape[1]:
+            value = np.maximum((value + self._looks @ looks.T) / 2, 1e-6)
+
+        def stage(
+            whose: npt.NDArray[np.bool_], which: npt.NDArray[np.bool_], overlap: npt.NDArray[np.float32],
+            least: float, value: npt.NDArray[np.float64] | npt.NDArray[np.float32],
+        ) -> None:
+            rows, columns = np.flatnonzero(whose & (partner < 0)), np.flatnonzero(which & ~taken)
+            if len(rows) and len(columns):
+                cells = np.ix_(rows, columns)
+                a, b = assign(np.where(overlap[cells] >= least, value[cells], 0))
+                partner[rows[a]] = columns[b]
+                taken[columns[b]] = True
+
+        stage(known, strong, overlap, method.min_iou, value)
+        stage(known & (tracks["missed"] == 0), ~strong, overlap, method.min_iou_weak, overlap)
+        if method.min_iou_last < 1:
+            again = iou(motion.corners(tracks["last"]), seen.boxes) * alike
+            stage(known, strong, again, method.min_iou_last, again)
+        stage(~known, strong, overlap, method.min_iou_new, overlap)
+        return partner
+
+    def _see(
+        self, rows: npt.NDArray[np.int64], measured: motion.Boxes, scores: npt.NDArray[np.float32],
+        looks: npt.NDArray[np.float32],
+    ) -> None:
+        """The tracks `rows` see their boxes; the others miss theirs, and end where they are unconfirmed."""
+        tracks, time = self._tracks, self._now
+        found = tracks[rows]                                     # a copy
+        if self.method.reupdate:
+            for i in np.flatnonzero(found["missed"]):
+                self._go_over_gap(found[i : i + 1], measured[i : i + 1])
+        motion.update(found["state"], measured)
+        aged = 1 - np.exp((found["seen"] - time) / _LAG)
+        found["lagged"] += aged[:, None] * (found["last"][:, :2] - found["lagged"])
+        found["last"], found["saved"], found["seen"] = measured, found["state"], time
+        found["score"], found["missed"] = scores, 0
+        found["hits"] += 1
+        tracks["missed"] += 1
+        tracks[rows] = found
+        self._looks[rows] = self._unit(_LOOKS_KEPT * self._looks[rows] + (1 - _LOOKS_KEPT) * looks, len(rows))
+        self._keep((tracks["missed"] == 0) | (tracks["id"] > 0))
+
+    def _go_over_gap(self, track: npt.NDArray[np.void], measured: motion.Boxes) -> None:
+        """OC-SORT's re-update: the gap of one track again, as if it had moved straight to `measured`."""
+        steps = int(track["missed"][0]) + 1
+        dt = float(self._now - track["seen"][0]) / steps
+        state, last = track["saved"].copy(), track["last"]
+        for step in range(1, steps):
+            motion.predict(state, dt)
+            motion.update(state, last + (measured - last) * (step / steps))
+        motion.predict(state, dt)
+        track["state"] = state
+
+    def _begin(self, seen: Detections, measured: motion.Boxes, looks: npt.NDArray[np.float32]) -> None:
+        """New tracks, and ids for those that have been seen often enough."""
+        new = np.zeros(len(seen), _TRACK)
+        new["label"], new["score"], new["hits"] = seen.labels, seen.scores, 1
+        new["born"] = new["seen"] = self._now
+        new["last"], new["lagged"] = measured, measured[:, :2]
+        new["state"] = new["saved"] = motion.start(measured)
+        self._tracks = np.concatenate([self._tracks, new])
+        self._looks = np.concatenate([self._looks, looks])
+        due = np.flatnonzero((self._tracks["id"] == 0) & (self._tracks["hits"] >= self.method.hits))
+        self._tracks["id"][due] = self._next_id + np.arange(len(due))
+        self._next_id += len(due)
+
+    def _visible(self) -> Tracks:
+        tracks = self._tracks[(self._tracks["id"] > 0) & (self._tracks["missed"] == 0)]
+        tracks = tracks[np.argsort(tracks["id"])]
+        boxes, ages = motion.corners(tracks["state"][:, 0]), self._now - tracks["born"]
+        return Tracks(boxes, tracks["score"], tracks["label"], tracks["id"], ages.astype(np.float32))
+
+    def _keep(self, rows: npt.NDArray[np.bool_]) -> None:
+        if not rows.all():
+            self._tracks, self._looks = self._tracks[rows], self._looks[rows]
