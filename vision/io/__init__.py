@@ -9,14 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vision.io.base import Counts, Info
     from vision.io.prefetch import Latest, ahead, latest
     from vision.io.records import JsonLines
-    from vision.io.source import Counts, Info, Source, read
+    from vision.io.source import Source, read
     from vision.io.videofile import VideoFile
 
 _PUBLIC = {
-    "Counts": "source",
-    "Info": "source",
+    "Counts": "base",
+    "Info": "base",
     "JsonLines": "records",
     "Latest": "prefetch",
     "Source": "source",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -17,98 +17,63 @@ from typing import Any
 
 import cv2
 import numpy as np
-import PIL.Image as pil
+from PIL import Image as pil
+from PIL import UnidentifiedImageError
 
 from vision.errors import SourceError
-from vision.io.source import MAX_PIXELS, Info, Log, Span
+from vision.io.base import MAX_PIXELS, Info, Log, Span
 from vision.types import Frame, Image
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .png .apng .bmp .dib .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif".split()
-)
+SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif",
+))                                                                                  # fmt: skip
 _MAGIC = (
-    b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0",
-    b"\0\0\0\x0cjP  ", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6",
+    b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ",
+    *(b"P%d%c" % (kind, space) for kind in range(1, 7) for space in b" \t\r\n#"),
 )                                                                                   # fmt: skip
-_limit = threading.Lock()
+_MOVES = ("GIF", "WEBP", "PNG", "AVIF", "TIFF")      # formats whose further pictures count
+_ORIENTATION = 0x0112                                # EXIF's tag
+_pillow_limit = threading.Lock()
 
 
 def is_picture(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is a picture rather than a video."""
-    return (
-        head.startswith(_MAGIC)
-        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-        or head[4:12] in (b"ftypavif", b"ftypavis")
-    )
+    """Whether a file that begins with these (at least 12) bytes is a picture rather than a video."""
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return webp or head.startswith(_MAGIC) or head[4:12] in (b"ftypavif", b"ftypavis")
 
 
-def natural(path: Path) -> list[list[tuple[int, int | str]]]:
-    """Sorting key: folder by folder, numbers by their value, letters without regard to case."""
+def natural(path: Path) -> list[tuple[bool, list[tuple[bool, int, str]]]]:
+    """Sorting key: a folder's files before its folders, numbers by value, letters without case."""
+    last = len(path.parts) - 1
     return [
-        [(0, int(piece)) if piece.isdecimal() else (1, piece.casefold()) for piece in re.split(r"(\d+)", part)]
-        for part in path.parts
+        (depth != last, [(not s.isdecimal(), int(s) if s.isdecimal() else 0, s.casefold()) for s in split])
+        for depth, split in enumerate(re.split(r"(\d+)", part) for part in path.parts)
     ]
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures in a folder and below, in natural order."""
-    found = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
-    if not found:
-        raise SourceError(f"the folder {str(folder)!r} has no pictures in it (looked for {' '.join(sorted(SUFFIXES))}).")
-    return sorted(found, key=natural)
-
-
-@contextmanager
-def _opened(data: bytes, name: str, max_pixels: int) -> Iterator[Any]:
-    """A picture's header; pixels are decoded on demand, and never more than `max_pixels`."""
-    with _limit, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before, pil.MAX_IMAGE_PIXELS = pil.MAX_IMAGE_PIXELS, max_pixels // 2   # Pillow's error is at twice that
-        try:
-            with pil.open(BytesIO(data)) as picture:
-                yield picture
-        except pil.DecompressionBombError as error:
-            raise SourceError(f"{name!r} is larger than the limit of {max_pixels} pixels ({error}).") from error
-        except Exception as error:      # a broken file: Pillow's plug-ins raise whatever they trip over
-            if isinstance(error, SourceError):
-                raise
-            raise SourceError(f"{name!r} cannot be read as a picture ({error}).") from error
-        finally:
-            pil.MAX_IMAGE_PIXELS = before
+def open_picture(uri: str, path: Path, max_pixels: int = MAX_PIXELS) -> Pictures | Animation:
+    """A reader for one file: of all its pictures where they move, of the one otherwise."""
+    with _guarded(uri, max_pixels), pil.open(path) as picture:
+        moves = picture.format in _MOVES and getattr(picture, "n_frames", 1) > 1
+    if moves:
+        return Animation(uri, path, max_pixels)
+    return Pictures(uri, [path], max_pixels)
 
 
 def decode_picture(data: bytes, name: str = "picture", max_pixels: int = MAX_PIXELS) -> Image:
     """The first picture in a file's bytes, upright: (H,W,3) uint8 BGR. Raises SourceError."""
-    with _opened(data, name, max_pixels) as picture:
-        return _bgr(picture, data, name)
-
-
-def _bgr(picture: Any, data: bytes, name: str) -> Image:
-    orientation = picture.getexif().get(0x0112, 1)
-    if picture.format == "JPEG" and picture.mode in ("L", "RGB"):
-        if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):        # no end of image behind the scan
-            raise SourceError(f"{name!r} is a JPEG that is cut off.")
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        if image is None:
-            raise SourceError(f"{name!r} cannot be decoded as a JPEG.")
-    else:
-        image = _converted(picture)
+    with _guarded(name, max_pixels), pil.open(BytesIO(data)) as picture:
+        orientation = picture.getexif().get(_ORIENTATION, 1)
+        if picture.format not in ("JPEG", "MPO") or picture.mode not in ("L", "RGB"):
+            return turned(_bgr(picture), orientation)
+    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):            # no end of image behind the scan
+        raise SourceError(f"{name!r} is a JPEG that is cut off.")
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
+        raise SourceError(f"{name!r} cannot be decoded as a JPEG.")
     return turned(np.asarray(image, np.uint8), orientation)
-
-
-def _converted(picture: Any) -> Image:
-    """Any mode of Pillow's as BGR; transparent parts lie on white."""
-    picture.load()
-    if picture.mode.startswith(("I", "F")):                         # 16 or 32 bits a sample
-        deep = np.asarray(picture).astype(np.float64)
-        scale = 1.0 if deep.max(initial=0) <= 255 and picture.mode != "I;16" else 256.0
-        return np.repeat(np.clip(deep / scale, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
-    if picture.has_transparency_data:
-        clear = picture.convert("RGBA")
-        ground = pil.new("RGBA", clear.size, (255, 255, 255, 255))
-        picture = pil.alpha_composite(ground, clear)
-    return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[..., ::-1])
 
 
 def turned(image: Image, orientation: int) -> Image:
@@ -122,34 +87,143 @@ def turned(image: Image, orientation: int) -> Image:
     return np.ascontiguousarray(image)
 
 
+@contextmanager
+def _guarded(name: str, max_pixels: int) -> Iterator[None]:
+    """Pillow at work on `name`: never on more than `max_pixels`; its errors become SourceError.
+
+    It checks whenever a part of the file enlarges the picture, against a global whose double is the
+    limit: set here while one thread works, and put back.
+    """
+    with _pillow_limit, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before, pil.MAX_IMAGE_PIXELS = pil.MAX_IMAGE_PIXELS, max(1, max_pixels // 2)
+        try:
+            yield
+        except pil.DecompressionBombError as error:
+            raise SourceError(
+                f"{name!r} has more than the {max_pixels} pixels that are allowed (max_pixels): {error}"
+            ) from error
+        except UnidentifiedImageError as error:
+            raise SourceError(f"{name!r} is no picture that can be read, or broken at its head.") from error
+        except Exception as error:         # on broken data Pillow's decoders raise what they trip over
+            raise SourceError(f"{name!r} is a broken picture ({error}).") from error
+        finally:
+            pil.MAX_IMAGE_PIXELS = before
+
+
+def _bgr(picture: Any) -> Image:
+    """Any of Pillow's modes as BGR. Transparent parts lie on white; 16 bits keep their upper 8;
+    32-bit and floating-point pictures are stretched from their lowest to their highest value."""
+    picture.load()
+    mode = picture.mode
+    if mode.startswith("I;16") or (mode == "I" and picture.format in ("PPM", "PNG")):
+        return _grey(np.asarray(picture) >> 8)
+    if mode in ("I", "F"):
+        values = np.nan_to_num(np.asarray(picture, np.float64))
+        low, high = values.min(), values.max()
+        return _grey((values - low) * (255 / max(high - low, 1e-9)))
+    if picture.has_transparency_data:
+        clear = picture.convert("RGBA")
+        picture = pil.alpha_composite(pil.new("RGBA", clear.size, "white"), clear)
+    return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[..., ::-1])
+
+
+def _grey(values: Any) -> Image:
+    return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
+
+
 class Pictures:
     """Still pictures in the order given; index is the place in that order, time the index in seconds."""
 
-    def __init__(self, uri: str, paths: Iterable[Path], max_pixels: int) -> None:
-        self._paths = list(paths)
-        self._max_pixels = max_pixels
-        several = len(self._paths) > 1
-        self.info = Info(uri, "pictures" if several else "picture", frames_estimate=len(self._paths))
+    def __init__(self, uri: str, paths: Sequence[Path], max_pixels: int, first: int = 0) -> None:
+        self._paths, self._max_pixels, self._first = paths, max_pixels, first
+        kind = "pictures" if len(paths) > 1 else "picture"
+        self.info = Info(uri, kind, self._size_of_first(), frames_estimate=len(paths))
+
+    def _size_of_first(self) -> tuple[int, int] | None:
+        try:
+            with _guarded("", self._max_pixels), pil.open(self._paths[0]) as picture:
+                width, height = picture.size
+                sideways = picture.getexif().get(_ORIENTATION, 1) > 4
+                return (height, width) if sideways else (width, height)
+        except SourceError:                # told when its turn to be read comes
+            return None
 
     def frames(self, span: Span, log: Log) -> Iterator[Frame]:
         """The wanted pictures; those that cannot be read are counted and passed over."""
-        for index, path in enumerate(self._paths):
+        broken: SourceError | None = None
+        whole = 0
+        for index, path in enumerate(self._paths, self._first):
             if span.over(index):
                 return
             if not span.wants(index, index):
-                log.counts.passed_over += 1
                 log.counts.decoded += 1
+                log.counts.passed_over += 1
                 continue
             try:
-                image = decode_picture(path.read_bytes(), str(path), self._max_pixels)
-            except (SourceError, OSError) as error:
+                image = decode_picture(_bytes(path), str(path), self._max_pixels)
+            except SourceError as error:
+                broken = broken or error
                 log.counts.corrupt += 1
                 log.note(str(error))
                 continue
+            whole += 1
             log.counts.decoded += 1
             yield Frame(image, index, float(index), str(path))
-        if log.counts.decoded == 0 and log.notes:
-            raise SourceError(log.notes[0])
+        if broken and not whole:
+            raise broken
 
     def close(self) -> None:
         """Nothing stays open between pictures."""
+
+
+class Animation:
+    """The pictures of an animated file, with the times that it states (10 ms or less stand for 100 ms,
+    as in browsers; a page of a TIFF, which has no time, for 1 s)."""
+
+    def __init__(self, uri: str, path: Path, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        with _guarded(uri, max_pixels):
+            self._picture = pil.open(path)
+            self.info = Info(
+                uri, "animation", self._picture.size, codec=str(self._picture.format).lower(),
+                frames_estimate=getattr(self._picture, "n_frames", 1),
+            )                                                                       # fmt: skip
+
+    def frames(self, span: Span, log: Log) -> Iterator[Frame]:
+        """The wanted pictures, up to the first one that is broken."""
+        time = 0.0
+        for index in range(self.info.frames_estimate or 0):
+            try:
+                with _guarded(self.info.uri, self._max_pixels):
+                    self._picture.seek(index)
+                    image = _bgr(self._picture)
+                    orientation = self._picture.getexif().get(_ORIENTATION, 1)
+            except SourceError as error:
+                log.counts.corrupt += 1
+                log.note(f"ends at picture {index}: {error}")
+                if index == 0:
+                    raise
+                return
+            if span.over(time):
+                return
+            log.counts.decoded += 1
+            if span.wants(index, time):
+                yield Frame(turned(image, orientation), index, time, self.info.uri)
+            else:
+                log.counts.passed_over += 1
+            milliseconds = float(self._picture.info.get("duration", 0) or 0)
+            if self._picture.format == "TIFF":
+                milliseconds = 1000.0
+            time += (milliseconds if milliseconds > 10 else 100.0) / 1000
+
+    def close(self) -> None:
+        """Close the file."""
+        self._picture.close()
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{str(path)!r} cannot be opened ({error.strerror}).") from error

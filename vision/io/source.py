@@ -2,111 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import islice
+import glob
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from vision.errors import SourceError, UsageError
+from vision.io.base import MAX_PIXELS, Counts, Info, Log, Reader, Span
+from vision.io.pictures import SUFFIXES, Pictures, is_picture, natural, open_picture
 from vision.types import Frame
 
-MAX_PIXELS = 200_000_000
-ReaderName = Literal["auto", "av", "opencv"]
+ReaderName = Literal["auto", "opencv"]
 
-
-@dataclass(frozen=True)
-class Info:
-    """What a source says about itself before it is read; whatever it does not say is None.
-
-    kind: video, picture, pictures, animation, camera, stream. size_wh: pixels, upright. rate: frames
-    a second, on average. duration: seconds. frames_estimate: an estimate from the container's or the
-    folder's word, never to be relied on. rotation: degrees clockwise that were applied. audio: codec.
-    """
-
-    uri: str
-    kind: str
-    size_wh: tuple[int, int] | None = None
-    rate: float | None = None
-    duration: float | None = None
-    frames_estimate: int | None = None
-    codec: str | None = None
-    rotation: int = 0
-    audio: str | None = None
-    live: bool = False
-
-
-@dataclass
-class Counts:
-    """What became of the frames so far.
-
-    decoded: came out of the decoder whole. corrupt: failed to decode. passed_over: decoded or
-    counted, but outside the asked-for range or stride. Handed out: decoded - passed_over.
-    """
-
-    decoded: int = 0
-    corrupt: int = 0
-    passed_over: int = 0
-
-
-@dataclass
-class Log:
-    """What a reader tells while it reads: counts, and notes for the user, each once."""
-
-    counts: Counts = field(default_factory=Counts)
-    notes: list[str] = field(default_factory=list)
-
-    def note(self, text: str) -> None:
-        """Add a note, unless it is there."""
-        if text not in self.notes:
-            self.notes.append(text)
-
-
-@dataclass
-class Span:
-    """Which frames of one stream are wanted: start <= time < end in seconds, every stride-th from
-    the first of them. Times count as equal when they agree to the microsecond of a record."""
-
-    start: float | None = None
-    end: float | None = None
-    stride: int = 1
-    _first: int | None = field(default=None, init=False)
-
-    def wants(self, index: int, time: float) -> bool:
-        """Whether the frame is in the range and on the stride."""
-        if self.start is not None and time < self.start - 1e-6:
-            return False
-        if self._first is None:
-            self._first = index
-        return (index - self._first) % self.stride == 0
-
-    def over(self, time: float) -> bool:
-        """Whether this time and all later ones are behind the range."""
-        return self.end is not None and time >= self.end - 1e-6
-
-
-class Reader(Protocol):
-    """One stream of frames, open."""
-
-    info: Info
-
-    def frames(self, span: Span, log: Log) -> Iterator[Frame]:
-        """The wanted frames."""
-        ...
-
-    def close(self) -> None:
-        """Close what was opened."""
-        ...
+VIDEO_SUFFIXES = frozenset((
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv",
+    ".flv", ".3gp", ".ogv", ".h264", ".264", ".h265", ".265", ".hevc", ".y4m", ".mjpeg", ".mjpg",
+))                                                                                  # fmt: skip
+_CAMERA = re.compile(r"\d{1,3}|/dev/video\d+")
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 
 class Source:
     """An iterator over frames, once through; a context manager that closes what `read` opened."""
 
-    def __init__(self, reader: Reader, span: Span, max_frames: int | None) -> None:
-        self.info = reader.info
+    def __init__(self, reader: Reader, span: Span, max_frames: int | None = None) -> None:
+        self.info: Info = reader.info
         self._log = Log()
         self._reader = reader
-        self._frames = islice(reader.frames(span, self._log), max_frames)
+        self._frames: Iterator[Frame] = islice(reader.frames(span, self._log), max_frames)
 
     @property
     def counts(self) -> Counts:
@@ -130,7 +58,7 @@ class Source:
 
     def close(self) -> None:
         """Close the source; it hands out no more frames."""
-        self._frames = iter(())  # type: ignore[assignment]
+        self._frames = iter(())
         self._reader.close()
 
     def __enter__(self) -> Self:
@@ -151,9 +79,17 @@ def read(
 ) -> Source:
     """Open a source of frames.
 
-    uri: a picture, a video file, a folder. start, end: seconds of presentation time, start <= time < end. stride: every so
-    many frames from the first of them. max_frames: at most so many in all. reader: `opencv` reads
-    videos with cv2.VideoCapture instead of PyAV. max_pixels: a larger picture is refused.
+    uri: a picture; a video file; a folder (recursive, in natural order: a2 before a10, each folder's
+    files before its folders); a glob; a `.txt` file of URIs, one a line; an HTTP or RTSP URL; a
+    camera's number or /dev/video path; `-`, standard input, with JPEG or PNG pictures one after
+    the other or a video. An animated GIF, WebP or PNG and a TIFF of several pages give all of their
+    pictures when named by themselves, the first one among others.
+
+    start, end: seconds of presentation time, start <= time < end. stride: every so many frames, from
+    the first one in the range. Both hold for each video of several by itself. max_frames: at most so
+    many in all. reader: `opencv` reads videos with cv2.VideoCapture instead of PyAV. max_pixels: a
+    larger picture is refused, before it is decoded.
+
     Raises SourceError when there is nothing to read, UsageError for an impossible range.
     """
     if stride < 1:
@@ -162,22 +98,138 @@ def read(
         raise UsageError(f"max_frames must not be negative; got {max_frames}")
     if start is not None and end is not None and end <= start:
         raise UsageError(f"end must be later than start; got start={start}, end={end}")
+    if reader not in ("auto", "opencv"):
+        raise UsageError(f"reader must be 'auto' or 'opencv'; got {reader!r}")
     return Source(_open(str(uri), reader, max_pixels), Span(start, end, stride), max_frames)
 
 
-def _open(uri: str, reader: ReaderName, max_pixels: int) -> Reader:
-    path = Path(uri)
-    from vision.io.pictures import Pictures, is_picture, pictures_in
-    from vision.io.video import Video
-
+def local_files(uri: str) -> list[Path]:
+    """The files that a URI reads on this machine, in reading order; none for a URL, a camera, `-`."""
+    if uri == "-" or _CAMERA.fullmatch(uri) or (_URL.match(uri) and not uri.startswith("file://")):
+        return []
+    path = Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
     if path.is_dir():
-        return Pictures(uri, pictures_in(path), max_pixels)
-    if not path.is_file():
-        raise SourceError(f"there is no {uri!r}. Give a file, a folder, a glob, a URL or a camera's number.")
-    with path.open("rb") as file:
-        head = file.read(32)
+        found = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES and p.is_file())
+        return sorted(found, key=natural)
+    if path.exists():
+        if path.suffix.lower() == ".txt":
+            return [file for member in _listed(path) for file in local_files(member)]
+        return [path]
+    return sorted((Path(p) for p in glob.glob(uri, recursive=True) if Path(p).is_file()), key=natural)
+
+
+def _listed(path: Path) -> list[str]:
+    """The URIs in a text file, one a line; `#` begins a remark; paths are relative to the file."""
+    lines = (line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
+    return [
+        line if _URL.match(line) or _CAMERA.fullmatch(line) else str(path.parent / line)
+        for line in lines if line and not line.startswith("#")
+    ]                                                                               # fmt: skip
+
+
+def _open(uri: str, reader: ReaderName, max_pixels: int) -> Reader:
+    if uri == "-":
+        from vision.io.stdin import open_stream
+
+        return open_stream(sys.stdin.buffer, max_pixels)
+    if _CAMERA.fullmatch(uri) and not (uri.isdecimal() and Path(uri).exists()):
+        from vision.io.live import open_camera
+
+        return open_camera(uri)
+    if _URL.match(uri) and not uri.startswith("file://"):
+        from vision.io.live import open_url
+
+        return open_url(uri, max_pixels)
+
+    path = Path(uri)
+    if path.is_file() and path.suffix.lower() == ".txt":
+        members = _listed(path)
+        if any(not local_files(member) for member in members):      # URLs, cameras, missing files
+            return _several(uri, members, reader, max_pixels)
+    files = local_files(uri)
+    if (path.is_file() and path.suffix.lower() != ".txt") or (len(files) == 1 and uri.startswith("file://")):
+        return _open_file(uri, files[0], reader, max_pixels)
+    if not files:
+        raise SourceError(_nothing(uri, path))
+    return _several(uri, [str(file) for file in files], reader, max_pixels)
+
+
+def _nothing(uri: str, path: Path) -> str:
+    if path.is_dir():
+        return f"the folder {uri!r} has no pictures and no videos in it, nor in the folders below."
+    if glob.has_magic(uri):
+        return f"nothing matches {uri!r}. Quote a glob, so that the shell leaves it alone."
+    if path.is_file():
+        return f"{uri!r} lists nothing. Write one URI a line."
+    return f"there is no {uri!r}. Give a file, a folder, a glob, a URL, a camera's number or - ."
+
+
+def _open_file(uri: str, path: Path, reader: ReaderName, max_pixels: int) -> Reader:
+    try:
+        with path.open("rb") as file:
+            head = file.read(32)
+    except OSError as error:
+        raise SourceError(f"{uri!r} cannot be opened ({error.strerror}).") from error
     if not head:
         raise SourceError(f"{uri!r} is empty (0 bytes). Give a file with pictures in it.")
-    if is_picture(head):
-        return Pictures(uri, [path], max_pixels)
+    if is_picture(head) or (path.suffix.lower() in SUFFIXES):
+        return open_picture(uri, path, max_pixels)
+    if reader == "opencv":
+        from vision.io.capture import Capture
+
+        return Capture(uri, str(path), max_pixels)
+    from vision.io.video import Video
+
     return Video(uri, f"file:{path}", max_pixels)
+
+
+def _several(uri: str, members: list[str], reader: ReaderName, max_pixels: int) -> Reader:
+    """Pictures in a row are one sequence; a video stands by itself."""
+    groups: list[Callable[[], Reader]] = []
+    first = 0
+    for pictures, run in groupby(members, lambda member: Path(member).suffix.lower() in SUFFIXES):
+        if pictures:
+            paths = [Path(member) for member in run]
+            groups.append(_pictures(uri, paths, max_pixels, first))
+            first += len(paths)
+        else:
+            groups += [_member(member, reader, max_pixels) for member in run]
+    return groups[0]() if pictures and len(groups) == 1 else _Chain(uri, groups)
+
+
+def _pictures(uri: str, paths: list[Path], max_pixels: int, first: int) -> Callable[[], Reader]:
+    return lambda: Pictures(uri, paths, max_pixels, first)
+
+
+def _member(member: str, reader: ReaderName, max_pixels: int) -> Callable[[], Reader]:
+    return lambda: _open(member, reader, max_pixels)
+
+
+class _Chain:
+    """Several sources one after the other; one that cannot be read is told, and the others go on."""
+
+    def __init__(self, uri: str, members: list[Callable[[], Reader]]) -> None:
+        self.info = Info(uri, "list")
+        self._members = members
+        self._current: Reader | None = None
+
+    def frames(self, span: Span, log: Log) -> Iterator[Frame]:
+        """The wanted frames of each source in turn, with its own indices and times."""
+        failed: list[SourceError] = []
+        for opened in self._members:
+            try:
+                self._current = opened()
+                yield from self._current.frames(replace(span), log)
+            except SourceError as error:
+                failed.append(error)
+                log.note(f"passed over: {error}")
+            finally:
+                self.close()
+        if len(failed) == len(self._members):
+            raise failed[0]
+
+    def close(self) -> None:
+        """Close the source that is being read."""
+        if self._current is not None:
+            self._current.close()
+            self._current = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import av
@@ -13,65 +15,105 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from vision.errors import SourceError
-from vision.io.source import Info, Log, Span
+from vision.io.base import Info, Log, Span
 from vision.types import Frame, Image
 
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-_ONE_THREAD_PIXELS = 1_000_000      # up to here one core decodes hundreds of frames a second, at less cost
+_ONE_THREAD_PIXELS = 1_000_000     # up to here one core decodes hundreds of frames a second, at less cost
+_COUNTABLE = {"h264", "hevc", "vp9", "av1", "mjpeg"}        # in mp4 and mkv: one packet, one frame
+_PEEK_PACKETS = 64
+_MAX_HELD = 64 << 20               # bytes of packets that are kept while looking for a key frame
 
 
 class Video:
-    """One video stream of a container, decoded in presentation order."""
+    """One video stream of a container, decoded in presentation order.
 
-    def __init__(self, uri: str, target: Any, max_pixels: int) -> None:
+    target: what PyAV opens, an address or a file object. options: for FFmpeg's protocol. timeout:
+    seconds to wait for a network.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        target: Any,
+        max_pixels: int,
+        *,
+        options: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> None:
         try:
-            self._container = av.open(target)
-        except (av.error.FFmpegError, OSError) as error:
+            self._container = av.open(target, options=dict(options or {}), timeout=timeout)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
             raise SourceError(
-                f"{uri!r} cannot be read as a video ({_reason(error)}). Is it whole, and a video? "
-                "See: vision probe"
+                f"{uri!r} cannot be read as a video ({_reason(error)}). Is it one, and whole?"
             ) from error
         try:
             self._stream = _video_stream(uri, self._container)
-            self.info = _info(uri, self._container, self._stream)
-            if (size := self.info.size_wh) is not None and size[0] * size[1] > max_pixels:
-                raise SourceError(f"{uri!r} has {size[0]}x{size[1]} pixels, over the limit of {max_pixels}.")
+            self._demuxed: Iterator[Any] = self._container.demux(self._stream)
+            self.info = _info(uri, self._container, self._stream, self._first_rotation())
+            width, height = self.info.size_wh or (0, 0)
+            if width * height > max_pixels:
+                raise SourceError(
+                    f"{uri!r} has {width}x{height} pixels; {max_pixels} are allowed (max_pixels)."
+                )
         except SourceError:
             self._container.close()
             raise
 
     def frames(self, span: Span, log: Log) -> Iterator[Frame]:
-        """The wanted frames; those that fail to decode are counted and passed over."""
-        uri, rate = self.info.uri, self.info.rate or 25.0
-        time_base = self._stream.time_base or Fraction(1, 1000)
+        """The wanted frames; those that fail to decode are counted and passed over.
+
+        The index counts the frames that decode. Where `start` is far in, and a packet is known to be
+        a frame (H.264, HEVC, VP9, AV1 in mp4 or mkv), frames before it are counted by their packets,
+        without decoding them; elsewhere everything is decoded from the beginning.
+        """
+        uri, corrupt_before = self.info.uri, log.counts.corrupt
+        packets, first = self._from_key_frame(span.start, log)
+        log.counts.decoded += first
+        log.counts.passed_over += first
         to_bgr = VideoReformatter()                       # keeps its tables from frame to frame
-        clock = _Clock(1 / rate, log)
-        for index, picture in enumerate(self._decoded(log)):
+        clock = _Clock(1 / (self.info.rate or 25.0), log)
+        seconds = float(self._stream.time_base or Fraction(1, 1000))
+        index = first - 1
+        for index, picture in enumerate(self._decoded(packets, log), first):
             stamp = picture.pts if picture.pts is not None else picture.dts
-            time = clock(None if stamp is None else float(stamp * time_base))
+            time = clock(None if stamp is None else stamp * seconds)
             log.counts.decoded += 1
-            if span.over(time):
+            if not span.wants(index, time) or span.over(time):
                 log.counts.passed_over += 1
-                return
-            if not span.wants(index, time):
-                log.counts.passed_over += 1
+                if span.over(time):
+                    return
                 continue
             image = to_bgr.reformat(picture, format="bgr24").to_ndarray()
             yield Frame(_upright(image, picture.rotation), index, time, uri)
             del picture, image
-        if log.counts.decoded == 0:
+        failed = log.counts.corrupt - corrupt_before
+        if index < 0:
             raise SourceError(
-                f"{uri!r} opens as {self.info.codec}, but not one frame can be decoded "
-                f"({log.counts.corrupt} failed)."
+                f"{uri!r} opens as {self.info.codec}, but no frame of it can be decoded ({failed} failed)."
             )
+        if span.first is None:
+            log.note(f"{uri!r} has no frame in the range asked for; its last one is at {clock.last:.3f} s")
+        self._compare(index + 1 + failed, log)
 
     def close(self) -> None:
         """Close the container."""
         self._container.close()
 
-    def _decoded(self, log: Log) -> Iterator[Any]:
+    @property
+    def endless(self) -> bool:
+        """Whether the container states neither a length in seconds nor one in bytes."""
+        return self.info.duration is None and self._container.size <= 0
+
+    def _compare(self, frames: int, log: Log) -> None:
+        """Tell where the container's word on its length was wrong."""
+        stated = self._stream.frames
+        if stated and stated != frames:
+            log.note(f"{self.info.uri!r} claims {stated} frames and holds {frames}")
+
+    def _decoded(self, packets: Iterator[Any], log: Log) -> Iterator[Any]:
         """Whole frames in presentation order."""
-        for packet in self._packets(log):
+        for packet in packets:
             try:
                 pictures = packet.decode()
             except av.error.FFmpegError:
@@ -86,10 +128,62 @@ class Video:
     def _packets(self, log: Log) -> Iterator[Any]:
         """The stream's packets, then the empty one that flushes the decoder."""
         try:
-            yield from self._container.demux(self._stream)
+            yield from self._demuxed
+        except (av.error.InvalidDataError, av.error.EOFError) as error:
+            log.note(f"{self.info.uri!r} ends early ({_reason(error)})")
         except (av.error.FFmpegError, OSError) as error:
-            log.note(f"the file ends early: {_reason(error)}")
-            yield av.Packet()
+            raise SourceError(f"{self.info.uri!r} broke off ({_reason(error)}).") from error
+        else:
+            return
+        flush = av.Packet()
+        flush.stream = self._stream
+        yield flush
+
+    def _first_rotation(self) -> int:
+        """Degrees counter-clockwise, from the first frame: only frames tell. The decoder starts anew
+        afterwards, on the same packets."""
+        held: list[Any] = []
+        rotation = 0
+        with suppress(av.error.FFmpegError, OSError):
+            for packet in self._demuxed:
+                held.append(packet)
+                with suppress(av.error.FFmpegError):
+                    if pictures := packet.decode():
+                        rotation = pictures[0].rotation
+                        break
+                if len(held) >= _PEEK_PACKETS:
+                    break
+        self._stream.codec_context.flush_buffers()
+        self._demuxed = chain(held, self._container.demux(self._stream)) if held else self._demuxed
+        return rotation
+
+    def _from_key_frame(self, start: float | None, log: Log) -> tuple[Iterator[Any], int]:
+        """The packets from the last key frame at or before `start` seconds, and how many frames come
+        before them."""
+        packets = self._packets(log)
+        kind = self._container.format.name
+        codec = self._stream.codec_context.codec.canonical_name
+        if not start or codec not in _COUNTABLE or not ("mp4" in kind or "matroska" in kind):
+            return packets, 0
+        wanted = start / self._stream.time_base
+        held: list[Any] = []
+        size = before = 0
+        for packet in packets:
+            if packet.is_keyframe and packet.pts is not None and packet.pts <= wanted:
+                before += sum(not p.is_discard for p in held)
+                held, size = [], 0
+            held.append(packet)
+            size += packet.size
+            if packet.dts is None or packet.dts > wanted or size > _MAX_HELD:
+                break
+        if before:
+            # pictures that come after the key frame but are shown before it lean on dropped ones
+            key = held[0].pts
+            leading = [p for p in held if p.pts is not None and p.pts < key]
+            before += sum(not p.is_discard for p in leading)
+            held = [p for p in held if p not in leading]
+            log.note(f"{before} frames before {start:g} s were counted by their packets, not decoded")
+        return chain(held, packets), before
 
 
 class _Clock:
@@ -97,57 +191,57 @@ class _Clock:
 
     def __init__(self, step: float, log: Log) -> None:
         self._step, self._log = step, log
-        self._last: float | None = None
         self._shift = 0.0
+        self._started = False
+        self.last = 0.0
 
     def __call__(self, stamp: float | None) -> float:
-        expected = 0.0 if self._last is None else self._last + self._step
+        expected = self.last + self._step if self._started else 0.0
         if stamp is None:
             self._log.note(f"frames without a time stamp got times from the rate, {1 / self._step:g} fps")
-            self._last = expected
-            return expected
-        time = stamp + self._shift
-        if self._last is not None and time < self._last:
-            self._log.note(f"the time stamps go back after {self._last:.3f} s; later times follow on from there")
-            self._shift += expected - time
-            time = expected
-        self._last = time
-        return time
+            stamp = expected - self._shift
+        elif self._started and stamp + self._shift < self.last:
+            self._log.note(f"the time stamps go back after {self.last:.3f} s; later times follow on there")
+            self._shift = expected - stamp
+        self._started = True
+        self.last = stamp + self._shift
+        return self.last
 
 
 def _video_stream(uri: str, container: Any) -> Any:
     """The first video stream that is no cover picture, ready to decode."""
-    found = [f"{s.type}/{s.codec_context.name}" for s in container.streams if s.codec_context is not None]
     for stream in container.streams.video:
-        if stream.codec_context is not None and "attached_pic" not in str(stream.disposition):
-            size = stream.codec_context.width * stream.codec_context.height
+        context = stream.codec_context
+        if context is not None and "attached_pic" not in str(stream.disposition):
             stream.thread_type = "AUTO"
-            if size <= _ONE_THREAD_PIXELS:
-                stream.codec_context.thread_count = 1
+            if context.width * context.height <= _ONE_THREAD_PIXELS:
+                context.thread_count = 1
             return stream
+    found = [f"{s.type}/{s.codec_context.name}" for s in container.streams if s.codec_context is not None]
     raise SourceError(
         f"{uri!r} has no video stream (found: {', '.join(found) or 'nothing'}). "
         "Give a file with video, or list it with: vision probe"
     )
 
 
-def _info(uri: str, container: Any, stream: Any) -> Info:
+def _info(uri: str, container: Any, stream: Any, rotation: int) -> Info:
     context = stream.codec_context
+    size = context.width, context.height
     rate = stream.average_rate or stream.guessed_rate
     seconds = None if container.duration is None else container.duration / 1_000_000
     if seconds is None and stream.duration:
         seconds = float(stream.duration * stream.time_base)
-    frames = stream.frames or (round(seconds * rate) if seconds and rate else None)
-    audio = container.streams.audio
+    audio = [s.codec_context.name for s in container.streams.audio if s.codec_context is not None]
     return Info(
         uri=uri,
         kind="video",
-        size_wh=(context.width, context.height),
+        size_wh=size if rotation % 180 == 0 else size[::-1],
         rate=float(rate) if rate else None,
         duration=seconds,
-        frames_estimate=frames,
-        codec=context.codec.name,
-        audio=audio[0].codec_context.name if audio and audio[0].codec_context else None,
+        frames_estimate=stream.frames or (round(seconds * rate) if seconds and rate else None),
+        codec=context.codec.canonical_name,
+        rotation=-rotation % 360,
+        audio=audio[0] if audio else None,
     )
 
 

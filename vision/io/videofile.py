@@ -91,7 +91,8 @@ class VideoFile:
         right, below = size_wh[0] - width, size_wh[1] - height
         if (right, below) != (0, 0):
             if right in (0, 1) and below in (0, 1):
-                image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
+                grown = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
+                image = np.asarray(grown, np.uint8)
             else:
                 image = letterbox(image, size_wh, fill=0).pixels
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)

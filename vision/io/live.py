@@ -1,0 +1,151 @@
+"""Live sources: cameras and network streams. One that drops is opened again, a bounded number of times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from vision.errors import SourceError
+from vision.io.base import Info, Log, Reader, Span
+from vision.io.video import Video
+from vision.types import Frame, Image
+
+PAUSES_S = (0.5, 1.0, 2.0, 3.0, 4.0)         # before each attempt to open a lost source again
+TIMEOUT_S = 10.0                             # without a word from the network
+_LIVE_SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "tcp"}
+
+
+class Feed(Protocol):
+    """One connection to a live source."""
+
+    info: Info
+
+    def timed(self, log: Log) -> Iterator[tuple[Image, float]]:
+        """Pictures with their seconds on the connection's own clock, until it is lost."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class Live:
+    """Frames of a live source. Its first frame has time 0, and a gap is a gap in the times too."""
+
+    def __init__(self, connect: Callable[[], Feed]) -> None:
+        self._connect = connect
+        self._feed: Feed | None = connect()
+        self.info = replace(self._feed.info, live=True, duration=None, frames_estimate=None)
+
+    def frames(self, span: Span, log: Log) -> Iterator[Frame]:
+        """The wanted frames, until the range ends. SourceError when the source is lost for good."""
+        index, last, attempts = 0, 0.0, 0
+        began: float | None = None
+        while True:
+            offset: float | None = None                # from the connection's clock to the source's
+            for image, stamp in self._pictures(log):
+                began = time.monotonic() if began is None else began
+                if offset is None:
+                    offset = max(time.monotonic() - began, last) - stamp
+                    if attempts:
+                        back = stamp + offset
+                        log.note(f"{self.info.uri!r} dropped at {last:.1f} s and came back at {back:.1f} s")
+                    attempts = 0
+                last = max(stamp + offset, last)
+                log.counts.decoded += 1
+                wanted = span.wants(index, last) and not span.over(last)
+                log.counts.passed_over += not wanted
+                if span.over(last):
+                    return
+                if wanted:
+                    yield Frame(image, index, last, self.info.uri)
+                index += 1
+            self.close()
+            if attempts == len(PAUSES_S):
+                raise SourceError(
+                    f"{self.info.uri!r} was lost after {index} frames, at {last:.1f} s, and did not come "
+                    f"back in {attempts} attempts. Is it switched on, and in reach?"
+                )
+            time.sleep(PAUSES_S[attempts])
+            attempts += 1
+
+    def _pictures(self, log: Log) -> Iterator[tuple[Image, float]]:
+        """The pictures of one connection, which is opened if need be; none where it cannot be."""
+        try:
+            self._feed = self._feed or self._connect()
+            yield from self._feed.timed(log)
+        except SourceError:
+            return
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+
+
+class _CameraFeed:
+    """A camera's pictures, with the time at which each was taken from it."""
+
+    def __init__(self, uri: str) -> None:
+        from vision.io.capture import Camera
+
+        self._camera = Camera(uri)
+        self.info = self._camera.info
+
+    def timed(self, log: Log) -> Iterator[tuple[Image, float]]:
+        """Pictures until the camera fails."""
+        for image in self._camera:
+            yield image, time.monotonic()
+
+    def close(self) -> None:
+        """Give the camera back."""
+        self._camera.close()
+
+
+class _StreamFeed:
+    """A network stream's pictures, with the times that it states."""
+
+    def __init__(self, video: Video) -> None:
+        self._video = video
+        self.info = replace(video.info, kind="stream")
+
+    def timed(self, log: Log) -> Iterator[tuple[Image, float]]:
+        """Pictures until the stream ends or breaks off; what failed to decode is told to the log."""
+        own = Log(notes=log.notes)
+        try:
+            for frame in self._video.frames(Span(), own):
+                yield frame.image, frame.time
+        finally:
+            log.counts.corrupt += own.counts.corrupt
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._video.close()
+
+
+def open_camera(uri: str) -> Live:
+    """A camera by its number or its /dev/video path."""
+    return Live(lambda: _CameraFeed(uri))
+
+
+def open_url(uri: str, max_pixels: int) -> Reader:
+    """A stream, live by its scheme or because it has no end; or a file on a server."""
+    scheme = urlsplit(uri).scheme.lower()
+    options = {"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {}
+    if scheme in ("http", "https"):
+        options = {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "5"}
+
+    def connect() -> Video:
+        return Video(uri, uri, max_pixels, options=options, timeout=TIMEOUT_S)
+
+    if scheme in _LIVE_SCHEMES:
+        return Live(lambda: _StreamFeed(connect()))
+    video = connect()
+    if not video.endless:
+        return video
+    opened = [video]
+    return Live(lambda: _StreamFeed(opened.pop() if opened else connect()))
