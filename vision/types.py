@@ -189,3 +189,34 @@ class Scores:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class Landmarks(_Rows):
+    """Named points: boxes (N,4) float32 xyxy, points (N,K,2) float32 xy, both in frame pixels, and
+    scores (N,K) float32 in 0..1, how visible each point is. Left and right are the subject's."""
+
+    boxes: Floats
+    points: Floats
+    scores: Floats
+
+    _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {
+        "boxes": (np.float32, (-1, 4)),
+        "points": (np.float32, (-1, -1, 2)),
+        "scores": (np.float32, (-1, -1)),
+    }
+
+    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+        """`{"landmarks": [{"score", "box", "points": [[x, y, score], ...]}, ...]}`, the score of a
+        row being its points' mean; 1e-4 and 0.01 pixels. The order of the points is the model's."""
+        return {
+            "landmarks": [
+                {
+                    "score": round(float(scores.mean()), 4) if scores.size else 0.0,
+                    "box": [round(v, 2) for v in box.tolist()],
+                    "points": [
+                        [round(x, 2), round(y, 2), round(s, 4)]
+                        for (x, y), s in zip(points.tolist(), scores.tolist(), strict=True)
+                    ],
+                }
+                for box, points, scores in zip(self.boxes, self.points, self.scores, strict=True)
+            ]
+        }

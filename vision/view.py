@@ -7,10 +7,12 @@ i .. i + 1, so a scale acts on coordinates without an offset of half a pixel.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from vision.boxes import clip
 from vision.errors import UsageError
@@ -20,25 +22,45 @@ from vision.types import Floats, Image
 @dataclass(frozen=True, eq=False, slots=True)
 class View:
     """pixels (h,w,3) uint8 BGR, the network's input; a point p of it lies at (p - offset) / scale
-    in the frame, per axis (x, y)."""
+    in the frame, per axis (x, y), and is then turned by `angle`: radians from the frame's x axis to
+    the view's, clockwise as seen. A negative scale mirrors."""
 
     pixels: Image
     scale: tuple[float, float]
     offset: tuple[float, float]
     frame_wh: tuple[int, int]
+    angle: float = 0.0
 
     def to_frame(self, boxes: Floats) -> Floats:
-        """(N,4) xyxy in view pixels -> (N,4) xyxy in frame pixels, cut to the frame."""
-        return clip(self.points_to_frame(boxes.reshape(-1, 2)).reshape(-1, 4), self.frame_wh)
+        """(N,4) xyxy in view pixels -> (N,4) xyxy in frame pixels, cut to the frame; the smallest
+        upright box around a turned one."""
+        return clip(_around(boxes, self.angle, self.points_to_frame), self.frame_wh)
 
     def points_to_frame(self, points: Floats) -> Floats:
         """(N,2) xy in view pixels -> (N,2) xy in frame pixels, not cut."""
-        return np.asarray((points - np.array(self.offset)) / np.array(self.scale), np.float32)
+        unscaled = (points - np.array(self.offset)) / np.array(self.scale)
+        return np.asarray(unscaled @ _turn(self.angle).T if self.angle else unscaled, np.float32)
 
     def from_frame(self, boxes: Floats) -> Floats:
         """(N,4) xyxy in frame pixels -> (N,4) xyxy in view pixels: the inverse of `to_frame`."""
-        points = boxes.reshape(-1, 2) * np.array(self.scale) + np.array(self.offset)
-        return np.asarray(points.reshape(-1, 4), np.float32)
+        return _around(boxes, self.angle, self.points_from_frame)
+
+    def points_from_frame(self, points: Floats) -> Floats:
+        """(N,2) xy in frame pixels -> (N,2) xy in view pixels: the inverse of `points_to_frame`."""
+        turned = points @ _turn(self.angle) if self.angle else points
+        return np.asarray(turned * np.array(self.scale) + np.array(self.offset), np.float32)
+
+
+def _turn(angle: float) -> npt.NDArray[np.float64]:
+    """(2,2): turns a column (x, y) clockwise as seen, y pointing down."""
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def _around(boxes: Floats, angle: float, move: Callable[[Floats], Floats]) -> Floats:
+    if not angle:
+        return move(boxes.reshape(-1, 2)).reshape(-1, 4)
+    corners = move(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)).reshape(-1, 4, 2)
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
 def _resized(image: Image, size_wh: tuple[int, int]) -> Image:
@@ -90,3 +112,30 @@ def centre_crop(image: Image, size_wh: tuple[int, int], *, short_side: int) -> V
     left, top = (new_w - size_wh[0]) // 2, (new_h - size_wh[1]) // 2
     pixels = _resized(image, (new_w, new_h))[top : top + size_wh[1], left : left + size_wh[0]]
     return View(np.ascontiguousarray(pixels), (new_w / w, new_h / h), (-float(left), -float(top)), (w, h))
+
+
+def patch(
+    image: Image,
+    centre: tuple[float, float],
+    side: float,
+    size: int,
+    *,
+    angle: float = 0.0,
+    mirror: bool = False,
+) -> View:
+    """A square of the frame on `size` x `size` pixels, black where it leaves the frame.
+
+    centre (x, y) and side in frame pixels, angle in radians from the frame's x axis to the patch's,
+    clockwise as seen. mirror: left and right exchanged. Raises UsageError for a square of no size.
+    """
+    if not (np.isfinite([*centre, side, angle]).all() and side > 0):
+        raise UsageError(f"a patch needs a place and a side above 0; got centre {centre}, side {side}")
+    ratio = size / side
+    scale = (-ratio if mirror else ratio, ratio)
+    middle = np.array(scale) * (np.array(centre) @ _turn(angle))
+    offset = (size / 2 - float(middle[0]), size / 2 - float(middle[1]))
+    forward = np.diag(scale) @ _turn(angle).T
+    # warpAffine speaks of pixel centres: its (0, 0) is our (0.5, 0.5)
+    shift = np.array(offset) + forward @ [0.5, 0.5] - 0.5
+    pixels = cv2.warpAffine(image, np.column_stack([forward, shift]), (size, size), flags=cv2.INTER_LINEAR)
+    return View(np.asarray(pixels, np.uint8), scale, offset, (image.shape[1], image.shape[0]), angle)

