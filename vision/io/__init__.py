@@ -10,32 +10,52 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vision.io.base import Counts, Info
+    from vision.io.images import FrameNames, ImageFolder, Window
     from vision.io.prefetch import Latest, ahead, latest
-    from vision.io.records import JsonLines
-    from vision.io.source import Source, read
+    from vision.io.records import CocoResults, Csv, JsonLines, YoloTxt
+    from vision.io.sheet import ContactSheet
+    from vision.io.source import Source, local_files, read, refuse_overwrite
     from vision.io.videofile import VideoFile
 
 _PUBLIC = {
+    "CocoResults": "records",
+    "ContactSheet": "sheet",
     "Counts": "base",
+    "Csv": "records",
+    "FrameNames": "images",
+    "ImageFolder": "images",
     "Info": "base",
     "JsonLines": "records",
     "Latest": "prefetch",
     "Source": "source",
     "VideoFile": "videofile",
+    "Window": "images",
+    "YoloTxt": "records",
     "ahead": "prefetch",
     "latest": "prefetch",
+    "local_files": "source",
     "read": "source",
+    "refuse_overwrite": "source",
 }
 __all__ = [
+    "CocoResults",
+    "ContactSheet",
     "Counts",
+    "Csv",
+    "FrameNames",
+    "ImageFolder",
     "Info",
     "JsonLines",
     "Latest",
     "Source",
     "VideoFile",
+    "Window",
+    "YoloTxt",
     "ahead",
     "latest",
+    "local_files",
     "read",
+    "refuse_overwrite",
 ]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from vision.errors import SourceError, UsageError
+from vision.errors import SinkError, SourceError, UsageError
 from vision.io.base import MAX_PIXELS, Counts, Info, Log, Reader, Span
 from vision.io.pictures import SUFFIXES, Pictures, is_picture, natural, open_picture
 from vision.types import Frame
@@ -116,6 +116,17 @@ def local_files(uri: str) -> list[Path]:
             return [file for member in _listed(path) for file in local_files(member)]
         return [path]
     return sorted((Path(p) for p in glob.glob(uri, recursive=True) if Path(p).is_file()), key=natural)
+
+
+def refuse_overwrite(output: str | Path, uri: str) -> None:
+    """Raise SinkError where writing `output`, a file or a folder of pictures, would overwrite what
+    `uri` reads. To be called before the output is opened, which empties it."""
+    target = Path(output).resolve()
+    files = [file.resolve() for file in local_files(uri)]
+    inside = any(file.parent == target for file in files if file.suffix.lower() in SUFFIXES)
+    listed = [Path(uri).resolve()] if uri != "-" and Path(uri).is_file() else []
+    if inside or target in [*files, *listed]:
+        raise SinkError(f"the output {str(output)!r} would overwrite the input {uri!r}. Give another name.")
 
 
 def _listed(path: Path) -> list[str]:

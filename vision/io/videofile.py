@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from fractions import Fraction
+from heapq import merge
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,64 +19,73 @@ from vision.errors import SinkError
 from vision.types import Image
 from vision.view import letterbox
 
-_TICK = Fraction(1, 90_000)          # seconds; the clock of MPEG
-_FRAGMENT_US = 1_000_000             # a killed run loses about the last second
-_BT601 = 6                           # H.273: SMPTE 170M, the matrix that OpenCV converts with
-_LIMITED = 1                         # luma 16..235
+_TICK = Fraction(1, 90_000)                # seconds; the clock of MPEG
+_FRAGMENT_US = 1_000_000                   # a killed run loses about the last second
+_BT601, _LIMITED = 6, 1                    # H.273: the matrix that OpenCV converts with; luma 16..235
+_FAILURES = (av.error.FFmpegError, OSError, ValueError)
+_COPIED = {"aac", "mp3", "opus", "flac", "alac", "ac3", "eac3"}        # sound that mp4 holds as it is
 
 
 class VideoFile:
     """Pictures with their times into an mp4: H.264, yuv420p.
 
-    path: the file to make, `.mp4`. audio_from: a file whose sound is copied beside the pictures.
-    origin: the source time in seconds that is the file's 0. crf: x264's quality, 0 (best) to 51.
-    preset: x264's trade of time for size, `ultrafast` to `veryslow`.
+    path: the film, `.mp4`, `.m4v` or `.mov`. audio_from: a file whose sound goes beside the pictures,
+    copied where mp4 can hold it, else as AAC. origin: the second of the source that is the film's 0.
+    crf: x264's quality, 0 (best) to 51. preset: x264's trade of time for size, `ultrafast` (the
+    default: about 2 ms for 768x576 on one core) to `veryslow`.
 
-    The film grows in `NAME.part.mp4`, in fragments that play even when the process is killed; `close`
-    moves it into place, indexed for the web. The first picture's size is the film's (one pixel more
-    where a side is odd); another size is fitted in with black borders. Raises SinkError.
+    The film grows as `NAME.part.mp4`, in fragments that play even when the process is killed. `close`
+    moves it into place, with its index in front for the web; after an exception in the `with` block
+    it stays where it is. The first picture's size is the film's, one pixel more where a side is
+    odd; another size is fitted in with black borders. Raises SinkError.
     """
 
     def __init__(
         self,
         path: str | Path,
         *,
-        audio_from: str | None = None,
+        audio_from: str | Path | None = None,
         origin: float = 0.0,
         crf: int = 23,
         preset: str = "ultrafast",
     ) -> None:
         self.path = Path(path)
+        if self.path.suffix.lower() not in (".mp4", ".m4v", ".mov"):
+            raise SinkError(f"{str(path)!r}: a film is written as .mp4, .m4v or .mov.")
         self.part = self.path.with_name(f"{self.path.stem}.part.mp4")
-        self._audio_from, self._origin = audio_from, origin
-        self._options = {"preset": preset, "crf": str(crf), "bf": "0"}     # no B-frames: decode order = time
+        self._sound = None if audio_from is None else _open_sound(str(audio_from))
+        self._origin = origin
+        self._options = {"preset": preset, "crf": str(crf), "bf": "0"}   # no B-frames: decoded as shown
         self._stream: Any = None
-        self._last = -1
+        self._last_tick = -1
+        self._shift = 0.0
+        self._last_time: float | None = None
+        self._step = 0.04
+        flags = {
+            "movflags": "empty_moov+default_base_moof+frag_discont",
+            "frag_duration": str(_FRAGMENT_US),
+            "avoid_negative_ts": "make_non_negative",    # the first time need not become 0
+        }
         try:
-            self._container = av.open(
-                f"file:{self.part}", "w", format="mp4",
-                options={
-                    "movflags": "empty_moov+default_base_moof+frag_keyframe",
-                    "frag_duration": str(_FRAGMENT_US),
-                },
-            )                                                                       # fmt: skip
-        except (av.error.FFmpegError, OSError) as error:
+            self._container = av.open(f"file:{self.part}", "w", format="mp4", options=flags)
+        except _FAILURES as error:
             raise self._failed(error) from error
+        self._open = True
 
     def write(self, image: Image, time: float) -> None:
         """Add a picture (H,W,3) uint8 BGR at `time` seconds of the source.
 
-        A time that goes back (the next file of several) follows on from the last picture.
+        Times that begin anew (the next clip of several) follow on from the picture before.
         """
+        if not self._open:
+            raise SinkError(f"{str(self.path)!r} is closed.")
         try:
             stream = self._stream or self._begin(image)
-            frame = av.VideoFrame.from_ndarray(self._yuv(image, (stream.width, stream.height)), "yuv420p")
-            tick = round((time - self._origin) / _TICK)
-            frame.pts = self._last = max(tick, self._last + 1)
-            frame.time_base = _TICK
+            frame = av.VideoFrame.from_ndarray(_yuv420(image, (stream.width, stream.height)), "yuv420p")
+            frame.pts, frame.time_base = self._tick(time), _TICK
             self._container.mux(stream.encode(frame))
-        except (av.error.FFmpegError, OSError) as error:
-            raise self._failed(error) from error
+        except _FAILURES as error:
+            raise self._broken(error) from error
 
     def _begin(self, image: Image) -> Any:
         height, width = image.shape[:2]
@@ -84,37 +97,163 @@ class VideoFile:
         context.color_range = _LIMITED
         return stream
 
-    @staticmethod
-    def _yuv(image: Image, size_wh: tuple[int, int]) -> Image:
-        """(H,W,3) BGR -> (H*3/2,W) planar 4:2:0 of an even size."""
-        height, width = image.shape[:2]
-        right, below = size_wh[0] - width, size_wh[1] - height
-        if (right, below) != (0, 0):
-            if right in (0, 1) and below in (0, 1):
-                grown = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
-                image = np.asarray(grown, np.uint8)
-            else:
-                image = letterbox(image, size_wh, fill=0).pixels
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
-
-    def _finish(self) -> None:
-        if self._stream is not None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
+    def _tick(self, time: float) -> int:
+        """The film's time for a picture, in ticks, later than the one before."""
+        time += self._shift - self._origin
+        if self._last_time is not None:
+            if time < self._last_time:
+                self._shift += self._last_time + self._step - time
+                time = self._last_time + self._step
+            self._step = time - self._last_time or self._step
+        self._last_time = time
+        self._last_tick = max(round(time / _TICK), self._last_tick + 1)
+        return self._last_tick
 
     def close(self) -> None:
-        """Finish the film and move it into place. Without a single picture there is no file."""
+        """Finish the film and move it into place. Without a single picture there is no film."""
+        if not self._open:
+            return
+        self._end_part()
+        if self._stream is None:
+            self.part.unlink(missing_ok=True)
+            self._close_sound()
+            return
+        whole = self.path.with_name(f"{self.path.stem}.whole.mp4")
         try:
-            self._finish()
-            self.part.replace(self.path)
-        except (av.error.FFmpegError, OSError) as error:
-            raise self._failed(error) from error
+            _remux(self.part, whole, self._sound, self._origin)
+            whole.replace(self.path)
+            self.part.unlink()
+        except _FAILURES as error:
+            whole.unlink(missing_ok=True)
+            raise self._failed(error, f" The pictures are in {str(self.part)!r}.") from error
+        self._close_sound()
 
-    def _failed(self, error: BaseException) -> SinkError:
-        return SinkError(f"cannot write {str(self.path)!r} ({getattr(error, 'strerror', None) or error}).")
+    def _end_part(self) -> None:
+        self._open = False
+        try:
+            if self._stream is not None:
+                self._container.mux(self._stream.encode())
+            self._container.close()
+        except _FAILURES as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: BaseException) -> SinkError:
+        """Writing failed: what is on the disk plays up to its last whole fragment."""
+        self._open = False
+        with suppress(*_FAILURES):
+            self._container.close()
+        return self._failed(error, f" What was written until then plays: {str(self.part)!r}.")
+
+    def _failed(self, error: BaseException, more: str = "") -> SinkError:
+        self._close_sound()
+        return SinkError(f"{str(self.path)!r} cannot be written ({_reason(error)}).{more}")
+
+    def _close_sound(self) -> None:
+        if self._sound is not None:
+            self._sound.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or issubclass(kind, KeyboardInterrupt):
+            self.close()
+        elif self._open:
+            with suppress(SinkError):                    # the first error is the one to tell
+                self._end_part()
+            self._close_sound()
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _yuv420(image: Image, size_wh: tuple[int, int]) -> Image:
+    """(H,W,3) BGR -> (h*3/2,w) planar 4:2:0, in OpenCV's BT.601, for a film of an even size."""
+    height, width = image.shape[:2]
+    right, below = size_wh[0] - width, size_wh[1] - height
+    if right in (0, 1) and below in (0, 1):
+        if right or below:
+            image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
+    else:
+        image = letterbox(image, size_wh, fill=0).pixels
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
+
+
+def _remux(part: Path, whole: Path, sound: Any, origin: float) -> None:
+    """The fragments' pictures, and the sound, into one mp4 with its index in front."""
+    with ExitStack() as stack:
+        pictures = stack.enter_context(av.open(f"file:{part}"))
+        flags = {"movflags": "faststart"}
+        out = stack.enter_context(av.open(f"file:{whole}", "w", format="mp4", options=flags))
+        source = pictures.streams.video[0]
+        streams: list[tuple[Any, Iterator[Any]]] = [
+            (out.add_stream_from_template(source), _with_durations(pictures.demux(source)))
+        ]
+        if sound is not None:
+            target, packets = _sound(sound, out)
+            streams.append((target, _since(packets, origin)))
+        tagged = [zip(repeat(stream), packets) for stream, packets in streams]
+        for stream, packet in merge(*tagged, key=lambda pair: pair[1].dts * pair[1].time_base):
+            packet.stream = stream
+            out.mux_one(packet)
+
+
+def _with_durations(packets: Iterator[Any]) -> Iterator[Any]:
+    """The packets, each lasting until the next; the last as long as the one before."""
+    before: Any = None
+    for packet in packets:
+        if packet.size == 0:
+            continue
+        if before is not None:
+            before.duration = packet.dts - before.dts
+            packet.duration = before.duration
+            yield before
+        before = packet
+    if before is not None:
+        yield before
+
+
+def _open_sound(uri: str) -> Any:
+    try:
+        sound = av.open(uri if "://" in uri else f"file:{uri}")
+    except _FAILURES as error:
+        raise SinkError(f"the sound of {uri!r} cannot be read ({_reason(error)}).") from error
+    if not sound.streams.audio or sound.streams.audio[0].codec_context is None:
+        sound.close()
+        raise SinkError(f"{uri!r} has no sound to copy.")
+    return sound
+
+
+def _since(packets: Iterator[Any], origin: float) -> Iterator[Any]:
+    """The packets from `origin` seconds on, which becomes their 0."""
+    for packet in packets:
+        if origin:
+            ticks = round(origin / packet.time_base)
+            packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
+            if packet.pts < 0:
+                continue
+        yield packet
+
+
+def _sound(source: Any, out: Any) -> tuple[Any, Iterator[Any]]:
+    """A stream of `out` for the sound of `source`, and its packets."""
+    stream = source.streams.audio[0]
+    if stream.codec_context.codec.canonical_name in _COPIED:
+        packets = (packet for packet in source.demux(stream) if packet.dts is not None and packet.size)
+        return out.add_stream_from_template(stream), packets
+    target = out.add_stream("aac", rate=stream.codec_context.sample_rate)
+    return target, _encoded(source, stream, target)
+
+
+def _encoded(source: Any, stream: Any, target: Any) -> Iterator[Any]:
+    resampler = av.AudioResampler(
+        format="fltp", layout=target.codec_context.layout.name, rate=target.codec_context.sample_rate,
+        frame_size=target.codec_context.frame_size or 1024,
+    )                                                                               # fmt: skip
+    for frame in source.decode(stream):
+        for piece in resampler.resample(frame):
+            yield from target.encode(piece)
+    for piece in resampler.resample(None):
+        yield from target.encode(piece)
+    yield from target.encode(None)
