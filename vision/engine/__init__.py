@@ -1,24 +1,163 @@
-"""The engine: a card's network on a device, behind one contract (`Engine`)."""
+"""The engine: a card's network on a device, behind one contract (`Engine`).
+
+Importing this imports no back end; `load` imports the one that it takes.
+"""
 
 from __future__ import annotations
 
-from vision.engine.base import Engine, FakeEngine, Outputs
+import logging
+import platform
+import re
+import shutil
+import sys
+import threading
+from concurrent.futures import Future
+from importlib import import_module
+
+import numpy as np
+
+from vision.engine.base import CannotRun, Engine, FakeEngine, Outputs
 from vision.engine.program import Program
-from vision.errors import UsageError
+from vision.errors import EngineError, UsageError
 from vision.zoo import Card
 
-__all__ = ["Engine", "FakeEngine", "Outputs", "load"]
+__all__ = ["BACKENDS", "PRECISIONS", "Engine", "FakeEngine", "Outputs", "load"]
+
+# back end -> "module:class"; on a CPU the fastest first, on anything else torch comes first
+BACKENDS = {
+    "openvino": "openvino_backend:OpenvinoEngine",
+    "onnxruntime": "onnx_backend:OnnxruntimeEngine",
+    "torch": "torch_backend:TorchEngine",
+    "opencv": "opencv_backend:OpencvEngine",
+}
+_PACKAGES = {"opencv": "opencv-python"}       # where the package has another name than the back end
+PRECISIONS = ("fp32", "fp16", "bf16")
+
+_log = logging.getLogger("vision.engine")
 
 
 def load(card: Card, device: str = "auto", precision: str = "auto", backend: str = "auto") -> Engine:
-    """The card's network, ready to run."""
+    """The card's network, ready to run.
+
+    device: `auto` (an accelerator that torch sees, else the CPU), `cpu`, `cuda`, `cuda:1`, `mps`,
+    `xpu`. precision: `auto` (the fastest that the card's tolerance allows), `fp32`, `fp16`, `bf16`.
+    backend: `auto` (the fastest that is installed and runs the network; logged), or a key of
+    `BACKENDS`.
+
+    Raises UsageError for a value that there is not, WeightsError where the weights are missing or
+    not the card's, EngineError where the back end is not installed or cannot do what was asked.
+    """
+    if precision not in ("auto", *PRECISIONS):
+        raise UsageError(f"no precision {precision!r}. There are: auto, {', '.join(PRECISIONS)}")
+    if backend not in ("auto", *BACKENDS):
+        raise UsageError(f"no back end {backend!r}. There are: auto, {', '.join(BACKENDS)}")
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", device):
+        raise UsageError(f"no device {device!r}. There are: auto, cpu, cuda, cuda:1 ..., mps, xpu")
     program = Program(card)
-    if backend in ("auto", "openvino"):
-        from vision.engine.openvino_backend import OpenvinoEngine
+    devices = _devices() if device == "auto" else [device]
+    if backend == "auto":
+        torch_first = ["torch", *(b for b in BACKENDS if b != "torch")]
+        ranked = [(b, d) for d in devices for b in (BACKENDS if d == "cpu" else torch_first)]
+    else:
+        ranked = [(backend, d) for d in devices]
+    return _FirstThatRuns(program, precision, ranked)
 
-        return OpenvinoEngine(program, device, precision)
-    if backend == "torch":
-        from vision.engine.torch_backend import TorchEngine
 
-        return TorchEngine(program, device, precision)
-    raise UsageError(f"no back end {backend!r}. There are: auto, torch, openvino")
+def _devices() -> list[str]:
+    """The devices that are worth a try, the fastest first. Asks torch only where a driver is."""
+    if sys.platform == "darwin":
+        likely = platform.machine() == "arm64"
+    else:
+        likely = shutil.which("nvidia-smi") is not None or shutil.which("xpu-smi") is not None
+    if likely:
+        import torch
+
+        found = torch.accelerator.current_accelerator(check_available=True)
+        if found is not None:
+            return [found.type, "cpu"]
+    return ["cpu"]
+
+
+class _FirstThatRuns:
+    """The first engine of a ranking that can run the program. Some tell only when the graph is built,
+    at the first picture: that is logged, and the next one takes over."""
+
+    def __init__(self, program: Program, precision: str, ranked: list[tuple[str, str]]) -> None:
+        self._program = program
+        self._precision = precision
+        self._left = ranked                             # (back end, device), not tried yet
+        self._reasons: list[str] = []                   # why those before it could not
+        self._started: list[Engine] = []
+        self._lock = threading.Lock()
+        self._engine = self._start()
+
+    @property
+    def label(self) -> str:
+        """Back end, device and precision."""
+        return self._engine.label
+
+    @property
+    def input_wh(self) -> tuple[int, int] | None:
+        """The only size that the graph takes, or None: any."""
+        return self._engine.input_wh
+
+    @property
+    def in_flight(self) -> int:
+        """How many submitted pictures keep the device busy."""
+        return self._engine.in_flight
+
+    def submit(self, batch: np.ndarray) -> Future[Outputs]:
+        """Start on a batch; see `Engine`."""
+        while True:
+            engine = self._engine
+            try:
+                return engine.submit(batch)
+            except CannotRun as error:
+                self._give_up(engine, error)
+
+    def __call__(self, batch: np.ndarray) -> Outputs:
+        """Run a batch and wait for it."""
+        while True:
+            engine = self._engine
+            try:
+                return engine(batch)
+            except CannotRun as error:
+                self._give_up(engine, error)
+
+    def close(self) -> None:
+        """Finish what was submitted, then give memory and threads back."""
+        for engine in self._started:
+            engine.close()
+
+    def _start(self) -> Engine:
+        name = self._program.card.name
+        while self._left:
+            backend, device = self._left.pop(0)
+            try:
+                engine = _engine(self._program, device, self._precision, backend)
+            except CannotRun as error:
+                self._reasons.append(str(error))
+                _log.info("not %s for %s: %s", backend, name, error)
+                continue
+            self._started.append(engine)
+            _log.info("%s runs on %s", name, engine.label)
+            return engine
+        raise EngineError(f"nothing here runs {name!r}: {'; '.join(self._reasons)}.")
+
+    def _give_up(self, engine: Engine, error: CannotRun) -> None:
+        with self._lock:
+            if self._engine is engine:                  # else another thread was here first
+                self._reasons.append(str(error))
+                if self._left:
+                    _log.warning("%s", error)
+                self._engine = self._start()
+
+
+def _engine(program: Program, device: str, precision: str, backend: str) -> Engine:
+    module, name = BACKENDS[backend].split(":")
+    try:
+        made: Engine = getattr(import_module(f"vision.engine.{module}"), name)(program, device, precision)
+    except ModuleNotFoundError as error:
+        package = _PACKAGES.get(backend, backend)
+        raise CannotRun(f"{backend} is not installed: pip install {package}") from error
+    return made

@@ -47,9 +47,20 @@ class Engine(Protocol):
     size and, where `input_wh` is None, any picture size is taken.
     """
 
-    label: str                              # back end, device and precision: "openvino CPU bf16"
-    input_wh: tuple[int, int] | None        # the only size the graph takes, or None: any
-    in_flight: int                          # how many submitted pictures keep the device busy
+    @property
+    def label(self) -> str:
+        """Back end, device and precision: "openvino CPU bf16"."""
+        ...
+
+    @property
+    def input_wh(self) -> tuple[int, int] | None:
+        """The only size that the graph takes, or None: any."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """How many submitted pictures keep the device busy."""
+        ...
 
     def submit(self, batch: np.ndarray) -> Future[Outputs]:
         """Start on a batch; the array must not be changed until the future is done."""

@@ -1,7 +1,7 @@
 """What a back end compiles: a card's network as a torch module, or as an ONNX file.
 
-The ONNX file of a picture size is exported once, with torch, and kept in the user's cache, so that
-from the second time on no back end but torch's own has to import torch.
+The ONNX file of a picture size is made once, with torch, and kept in the user's cache, so that from
+the second time on no back end but torch's own has to import torch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision.engine.base import CannotRun
-from vision.errors import WeightsError
+from vision.errors import VisionError, WeightsError
 from vision.weights import cache_dir, resolve, sha256
 from vision.zoo import Card
 
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]                       # of one picture (H,W,3), or one clip (T,H,W,3)
 
 _log = logging.getLogger("vision.engine")
-_NETS = Path(__file__).resolve().parent.parent / "nets"
+_PACKAGE = Path(__file__).resolve().parent.parent
+_FILES_KEPT = 64                              # ONNX files in the cache; a folder may bring many sizes
+
+# the largest change of a score that rounding was seen to make on the networks of this project
+_ROUNDING = {"fp32": 0.0, "fp16": 0.01, "bf16": 0.1}
 
 
 class Program:
@@ -42,8 +46,23 @@ class Program:
         self.weights = resolve(card)
         self._lock = threading.Lock()
 
+    @cached_property
+    def input_wh(self) -> tuple[int, int] | None:
+        """The only picture size that the graph takes, or None: any."""
+        if self.card.net != "onnx":
+            return None
+        from vision.engine import foreign
+
+        return foreign.input_wh(self.weights, self.card)
+
+    def allows(self, precision: str) -> bool:
+        """Whether `auto` may take this precision: its rounding stays within the card's tolerance."""
+        return _ROUNDING[precision] <= self.card.tolerance
+
     def module(self) -> Deploy:
         """The graph in torch: float32, on the CPU, in evaluation mode."""
+        if self.card.net == "onnx":
+            raise CannotRun(f"torch does not run ONNX files such as {str(self.weights)!r}")
         from vision.nets import build
         from vision.nets.deploy import Deploy
 
@@ -53,48 +72,76 @@ class Program:
         except RuntimeError as error:
             raise WeightsError(
                 f"{str(self.weights)!r} does not fit the network {self.card.net!r} of {self.card.name!r}: "
-                f"{' '.join(str(error).split())[:400]}"
+                f"{_line(error)}"
             ) from error
         return Deploy(net, self.card.mean, self.card.std).float().eval()
 
-    def onnx(self, shape: Shape) -> Path:
-        """The graph as an ONNX file for pictures of `shape`, from the cache or exported into it."""
-        target = cache_dir() / "onnx" / f"{self.card.name}-{'x'.join(map(str, shape[:-1]))}-{self._key}.onnx"
+    def onnx(self, shape: Shape, any_batch: bool = False) -> Path:
+        """The graph as an ONNX file for single pictures of `shape` (or batches of any size), uint8
+        BGR in: from the cache, or made now and put there. Raises CannotRun where it cannot be."""
+        size = "x".join(map(str, shape[:-1])) + ("-any" if any_batch else "")
+        target = cache_dir() / "onnx" / f"{Path(self.card.name).name}-{size}-{self._key}.onnx"
         with self._lock:
-            if not target.is_file():
-                _log.info("exporting %s for %s", self.card.name, "x".join(map(str, shape)))
-                with _whole(target) as part:
-                    self._export(shape, part)
+            if target.is_file():
+                target.touch()                # the last used are kept
+                return target
+            _log.info("making the graph of %s for %s", self.card.name, size)
+            with _whole(target) as part:
+                if self.card.net == "onnx":
+                    self._adapt(shape, any_batch, part)
+                else:
+                    self._export(shape, any_batch, part)
+            for old in sorted(target.parent.glob("*.onnx"), key=_last_used)[:-_FILES_KEPT]:
+                old.unlink(missing_ok=True)
         return target
 
-    def _export(self, shape: Shape, path: Path) -> None:
+    def _adapt(self, shape: Shape, any_batch: bool, target: Path) -> None:
+        import onnx
+
+        from vision.engine import foreign
+
+        if len(shape) != 3:
+            raise CannotRun(f"{str(self.weights)!r} takes pictures, not clips")
+        batch = None if any_batch else 1
+        onnx.save(foreign.adapt(self.weights, self.card, (shape[1], shape[0]), batch), target)
+
+    def _export(self, shape: Shape, any_batch: bool, target: Path) -> None:
+        """torch's older exporter: two to five times as fast as the one on torch.export, which takes
+        over for what it does not know."""
         import warnings
 
         import torch
 
-        example = torch.zeros((1, *shape), dtype=torch.uint8)
-        try:
-            with warnings.catch_warnings(), torch.inference_mode():
-                warnings.simplefilter("ignore")
+        module = self.module()
+        example = torch.zeros((2 if any_batch else 1, *shape), dtype=torch.uint8)
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")
+            try:
                 torch.onnx.export(
-                    self.module(), (example,), path, dynamo=False, opset_version=17, input_names=["batch"]
+                    module,
+                    (example,),
+                    target,
+                    dynamo=False,
+                    opset_version=17,
+                    input_names=["batch"],
+                    dynamic_axes={"batch": {0: "B"}} if any_batch else None,
                 )
-        except WeightsError:
-            raise
-        except Exception as error:      # whatever the exporter stumbles on: it is the net that it cannot do
-            raise CannotRun(
-                f"{self.card.name!r} cannot be exported to ONNX ({type(error).__name__}: "
-                f"{' '.join(str(error).split())[:200]}). Use the back end 'torch'."
-            ) from error
+            except VisionError:
+                raise
+            except Exception as error:  # whatever the exporter stumbles on: it is the net that it cannot do
+                raise CannotRun(
+                    f"{self.card.name!r} cannot be exported to ONNX ({type(error).__name__}: {_line(error)})"
+                ) from error
 
     @cached_property
     def _key(self) -> str:
-        """A digest of everything that the exported graph depends on."""
+        """A digest of everything that the ONNX file depends on: weights, card, the nets' code."""
         card = self.card
         digest = hashlib.sha256(sha256(self.weights).encode())
         digest.update(repr((card.net, sorted(card.config.items()), card.mean, card.std)).encode())
-        digest.update(f"torch {version('torch')} torchvision {version('torchvision')}".encode())
-        for file in sorted([*_NETS.glob("*.py"), Path(__file__)]):
+        digest.update(f"{version('torch')} {version('torchvision')}".encode())
+        makers = [_PACKAGE / "engine" / name for name in ("program.py", "foreign.py")]
+        for file in [*makers, *sorted(_PACKAGE.glob("nets/*.py"))]:
             digest.update(file.read_bytes())
         return digest.hexdigest()[:16]
 
@@ -103,19 +150,30 @@ def state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file in float32: safetensors, or a `.pth` that holds only tensors."""
     import torch
 
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
 
-        tensors = load_file(path)
-    else:
-        try:
+            tensors = load_file(path)
+        else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise WeightsError(
-                f"{str(path)!r} is not a file of plain tensors ({type(error).__name__}); a pickle is never "
-                "executed. Save its state_dict() as safetensors."
-            ) from error
-    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+        return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    except Exception as error:
+        raise WeightsError(
+            f"{str(path)!r} is not a file of named tensors ({type(error).__name__}: {_line(error)[:80]}). A "
+            "pickle is never executed: save the network's state_dict() as safetensors."
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _last_used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:                 # another process tidies up, too
+        return 0.0
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,17 +22,28 @@ class Deploy(nn.Module):
     def __init__(self, net: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.net = net
-        # of BGR bytes, the order that comes in: 0..255, so that one multiply-add normalises
-        scale = 1.0 / (255.0 * torch.tensor(list(std)).flip(0))
-        shift = -torch.tensor(list(mean)).flip(0) / torch.tensor(list(std)).flip(0)
+        deviation = torch.tensor(list(std))
+        scale = 1.0 / (255.0 * deviation)                  # of RGB bytes: one multiply-add normalises
+        shift = -torch.tensor(list(mean)) / deviation
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("shift", shift, persistent=False)
 
     def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
         size_wh = (batch.shape[-2], batch.shape[-3])
-        x = (batch.to(self.scale.dtype) * self.scale + self.shift).flip(-1)      # ..., RGB
-        x = x.permute(0, x.ndim - 1, *range(1, x.ndim - 1))                      # (B,3,[T,]H,W)
+        rgb = batch.permute(0, batch.ndim - 1, *range(1, batch.ndim - 1)).flip(1)     # (B,3,[T,]H,W)
+        per_channel = (3, *[1] * (batch.ndim - 2))
+        x = rgb.to(self.scale.dtype) * self.scale.view(per_channel) + self.shift.view(per_channel)
         outputs = self.net(x)
         decode = getattr(self.net, "decode", None)
-        outputs = decode(outputs, size_wh) if decode is not None else outputs
+        if decode is not None:
+            with torch.autocast(batch.device.type, enabled=False):     # boxes in pixels need float32
+                outputs = decode(_float32(outputs), size_wh)
         return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def _float32(outputs: Any) -> Any:
+    if isinstance(outputs, Tensor):
+        return outputs.float() if outputs.is_floating_point() else outputs
+    if isinstance(outputs, dict):
+        return {name: _float32(o) for name, o in outputs.items()}
+    return type(outputs)(_float32(o) for o in outputs)

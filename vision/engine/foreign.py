@@ -1,0 +1,112 @@
+"""A foreign ONNX file made to obey the engine's contract: uint8 BGR (B,H,W,3) in.
+
+Exporters hand out graphs of normalised float RGB: YOLO's are (B,3,H,W) in 0..1, those converted
+from TFLite (B,H,W,3), some in -1..1. What the file does not say comes from the card: `mean` and
+`std` of RGB in 0..1 ((0, 0, 0) and (1, 1, 1) for 0..1; 0.5 and 0.5 for -1..1), and where the
+channels are from the input's shape, or from `config={"layout": "NHWC"}` where that does not tell.
+A graph that already takes uint8 (B,H,W,3) is left as it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from vision.engine.base import CannotRun
+from vision.errors import ModelError
+from vision.zoo import Card
+
+
+def input_wh(path: Path, card: Card) -> tuple[int, int] | None:
+    """The only picture size that the graph takes, or None where it takes any."""
+    graph = _load(path, weights=False).graph
+    sides = _sides(graph, card)
+    return None if 0 in sides else (sides[1], sides[0])
+
+
+def adapt(path: Path, card: Card, size_wh: tuple[int, int], batch: int | None) -> onnx.ModelProto:
+    """The graph with uint8 BGR input (batch, h, w, 3), None for a batch of any size."""
+    model = _load(path)
+    graph = model.graph
+    image = _image(graph)
+    fixed = image.type.tensor_type.shape.dim[0].dim_value
+    if fixed not in (0, 1) or (batch is None and fixed == 1):
+        raise CannotRun(f"{str(path)!r} was exported for batches of {fixed}. Export it with a dynamic batch.")
+    shape = [batch or "B", size_wh[1], size_wh[0], 3]
+    if image.type.tensor_type.elem_type == TensorProto.UINT8:
+        _set_shape(image, shape)
+        return model
+    planar = _planar(graph, card)
+    uint8 = helper.make_tensor_value_info("vision_bgr", TensorProto.UINT8, shape)
+    channels = (1, 3, 1, 1) if planar else (1, 1, 1, 3)
+    mean, std = (np.array(values, np.float32).reshape(channels) for values in (card.mean, card.std))
+    graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.array([2, 1, 0]), "vision_rgb"),
+            numpy_helper.from_array(1 / (255 * std), "vision_scale"),
+            numpy_helper.from_array(-mean / std, "vision_shift"),
+        ]
+    )
+    steps: list[tuple[str, list[str], dict[str, Any]]] = [
+        *([("Transpose", [], {"perm": [0, 3, 1, 2]})] if planar else []),
+        ("Cast", [], {"to": TensorProto.FLOAT}),
+        ("Gather", ["vision_rgb"], {"axis": 1 if planar else 3}),
+        ("Mul", ["vision_scale"], {}),
+        ("Add", ["vision_shift"], {}),
+        ("Cast", [], {"to": image.type.tensor_type.elem_type}),
+    ]
+    nodes, value = [], uint8.name
+    for i, (kind, constants, attributes) in enumerate(steps):
+        name = image.name if i == len(steps) - 1 else f"vision_{i}"
+        nodes.append(helper.make_node(kind, [value, *constants], [name], **attributes))
+        value = name
+    nodes += graph.node
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.input.remove(image)
+    graph.input.append(uint8)
+    return model
+
+
+def _load(path: Path, weights: bool = True) -> onnx.ModelProto:
+    try:
+        return onnx.load(path, load_external_data=weights)
+    except Exception as error:
+        raise ModelError(f"{str(path)!r} is not a readable ONNX file ({type(error).__name__}).") from error
+
+
+def _image(graph: onnx.GraphProto) -> onnx.ValueInfoProto:
+    """The input that takes pictures: the only one that is not a weight."""
+    weights = {i.name for i in graph.initializer}
+    inputs = [i for i in graph.input if i.name not in weights]
+    if len(inputs) != 1 or len(inputs[0].type.tensor_type.shape.dim) != 4:
+        names = ", ".join(i.name for i in inputs)
+        raise ModelError(f"the graph must have one input of 4 axes, the pictures; its inputs: {names}.")
+    return inputs[0]
+
+
+def _planar(graph: onnx.GraphProto, card: Card) -> bool:
+    """True for (B,3,H,W), False for (B,H,W,3)."""
+    if "layout" in card.config:
+        return bool(card.config["layout"] == "NCHW")
+    sides = [d.dim_value for d in _image(graph).type.tensor_type.shape.dim]
+    if 3 not in (sides[1], sides[3]):
+        raise ModelError(
+            f"the input {sides} (0: any size) has no axis of 3 channels; a card's "
+            "config={'layout': 'NHWC'} says where they are."
+        )
+    return bool(sides[1] == 3)
+
+
+def _sides(graph: onnx.GraphProto, card: Card) -> tuple[int, int]:
+    """Height and width of the input, 0 where it takes any."""
+    dims = [d.dim_value for d in _image(graph).type.tensor_type.shape.dim]
+    return (dims[2], dims[3]) if _planar(graph, card) else (dims[1], dims[2])
+
+
+def _set_shape(value: onnx.ValueInfoProto, shape: list[int | str]) -> None:
+    value.CopyFrom(helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))

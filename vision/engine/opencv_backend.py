@@ -1,0 +1,51 @@
+"""OpenCV's own `dnn`: for a machine that has nothing else. No torch once the graph is cached."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vision.engine.base import CannotRun, Outputs
+from vision.engine.pictures import PictureEngine, Run
+from vision.engine.program import Program, Shape
+
+
+class OpencvEngine(PictureEngine):
+    """One picture at a time, on the CPU in float32."""
+
+    def __init__(self, program: Program, device: str, precision: str) -> None:
+        if device != "cpu" or precision not in ("auto", "fp32"):
+            raise CannotRun(f"opencv runs in fp32 on the CPU, not in {precision} on {device!r}")
+        self._program = program
+        super().__init__("opencv CPU fp32", 1, 2, program.input_wh)
+
+    def _build(self, shape: Shape, alone: bool) -> Run:
+        path = self._program.onnx(shape)
+        name = self._program.card.name
+        if "NonMaxSuppression" in _operators(path):            # with nothing found it divides by zero: SIGFPE
+            raise CannotRun(f"opencv cannot run {name!r}: its NonMaxSuppression ends the process")
+        try:
+            net = cv2.dnn.readNetFromONNX(str(path))
+            names = net.getUnconnectedOutLayersNames()
+            net.setInput(np.zeros((1, *shape), np.uint8))
+            net.forward(names)                                 # what it does not know shows only here
+        except cv2.error as error:
+            why = " ".join(str(error).split())[-300:]
+            raise CannotRun(f"opencv cannot run {name!r}: {why}") from error
+        lock = threading.Lock()                                # a net holds the pictures it works on
+
+        def run(picture: np.ndarray) -> Outputs:
+            with lock:
+                net.setInput(picture)
+                return tuple(np.array(o) for o in net.forward(names))
+
+        return run
+
+
+def _operators(path: Path) -> set[str]:
+    import onnx
+
+    return {node.op_type for node in onnx.load(path, load_external_data=False).graph.node}
