@@ -97,24 +97,36 @@ def card_of(path: Path) -> Card:
     return _from_json(metadata["card"], path)
 
 
+def _elsewhere(name: str, task: str) -> Card:
+    """The card for a name that is not in the catalogue."""
+    from vision import foreign
+
+    if name.startswith(("torchvision:", "timm:")):
+        return foreign.published(name)
+    path = Path(name)
+    if path.suffix in (".safetensors", ".onnx") and not path.is_file():
+        raise WeightsError(f"there is no file {name!r}. Give a path, or a name from `vision models`.")
+    match path.suffix:
+        case ".safetensors":
+            return card_of(path)
+        case ".onnx":
+            return foreign.onnx_detector(path)
+        case ".pt":
+            return foreign.yolo(name)
+    of_task = [n for n, c in CARDS.items() if c.task == task]
+    near = difflib.get_close_matches(name, of_task, n=3, cutoff=0.3) or of_task[:3]
+    raise ModelError(
+        f"no model {name!r} for {task}. Nearest: {', '.join(near) or 'none'}. All of them: vision models"
+    )
+
+
 def find(model: str | Path | Card, task: str) -> Card:
-    """The card for `model`: a card, a name of the catalogue, `default`, or a path to weights that
-    carry their card. Raises ModelError with the nearest names."""
+    """The card for `model`: a card, a name of the catalogue, `default`, a path to weights that carry
+    their card, or one of `vision.foreign`. Raises ModelError with the nearest names."""
     if isinstance(model, Card):
         return model
-    path = Path(model)
-    if path.suffix == ".safetensors" and path.is_file():
-        card = card_of(path)
-    else:
-        name = DEFAULTS.get(task, "") if str(model) == "default" else str(model)
-        if name not in CARDS:
-            of_task = [n for n, c in CARDS.items() if c.task == task]
-            near = difflib.get_close_matches(str(model), of_task, n=3, cutoff=0.3) or of_task[:3]
-            raise ModelError(
-                f"no model {str(model)!r} for {task}. Nearest: {', '.join(near) or 'none'}. "
-                "All of them: vision models"
-            )
-        card = CARDS[name]
+    name = DEFAULTS.get(task, "") if str(model) == "default" else str(model)
+    card = CARDS.get(name) or _elsewhere(name, task)
     if card.task != task:
         raise ModelError(f"{card.name!r} is a model for {card.task}, not for {task}. See: vision models")
     return card
@@ -148,6 +160,48 @@ _MOBILENET_V2 = Card(
     config={"arch": "mobilenet_v2"},
 )
 
+
+def _coco(
+    name: str, net: str, arch: str, file: str, size_wh: tuple[int, int], max_iou: float, **of_net: float
+) -> Card:
+    """A detector of torchvision, trained on COCO 2017: pulled only when asked."""
+    letterboxed = size_wh[0] != size_wh[1]
+    return Card(
+        name=name, task="detect", net=net, file=file, sha256=file.rsplit("-", 1)[1].removesuffix(".pth"),
+        licence="BSD-3-Clause (torchvision); trained on COCO 2017", source="torchvision",
+        url=f"https://download.pytorch.org/models/{file}", size_wh=size_wh,
+        resize="letterbox" if letterboxed else "stretch", names="coco90", max_iou=max_iou, min_score=0.5,
+        output="rows" if letterboxed else "dense", config={"arch": arch, **of_net},
+    )
+
+
+_LARGE = (1333, 800)                                     # as published: shorter side 800, longer to 1333
+_COCO = (
+    replace(
+        _coco("ssd300-vgg16", "single_shot", "ssd300_vgg16",
+              "ssd300_vgg16_coco-b556d3b4.pth", (300, 300), 0.45),
+        mean=(0.48235, 0.45882, 0.40784), std=(1 / 255, 1 / 255, 1 / 255),
+    ),
+    replace(
+        _coco("ssdlite320-mobilenet-v3", "single_shot", "ssdlite320_mobilenet_v3_large",
+              "ssdlite320_mobilenet_v3_large_coco-a79551df.pth", (320, 320), 0.55),
+        mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
+    ),
+    _coco("retinanet-resnet50", "pyramidal", "retinanet_resnet50_fpn",
+          "retinanet_resnet50_fpn_coco-eeacb38b.pth", _LARGE, 0.5, eps=0.0),
+    _coco("retinanet-resnet50-v2", "pyramidal", "retinanet_resnet50_fpn_v2",
+          "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth", _LARGE, 0.5),
+    _coco("fcos-resnet50", "pyramidal", "fcos_resnet50_fpn",
+          "fcos_resnet50_fpn_coco-99b0c9b7.pth", _LARGE, 0.6),
+    _coco("fasterrcnn-resnet50", "two_stage", "fasterrcnn_resnet50_fpn",
+          "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", _LARGE, 1.0, eps=0.0),
+    _coco("fasterrcnn-resnet50-v2", "two_stage", "fasterrcnn_resnet50_fpn_v2",
+          "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth", _LARGE, 1.0),
+    _coco("fasterrcnn-mobilenet-v3", "two_stage", "fasterrcnn_mobilenet_v3_large_fpn",
+          "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth", _LARGE, 1.0),
+)
+
+
 def _mediapipe(name: str, task: str, side: int, sha256: str, min_score: float = 0.5) -> Card:
     return Card(
         name=name,
@@ -165,12 +219,24 @@ def _mediapipe(name: str, task: str, side: int, sha256: str, min_score: float = 
 
 
 _FACES = (
-    _mediapipe("blazeface-full", "faces", 192, "93d97252c7f4ae2f7e1a8fd7b9b328943f564ad1f04291fb199360d1247c1407"),
-    _mediapipe("blazeface-back", "faces", 256, "7ba5db1f8daa6ed7245fd260f810af9ea845258b5fd93bbf7ef7a50efed20eb5"),
-    _mediapipe("facemesh", "landmarks", 192, "c18215a3728dd8820d14e6f6682686294d74339234bf320cca1d8fe57b376514"),
-    _mediapipe("iris", "iris", 64, "6ac1f590bf84940c82fb279ccbdf1909b368e7c96b1700524c1c8d47686f03af"),
-    _mediapipe("blazepose-full", "pose", 256, "1b18e4e26a65c339651f125f56ca35734804be1c6760824b48d0590a74a7f738"),
-    _mediapipe("selfie", "person", 256, "8e2b8cd2cf8258dc036a1004dbfc0c533fa88cab15ca3445a811ce86f75486ae"),
+    _mediapipe(
+        "blazeface-full", "faces", 192, "93d97252c7f4ae2f7e1a8fd7b9b328943f564ad1f04291fb199360d1247c1407"
+    ),
+    _mediapipe(
+        "blazeface-back", "faces", 256, "7ba5db1f8daa6ed7245fd260f810af9ea845258b5fd93bbf7ef7a50efed20eb5"
+    ),
+    _mediapipe(
+        "facemesh", "landmarks", 192, "c18215a3728dd8820d14e6f6682686294d74339234bf320cca1d8fe57b376514"
+    ),
+    _mediapipe(
+        "iris", "iris", 64, "6ac1f590bf84940c82fb279ccbdf1909b368e7c96b1700524c1c8d47686f03af"
+    ),
+    _mediapipe(
+        "blazepose-full", "pose", 256, "1b18e4e26a65c339651f125f56ca35734804be1c6760824b48d0590a74a7f738"
+    ),
+    _mediapipe(
+        "selfie", "person", 256, "8e2b8cd2cf8258dc036a1004dbfc0c533fa88cab15ca3445a811ce86f75486ae"
+    ),
 )
 
 DEFAULTS: dict[str, str] = {
@@ -184,6 +250,7 @@ CARDS: dict[str, Card] = {
         _SSDLITE_VOC,
         replace(_SSDLITE_VOC, name="ssdlite-voc-320", size_wh=(320, 320), resize="stretch"),
         _MOBILENET_V2,
+        *_COCO,
         *_FACES,
     )
 }

@@ -16,7 +16,17 @@ from vision.errors import ModelError
 
 # name -> "module:function"; imported when it is built, so that a card costs nothing
 NETS: dict[str, str] = {
+    "smp": "smp:Smp",
+    "fcn32s": "fcn:fcn32s",
+    "fcn16s": "fcn:fcn16s",
+    "fcn8s": "fcn:fcn8s",
+    "segnet": "segnet:segnet",
+    "segnet-basic": "segnet:SegNetBasic",
+    "fcn-basic": "segnet:FCNBasic",
     "ssdlite": "ssdlite:ssdlite",
+    "single_shot": "published_detectors:single_shot",
+    "pyramidal": "published_detectors:pyramidal",
+    "two_stage": "published_detectors:two_stage",
     "torchvision_classifier": "classifiers:torchvision_classifier",
     "timm_classifier": "classifiers:timm_classifier",
 }

@@ -28,7 +28,6 @@ class Classifier:
         self.card = card
         self.name = card.name
         self.names: Names = card.classes
-        self.in_flight = engine.in_flight
 
     @classmethod
     def load(
@@ -45,6 +44,11 @@ class Classifier:
         """
         card = zoo.find(model, cls.task)
         return cls(load(card, device, precision, backend), card)
+
+    @property
+    def in_flight(self) -> int:
+        """How many submitted pictures keep the engine's device busy."""
+        return self.engine.in_flight
 
     def __call__(self, image: Image) -> Scores:
         """The classes' probabilities for `image`, (H,W,3) uint8 BGR."""

@@ -91,7 +91,6 @@ class Detector:
         self.card = card
         self.name = card.name
         self.names: Names = card.classes
-        self.in_flight = engine.in_flight
         self._decode = DECODERS[card.output]
 
     @classmethod
@@ -113,6 +112,11 @@ class Detector:
 
             card = to_onnx(card)
         return cls(load(card, device, precision, backend), card)
+
+    @property
+    def in_flight(self) -> int:
+        """How many submitted pictures keep the engine's device busy."""
+        return self.engine.in_flight
 
     def __call__(self, image: Image, **options: Unpack[Options]) -> Detections:
         """The objects in `image` (H,W,3) uint8 BGR, best first; for the options see `submit`."""

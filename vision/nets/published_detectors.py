@@ -1,0 +1,120 @@
+"""Detectors as torchvision publishes them, with outputs that a batch can hold.
+
+SSD (Liu et al. 2016), SSDLite (Sandler et al. 2018), RetinaNet (Lin et al. 2017), FCOS (Tian et al.
+2019), Faster R-CNN (Ren et al. 2015). torchvision's own modules do the work under their own names,
+so that the published weights load strictly; resizing, normalisation and suppression are ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import get_model
+from torchvision.models.detection.image_list import ImageList
+
+_PER_LEVEL = 1000                    # candidates of a pyramid level, as published
+
+
+def _pictures(x: Tensor) -> ImageList:
+    return ImageList(x, [(int(x.shape[-2]), int(x.shape[-1]))] * len(x))
+
+
+def _published(arch: str, classes: int) -> Any:
+    return get_model(arch, weights=None, weights_backbone=None, num_classes=classes + 1)
+
+
+class SingleShot(nn.Module):
+    """SSD: (B,3,H,W) to boxes (B,A,4) xyxy in input pixels and scores (B,A,classes)."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.backbone, self.head = net.backbone, net.head
+        self.anchor_generator, self.box_coder = net.anchor_generator, net.box_coder
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = list(self.backbone(x).values())
+        out = self.head(features)
+        anchors = torch.stack(self.anchor_generator(_pictures(x), features))            # (B,A,4)
+        boxes = self.box_coder.decode_single(out["bbox_regression"].flatten(0, 1), anchors.flatten(0, 1))
+        return boxes.view_as(anchors), out["cls_logits"].softmax(dim=-1)[..., 1:]
+
+
+class Pyramidal(nn.Module):
+    """RetinaNet and FCOS: (B,3,H,W) to the best candidates of each level, boxes (B,R,4) xyxy in
+    input pixels, scores (B,R) and labels (B,R), 0 the first class."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.backbone, self.head = net.backbone, net.head
+        self.anchor_generator = net.anchor_generator
+        self.decode_boxes = getattr(net.box_coder, "decode_single", net.box_coder.decode)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = list(self.backbone(x).values())
+        out = self.head(features)
+        scores = out["cls_logits"].sigmoid()[..., 1:]                                   # (B,A,C)
+        if "bbox_ctrness" in out:                                                       # FCOS
+            scores = (scores * out["bbox_ctrness"].sigmoid()).sqrt()
+        anchors = torch.stack(self.anchor_generator(_pictures(x), features))            # (B,A,4)
+        per_cell = self.anchor_generator.num_anchors_per_location()
+        sizes = [int(f.shape[-2] * f.shape[-1]) * n for f, n in zip(features, per_cell, strict=True)]
+        parts = (torch.split(whole, sizes, dim=1) for whole in (scores, out["bbox_regression"], anchors))
+        levels = [self._best(*level) for level in zip(*parts, strict=True)]
+        boxes, best, labels = (torch.cat(column, dim=1) for column in zip(*levels, strict=True))
+        return boxes, best, labels
+
+    def _best(self, scores: Tensor, offsets: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        flat = scores.flatten(1)                                                        # (B, n * C)
+        best, index = flat.topk(min(_PER_LEVEL, flat.shape[1]), dim=1)
+        where = (index // scores.shape[2])[..., None].expand(-1, -1, 4)                 # (B,R,4)
+        offsets, anchors = offsets.gather(1, where), anchors.gather(1, where)
+        boxes = self.decode_boxes(offsets.flatten(0, 1), anchors.flatten(0, 1)).view_as(anchors)
+        return boxes, best, index % scores.shape[2]
+
+
+class TwoStage(nn.Module):
+    """Faster R-CNN: (B,3,H,W) to boxes (B,R,4) xyxy in input pixels, scores (B,R) and labels (B,R),
+    suppressed already; R is the limit of boxes a picture, and rows to spare have the score 0."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.backbone, self.rpn, self.roi_heads = net.backbone, net.rpn, net.roi_heads
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        pictures, features = _pictures(x), self.backbone(x)
+        proposals, _ = self.rpn(pictures, features)
+        found, _ = self.roi_heads(features, proposals, pictures.image_sizes)
+        rows = self.roi_heads.detections_per_img
+
+        def padded(name: str) -> Tensor:
+            return torch.stack([
+                F.pad(d[name], [0] * (2 * d[name].dim() - 1) + [rows - d[name].shape[0]]) for d in found
+            ])
+
+        return padded("boxes"), padded("scores"), padded("labels") - 1
+
+
+def single_shot(arch: str, classes: int = 90) -> nn.Module:
+    """`ssd300_vgg16` or `ssdlite320_mobilenet_v3_large`."""
+    return SingleShot(_published(arch, classes))
+
+
+def pyramidal(arch: str, classes: int = 90, eps: float = 1e-5) -> nn.Module:
+    """`retinanet_resnet50_fpn`, its `_v2`, or `fcos_resnet50_fpn`; eps: of the batch norms."""
+    return Pyramidal(_with_eps(_published(arch, classes), eps))
+
+
+def two_stage(arch: str, classes: int = 90, eps: float = 1e-5) -> nn.Module:
+    """`fasterrcnn_resnet50_fpn`, its `_v2`, or `fasterrcnn_mobilenet_v3_large_fpn`; eps: as above."""
+    return TwoStage(_with_eps(_published(arch, classes), eps))
+
+
+def _with_eps(net: Any, eps: float) -> Any:
+    """Set the batch norms' eps: the oldest published weights were trained with 0."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = eps
+    return net

@@ -1,0 +1,62 @@
+"""YOLO `.pt` files, through ultralytics (AGPL-3.0, extra `yolo`): exported to ONNX once.
+
+Every back end runs the ONNX file, and from the second time on ultralytics is not even imported. A
+`.pt` is a pickle that runs code of its author's: it is opened by ultralytics alone, never by us.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from vision import foreign
+from vision.errors import MissingExtra, ModelError, WeightsError
+from vision.weights import cache_dir, resolve, sha256
+from vision.zoo import Card
+
+_log = logging.getLogger("vision.yolo")
+
+
+def to_onnx(card: Card) -> Card:
+    """The card of the ONNX file for a YOLO `.pt` card, exported into the user's cache if need be.
+
+    Raises WeightsError where the file is missing or cannot be read, ModelError where it is not a
+    detector, MissingExtra without ultralytics.
+    """
+    weights = resolve(card)
+    target = cache_dir() / "yolo" / f"{card.name}-{sha256(weights)[:16]}.onnx"
+    if not target.is_file():
+        _export(weights, target)
+    return replace(foreign.onnx_detector(target), name=card.name, source=card.source)
+
+
+def _export(weights: Path, target: Path) -> None:
+    for name, value in (("YOLO_AUTOINSTALL", "false"), ("YOLO_OFFLINE", "true"), ("YOLO_VERBOSE", "false")):
+        os.environ.setdefault(name, value)           # no package is installed, nothing is fetched or sent
+    try:
+        from ultralytics import YOLO
+    except ImportError as error:
+        raise MissingExtra("ultralytics", "yolo", f"the YOLO file {str(weights)!r}") from error
+
+    _log.warning(
+        "%s is opened with ultralytics, which is licensed AGPL-3.0: what ships it falls under that licence",
+        weights.name,
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        copy = shutil.copy(weights, folder)          # ultralytics writes beside the file it reads
+        try:
+            model = YOLO(copy)
+            if model.task == "detect":
+                made = model.export(format="onnx", dynamic=True, simplify=False)
+        except Exception as error:                   # a foreign pickle: whatever its code trips over
+            raise WeightsError(
+                f"{str(weights)!r} cannot be exported by ultralytics ({type(error).__name__}: {error})."
+            ) from error
+        if model.task != "detect":
+            raise ModelError(f"{str(weights)!r} is a YOLO model for {model.task!r}, not for detection")
+        Path(made).replace(target)
