@@ -100,7 +100,7 @@ def read(
         raise UsageError(f"end must be later than start; got start={start}, end={end}")
     if reader not in ("auto", "opencv"):
         raise UsageError(f"reader must be 'auto' or 'opencv'; got {reader!r}")
-    return Source(_open(str(uri), reader, max_pixels), Span(start, end, stride), max_frames)
+    return Source(open_reader(str(uri), reader, max_pixels), Span(start, end, stride), max_frames)
 
 
 def local_files(uri: str) -> list[Path]:
@@ -138,7 +138,8 @@ def _listed(path: Path) -> list[str]:
     ]                                                                               # fmt: skip
 
 
-def _open(uri: str, reader: ReaderName, max_pixels: int) -> Reader:
+def open_reader(uri: str, reader: ReaderName, max_pixels: int) -> Reader:
+    """The reader for a URI, open. Raises SourceError."""
     if uri == "-":
         from vision.io.stdin import open_stream
 
@@ -213,7 +214,7 @@ def _pictures(uri: str, paths: list[Path], max_pixels: int, first: int) -> Calla
 
 
 def _member(member: str, reader: ReaderName, max_pixels: int) -> Callable[[], Reader]:
-    return lambda: _open(member, reader, max_pixels)
+    return lambda: open_reader(member, reader, max_pixels)
 
 
 class _Chain:

@@ -48,7 +48,7 @@ class Video:
                 f"{uri!r} cannot be read as a video ({_reason(error)}). Is it one, and whole?"
             ) from error
         try:
-            self._stream = _video_stream(uri, self._container)
+            self._stream = video_stream(uri, self._container)
             self._demuxed: Iterator[Any] = self._container.demux(self._stream)
             self.info = _info(uri, self._container, self._stream, self._first_rotation())
             width, height = self.info.size_wh or (0, 0)
@@ -85,7 +85,7 @@ class Video:
                     return
                 continue
             image = to_bgr.reformat(picture, format="bgr24").to_ndarray()
-            yield Frame(_upright(image, picture.rotation), index, time, uri)
+            yield Frame(upright(image, picture.rotation), index, time, uri)
             del picture, image
         failed = log.counts.corrupt - corrupt_before
         if index < 0:
@@ -208,7 +208,7 @@ class _Clock:
         return self.last
 
 
-def _video_stream(uri: str, container: Any) -> Any:
+def video_stream(uri: str, container: Any) -> Any:
     """The first video stream that is no cover picture, ready to decode."""
     for stream in container.streams.video:
         context = stream.codec_context
@@ -245,7 +245,7 @@ def _info(uri: str, container: Any, stream: Any, rotation: int) -> Info:
     )
 
 
-def _upright(image: Any, rotation: int) -> Image:
+def upright(image: Any, rotation: int) -> Image:
     """The picture turned as its display matrix says; rotation is in degrees counter-clockwise."""
     turn = _TURNS.get(-rotation % 360)
     return np.asarray(image if turn is None else cv2.rotate(image, turn), np.uint8)

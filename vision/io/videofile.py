@@ -214,14 +214,14 @@ def _with_durations(packets: Iterator[Any]) -> Iterator[Any]:
         yield before
 
 
-def _open_sound(uri: str) -> Any:
+def _open_sound(uri: str) -> Any | None:
     try:
         sound = av.open(uri if "://" in uri else f"file:{uri}")
     except _FAILURES as error:
         raise SinkError(f"the sound of {uri!r} cannot be read ({_reason(error)}).") from error
     if not sound.streams.audio or sound.streams.audio[0].codec_context is None:
         sound.close()
-        raise SinkError(f"{uri!r} has no sound to copy.")
+        return None                                      # silent, as its film will be
     return sound
 
 
