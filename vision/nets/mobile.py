@@ -1,0 +1,43 @@
+"""MobileNetV2 (Sandler et al. 2018) cut where it strides, for networks that need what lies there."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models import mobilenet_v2
+
+STRIDED = (2, 4, 7, 14)                # blocks of `features` with stride 2, after the stem's own
+EXPANDED = (96, 144, 192, 576)         # channels of their expansions, at 1/2, 1/4, 1/8, 1/16
+BOTTLENECK, LAST = 320, 1280           # channels at 1/32: of the last block, and of the last convolution
+
+
+class MobileStages(nn.Sequential):
+    """torchvision's `mobilenet_v2().features`, with the same names, that hands out its inside.
+
+    last: run the last convolution too. pooled: each strided block's stride becomes a 2x2 max-pooling
+    of its expansion, as SegNet needs it; the weights stay what they are.
+    """
+
+    def __init__(self, last: bool, pooled: bool = False) -> None:
+        blocks = list(mobilenet_v2(weights=None).features)
+        super().__init__(*(blocks if last else blocks[:-1]))
+        self.pooled = pooled
+        if pooled:
+            for i in STRIDED:
+                self[i].conv[1][0].stride = (1, 1)
+
+    def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """(B,3,H,W) -> the four strided blocks' expansions, finest first; with `pooled`, the indices of
+        their maxima; and the last map, at 1/32."""
+        expansions, indices = [], []
+        for i, block in enumerate(self):
+            if i in STRIDED:
+                x = block.conv[0](x)
+                expansions.append(x)
+                if self.pooled:
+                    x, places = F.max_pool2d(x, 2, return_indices=True)
+                    indices.append(places)
+                x = block.conv[1:](x)
+            else:
+                x = block(x)
+        return expansions, indices, x

@@ -1,0 +1,75 @@
+"""What every data set of the trainer shares: items drawn by (index, seed), whatever the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from vision.train.settings import Settings
+
+Key = tuple[int, int]                  # which item, and the seed of all that is drawn for it
+
+
+@contextmanager
+def drawn(seed: int) -> Iterator[None]:
+    """Random numbers of torch from `seed` inside, and untouched outside."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+class Shuffled(Sampler[Key]):
+    """Keys of a data set of n items in an order that seed and epoch alone decide.
+
+    So a resumed run sees the pictures of the run that was killed, and the number of loading
+    processes changes nothing.
+    """
+
+    def __init__(self, n: int, seed: int) -> None:
+        self.n, self.seed, self.epoch = n, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which order comes next; Lightning calls it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __iter__(self) -> Iterator[Key]:
+        random = np.random.default_rng((self.seed, self.epoch))
+        order, seeds = random.permutation(self.n), random.integers(0, 2**31, self.n)
+        return iter(zip(order.tolist(), seeds.tolist(), strict=True))
+
+
+class InOrder(Sampler[Key]):
+    """Keys of a data set in its own order, for validation."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter((i, 0) for i in range(self.n))
+
+
+def loaders(
+    train: Dataset[Any], val: Dataset[Any], settings: Settings, collate: Callable[..., Any] | None = None
+) -> tuple[DataLoader[Any], DataLoader[Any]]:
+    """The loaders of a run. The last training batch is dropped where it is smaller, unless it is the
+    only one: a batch of one picture upsets batch normalisation."""
+    n, n_val = len(train), len(val)  # type: ignore[arg-type]
+    common: dict[str, Any] = {
+        "batch_size": settings.batch, "num_workers": settings.workers, "collate_fn": collate,
+        "pin_memory": torch.cuda.is_available(),
+    }
+    return (
+        DataLoader(train, sampler=Shuffled(n, settings.seed), drop_last=n >= settings.batch, **common),
+        DataLoader(val, sampler=InOrder(n_val), **common),
+    )

@@ -1,0 +1,109 @@
+"""The part of a training run that no task needs to repeat: a network, an objective, Lightning."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from vision.errors import DataError
+from vision.train.ema import Average
+from vision.train.optim import optimiser, schedule
+from vision.train.settings import Settings
+
+
+class Objective(nn.Module):
+    """What a task adds to the trainer: a loss to learn by and figures to be judged by.
+
+    figure: the name of the validation figure that is best when it is highest.
+    """
+
+    figure: str
+
+    @abstractmethod
+    def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
+        """The terms of the loss, scalars; their sum is minimised."""
+
+    @abstractmethod
+    def update(self, net: nn.Module, batch: Any) -> None:
+        """Take a validation batch into the figures; `net` is in evaluation mode."""
+
+    @abstractmethod
+    def figures(self) -> dict[str, float]:
+        """The figures of all batches since the last call."""
+
+    def pictures(self, net: nn.Module, batch: Any) -> Tensor | None:
+        """Predictions to look at, (B,3,H,W) uint8 RGB; None where a task has none."""
+        return None
+
+
+class Learner(L.LightningModule):
+    """`net` trained by `objective`; validated, and saved, with the averaged weights where
+    `settings.ema` asks for them. folder: where a batch with a loss that is no number is saved."""
+
+    def __init__(self, net: nn.Module, objective: Objective, settings: Settings, folder: Path) -> None:
+        super().__init__()
+        self.net, self.objective, self.settings, self.folder = net, objective, settings, folder
+        self.average = Average(net, settings.ema) if settings.ema else None
+        self.latest: dict[str, float] = {}             # the figures of this epoch, if it was validated
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that validation looks at."""
+        return self.average.net if self.average is not None else self.net
+
+    def training_step(self, batch: Any, index: int) -> Tensor:
+        """One step; raises DataError, with the batch saved, where the loss is not a number."""
+        terms = self.objective.loss(self.net, batch)
+        loss = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(loss):
+            path = self.folder / "nan_batch.pt"
+            torch.save({"batch": batch, "epoch": self.current_epoch, "index": index}, path)
+            values = ", ".join(f"{name} {value.item():g}" for name, value in terms.items())
+            raise DataError(
+                f"the loss is not a number at epoch {self.current_epoch}, batch {index} ({values}). The "
+                f"batch is in {str(path)!r}. Try a lower --lr, --clip 1, or --precision float32."
+            )
+        for name, value in terms.items():
+            self.log(f"train/{name}", value.detach(), on_step=False, on_epoch=True)
+        self.log("loss", loss.detach(), prog_bar=True, logger=False)
+        return loss
+
+    def on_train_epoch_start(self) -> None:
+        """Every epoch draws from its own seed: a resumed run draws what the killed one would have."""
+        torch.manual_seed(self.settings.seed * 100_003 + self.current_epoch)
+        self.latest = {}
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
+        """The average follows the weights."""
+        if self.average is not None:
+            self.average.update(self.net)
+
+    def on_validation_epoch_start(self) -> None:
+        """Layers that learn stand still."""
+        self.judged.eval()
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        """One batch into the figures; the first one into TensorBoard too."""
+        self.objective.update(self.judged, batch)
+        if index == 0 and self.logger is not None and self.trainer.is_global_zero:
+            pictures = self.objective.pictures(self.judged, batch)
+            if pictures is not None:
+                self.logger.experiment.add_images("val/predictions", pictures, self.current_epoch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Figures to the log and the progress bar."""
+        self.latest = self.objective.figures()
+        for name, value in self.latest.items():
+            self.log(f"val/{name}", value, prog_bar=name == self.objective.figure, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser, and its schedule once a step."""
+        chosen = optimiser(self.net, self.settings)
+        steps = int(self.trainer.estimated_stepping_batches)
+        factor = torch.optim.lr_scheduler.LambdaLR(chosen, schedule(self.settings, steps))
+        return {"optimizer": chosen, "lr_scheduler": {"scheduler": factor, "interval": "step"}}

@@ -1,0 +1,163 @@
+"""Training of semantic segmentation: the objective, pre-trained encoders, and the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vision.errors import ModelError, WeightsError
+from vision.metrics.segmentation import Confusion
+from vision.nets import build
+from vision.train import losses
+from vision.train.fit import Run, fit
+from vision.train.learner import Objective
+from vision.train.segmentation import IGNORE, Augment, SegmentationSet, find_pairs, normalise
+from vision.train.settings import Settings
+from vision.zoo import Card
+
+Balance = Literal["none", "median", "segnet"]
+_PAPER_NETS = {"fcn32s", "fcn16s", "fcn8s", "segnet", "segnet-basic", "fcn-basic"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What segmentation adds to `Settings`.
+
+    model: `segnet:mobilenet_v2`, `unet:mobilenet_v2`, `segnet-basic`: a network and its encoder.
+    size_wh: what the network sees in use. augment: how training pictures vary. balance: weights of
+    the classes: none, recomputed median frequencies, or the SegNet paper's. balance_power: 0.5
+    takes their square root, which helps the rare classes and costs the others less. dice: weight
+    of the Dice loss beside cross entropy. options: arguments of the architecture.
+    """
+
+    model: str
+    size_wh: tuple[int, int]
+    augment: Augment
+    balance: Balance = "none"
+    balance_power: float = 1.0
+    dice: float = 0.0
+    options: dict[str, Any] | None = None
+
+
+def net_of(model: str, classes: int, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+    """The key of `NETS` and the arguments that `model` (`network:encoder`) stands for."""
+    arch, _, encoder = model.partition(":")
+    if arch in _PAPER_NETS:
+        return arch, {"classes": classes, **({"encoder": encoder} if encoder else {}), **(options or {})}
+    if not encoder:
+        raise ModelError(f"{model!r} names no encoder: for example {arch}:mobilenet_v2.")
+    return "smp", {"arch": arch, "encoder": encoder, "classes": classes, "options": options}
+
+
+def load_encoder(encoder: nn.Module, path: Path) -> None:
+    """Load ImageNet weights strictly into an encoder: by name, or - where the file has the same
+    layers in the same order under other names - by order and shape. A classifier that the file
+    has beyond the encoder is left out. Raises WeightsError where they do not fit."""
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        state = load_file(path)
+    else:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    mine = encoder.state_dict()
+    if not mine.keys() <= state.keys():
+        state = dict(zip(mine, state.values(), strict=False))
+    wrong = [n for n, v in mine.items() if n not in state or state[n].shape != v.shape]
+    if wrong:
+        raise WeightsError(f"{str(path)!r} does not fit the encoder: {len(wrong)} tensors differ, first {wrong[0]}.")
+    nn.Module.load_state_dict(encoder, {n: state[n] for n in mine})
+
+
+class Segmentation(Objective):
+    """Cross entropy, balanced or not, and Dice; judged by the mean IoU over the whole set."""
+
+    figure = "miou"
+    weights: Tensor | None
+
+    def __init__(
+        self, names: Sequence[str], weights: Tensor | None, dice: float,
+        mean: tuple[float, ...], std: tuple[float, ...],
+    ) -> None:
+        super().__init__()
+        self.names, self.dice, self.mean, self.std = names, dice, mean, std
+        self.register_buffer("weights", weights, persistent=False)
+        self.confusion = Confusion(len(names), IGNORE)
+
+    def logits(self, net: nn.Module, pictures: Tensor) -> Tensor:
+        """(B,3,H,W) uint8 -> (B,C,H,W) float32 logits."""
+        logits: Tensor = net(normalise(pictures, self.mean, self.std))
+        return logits.float()
+
+    def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
+        """`cross_entropy` and, where asked for, `dice`."""
+        pictures, labels = batch
+        logits, labels = self.logits(net, pictures), labels.long()
+        terms = {"cross_entropy": losses.cross_entropy(logits, labels, IGNORE, self.weights)}
+        if self.dice:
+            terms["dice"] = self.dice * losses.dice_loss(logits, labels, IGNORE)
+        return terms
+
+    def update(self, net: nn.Module, batch: Any) -> None:
+        """Count the pixels; a prediction of another size is brought to the labels' first."""
+        pictures, labels = batch
+        logits = self.logits(net, pictures)
+        if logits.shape[-2:] != labels.shape[-2:]:
+            logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=False)
+        self.confusion.update(logits.argmax(1), labels)
+
+    def figures(self) -> dict[str, float]:
+        """miou, class_average, accuracy, and the IoU of each class, all in 0..1."""
+        now = self.confusion.figures()
+        per_class = {f"iou_{n}": float(v) for n, v in zip(self.names, now.iou, strict=True)}
+        return {
+            "miou": now.miou, "class_average": now.class_average, "accuracy": now.accuracy, **per_class
+        }
+
+
+def train_segmenter(
+    data: Path, recipe: Recipe, settings: Settings, folder: Path, *, encoder_weights: Path | None = None,
+    weights: Path | None = None, resume: bool = False, progress: bool = False,
+    mean: tuple[float, float, float] | None = None, std: tuple[float, float, float] | None = None,
+) -> Run:
+    """Train `recipe.model` on the folder `data` (`find_pairs` says which layouts) into `folder`.
+
+    encoder_weights: ImageNet weights of the encoder. weights: a trained `.safetensors` of the same
+    network to start from instead.
+    """
+    train, val = find_pairs(data, "train"), find_pairs(data, "val")
+    net_name, config = net_of(recipe.model, len(train.names), recipe.options)
+    torch.manual_seed(settings.seed)
+    net = build(net_name, **config)
+    if weights is not None:
+        from safetensors.torch import load_file
+
+        net.load_state_dict(load_file(weights))
+    elif encoder_weights is not None:
+        load_encoder(net.encoder, encoder_weights)  # type: ignore[arg-type]
+    card = Card(
+        name=folder.name, task="segment", net=net_name, file="best.safetensors", sha256="",
+        licence="as the training data's", source=f"trained on {data.name}", size_wh=recipe.size_wh,
+        resize="stretch", names=train.names, config=config, **({"mean": mean} if mean else {}), **({"std": std} if std else {}),
+    )
+    sets = (SegmentationSet(train, recipe.augment), SegmentationSet(val, None, None))
+    balanced = _weights(recipe, sets[0], len(train.names))
+    objective = Segmentation(train.names, balanced, recipe.dice, card.mean, card.std)
+    return fit(net, objective, sets, settings, folder, card, extra=asdict(recipe), resume=resume, progress=progress)
+
+
+def _weights(recipe: Recipe, data: SegmentationSet, classes: int) -> Tensor | None:
+    match recipe.balance:
+        case "none":
+            return None
+        case "median":
+            weights = losses.median_frequency([labels.numpy() for _, labels in data.items], classes)
+        case "segnet":
+            weights = np.array(losses.SEGNET_WEIGHTS, np.float32)
+    return losses.as_tensor(weights**recipe.balance_power)
