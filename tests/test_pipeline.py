@@ -139,13 +139,13 @@ def test_a_sink_that_raises_on_the_last_frame_is_not_missed() -> None:
 
 
 def test_ctrl_c_writes_what_is_finished_and_says_how_many_were_not() -> None:
-    def interrupt(report: Report, frame: Frame) -> None:
-        if frame.index == 7:
+    def interrupt(report: Report, item: Item) -> None:
+        if item.frame.index == 8:
             raise KeyboardInterrupt
 
     report, items = Report(), []
     with pytest.raises(KeyboardInterrupt):
-        run(frames(100), apply(Mean()), [items.append], report=report, progress=interrupt)
+        run(frames(100), apply(Mean()), [items.append], report=report, watch=interrupt)
     assert [item.frame.index for item in items] == list(range(8))
     assert report.written == 8
     assert report.dropped == {"interrupted": report.read - 8}

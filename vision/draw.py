@@ -21,17 +21,21 @@ def draw(result: Any, image: Image, names: Names = ()) -> Image:
     return canvas
 
 
+# ten hues that stay apart, for a person who sees few colours too; BGR
+_PALETTE: tuple[Colour, ...] = (
+    (180, 119, 31), (14, 127, 255), (44, 160, 44), (40, 39, 214), (189, 103, 148),
+    (75, 86, 140), (194, 119, 227), (0, 215, 255), (34, 189, 188), (207, 190, 23),
+)
+
+
 def colour(key: int) -> Colour:
     """A BGR colour for a class or an id: always the same one, and far from its neighbours'."""
-    hue = (key * 0.618034) % 1.0 * 179                  # golden ratio: each next hue fills a gap
-    saturation, value = 255 - key % 3 * 50, 255 - key % 2 * 40
-    bgr = cv2.cvtColor(np.array([[[hue, saturation, value]]], np.uint8), cv2.COLOR_HSV2BGR).reshape(3)
-    return int(bgr[0]), int(bgr[1]), int(bgr[2])
+    return _PALETTE[key % len(_PALETTE)]
 
 
 def unit(image: Image) -> float:
     """How large things are drawn on this picture: 1.0 where its shorter side has 480 pixels."""
-    return max(0.5, min(image.shape[0], image.shape[1]) / 480)
+    return float(max(0.5, min(image.shape[0], image.shape[1]) / 480))
 
 
 def label(image: Image, text: str, corner: tuple[int, int], ground: Colour) -> None:

@@ -181,13 +181,14 @@ def run(
     *,
     batch: int = 1,
     report: Report | None = None,
-    progress: Callable[[Report, Frame], None] = lambda report, frame: None,
+    watch: Callable[[Report, Item], None] = lambda report, item: None,
 ) -> Report:
     """Take every frame through `step` and hand it, in order, to every sink.
 
     frames: a source of `vision.read`, `latest(...)` of one, or any iterable; it is closed at the end.
     batch: how many frames go to the model at once. report: a new one to fill; it is right also when
-    this raises. progress: called after each frame, by the thread that called `run`.
+    this raises. watch: called with each item before it is written, by the thread that called `run`
+    (a progress bar; a window, which must be shown by that thread).
 
     Raises what the source, the model or a sink raised, after everything that came before it has been
     written; SinkError for an error of a sink; LostFrames if a frame cannot be accounted for.
@@ -207,8 +208,9 @@ def run(
         for (frame, read_at), result in zip(chunk, results, strict=True):
             report.inferred += 1
             final = step.then(frame, result) if step.then else result
-            writer.put(Item(frame, final, step.task, step.model, step.names), read_at)
-            progress(report, frame)
+            item = Item(frame, final, step.task, step.model, step.names)
+            watch(report, item)
+            writer.put(item, read_at)
 
     cause = ""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 
@@ -27,6 +28,7 @@ for _module in _COMMANDS:
 
 def main() -> None:
     """Run the command line; an error of ours is one line and a non-zero exit."""
+    logging.basicConfig(format="%(message)s")          # to standard error, as everything but results
     try:
         app()
     except VisionError as error:

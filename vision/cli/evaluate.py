@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vision.cli.progress import progress
+from vision.cli.progress import progress, share_of
 
 if TYPE_CHECKING:
     from vision.pipeline import Step
@@ -41,8 +41,8 @@ def _results(paths: Sequence[Path], step: Step, take: Callable[[int, Any], None]
     """Run a step over pictures and hand each result over with its picture's index."""
     from vision.pipeline import run
 
-    with progress(step.model, (0.0, float(len(paths))), quiet=quiet) as update:
-        run(_frames(paths), step, [lambda item: take(item.frame.index, item.result)], progress=update)
+    with progress(step.model, share_of(0.0, None, len(paths)), quiet=quiet) as update:
+        run(_frames(paths), step, [lambda item: take(item.frame.index, item.result)], watch=update)
 
 
 def _write(report: Path | None, figures: dict[str, Any]) -> None:

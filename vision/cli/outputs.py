@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vision.errors import UsageError
 
 if TYPE_CHECKING:
     from vision.cli.run import RunOptions
     from vision.io import Info, Source
-    from vision.pipeline import Item, Sink
+    from vision.pipeline import Sink
 
 _PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
@@ -26,16 +26,19 @@ def record_sinks(run: RunOptions, stack: ExitStack) -> tuple[list[Sink], list[Pa
         for uri in run.sources:
             refuse_overwrite(path, uri)
     sinks: list[Sink] = []
-    for target, kind in ((run.jsonl, JsonLines), (run.csv, Csv), (run.coco, CocoResults)):
-        if target is not None:
-            sinks.append(_of_record(stack.enter_context(kind(target)).write))
+    if run.jsonl is not None:
+        sinks.append(_of_record(stack.enter_context(JsonLines(run.jsonl)).write))
+    if run.csv is not None:
+        sinks.append(_of_record(stack.enter_context(Csv(run.csv)).write))
+    if run.coco is not None:
+        sinks.append(_of_record(stack.enter_context(CocoResults(run.coco)).write))
     if run.yolo is not None:
         yolo = stack.enter_context(YoloTxt(run.yolo))
         sinks.append(lambda item: yolo.write(item.record, item.frame.size_wh))
     return sinks, asked
 
 
-def _of_record(write: Callable[[dict[str, object]], None]) -> Sink:
+def _of_record(write: Callable[[dict[str, Any]], None]) -> Sink:
     return lambda item: write(item.record)
 
 
@@ -46,21 +49,25 @@ def picture_sinks(
 
     default: what the annotated file's name ends with where no output was asked for at all.
     """
-    from vision.io import ContactSheet, ImageFolder, VideoFile, Window, refuse_overwrite
+    from vision.io import ContactSheet, FrameNames, ImageFolder, VideoFile, refuse_overwrite
 
     sinks: list[Sink] = []
     written: list[Path] = []
+    names = FrameNames()
+
+    def save_to(folder: ImageFolder) -> Sink:
+        return lambda item: folder.write(item.drawn, names(item.frame.source, item.frame.index) + ".png")
+
     target = annotated(run, source.info, default)
     if target is not None:
         refuse_overwrite(target, source.info.uri)
         if target.suffix.lower() in _PICTURE_SUFFIXES and source.info.kind not in ("picture", "pictures"):
-            raise UsageError(f"{str(target)!r} is a picture, the source is a {source.info.kind}. Give an .mp4.")
+            raise UsageError(f"{str(target)!r} is a picture, the source a {source.info.kind}. Give an .mp4.")
         if target.suffix.lower() in _PICTURE_SUFFIXES:
             folder = stack.enter_context(ImageFolder(target.parent))
             sinks.append(lambda item: folder.write(item.drawn, target.name))
         elif target.suffix == "":
-            frames = stack.enter_context(ImageFolder(target))
-            sinks.append(lambda item: frames.write(item.drawn, _picture_name(item)))
+            sinks.append(save_to(stack.enter_context(ImageFolder(target))))
         else:
             whole = run.start is None and run.end is None and run.max_frames is None
             video = stack.enter_context(VideoFile(
@@ -69,17 +76,14 @@ def picture_sinks(
             sinks.append(lambda item: video.write(item.drawn, item.frame.time))
         written.append(target)
     if run.save_frames is not None:
-        saved = stack.enter_context(ImageFolder(run.save_frames))
-        sinks.append(lambda item: saved.write(item.drawn, _picture_name(item)))
+        refuse_overwrite(run.save_frames, source.info.uri)
+        sinks.append(save_to(stack.enter_context(ImageFolder(run.save_frames))))
         written.append(run.save_frames)
     if run.sheet is not None:
         refuse_overwrite(run.sheet, source.info.uri)
         sheet = stack.enter_context(ContactSheet(run.sheet))
         sinks.append(lambda item: sheet.write(item.drawn, item.frame.time))
         written.append(run.sheet)
-    if run.show:
-        window = stack.enter_context(Window("vision"))
-        sinks.append(lambda item: window.write(item.drawn, item.frame.time))
     return sinks, written
 
 
@@ -101,11 +105,3 @@ def annotated(run: RunOptions, info: Info, default: str) -> Path | None:
         run.output.mkdir(parents=True, exist_ok=True)
         return run.output / own
     return run.output
-
-
-def _picture_name(item: Item) -> str:
-    """The name of one frame's picture: the file's own, or the clip's with the frame's number."""
-    path = Path(item.frame.source)
-    return f"{path.stem}.png" if path.suffix.lower() in _PICTURE_SUFFIXES else (
-        f"{path.stem or 'frame'}-{item.frame.index:06d}.png"
-    )

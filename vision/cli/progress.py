@@ -10,32 +10,40 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vision.pipeline import Report
-    from vision.types import Frame
+    from vision.pipeline import Item, Report
 
-Progress = Callable[["Report", "Frame"], None]
+Progress = Callable[["Report", "Item"], None]
+Share = Callable[["Report", "Item"], float | None]
 _EVERY_S = 5.0                                  # how often a line is printed without a terminal
 
 
 @contextmanager
-def progress(label: str, span: tuple[float, float | None], *, quiet: bool) -> Iterator[Progress]:
+def progress(label: str, share: Share, *, quiet: bool) -> Iterator[Progress]:
     """A callback for `vision.pipeline.run`: a bar on a terminal, a line every few seconds elsewhere.
 
-    span: the times in seconds at which the run starts and ends; an end of None is not known. The
-    share that is done is told by the frames' times, since a container's frame count is a guess.
+    share: how much of the run is done, 0..1, or None where its end is not known.
     """
     if quiet:
-        yield lambda report, frame: None
+        yield lambda report, item: None
     elif sys.stderr.isatty():
-        with _bar(label, span) as update:
+        with _bar(label, share) as update:
             yield update
     else:
-        yield _lines(label, span)
+        yield _lines(label, share)
 
 
-def _share(frame: Frame, span: tuple[float, float | None]) -> float | None:
-    start, end = span
-    return min(1.0, max(0.0, (frame.time - start) / (end - start))) if end and end > start else None
+def share_of(start: float, end: float | None, max_frames: int | None) -> Share:
+    """How much is done, told by the frames' times, since a container's frame count is a guess.
+
+    start, end: the times in seconds between which the run lies; None: not known.
+    """
+    def share(report: Report, item: Item) -> float | None:
+        by_time = (item.frame.time - start) / (end - start) if end and end > start else None
+        by_count = report.inferred / max_frames if max_frames else None
+        known = [s for s in (by_time, by_count) if s is not None]
+        return min(1.0, max(0.0, *known)) if known else None
+
+    return share
 
 
 def _rate(report: Report, began: float) -> str:
@@ -43,24 +51,24 @@ def _rate(report: Report, began: float) -> str:
     return f"{report.inferred} frames, {fps:.1f}/s, limited by {report.bottleneck}"
 
 
-def _lines(label: str, span: tuple[float, float | None]) -> Progress:
+def _lines(label: str, share: Share) -> Progress:
     began = last = monotonic()
 
-    def update(report: Report, frame: Frame) -> None:
+    def update(report: Report, item: Item) -> None:
         nonlocal last
         now = monotonic()
         if now - last < _EVERY_S:
             return
         last = now
-        share = _share(frame, span)
-        left = f", {(now - began) * (1 / share - 1):.0f} s left" if share else ""
+        done = share(report, item)
+        left = f", {(now - began) * (1 / done - 1):.0f} s left" if done else ""
         print(f"{label}: {_rate(report, began)}{left}", file=sys.stderr, flush=True)
 
     return update
 
 
 @contextmanager
-def _bar(label: str, span: tuple[float, float | None]) -> Iterator[Progress]:
+def _bar(label: str, share: Share) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -71,19 +79,20 @@ def _bar(label: str, span: tuple[float, float | None]) -> Iterator[Progress]:
         TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
     )
     with Bar(*columns, console=Console(stderr=True), refresh_per_second=5) as bar:
-        row = bar.add_task(label, total=1.0 if span[1] else None, rate="")
+        row = bar.add_task(label, total=None, rate="")
         last = 0.0
 
-        def update(report: Report, frame: Frame) -> None:
+        def update(report: Report, item: Item) -> None:
             nonlocal last
             now = monotonic()
             if now - last > 0.1:
                 last = now
-                bar.update(row, completed=_share(frame, span) or 0.0, rate=_rate(report, began))
+                done = share(report, item)
+                bar.update(row, total=None if done is None else 1.0, completed=done or 0.0,
+                           rate=_rate(report, began))
 
         yield update
-        if span[1]:
-            bar.update(row, completed=1.0)
+        bar.update(row, total=1.0, completed=1.0)
 
 
 def summary(uri: str, report: Report, outputs: list[Path]) -> str:

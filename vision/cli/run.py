@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -16,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import typer
 
 from vision.cli.outputs import picture_sinks, record_sinks
-from vision.cli.progress import progress, summary
+from vision.cli.progress import Progress, progress, share_of, summary
 from vision.errors import VisionError
 
 if TYPE_CHECKING:
-    from vision.io import Source
-    from vision.pipeline import Sink, Step
+    from vision.io import Source, Window
+    from vision.pipeline import Item, Report, Sink, Step
 
 _INTERRUPTED = 130
 _IN, _OUT, _ENGINE = "Which frames", "Outputs", "Engine"
@@ -85,11 +86,24 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def wrapper(**values: Any) -> None:
-        function(RunOptions(**{p.name: values.pop(p.name) for p in common}), **values)
+        run = RunOptions(**{p.name: values.pop(p.name) for p in common})
+        logging.getLogger("vision").setLevel(logging.WARNING if run.quiet else logging.INFO)
+        function(run, **values)
 
     wrapper.__signature__ = inspect.Signature([*common, *own])  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in (*common, *own)}
     return wrapper
+
+
+def _shown(window: Window, watch: Progress) -> Progress:
+    """Each frame in a window too; q ends the run as Ctrl-C does."""
+    def show(report: Report, item: Item) -> None:
+        watch(report, item)
+        window.write(item.drawn)
+        if window.closed:
+            raise KeyboardInterrupt
+
+    return show
 
 
 def execute(
@@ -128,12 +142,13 @@ def _one(
     records: Callable[[], tuple[list[Sink], list[Path]]],
 ) -> tuple[dict[str, Any], int]:
     """One source: its report, and the exit status that it asks for."""
-    from vision.io import latest, read
+    from vision.io import Window, latest, read
     from vision.pipeline import Report
     from vision.pipeline import run as run_pipeline
 
     report, status = Report(), 0
     written: list[Path] = []
+    window: Window | None = None
     try:
         with ExitStack() as stack:
             source = stack.enter_context(read(
@@ -144,13 +159,16 @@ def _one(
             pictures, own = picture_sinks(run, source, step.task, stack)
             shared, files = records()
             written += [*own, *files]
-            span = (run.start or 0.0, run.end or source.info.duration)
-            show = stack.enter_context(progress(Path(uri).name, span, quiet=run.quiet))
+            share = share_of(run.start or 0.0, run.end or source.info.duration, run.max_frames)
+            watch = stack.enter_context(progress(Path(uri).name, share, quiet=run.quiet))
+            if run.show:
+                window = stack.enter_context(Window(f"vision {step.task}: q closes"))
+                watch = _shown(window, watch)
             sinks = [*shared, *pictures, *extra_sinks(source, stack)]
             frames = latest(source) if source.info.live else source
-            run_pipeline(frames, step, sinks, batch=run.batch, report=report, progress=show)
+            run_pipeline(frames, step, sinks, batch=run.batch, report=report, watch=watch)
     except KeyboardInterrupt:
-        status = _INTERRUPTED
+        status = 0 if window is not None and window.closed else _INTERRUPTED
     except VisionError as error:
         status = error.exit_code
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

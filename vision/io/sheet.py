@@ -9,6 +9,7 @@ from typing import Self
 import cv2
 import numpy as np
 
+from vision.draw import label
 from vision.errors import SinkError
 from vision.types import Image
 
@@ -48,11 +49,9 @@ class ContactSheet:
         for n, (time, image) in enumerate(cells):
             top, left = n // columns * height, n % columns * self._width
             sheet[top : top + image.shape[0], left : left + self._width] = image
-            for ink, thick in ((0, 3), (255, 1)):
-                cv2.putText(sheet, f"{time:.2f} s", (left + 6, top + height - 8), cv2.FONT_HERSHEY_SIMPLEX,
-                            0.45, (ink, ink, ink), thick, cv2.LINE_AA)
+            label(sheet, f"{time:.2f} s", (left, top + height), (0, 0, 0))
         if not cv2.imwrite(str(self.path), sheet):
-            raise SinkError(f"{str(self.path)!r} cannot be written. Give a .png or .jpg in a folder that exists.")
+            raise SinkError(f"cannot write {str(self.path)!r}. Give a .png or .jpg in a folder that exists.")
 
     def __enter__(self) -> Self:
         return self
