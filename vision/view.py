@@ -39,7 +39,7 @@ class View:
     def points_to_frame(self, points: Floats) -> Floats:
         """(N,2) xy in view pixels -> (N,2) xy in frame pixels, not cut."""
         unscaled = (points - np.array(self.offset)) / np.array(self.scale)
-        return np.asarray(unscaled @ _turn(self.angle).T if self.angle else unscaled, np.float32)
+        return np.asarray(unscaled @ turn(self.angle).T if self.angle else unscaled, np.float32)
 
     def from_frame(self, boxes: Floats) -> Floats:
         """(N,4) xyxy in frame pixels -> (N,4) xyxy in view pixels: the inverse of `to_frame`."""
@@ -47,12 +47,12 @@ class View:
 
     def points_from_frame(self, points: Floats) -> Floats:
         """(N,2) xy in frame pixels -> (N,2) xy in view pixels: the inverse of `points_to_frame`."""
-        turned = points @ _turn(self.angle) if self.angle else points
+        turned = points @ turn(self.angle) if self.angle else points
         return np.asarray(turned * np.array(self.scale) + np.array(self.offset), np.float32)
 
 
-def _turn(angle: float) -> npt.NDArray[np.float64]:
-    """(2,2): turns a column (x, y) clockwise as seen, y pointing down."""
+def turn(angle: float) -> npt.NDArray[np.float64]:
+    """(2,2): turns a column (x, y) by `angle` radians, clockwise as seen, y pointing down."""
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
@@ -132,9 +132,9 @@ def patch(
         raise UsageError(f"a patch needs a place and a side above 0; got centre {centre}, side {side}")
     ratio = size / side
     scale = (-ratio if mirror else ratio, ratio)
-    middle = np.array(scale) * (np.array(centre) @ _turn(angle))
+    middle = np.array(scale) * (np.array(centre) @ turn(angle))
     offset = (size / 2 - float(middle[0]), size / 2 - float(middle[1]))
-    forward = np.diag(scale) @ _turn(angle).T
+    forward = np.diag(scale) @ turn(angle).T
     # warpAffine speaks of pixel centres: its (0, 0) is our (0.5, 0.5)
     shift = np.array(offset) + forward @ [0.5, 0.5] - 0.5
     pixels = cv2.warpAffine(image, np.column_stack([forward, shift]), (size, size), flags=cv2.INTER_LINEAR)

@@ -215,6 +215,7 @@ def _mediapipe(name: str, task: str, side: int, sha256: str, min_score: float = 
         resize="letterbox",
         names=(),
         min_score=min_score,
+        tolerance=0.001,                 # of coordinates in pixels: half precision moves them visibly
     )
 
 

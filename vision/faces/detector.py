@@ -77,8 +77,7 @@ def _views(image: Image, size: int, min_face: float, turned: bool) -> list[View]
     views = [letterbox(image, (size, size), fill=0)]
     side = size * min_face / _SMALLEST
     angles = (0.0, *_TURNS) if turned else (0.0,)
-    for angle in angles[1:]:
-        views.append(patch(image, (w / 2, h / 2), max(w, h), size, angle=angle))
+    views += [patch(image, (w / 2, h / 2), max(w, h), size, angle=angle) for angle in angles[1:]]
     if max(w, h) <= side:
         return views
     for y in _spread(h, side):
@@ -92,7 +91,7 @@ def _spread(length: float, side: float) -> list[float]:
     if length <= side:
         return [length / 2]
     count = int(np.ceil((length - side * _OVERLAP) / (side * (1 - _OVERLAP))))
-    return np.linspace(side / 2, length - side / 2, count).tolist()
+    return [float(x) for x in np.linspace(side / 2, length - side / 2, count)]
 
 
 def _decode(rows: Floats, view: View, threshold: float) -> Floats:

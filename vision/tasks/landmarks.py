@@ -1,0 +1,359 @@
+"""Face landmarks: a picture in, 478 points a face out; on video the crop follows the face.
+
+Box, crop turned so that the eyes are level, 468 points of the face mesh (Kartynnik et al. 2019),
+once more from the crop that these give, then a closer look at each eye for its iris and lids
+(Ablavatski et al. 2020). Head pose, eyes, mouth and gaze follow from the points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+import numpy.typing as npt
+
+from vision import zoo
+from vision.boxes import iou, nms
+from vision.engine import Engine, load
+from vision.errors import UsageError
+from vision.faces import eyes, headpose, mesh
+from vision.faces.detector import LEFT_EYE, RIGHT_EYE, FaceDetector
+from vision.faces.face import Faces
+from vision.faces.smooth import OneEuro
+from vision.types import Floats, Image, Landmarks, Names
+from vision.view import patch, turn
+from vision.zoo import Card
+
+_MARGIN = 1.5                 # the crop's side, in longer sides of the face's box
+_EYE_MARGIN = 2.3             # the crop's side, in distances between the corners of an eye
+_CORNERS = (0, 8)             # outer and inner, among an eye's sixteen points
+_EYES = (mesh.RIGHT_EYE, mesh.LEFT_EYE)
+_SAME_FACE = 0.5              # two meshes whose boxes overlap by more are one face
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square around a face: centre (x, y) and side in frame pixels, angle of the eye line in radians."""
+
+    centre: tuple[float, float]
+    side: float
+    angle: float
+
+
+def crop_of_detection(face: Landmarks) -> Crop:
+    """The crop for one detected face."""
+    (left, top, right, bottom), points = face.boxes[0].tolist(), face.points[0]
+    side = max(right - left, bottom - top) * _MARGIN
+    return Crop(((left + right) / 2, (top + bottom) / 2), side, _slope(points[RIGHT_EYE], points[LEFT_EYE]))
+
+
+def crop_of_points(points: Floats) -> Crop:
+    """The crop for a face mesh (K,2 or more), K at least 468: around all of it, the eyes level."""
+    flat = points[: mesh.MESH, :2]
+    angle = _slope(flat[mesh.RIGHT_EYE[0]], flat[mesh.LEFT_EYE[0]])
+    level = flat @ turn(angle)
+    low, high = level.min(axis=0), level.max(axis=0)
+    x, y = (turn(angle) @ ((low + high) / 2)).tolist()
+    return Crop((x, y), float((high - low).max()) * _MARGIN, angle)
+
+
+def _slope(right: Floats, left: Floats) -> float:
+    return float(np.arctan2(left[1] - right[1], left[0] - right[0]))
+
+
+class Options(TypedDict, total=False):
+    """What a call may ask for; see `FaceLandmarker.submit`."""
+
+    min_score: float | None
+    min_presence: float
+    min_face: float
+    turned: bool
+    camera: npt.ArrayLike | None
+
+
+class FaceLandmarker:
+    """Finds faces and their 478 points in pictures. It keeps no state between calls.
+
+    detector finds the faces; engine runs the card's mesh, iris the irises and lids. Tests and users
+    may give `FakeEngine`s; `FaceLandmarker.load()` makes all three.
+    """
+
+    task = "landmarks"
+    names: Names = ()
+
+    def __init__(self, detector: FaceDetector, engine: Engine, iris: Engine, card: Card) -> None:
+        self.detector = detector
+        self.engine = engine
+        self.iris = iris
+        self.card = card
+        self.name = card.name
+        self.in_flight = detector.in_flight
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | Card = "default",
+        device: str = "auto",
+        precision: str = "auto",
+        backend: str = "auto",
+        detector: str | Path | Card = "default",
+    ) -> FaceLandmarker:
+        """A landmarker by name (`vision models`); detector: the card that finds the faces.
+
+        Raises ModelError for an unknown name, WeightsError where weights are missing or not what
+        they should be, EngineError for a device or a back end that is not there.
+        """
+        card = zoo.find(model, cls.task)
+        faces, iris = zoo.find(detector, "faces"), zoo.find("iris", "iris")
+        finder, engine, closeup = (load(c, device, precision, backend) for c in (faces, card, iris))
+        return cls(FaceDetector(finder, faces), engine, closeup, card)
+
+    def __call__(self, image: Image, **options: Unpack[Options]) -> Faces:
+        """The faces in `image` (H,W,3) uint8 BGR; for the options see `submit`."""
+        return self.submit([image], **options)()[0]
+
+    def batch(self, images: Sequence[Image], **options: Unpack[Options]) -> list[Faces]:
+        """The faces in each of `images`; for the options see `submit`."""
+        return self.submit(images, **options)()
+
+    def submit(
+        self,
+        images: Sequence[Image],
+        *,
+        min_score: float | None = None,
+        min_presence: float = 0.5,
+        min_face: float = 24.0,
+        turned: bool = False,
+        camera: npt.ArrayLike | None = None,
+    ) -> Callable[[], list[Faces]]:
+        """Start on `images`; what comes back waits and hands out the faces of each, best first.
+
+        min_score, min_face, turned: of the detector (`FaceDetector.submit`). min_presence: 0..1, of
+        the mesh: a crop that it takes for no face (a full profile, a clock) gives none. camera:
+        (3,3) intrinsics in pixels; None estimates them for the head's pose, and leaves the distance
+        unknown. Raises UsageError for a value that cannot be.
+        """
+        if not 0 <= min_presence <= 1:
+            raise UsageError(f"min_presence lies in 0..1; got {min_presence}")
+        matrix = None if camera is None else headpose.checked_camera(camera)
+        wait = self.detector.submit(images, min_score=min_score, min_face=min_face, turned=turned) \
+            if images else list
+
+        def collect() -> list[Faces]:
+            found = wait()
+            owners = [image for image, some in zip(images, found, strict=True) for _ in range(len(some))]
+            points, _ = self.fit(owners, [crop_of_detection(face) for some in found for face in some])
+            points, presence = self.fit(owners, [crop_of_points(face) for face in points])
+            results, start = [], 0
+            for image, some in zip(images, found, strict=True):
+                rows = np.arange(start, start + len(some))
+                start += len(some)
+                rows = rows[presence[rows] >= min_presence]
+                rows = rows[distinct(points[rows], presence[rows])]
+                results.append(self.describe(image, points[rows], presence[rows], matrix))
+            return results
+
+        return collect
+
+    def fit(self, images: Sequence[Image], crops: Sequence[Crop]) -> tuple[Floats, Floats]:
+        """One pass of the mesh: crop i lies in image i. Returns points (N,468,3), x and y in frame
+        pixels with the depth in the same unit, and presence (N,) in 0..1."""
+        if not crops:
+            return np.empty((0, mesh.MESH, 3), np.float32), np.empty(0, np.float32)
+        views = [
+            patch(image, crop.centre, crop.side, self.card.size_wh[0], angle=crop.angle)
+            for image, crop in zip(images, crops, strict=True)
+        ]
+        points, presence = self.engine(np.stack([view.pixels for view in views]))
+        placed = [
+            np.column_stack([view.points_to_frame(face[:, :2]), face[:, 2] / view.scale[1]])
+            for view, face in zip(views, points, strict=True)
+        ]
+        return np.stack(placed).astype(np.float32), presence
+
+    def describe(
+        self, image: Image, points: Floats, presence: Floats, camera: headpose.Matrix | None
+    ) -> Faces:
+        """Meshes (N,468,3) in a picture with everything that follows from them; `eyes` and `ids` as
+        for a picture that stands alone."""
+        if not len(points):
+            return Faces.empty()
+        h, w = image.shape[:2]
+        matrix = headpose.camera_matrix((w, h)) if camera is None else camera
+        irises, lids, clear = self._look_closely(image, points)
+        flat = np.concatenate([points[..., :2], irises.reshape(-1, 10, 2)], axis=1)
+        angles, _ = headpose.head_pose(flat, matrix)
+        aspects = eyes.aspect(lids)
+        state = eyes.states(aspects, clear & eyes.facing(angles)[:, None])
+        looks = eyes.gaze(lids, irises, angles)
+        looks[(state != eyes.Eye.OPEN).any(axis=1)] = np.nan
+        n = len(points)
+        return Faces(
+            boxes=np.concatenate([flat.min(axis=1), flat.max(axis=1)], axis=1),
+            points=flat,
+            scores=np.repeat(presence[:, None], mesh.POINTS, axis=1),
+            ids=np.zeros(n, np.int64),
+            angles=angles,
+            eyes=state,
+            aspects=np.where(clear, aspects, np.nan).astype(np.float32),
+            mouth=mouth_open(flat),
+            gaze=looks,
+            distance=np.full(n, np.nan) if camera is None else eyes.distance(irises, float(matrix[0, 0])),
+        )
+
+    def _look_closely(self, image: Image, points: Floats) -> tuple[Floats, Floats, eyes.Flags]:
+        """The right and left eye of each mesh: irises (N,2,5,2) and lids (N,2,16,2) in frame pixels,
+        and whether each can be judged (N,2). The network knows right eyes: left ones are mirrored."""
+        views, widths = [], []
+        for face in points[..., :2]:
+            for lids, mirror in zip(_EYES, (False, True), strict=True):
+                outer, inner = face[[lids[i] for i in _CORNERS]]
+                widths.append(max(1.0, float(np.linalg.norm(outer - inner))))
+                angle = _slope(inner, outer) if mirror else _slope(outer, inner)
+                x, y = ((outer + inner) / 2).tolist()
+                views.append(patch(image, (x, y), widths[-1] * _EYE_MARGIN, 64, angle=angle, mirror=mirror))
+        seen, irises = self.iris(np.stack([view.pixels for view in views]))
+        clear = [
+            eyes.visible(view.pixels, lids[:16, :2], width)
+            for view, lids, width in zip(views, seen, widths, strict=True)
+        ]
+        edges = np.stack([view.points_to_frame(eye[:16, :2]) for view, eye in zip(views, seen, strict=True)])
+        rims = np.stack([view.points_to_frame(eye[:, :2]) for view, eye in zip(views, irises, strict=True)])
+        n = len(points)
+        return rims.reshape(n, 2, 5, 2), edges.reshape(n, 2, 16, 2), np.array(clear).reshape(n, 2)
+
+
+def mouth_open(points: Floats) -> Floats:
+    """(N,K,2) meshes -> (N,) gap between the lips over the mouth's inner width."""
+    gap = np.linalg.norm(points[:, 13] - points[:, 14], axis=1)
+    width = np.linalg.norm(points[:, 78] - points[:, 308], axis=1)
+    return np.asarray(gap / np.maximum(width, 1e-6), np.float32)
+
+
+def distinct(points: Floats, presence: Floats) -> npt.NDArray[np.int64]:
+    """The rows of meshes (N,K,2 or more) that are faces of their own, best first."""
+    flat = points[..., :2]
+    boxes = np.concatenate([flat.min(axis=1), flat.max(axis=1)], axis=1) if len(flat) else flat[:, 0]
+    return nms(boxes, presence, None, _SAME_FACE)
+
+
+@dataclass
+class _Followed:
+    """A face on a video."""
+
+    id: int
+    crop: Crop
+    smooth: OneEuro
+    watch: eyes.EyeWatch
+
+
+class FaceTracker:
+    """Faces on a video: the crop follows the last landmarks, and the detector runs only where a face
+    was lost, where there is none, and every `detect_every` seconds for new ones.
+
+    It remembers: one tracker a stream. A face keeps its id (from 1) while its presence holds; one
+    that leaves and comes back is a new face, with a new id. Points are smoothed over time (One Euro
+    filter); crops and eyes are not. A jump in time of more than `forget_after` seconds, backwards,
+    or another picture size starts with new faces. The options are `FaceLandmarker.submit`'s.
+    """
+
+    def __init__(
+        self,
+        landmarker: FaceLandmarker,
+        *,
+        detect_every: float = 0.5,
+        forget_after: float = 1.0,
+        max_faces: int = 16,
+        smooth: bool = True,
+        **options: Unpack[Options],
+    ) -> None:
+        self.landmarker = landmarker
+        self.detect_every, self.forget_after = detect_every, forget_after
+        self.max_faces, self.smooth = max_faces, smooth
+        self.detections = 0                           # how often the detector has run
+        camera = options.pop("camera", None)
+        self._camera = None if camera is None else headpose.checked_camera(camera)
+        self._min_presence = options.pop("min_presence", 0.5)
+        self._options: dict[str, Any] = dict(options)
+        self._faces: list[_Followed] = []
+        self._next_id = 1
+        self._time: float | None = None
+        self._detected = -np.inf
+        self._size: tuple[int, ...] = ()
+
+    def __call__(self, image: Image, time: float) -> Faces:
+        """The faces in the frame (H,W,3) uint8 BGR at `time` seconds, in the order of their ids."""
+        self._forget_if_new(image, time)
+        before = len(self._faces)
+        points, presence = self._follow(image)
+        if len(self._faces) < max(1, before) or time - self._detected >= self.detect_every:
+            points, presence = self._look_for_new(image, points, presence)
+            self._detected = time
+        found = self.landmarker.describe(image, points, presence, self._camera)
+        return self._over_time(found, time)
+
+    def watch(self, face_id: int) -> eyes.EyeWatch:
+        """The eyes of a face that is in the frame: blinks, how long they have been open. Raises
+        UsageError for an id that is not there."""
+        for face in self._faces:
+            if face.id == face_id:
+                return face.watch
+        here = ", ".join(str(face.id) for face in self._faces)
+        raise UsageError(f"no face {face_id} is in the frame. There are: {here or 'none'}")
+
+    def _forget_if_new(self, image: Image, time: float) -> None:
+        jumped = self._time is not None and not 0 <= time - self._time <= self.forget_after
+        if jumped or image.shape != self._size:
+            self._faces, self._detected = [], -np.inf
+        self._time, self._size = time, image.shape
+
+    def _follow(self, image: Image) -> tuple[Floats, Floats]:
+        crops = [face.crop for face in self._faces]
+        points, presence = self.landmarker.fit([image] * len(crops), crops)
+        held = np.flatnonzero(presence >= self._min_presence)
+        kept = held[np.sort(distinct(points[held], presence[held]))]     # of two on one face the surer stays
+        self._faces = [self._faces[i] for i in kept]
+        for face, i in zip(self._faces, kept, strict=True):
+            face.crop = crop_of_points(points[i])
+        return points[kept], presence[kept]
+
+    def _look_for_new(self, image: Image, points: Floats, presence: Floats) -> tuple[Floats, Floats]:
+        """The meshes with those of faces that no followed one overlaps."""
+        self.detections += 1
+        found = self.landmarker.detector.submit([image], **self._options)()[0]
+        crops = [crop_of_detection(face) for face in found]
+        fresh, _ = self.landmarker.fit([image] * len(crops), crops)
+        fresh, sure = self.landmarker.fit([image] * len(crops), [crop_of_points(face) for face in fresh])
+        for face, p in zip(fresh, sure, strict=True):
+            new = bool(p >= self._min_presence) and len(self._faces) < self.max_faces
+            if new and not _overlaps(face, points):
+                crop = crop_of_points(face)
+                self._faces.append(_Followed(self._next_id, crop, OneEuro(), eyes.EyeWatch()))
+                self._next_id += 1
+                points, presence = np.concatenate([points, face[None]]), np.append(presence, p)
+        return points, presence
+
+    def _over_time(self, found: Faces, time: float) -> Faces:
+        if not len(found):
+            return found
+        points = found.points.copy()
+        state = found.eyes.copy()
+        facing = eyes.facing(found.angles)
+        for i, face in enumerate(self._faces):
+            seen = np.isfinite(found.aspects[i]) & facing[i]
+            state[i] = face.watch(np.nan_to_num(found.aspects[i]), seen, time)
+            if self.smooth:
+                points[i] = face.smooth(points[i], time, scale=face.crop.side / _MARGIN)
+        ids = np.array([face.id for face in self._faces])
+        return replace(found, points=points, eyes=state, ids=ids)
+
+
+def _overlaps(face: Floats, others: Floats) -> bool:
+    if not len(others):
+        return False
+    low, high = face[:, :2].min(axis=0), face[:, :2].max(axis=0)
+    boxes = np.concatenate([others[..., :2].min(axis=1), others[..., :2].max(axis=1)], axis=1)
+    return bool((iou(np.concatenate([low, high])[None], boxes) > _SAME_FACE).any())
