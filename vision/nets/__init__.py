@@ -17,6 +17,7 @@ from vision.errors import ModelError
 # name -> "module:function"; imported when it is built, so that a card costs nothing
 NETS: dict[str, str] = {
     "smp": "smp:Smp",
+    "bayesian": "bayesian:Bayesian",
     "fcn32s": "fcn:fcn32s",
     "fcn16s": "fcn:fcn16s",
     "fcn8s": "fcn:fcn8s",
@@ -27,6 +28,10 @@ NETS: dict[str, str] = {
     "single_shot": "published_detectors:single_shot",
     "pyramidal": "published_detectors:pyramidal",
     "two_stage": "published_detectors:two_stage",
+    "c3d": "c3d:c3d",
+    "c3d_lite": "c3d:c3d_lite",
+    "video_resnet": "video_resnet:VideoResNet",
+    "frame2d": "frame2d:FrameNet",
     "torchvision_classifier": "classifiers:torchvision_classifier",
     "timm_classifier": "classifiers:timm_classifier",
 }
