@@ -117,9 +117,45 @@ def classify(
     _write(report, {"model": classifier.name, "engine": classifier.engine.label, "top1": top1, "top5": top5})
 
 
+def landmarks(
+    data: Annotated[Path, typer.Option(help="CSV of image, x0, y0 ... x67, y67, or dlib's XML")],
+    images: Annotated[Path | None, typer.Option(
+        help="folder of the pictures; `images` beside a CSV, an XML's own folder unless given")] = None,
+    model: Model = "default",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    backend: Backend = "auto",
+    report: Report = None,
+    quiet: Quiet = False,
+) -> None:
+    """Normalised mean error of face landmarks on the iBUG 68 points."""
+    from vision.faces.mesh import IBUG68
+    from vision.metrics.landmarks import FAILED, compare, labelled_faces
+    from vision.pipeline import apply
+    from vision.tasks.landmarks import FaceLandmarker
+    from vision.types import Floats
+
+    pictures = labelled_faces(data, images)
+    landmarker = FaceLandmarker.load(model, device, precision, backend)
+    found: list[Floats] = []
+    _results(
+        [picture.path for picture in pictures], apply(landmarker),
+        lambda _, faces: found.append(faces.points[:, IBUG68]), quiet,
+    )
+    figures = compare([picture.points for picture in pictures], found).summary()
+    print(f"{landmarker.name} ({landmarker.engine.label}) on {data}: {len(pictures)} pictures, "
+          f"{figures['found']} of {figures['faces']} faces found, {figures['surplus']} others")
+    print(f"NME over outer eye corners: all 68 {figures['nme_ocular']:.4f}  inner 51 "
+          f"{figures['nme_inner']:.4f}  jaw 17 {figures['nme_jaw']:.4f}; "
+          f"over eye centres: all 68 {figures['nme_pupil']:.4f}")
+    print(f"P90 {figures['p90']:.4f}  failures (above {FAILED}, or not found) {figures['failure_rate']:.4f}")
+    _write(report, {"model": landmarker.name, "engine": landmarker.engine.label, **figures})
+
+
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
     group = typer.Typer(help="A model's figures on labelled pictures.", no_args_is_help=True)
     group.command("detect")(detect)
     group.command("classify")(classify)
+    group.command("landmarks")(landmarks)
     app.add_typer(group, name="eval")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vision.faces.eyes import Eye
+from vision.faces.mesh import POINTS
 from vision.types import Floats, Ints, Landmarks, Names
 
 
@@ -16,10 +17,10 @@ class Faces(Landmarks):
     """Faces: Landmarks with K = 478 (`vision.faces.mesh`), and what follows from the points.
 
     ids (N,) int64: from 1 on a video, 0 on a picture. angles (N,3): yaw, pitch, roll in degrees (to
-    the right of the picture, up, clockwise). eyes (N,2): `Eye` of the right and left eye; aspects
-    (N,2): gap of the lids over the eye's width, NaN where the eye cannot be judged. mouth (N,): gap of the lips over the mouth's width.
-    gaze (N,2): degrees to the right of the picture and up, NaN unless both eyes are open. distance
-    (N,): metres, NaN where the focal length is not known.
+    the right of the picture, up, clockwise). eyes (N,2): `Eye` of the right and left eye. aspects
+    (N,2): gap of the lids over the eye's width, NaN where the eye cannot be judged. mouth (N,): gap
+    of the lips over the mouth's width. gaze (N,2): degrees to the right of the picture and up, NaN
+    unless both eyes are open. distance (N,): metres, NaN where the focal length is not known.
     """
 
     ids: Ints
@@ -32,6 +33,8 @@ class Faces(Landmarks):
 
     _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {
         **Landmarks._layout,
+        "points": (np.float32, (-1, POINTS, 2)),
+        "scores": (np.float32, (-1, POINTS)),
         "ids": (np.int64, (-1,)),
         "angles": (np.float32, (-1, 3)),
         "eyes": (np.int64, (-1, 2)),
