@@ -20,8 +20,9 @@ from vision.types import Frame, Image
 
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _ONE_THREAD_PIXELS = 1_000_000     # up to here one core decodes hundreds of frames a second, at less cost
-_COUNTABLE = {"h264", "hevc", "vp9", "av1", "mjpeg"}        # in mp4 and mkv: one packet, one frame
+_COUNTABLE = {"h264", "hevc", "vp9", "av1", "mjpeg", "png"}        # in mp4 and mkv: one packet, one frame
 _PEEK_PACKETS = 64
+_MOST_THREADS = 32                 # that hold frames back; FFmpeg uses at most 16
 _MAX_HELD = 64 << 20               # bytes of packets that are kept while looking for a key frame
 
 
@@ -73,11 +74,11 @@ class Video:
         log.counts.passed_over += first
         to_bgr = VideoReformatter()                       # keeps its tables from frame to frame
         clock = _Clock(1 / (self.info.rate or 25.0), log)
-        seconds = float(self._stream.time_base or Fraction(1, 1000))
+        tick = self._stream.time_base or Fraction(1, 1000)
         index = first - 1
         for index, picture in enumerate(self._decoded(packets, log), first):
             stamp = picture.pts if picture.pts is not None else picture.dts
-            time = clock(None if stamp is None else stamp * seconds)
+            time = clock(None if stamp is None else stamp * tick.numerator / tick.denominator)
             log.counts.decoded += 1
             if not span.wants(index, time) or span.over(time):
                 log.counts.passed_over += 1
@@ -113,17 +114,33 @@ class Video:
 
     def _decoded(self, packets: Iterator[Any], log: Log) -> Iterator[Any]:
         """Whole frames in presentation order."""
+        fed = came = failed = 0
         for packet in packets:
+            fed += packet.size > 0 and not packet.is_discard
             try:
                 pictures = packet.decode()
+            except av.error.EOFError:                    # flushed already
+                continue
             except av.error.FFmpegError:
+                failed += 1
                 log.counts.corrupt += 1
                 continue
+            came += len(pictures)
             for picture in pictures:
                 if picture.is_corrupt:
                     log.counts.corrupt += 1
                 else:
                     yield picture
+        # PyAV gives up without a word at an error among the frames that decoding threads still hold
+        lost = fed - came - failed
+        if self._countable() and 0 < lost <= _MOST_THREADS and self._stream.codec_context.thread_count != 1:
+            log.counts.corrupt += lost
+            log.note(f"{lost} frames at the end of {self.info.uri!r} were lost to one that fails to decode")
+
+    def _countable(self) -> bool:
+        """Whether each packet is known to be one frame."""
+        kind, codec = self._container.format.name, self._stream.codec_context.codec.canonical_name
+        return codec in _COUNTABLE and ("mp4" in kind or "matroska" in kind)
 
     def _packets(self, log: Log) -> Iterator[Any]:
         """The stream's packets, then the empty one that flushes the decoder."""
@@ -161,9 +178,7 @@ class Video:
         """The packets from the last key frame at or before `start` seconds, and how many frames come
         before them."""
         packets = self._packets(log)
-        kind = self._container.format.name
-        codec = self._stream.codec_context.codec.canonical_name
-        if not start or codec not in _COUNTABLE or not ("mp4" in kind or "matroska" in kind):
+        if not start or not self._countable():
             return packets, 0
         wanted = start / self._stream.time_base
         held: list[Any] = []
