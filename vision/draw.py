@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vision.types import Detections, Image, Names, Scores, Tracks
+from vision.types import ClassMap, Detections, Image, Names, Scores, Tracks
 
 Colour = tuple[int, int, int]
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -88,3 +88,24 @@ def _(result: Scores, image: Image, names: Names) -> None:
     line = round(22 * unit(image))
     for row, (i, p) in enumerate(result.top(3)):
         label(image, f"{_name(names, i)} {p:.2f}", (line // 3, line * (row + 1) + line // 3), colour(i))
+
+
+def class_colour(label: int) -> Colour:
+    """The colour of a class on a map: `colour`, darker where that begins again."""
+    b, g, r = colour(label)
+    dim = 0.55 ** (label // len(_PALETTE))
+    return round(b * dim), round(g * dim), round(r * dim)
+
+
+@_draw.register
+def _(result: ClassMap, image: Image, names: Names) -> None:
+    areas = result.areas()
+    palette = np.array([*(class_colour(c) for c in range(255)), (0, 0, 0)], np.uint8)
+    tinted = cv2.addWeighted(image, 0.5, np.take(palette, result.labels, axis=0), 0.5, 0)
+    np.copyto(image, tinted, where=(result.labels != 255)[..., None])
+    line = round(22 * unit(image))
+    largest = [c for c in np.argsort(-areas[:255], kind="stable").tolist() if areas[c] >= 0.001]
+    for row, c in enumerate(largest[: max(1, image.shape[0] // line - 1)]):
+        text = f"{_name(names, c)} {areas[c]:.1%}"
+        label(image, text, (line // 3, line * (row + 1) + line // 3), class_colour(c))
+

@@ -8,7 +8,7 @@ is N = 0, never None. Shapes are checked at construction.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -220,3 +220,62 @@ class Landmarks(_Rows):
                 for box, points, scores in zip(self.boxes, self.points, self.scores, strict=True)
             ]
         }
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMap:
+    """Semantic segmentation: labels (H,W) uint8, the class of each pixel of the frame; 255 is none.
+
+    with_rle: `to_dict` carries each class's runs too.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    with_rle: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", _checked("ClassMap", "labels", self.labels, np.uint8, (-1, -1)))
+
+    def areas(self) -> Floats:
+        """(256,) float32: the share of the frame that each label covers."""
+        counts = np.bincount(self.labels.ravel(), minlength=256)
+        return (counts / max(1, self.labels.size)).astype(np.float32)
+
+    def rle(self, label: int) -> list[int]:
+        """Run lengths of a class, off first, down the columns as COCO counts them."""
+        mask = np.concatenate([[False], self.labels.ravel(order="F") == label])
+        edges = np.flatnonzero(mask[1:] != mask[:-1])
+        lengths: list[int] = np.diff(np.concatenate([[0], edges, [self.labels.size]])).tolist()
+        return lengths
+
+    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+        """`{"areas": [{"label", "class_id", "fraction"}, ...]}` of the classes that are there, the
+        largest first, 1e-6 kept; with `with_rle` each with `rle`: `{"size": [H,W], "counts"}`."""
+        areas = self.areas()
+        entries: list[dict[str, Any]] = []
+        for label in np.argsort(-areas[:255], kind="stable").tolist():
+            if areas[label] == 0:
+                break
+            share = round(float(areas[label]), 6)
+            entry = {"label": _name(names, label), "class_id": label, "fraction": share}
+            if self.with_rle:
+                entry["rle"] = {"size": list(self.labels.shape), "counts": self.rle(label)}
+            entries.append(entry)
+        return {"areas": entries}
+
+
+@dataclass(frozen=True, eq=False)
+class UncertainMap(ClassMap):
+    """A class map with variance (H,W) float32: of the classes' probabilities over several passes with
+    dropout, their mean over the classes; 0 where the passes agree, below 0.25 anywhere."""
+
+    variance: Floats = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shape = self.labels.shape
+        variance = _checked("UncertainMap", "variance", self.variance, np.float32, shape)
+        object.__setattr__(self, "variance", variance)
+
+    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+        """As `ClassMap.to_dict`, with `uncertainty`: the mean variance of the frame, 1e-6 kept."""
+        return {**super().to_dict(names), "uncertainty": round(float(self.variance.mean()), 6)}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vision.cli import segment
 from vision.cli.progress import progress, share_of
 
 if TYPE_CHECKING:
@@ -157,5 +158,6 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="A model's figures on labelled pictures.", no_args_is_help=True)
     group.command("detect")(detect)
     group.command("classify")(classify)
+    group.command("segment")(segment.evaluate)
     group.command("landmarks")(landmarks)
     app.add_typer(group, name="eval")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -54,7 +55,7 @@ class Confusion(nn.Module):
     @property
     def matrix(self) -> npt.NDArray[np.int64]:
         """(C,C) pixel counts: a row a true class, a column a predicted one."""
-        return self.metric.compute().cpu().numpy().astype(np.int64)
+        return np.asarray(self.metric.compute().cpu().numpy(), np.int64)
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int, void: int) -> npt.NDArray[np.int64]:
@@ -62,3 +63,43 @@ def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int, void: int
     counted = Confusion(classes, void)
     counted.update(torch.from_numpy(predicted)[None], torch.from_numpy(labels)[None])
     return counted.matrix
+
+
+def contours(labels: np.ndarray, label: int, void: int) -> npt.NDArray[np.bool_]:
+    """(H,W) bool: the pixels of a class that have a 4-neighbour of another class. Void and the
+    picture's edge are no other class."""
+    inside = ((labels == label) | (labels == void)).astype(np.uint8)
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    kept = cv2.erode(inside, cross, borderType=cv2.BORDER_CONSTANT, borderValue=1)
+    return np.asarray((labels == label) & (kept == 0), np.bool_)
+
+
+def contour_score(
+    predicted: np.ndarray, labels: np.ndarray, classes: int, void: int, tolerance: float = 0.0075
+) -> float:
+    """BF, the contour score of one picture (Csurka et al. 2013), as the SegNet paper has it.
+
+    For each class that the labels have: the share of the predicted contour within `tolerance` (of
+    the picture's diagonal) of the true one, the share of the true one near the predicted, and their
+    harmonic mean; the score is the mean over those classes. nan where the labels are all void.
+    """
+    reach = tolerance * float(np.hypot(*labels.shape))
+    guess = np.where(labels == void, np.uint8(void), predicted)
+    scores = []
+    for label in np.unique(labels):
+        if label >= classes:
+            continue
+        found, true = contours(guess, int(label), void), contours(labels, int(label), void)
+        precision, recall = _near(found, true, reach), _near(true, found, reach)
+        scores.append(2 * precision * recall / (precision + recall) if precision + recall else 0.0)
+    return float(np.mean(scores)) if scores else float("nan")
+
+
+def _near(points: npt.NDArray[np.bool_], others: npt.NDArray[np.bool_], reach: float) -> float:
+    """The share of `points` that have one of `others` within `reach` pixels; 1 where there is neither."""
+    if not points.any():
+        return 0.0 if others.any() else 1.0
+    if not others.any():
+        return 0.0
+    distance = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return float((distance[points] <= reach).mean())

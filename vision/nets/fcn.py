@@ -54,6 +54,7 @@ class VGGStages(nn.Module):
             if isinstance(layer, nn.MaxPool2d):
                 layer.ceil_mode = True
         self.fc6 = nn.Conv2d(512, 4096, 7, padding=3)
+        self.dropout = nn.Dropout(0.5)
         self.fc7 = nn.Conv2d(4096, 4096, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,7 +64,7 @@ class VGGStages(nn.Module):
             x = layer(x)
             if isinstance(layer, nn.MaxPool2d):
                 pools.append(x)
-        x = F.dropout(F.relu(self.fc6(x)), 0.5, self.training)
+        x = self.dropout(F.relu(self.fc6(x)))
         return pools[2], pools[3], F.relu(self.fc7(x))
 
 

@@ -24,7 +24,9 @@ class MobileStages(nn.Sequential):
         self.pooled = pooled
         if pooled:
             for i in STRIDED:
-                self[i].conv[1][0].stride = (1, 1)
+                depthwise = self[i].get_submodule("conv.1.0")
+                assert isinstance(depthwise, nn.Conv2d)
+                depthwise.stride = (1, 1)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """(B,3,H,W) -> the four strided blocks' expansions, finest first; with `pooled`, the indices of
@@ -32,12 +34,14 @@ class MobileStages(nn.Sequential):
         expansions, indices = [], []
         for i, block in enumerate(self):
             if i in STRIDED:
-                x = block.conv[0](x)
+                expand, *rest = block.get_submodule("conv").children()
+                x = expand(x)
                 expansions.append(x)
                 if self.pooled:
                     x, places = F.max_pool2d(x, 2, return_indices=True)
                     indices.append(places)
-                x = block.conv[1:](x)
+                for layer in rest:
+                    x = layer(x)
             else:
                 x = block(x)
         return expansions, indices, x

@@ -24,7 +24,7 @@ def unpool(x: Tensor, indices: Tensor, size_hw: tuple[int, int]) -> Tensor:
     (B,C,h,w), row-major in a plane of H x W, name."""
     b, c = x.shape[:2]
     if not torch.onnx.is_in_onnx_export():
-        return F.max_unpool2d(x, indices, 2, output_size=(b, c, *size_hw))
+        return F.max_unpool2d(x, indices, [2, 2], output_size=(b, c, *size_hw))
     flat = x.new_zeros(b, c, size_hw[0] * size_hw[1])         # ONNX has no unpooling, but scatters
     return flat.scatter(2, indices.flatten(2), x.flatten(2)).view(b, c, *size_hw)
 
@@ -88,8 +88,8 @@ class SegNet(_Pooled):
         self.down = nn.ModuleList(
             nn.Sequential(*(conv(a, b) for a, b in pairwise(stage))) for stage in self.stages
         )
-        mirror = [stage[::-1] for stage in reversed(self.stages)]
-        mirror[-1] = (64, 64)              # its second convolution is the classifier
+        mirror = [tuple(reversed(stage)) for stage in reversed(self.stages[1:])] + [(64, 64)]
+        # the last stage's second convolution is the classifier
         self.up = nn.ModuleList(nn.Sequential(*(conv(a, b) for a, b in pairwise(stage))) for stage in mirror)
         self.classifier = nn.Conv2d(64, classes, 3, padding=1)
         for layer in self.modules():

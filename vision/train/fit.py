@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from vision.errors import UsageError, WeightsError
 from vision.train.data import loaders
@@ -22,6 +22,7 @@ from vision.train.learner import Learner, Objective
 from vision.train.settings import Settings, differences
 from vision.zoo import Card
 
+Keep = Literal["best", "last"]
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 
@@ -46,12 +47,12 @@ class Run:
     epochs: int
 
 
-class _Keeper(Callback):
+class _Keeper(Callback):  # type: ignore[misc]
     """After every epoch: `last.ckpt`, from which the run resumes exactly, and where the figure is the
     best so far `best.safetensors`. Both are written beside and moved, so a kill spoils neither."""
 
-    def __init__(self, folder: Path, card: Card, facts: dict[str, Any]) -> None:
-        self.folder, self.card, self.facts = folder, card, facts
+    def __init__(self, folder: Path, card: Card, facts: dict[str, Any], keep: Keep) -> None:
+        self.folder, self.card, self.facts, self.keep = folder, card, facts, keep
         self.best: dict[str, float] = {}
         self.best_epoch = -1
 
@@ -65,7 +66,8 @@ class _Keeper(Callback):
         assert isinstance(pl_module, Learner)
         figure, now = pl_module.objective.figure, pl_module.latest
         if trainer.is_global_zero:
-            line = {"epoch": trainer.current_epoch, **{k: float(v) for k, v in trainer.callback_metrics.items()}}
+            logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            line = {"epoch": trainer.current_epoch, **logged}
             with (self.folder / "curve.jsonl").open("a", encoding="utf-8") as curve:
                 curve.write(json.dumps(line) + "\n")
         if now and now[figure] > self.best.get(figure, -1.0):
@@ -102,9 +104,9 @@ def _resumable(folder: Path, facts: dict[str, Any]) -> Path:
 def fit(
     net: nn.Module, objective: Objective, data: tuple[Any, Any], settings: Settings, folder: Path, card: Card,
     *, extra: dict[str, Any] | None = None, resume: bool = False, progress: bool = False,
-    collate: Callable[..., Any] | None = None,
+    collate: Callable[..., Any] | None = None, keep: Keep = "best",
 ) -> Run:
-    """Train `net` and keep what validates best.
+    """Train `net` and keep what validates best, or the last epoch, whose figures nothing was chosen by.
 
     data: the training and the validation set, maps from `Key`. card: of the result, written into
     `folder/best.safetensors`. extra: settings of the task (losses, transforms), kept and compared
@@ -119,9 +121,9 @@ def fit(
     checkpoint = _resumable(folder, facts) if resume else None
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.to(memory_format=torch.channels_last)
     learner = Learner(net, objective, settings, folder)
-    keeper = _Keeper(folder, card, facts)
+    keeper = _Keeper(folder, card, facts, keep)
     callbacks: list[Callback] = [keeper]
     if settings.patience:
         callbacks.append(EarlyStopping(f"val/{objective.figure}", mode="max", patience=settings.patience))
@@ -131,11 +133,11 @@ def fit(
         callbacks.append(RichProgressBar())
     trainer = L.Trainer(
         max_epochs=settings.epochs, precision=_PRECISION[settings.precision], callbacks=callbacks,
-        accelerator="auto", devices=settings.devices,
-        strategy="ddp" if settings.devices > 1 else "auto",
-        gradient_clip_val=settings.clip or None, logger=TensorBoardLogger(folder, name="", version="log"),
-        check_val_every_n_epoch=settings.val_every, enable_checkpointing=False, enable_progress_bar=progress, enable_model_summary=False,
-        num_sanity_val_steps=0, log_every_n_steps=10, default_root_dir=folder,
+        accelerator="auto", devices=settings.devices, strategy="ddp" if settings.devices > 1 else "auto",
+        gradient_clip_val=settings.clip or None, check_val_every_n_epoch=settings.val_every,
+        logger=TensorBoardLogger(folder, name="", version="log"), log_every_n_steps=10,
+        enable_checkpointing=False, enable_progress_bar=progress, enable_model_summary=False,
+        num_sanity_val_steps=0, default_root_dir=folder,
     )
     train, val = loaders(data[0], data[1], settings, collate)
     trainer.fit(learner, train, val, ckpt_path=checkpoint, weights_only=True if checkpoint else None)

@@ -41,7 +41,7 @@ class Objective(nn.Module):
         return None
 
 
-class Learner(L.LightningModule):
+class Learner(L.LightningModule):  # type: ignore[misc]
     """`net` trained by `objective`; validated, and saved, with the averaged weights where
     `settings.ema` asks for them. folder: where a batch with a loss that is no number is saved."""
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision.draw import class_colour
+from vision.engine.program import state_dict
 from vision.errors import ModelError, WeightsError
 from vision.metrics.segmentation import Confusion
 from vision.nets import build
@@ -20,9 +22,11 @@ from vision.train.fit import Run, fit
 from vision.train.learner import Objective
 from vision.train.segmentation import IGNORE, Augment, SegmentationSet, find_pairs, normalise
 from vision.train.settings import Settings
-from vision.zoo import Card
+from vision.weights import resolve
+from vision.zoo import CARDS, IMAGENET_MEAN, IMAGENET_STD, Card
 
 Balance = Literal["none", "median", "segnet"]
+_HALF = (0.5, 0.5, 0.5)                # what the EfficientNet-Lites of TensorFlow are fed with
 _PAPER_NETS = {"fcn32s", "fcn16s", "fcn8s", "segnet", "segnet-basic", "fcn-basic"}
 
 
@@ -56,22 +60,31 @@ def net_of(model: str, classes: int, options: dict[str, Any] | None = None) -> t
     return "smp", {"arch": arch, "encoder": encoder, "classes": classes, "options": options}
 
 
+def encoder_file(choice: str, model: str) -> Path | None:
+    """The file of ImageNet weights for the encoder of `model`: `auto` is the shipped one, where there
+    is one, `none` is none, anything else a path. Raises WeightsError where it is not there."""
+    if choice == "auto":
+        return resolve(CARDS["mobilenet-v2"]) if model.endswith(":mobilenet_v2") else None
+    if choice == "none":
+        return None
+    if not Path(choice).is_file():
+        raise WeightsError(f"there are no encoder weights at {choice!r}. Give a file, auto or none.")
+    return Path(choice)
+
+
 def load_encoder(encoder: nn.Module, path: Path) -> None:
     """Load ImageNet weights strictly into an encoder: by name, or - where the file has the same
     layers in the same order under other names - by order and shape. A classifier that the file
     has beyond the encoder is left out. Raises WeightsError where they do not fit."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state = load_file(path)
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+    state = state_dict(path)
     mine = encoder.state_dict()
     if not mine.keys() <= state.keys():
         state = dict(zip(mine, state.values(), strict=False))
     wrong = [n for n, v in mine.items() if n not in state or state[n].shape != v.shape]
     if wrong:
-        raise WeightsError(f"{str(path)!r} does not fit the encoder: {len(wrong)} tensors differ, first {wrong[0]}.")
+        raise WeightsError(
+            f"{str(path)!r} does not fit the encoder: {len(wrong)} tensors differ, first {wrong[0]}."
+        )
     nn.Module.load_state_dict(encoder, {n: state[n] for n in mine})
 
 
@@ -112,6 +125,14 @@ class Segmentation(Objective):
             logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=False)
         self.confusion.update(logits.argmax(1), labels)
 
+    def pictures(self, net: nn.Module, batch: Any) -> Tensor:
+        """Up to four pictures, each over its labels over its prediction."""
+        pictures, labels = batch[0][:4], batch[1][:4]
+        palette = torch.tensor([class_colour(c)[::-1] for c in range(255)] + [(0, 0, 0)], dtype=torch.uint8)
+        found = self.logits(net, pictures).argmax(1)
+        painted = [palette.to(m.device)[m.long()].movedim(-1, 1) for m in (labels, found)]
+        return torch.cat([pictures, *painted], 2)
+
     def figures(self) -> dict[str, float]:
         """miou, class_average, accuracy, and the IoU of each class, all in 0..1."""
         now = self.confusion.figures()
@@ -124,7 +145,6 @@ class Segmentation(Objective):
 def train_segmenter(
     data: Path, recipe: Recipe, settings: Settings, folder: Path, *, encoder_weights: Path | None = None,
     weights: Path | None = None, resume: bool = False, progress: bool = False,
-    mean: tuple[float, float, float] | None = None, std: tuple[float, float, float] | None = None,
 ) -> Run:
     """Train `recipe.model` on the folder `data` (`find_pairs` says which layouts) into `folder`.
 
@@ -136,20 +156,31 @@ def train_segmenter(
     torch.manual_seed(settings.seed)
     net = build(net_name, **config)
     if weights is not None:
-        from safetensors.torch import load_file
-
-        net.load_state_dict(load_file(weights))
+        _load(net, weights, recipe.model)
     elif encoder_weights is not None:
         load_encoder(net.encoder, encoder_weights)  # type: ignore[arg-type]
+    mean, std = (_HALF, _HALF) if "tf_efficientnet_lite" in recipe.model else (IMAGENET_MEAN, IMAGENET_STD)
     card = Card(
         name=folder.name, task="segment", net=net_name, file="best.safetensors", sha256="",
         licence="as the training data's", source=f"trained on {data.name}", size_wh=recipe.size_wh,
-        resize="stretch", names=train.names, config=config, **({"mean": mean} if mean else {}), **({"std": std} if std else {}),
+        resize="stretch", names=train.names, config=config, mean=mean, std=std,
     )
     sets = (SegmentationSet(train, recipe.augment), SegmentationSet(val, None, None))
     balanced = _weights(recipe, sets[0], len(train.names))
     objective = Segmentation(train.names, balanced, recipe.dice, card.mean, card.std)
-    return fit(net, objective, sets, settings, folder, card, extra=asdict(recipe), resume=resume, progress=progress)
+    return fit(
+        net, objective, sets, settings, folder, card, extra=asdict(recipe), resume=resume, progress=progress
+    )
+
+
+def _load(net: nn.Module, path: Path, model: str) -> None:
+    try:
+        net.load_state_dict(state_dict(path))
+    except RuntimeError as error:
+        first = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"{str(path)!r} has the weights of another network than {model} ({first})."
+        ) from error
 
 
 def _weights(recipe: Recipe, data: SegmentationSet, classes: int) -> Tensor | None:

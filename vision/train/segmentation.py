@@ -59,7 +59,9 @@ def find_pairs(folder: Path, split: str) -> Pairs:
     elif camvid:
         names, void = CAMVID, len(CAMVID)
     else:
-        raise DataError(f"{str(folder)!r} has no classes.txt: the classes' names, one a line, in label order.")
+        raise DataError(
+            f"{str(folder)!r} has no classes.txt: the classes' names, one a line, in label order."
+        )
     pictures = sorted(p for p in images.iterdir() if p.suffix.lower() in _PICTURES)
     pairs = [(p, labels / f"{p.stem}.png") for p in pictures]
     whole = [(p, m) for p, m in pairs if m.is_file()]

@@ -46,7 +46,8 @@ class Settings:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch", 1), ("val_every", 1), ("devices", 1), ("workers", 0), ("patience", 0)):
+        lowest = {"epochs": 1, "batch": 1, "val_every": 1, "devices": 1, "workers": 0, "patience": 0}
+        for name, low in lowest.items():
             if getattr(self, name) < low:
                 raise UsageError(f"{name} must be at least {low}; got {getattr(self, name)}.")
         if not self.lr > 0:

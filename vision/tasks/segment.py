@@ -1,0 +1,161 @@
+"""Semantic segmentation: a picture in, the class of each of its pixels out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vision import zoo
+from vision.engine import Engine, Outputs, load
+from vision.errors import ModelError
+from vision.types import ClassMap, Image, Names, UncertainMap
+from vision.view import stretch
+from vision.zoo import Card
+
+Plan = tuple[list[int], list[int]]     # left and top edges of tiles
+_OVERLAP = 0.25                        # of a tile's side: what neighbours share, at least
+
+
+class Segmenter:
+    """Says what every pixel shows. It keeps no state between calls: several threads may share one.
+
+    engine: what runs the card's network, (B,h,w,3) uint8 to class maps (B,h,w) uint8 and, where it
+    runs with dropout on, their variance (B,h,w); tests and users may give a `FakeEngine`.
+    `Segmenter.load()` makes both from a name.
+    """
+
+    task = "segment"
+
+    def __init__(self, engine: Engine, card: Card) -> None:
+        self.engine = engine
+        self.card = card
+        self.name = card.name
+        self.names: Names = card.classes
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | Card = "default",
+        device: str = "auto",
+        precision: str = "auto",
+        backend: str = "auto",
+        *,
+        uncertainty: bool = False,
+        passes: int = 16,
+    ) -> Segmenter:
+        """A segmenter by name (`vision models`), or from a path to weights that carry their card.
+
+        uncertainty: results are `UncertainMap`, from `passes` passes with dropout on (Bayesian
+        SegNet), which torch alone runs. Raises ModelError for an unknown name or a network without
+        dropout, WeightsError where its weights are missing or not what they should be, EngineError
+        for a device or a back end that is not there.
+        """
+        card = zoo.find(model, cls.task)
+        if uncertainty:
+            if backend not in ("auto", "torch"):
+                raise ModelError(f"dropout at test time runs on torch alone; got the back end {backend!r}.")
+            config = {"net": card.net, "config": dict(card.config), "passes": passes}
+            card, backend = replace(card, net="bayesian", config=config), "torch"
+        return cls(load(card, device, precision, backend), card)
+
+    @property
+    def in_flight(self) -> int:
+        """How many submitted pictures keep the engine's device busy."""
+        return self.engine.in_flight
+
+    def __call__(self, image: Image, *, tiled: bool = False) -> ClassMap:
+        """The classes of the pixels of `image` (H,W,3) uint8 BGR; for the option see `submit`."""
+        return self.submit([image], tiled=tiled)()[0]
+
+    def batch(self, images: Sequence[Image], *, tiled: bool = False) -> list[ClassMap]:
+        """The class maps of `images`, which may differ in size; for the option see `submit`."""
+        return self.submit(images, tiled=tiled)()
+
+    def submit(
+        self, images: Sequence[Image], *, tiled: bool = False, with_rle: bool = False
+    ) -> Callable[[], list[ClassMap]]:
+        """Start on `images`; what comes back waits for them and hands out a map each, of its size.
+
+        tiled: a picture larger than the network's input is cut into tiles of that size, which overlap
+        by a quarter at least, instead of being shrunk to it; where tiles overlap the nearer centre
+        decides. with_rle: records carry each class's runs.
+        """
+        size_wh = self.engine.input_wh or self.card.size_wh
+        plans = [_tiles((image.shape[1], image.shape[0]), size_wh) if tiled else None for image in images]
+        futures: list[list[Future[Outputs]]] = []
+        for image, plan in zip(images, plans, strict=True):
+            if plan is None:
+                parts = [stretch(image, size_wh).pixels]
+            else:
+                parts = [image[y : y + size_wh[1], x : x + size_wh[0]] for y in plan[1] for x in plan[0]]
+            futures.append([self.engine.submit(np.ascontiguousarray(part)[None]) for part in parts])
+
+        def collect() -> list[ClassMap]:
+            results = []
+            for image, plan, waited in zip(images, plans, futures, strict=True):
+                frame_wh = (image.shape[1], image.shape[0])
+                outputs = [future.result() for future in waited]
+                kinds = [[output[k][0] for output in outputs] for k in range(len(outputs[0]))]
+                planes = [
+                    _resized(maps[0], frame_wh) if plan is None else _joined(maps, plan, frame_wh, size_wh)
+                    for maps in kinds
+                ]
+                results.append(_result(planes, with_rle))
+            return results
+
+        return collect
+
+
+def _result(planes: list[np.ndarray], with_rle: bool) -> ClassMap:
+    if len(planes) == 1:
+        return ClassMap(planes[0], with_rle)
+    return UncertainMap(planes[0], with_rle, variance=planes[1])
+
+
+def _resized(plane: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+    """A plane of the network brought to the frame's size: labels by the nearest pixel."""
+    if (plane.shape[1], plane.shape[0]) == size_wh:
+        return plane
+    how = cv2.INTER_NEAREST_EXACT if plane.dtype == np.uint8 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(plane, size_wh, interpolation=how), plane.dtype)
+
+
+def _tiles(frame_wh: tuple[int, int], tile_wh: tuple[int, int]) -> Plan | None:
+    """Left and top edges of the tiles of a frame; None where a tile would not fit into it."""
+    if frame_wh[0] < tile_wh[0] or frame_wh[1] < tile_wh[1] or frame_wh == tile_wh:
+        return None
+    return _starts(frame_wh[0], tile_wh[0]), _starts(frame_wh[1], tile_wh[1])
+
+
+def _starts(length: int, tile: int) -> list[int]:
+    """Evenly spread starts that cover `length`, with neighbours that share a quarter at least."""
+    if length == tile:
+        return [0]
+    count = 1 + int(np.ceil((length - tile) / (tile * (1 - _OVERLAP))))
+    return [int(start) for start in np.rint(np.linspace(0, length - tile, count))]
+
+
+def _joined(
+    maps: list[np.ndarray], plan: Plan, frame_wh: tuple[int, int], tile_wh: tuple[int, int]
+) -> np.ndarray:
+    """One plane from the tiles', row by row: each pixel from the tile whose centre is nearest."""
+    whole = np.empty((frame_wh[1], frame_wh[0]), maps[0].dtype)
+    across, down = _shares(plan[0], tile_wh[0], frame_wh[0]), _shares(plan[1], tile_wh[1], frame_wh[1])
+    tiles = iter(maps)
+    for top, (y0, y1) in zip(plan[1], down, strict=True):
+        for left, (x0, x1) in zip(plan[0], across, strict=True):
+            whole[y0:y1, x0:x1] = next(tiles)[y0 - top : y1 - top, x0 - left : x1 - left]
+    return whole
+
+
+def _shares(starts: list[int], tile: int, length: int) -> list[tuple[int, int]]:
+    """What part of the frame each tile decides, along one axis: up to the middle of each overlap."""
+    middles = [(before + tile + after) // 2 for before, after in pairwise(starts)]
+    return list(zip([0, *middles], [*middles, length], strict=True))
+
