@@ -40,14 +40,16 @@ def xyxy_to_xywh(boxes: npt.ArrayLike) -> Floats:
 
 def area(boxes: Floats) -> Floats:
     """(N,4) xyxy -> (N,) square pixels; 0 where a box is turned inside out."""
-    return np.asarray(np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1), np.float32)
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    return np.asarray(sides[:, 0] * sides[:, 1], np.float32)
 
 
 def iou(a: Floats, b: Floats) -> Floats:
     """(N,4) and (M,4) xyxy -> (N,M) intersection over union in 0..1; 0 where both are empty."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.prod(np.clip(high - low, 0, None), axis=2)
+    sides = np.maximum(high - low, 0)
+    inter = sides[..., 0] * sides[..., 1]
     union = area(a)[:, None] + area(b)[None, :] - inter
     return np.asarray(inter / np.maximum(union, 1e-9), np.float32)
 

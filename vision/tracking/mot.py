@@ -85,6 +85,15 @@ def read_rows(path: str | Path) -> Rows:
     return np.array(rows, np.float64).reshape(-1, 7)
 
 
+def write_rows(path: str | Path, rows: Rows) -> None:
+    """(L,7) frame, id, left, top, width, height, score as a MOT file."""
+    text = [
+        f"{int(f)},{int(i)},{x:.2f},{y:.2f},{w:.2f},{h:.2f},{score:.4g},-1,-1,-1\n"
+        for f, i, x, y, w, h, score in rows.tolist()
+    ]
+    Path(path).write_text("".join(text), encoding="utf-8")
+
+
 def read_detections(path: str | Path) -> dict[int, Detections]:
     """Frame index (from 0) -> its detections, labels 0. Frames that the file leaves out are left out.
 
@@ -114,11 +123,7 @@ def as_probabilities(scores: Rows) -> Rows:
     return np.asarray(1 / (1 + np.exp(-np.clip(scores, -500, 500))), np.float64)
 
 
-def lines(tracks: Tracks, index: int) -> list[str]:
-    """The frame's tracks as MOT lines without their line ends; `index` counts from 0."""
-    return [
-        f"{index + 1},{i},{x:.2f},{y:.2f},{w:.2f},{h:.2f},{score:.4f},-1,-1,-1"
-        for i, (x, y, w, h), score in zip(
-            tracks.ids.tolist(), xyxy_to_xywh(tracks.boxes).tolist(), tracks.scores.tolist(), strict=True
-        )
-    ]
+def track_rows(tracks: Tracks, index: int) -> Rows:
+    """The tracks of a frame as rows of a MOT file: (N,7); `index` counts from 0."""
+    frame = np.full(len(tracks), index + 1)
+    return np.column_stack([frame, tracks.ids, xyxy_to_xywh(tracks.boxes), tracks.scores])

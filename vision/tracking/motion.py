@@ -1,7 +1,7 @@
 """Where every track will be: one Kalman filter over all of them, on real time.
 
 Each coordinate of a box (centre x and y, width, height) moves on its own at a nearly constant velocity,
-and all four have the same noise in units of the box. A track's covariance is then four 2x2 blocks
+with noise in units of the box. A track's covariance is then four 2x2 blocks
 instead of one 8x8 matrix, and a step of N tracks is a handful of (N,4) operations.
 
 A state is (N,5,4) float64. The five rows are position (pixels), velocity (pixels a second), and the
@@ -17,11 +17,11 @@ import numpy.typing as npt
 States = npt.NDArray[np.float64]          # (N,5,4)
 Boxes = npt.NDArray[np.float64]           # (N,4) cx, cy, w, h
 
-# Standard deviations in sizes. DRIFT and PUSH are those of white noise after one second, so that two
-# steps of dt/2 add what one step of dt does; at 30 frames a second they are what ByteTrack adds a frame.
+# Standard deviations in sizes. DRIFT and PUSH are what white noise makes of them in one second, so that
+# two steps of dt/2 add what one step of dt does; at 30 frames a second a centre gets what ByteTrack adds.
 MEASURED = 0.1                            # of a detected coordinate
 DRIFT = 0.25                              # of a position
-PUSH = 1.0                                # of a velocity, in sizes a second
+PUSH = np.array([1.0, 1.0, 0.3, 0.3])     # of a velocity, in sizes a second; a size changes slowly
 START = 2.0                               # of a new track's velocity, in sizes a second
 
 
@@ -42,7 +42,7 @@ def predict(states: States, dt: float) -> None:
     """Every state `dt` seconds on, in place."""
     position, velocity, pp, pv, vv = states.transpose(1, 0, 2)
     area = _area(position)
-    push = (PUSH ** 2 * dt) * area
+    push = area * (PUSH ** 2 * dt)
     position += dt * velocity
     pp += dt * (2 * pv + dt * vv) + ((DRIFT ** 2 * dt) * area + (dt * dt / 3) * push)
     pv += dt * vv + (dt / 2) * push

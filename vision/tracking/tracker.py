@@ -22,12 +22,12 @@ class Method:
     strong, weak: detections from `strong` on are associated first, those from `weak` on may continue
     a track that was seen a frame ago (ByteTrack, Zhang et al. 2022). start: a track begins at this
     score. hits: a track is confirmed, and gets its id, when it was seen so many times in a row.
-    min_iou, min_iou_weak, min_iou_new, min_iou_last: the least overlap of a pair: a confirmed track
-    with a strong detection, with a weak one, a new track, and (OC-SORT's recovery, Cao et al. 2023)
-    a track's last observation; 1 switches one off. gate: the largest squared Mahalanobis distance of
-    a pair (DeepSORT, Wojke et al. 2017; 13.28 holds 99 % of what belongs together). heading: weight of
-    the direction of motion in the association. reupdate: when a lost track is seen again, its filter
-    goes over the gap once more along a straight line (both OC-SORT).
+    min_iou, min_iou_weak, min_iou_last: the least overlap of a track's prediction with a strong
+    detection, with a weak one, and of its last observation with a strong one that is left over
+    (OC-SORT's recovery, Cao et al. 2023; 1 switches it off). gate: the largest squared Mahalanobis
+    distance of a pair (DeepSORT, Wojke et al. 2017; 18.47 holds 99.9 % of what belongs together).
+    heading: weight of the direction of motion in the association. reupdate: when a lost track is seen
+    again, its filter goes over the gap once more along a straight line (both OC-SORT).
     """
 
     strong: float = 0.5
@@ -36,19 +36,19 @@ class Method:
     hits: int = 2
     min_iou: float = 0.2
     min_iou_weak: float = 0.5
-    min_iou_new: float = 0.2
-    min_iou_last: float = 0.3
-    gate: float = 13.28
-    heading: float = 0.2
-    reupdate: bool = True
+    min_iou_last: float = 0.4
+    gate: float = 18.47
+    heading: float = 0.0
+    reupdate: bool = False
 
 
 METHODS = {
-    "default": Method(),
-    "sort": Method(weak=0.5, hits=3, min_iou=0.3, min_iou_new=0.3, min_iou_last=1, gate=math.inf,
-                   heading=0, reupdate=False),
-    "bytetrack": Method(min_iou_new=0.3, min_iou_last=1, gate=math.inf, heading=0, reupdate=False),
-    "ocsort": Method(weak=0.5, hits=3, min_iou=0.3, min_iou_new=0.3, gate=math.inf),
+    "default": Method(),               # ByteTrack's two stages, OC-SORT's recovery, DeepSORT's gate
+    "sort": Method(weak=0.5, hits=3, min_iou=0.3, min_iou_last=1, gate=math.inf),
+    "bytetrack": Method(min_iou_last=1, gate=math.inf),
+    "ocsort": Method(
+        weak=0.5, hits=3, min_iou=0.3, min_iou_last=0.3, gate=math.inf, heading=0.2, reupdate=True
+    ),
 }
 
 _LAG = 0.1                 # seconds: how far back a track's heading is taken from
@@ -81,7 +81,7 @@ class Tracker:
     lost_after: seconds without a detection after which a track ends.
     """
 
-    def __init__(self, method: Method | str = "default", lost_after: float = 1.0) -> None:
+    def __init__(self, method: Method | str = "default", lost_after: float = 1.5) -> None:
         if isinstance(method, str) and method not in METHODS:
             raise UsageError(f"no tracker {method!r}. Choose one of: {', '.join(METHODS)}.")
         if not lost_after > 0:
@@ -124,7 +124,9 @@ class Tracker:
         self._see(rows, measured[columns], seen.scores[columns], looks[columns])
         free = seen.scores >= self.method.start
         free[columns] = False
-        self._begin(seen[free], measured[free], looks[free])
+        if free.any():
+            self._begin(seen[free], measured[free], looks[free])
+        self._confirm()
         return self._visible()
 
     def _usable(self, detections: Detections) -> npt.NDArray[np.int64]:
@@ -147,6 +149,8 @@ class Tracker:
             raise DataError(
                 f"looks must have shape ({rows},{self._looks.shape[1]}), as before; got {looks.shape}."
             )
+        if not looks.size:
+            return looks
         return np.asarray(looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-9), np.float32)
 
     def _advance(self, time: float, camera: npt.NDArray[np.float64] | None) -> None:
@@ -158,7 +162,7 @@ class Tracker:
             )
         dt = time - self._now if len(self._tracks) else 0.0
         self._now = time
-        self._keep(time - self._tracks["seen"] <= self.lost_after)
+        self._keep(time - self._tracks["seen"] <= self.lost_after + 1e-6)
         motion.predict(self._tracks["state"], dt)
         if camera is not None:
             motion.warp(self._tracks["state"], camera)
@@ -194,17 +198,17 @@ class Tracker:
         ) -> None:
             rows, columns = np.flatnonzero(whose & (partner < 0)), np.flatnonzero(which & ~taken)
             if len(rows) and len(columns):
-                cells = np.ix_(rows, columns)
+                cells = rows[:, None], columns
                 a, b = assign(np.where(overlap[cells] >= least, value[cells], 0))
                 partner[rows[a]] = columns[b]
                 taken[columns[b]] = True
 
         stage(known, strong, overlap, method.min_iou, value)
         stage(known & (tracks["missed"] == 0), ~strong, overlap, method.min_iou_weak, overlap)
-        if method.min_iou_last < 1:
+        if method.min_iou_last < 1 and (known & (partner < 0)).any() and not taken[strong].all():
             again = iou(motion.corners(tracks["last"]), seen.boxes) * alike
             stage(known, strong, again, method.min_iou_last, again)
-        stage(~known, strong, overlap, method.min_iou_new, overlap)
+        stage(~known, strong, overlap, method.min_iou, overlap)
         return partner
 
     def _see(
@@ -225,7 +229,9 @@ class Tracker:
         found["hits"] += 1
         tracks["missed"] += 1
         tracks[rows] = found
-        self._looks[rows] = self._unit(_LOOKS_KEPT * self._looks[rows] + (1 - _LOOKS_KEPT) * looks, len(rows))
+        if looks.size:
+            mean = _LOOKS_KEPT * self._looks[rows] + (1 - _LOOKS_KEPT) * looks
+            self._looks[rows] = self._unit(mean, len(rows))
         self._keep((tracks["missed"] == 0) | (tracks["id"] > 0))
 
     def _go_over_gap(self, track: npt.NDArray[np.void], measured: motion.Boxes) -> None:
@@ -240,7 +246,7 @@ class Tracker:
         track["state"] = state
 
     def _begin(self, seen: Detections, measured: motion.Boxes, looks: npt.NDArray[np.float32]) -> None:
-        """New tracks, and ids for those that have been seen often enough."""
+        """New tracks, which have no id yet."""
         new = np.zeros(len(seen), _TRACK)
         new["label"], new["score"], new["hits"] = seen.labels, seen.scores, 1
         new["born"] = new["seen"] = self._now
@@ -248,6 +254,8 @@ class Tracker:
         new["state"] = new["saved"] = motion.start(measured)
         self._tracks = np.concatenate([self._tracks, new])
         self._looks = np.concatenate([self._looks, looks])
+
+    def _confirm(self) -> None:
         due = np.flatnonzero((self._tracks["id"] == 0) & (self._tracks["hits"] >= self.method.hits))
         self._tracks["id"][due] = self._next_id + np.arange(len(due))
         self._next_id += len(due)

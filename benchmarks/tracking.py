@@ -1,0 +1,83 @@
+"""HOTA, IDF1, MOTA and id switches of our trackers and of their peers, on the same detections.
+
+    python benchmarks/tracking.py ../shared/data/mot/TUD-Campus ../shared/data/mot/KITTI-17
+
+Every tracker gets the detections of `det/det.txt` with scores in 0..1 (`mot.as_probabilities`) and runs
+with its own defaults; the peers are told the frame rate where they ask for it, and BoT-SORT gets the
+frames. `--stride n` keeps every n-th frame and averages over the n ways to begin. Scored by trackeval.
+Needs the extras `track-eval`, `bench` and `yolo`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+from peers import WITH_IMAGES, Ids, Track, roboflow, ultralytics
+
+from vision import Detections, Tracker
+from vision.metrics.tracking import TrackScores, evaluate
+from vision.tracking import METHODS
+from vision.tracking.mot import Sequence, read_rows, write_rows
+
+
+def ours(method: str) -> Track:
+    tracker = Tracker(method)
+
+    def track(detections: Detections, time: float, image: object = None) -> Ids:
+        tracks = tracker(detections, time)
+        return tracks.ids, tracks.boxes
+
+    return track
+
+
+def score(
+    sequence: Sequence, make: Callable[[float], Track], images: bool, stride: int, first: int, folder: Path
+) -> TrackScores:
+    """One tracker on every `stride`-th frame of a sequence from `first` on."""
+    track, rows = make(sequence.rate / stride), []
+    frames = list(enumerate(sequence.detections()))[first::stride]
+    for number, (index, (time, detections)) in enumerate(frames, 1):
+        image = cv2.imread(str(sequence.folder / "img1" / f"{index + 1:06d}.jpg")) if images else None
+        for i, (left, top, right, bottom) in zip(*track(detections, time, image), strict=True):
+            rows.append([number, i, left, top, right - left, bottom - top, 1])
+    truth = read_rows(sequence.folder / "gt" / "gt.txt")
+    truth = truth[(truth[:, 0] - 1 - first) % stride == 0]
+    truth = truth[truth[:, 0] > first]
+    truth[:, 0] = (truth[:, 0] - 1 - first) // stride + 1
+    gt, result = folder / "gt.txt", folder / "result.txt"
+    write_rows(gt, truth)
+    write_rows(result, np.array(rows).reshape(-1, 7))
+    return evaluate({sequence.name: gt}, {sequence.name: result}, {sequence.name: len(frames)})[sequence.name]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="MOT_FOLDER")
+    parser.add_argument("--stride", type=int, default=1)
+    options = parser.parse_args()
+    sequences = [Sequence.read(folder) for folder in options.folders]
+    makers: dict[str, Callable[[float], Track]] = {
+        f"vision {method}": (lambda rate, method=method: ours(method)) for method in METHODS
+    }
+    makers |= {f"trackers {name}": make for name, make in roboflow().items()}
+    makers["ultralytics BYTETracker"] = ultralytics
+    for sequence in sequences:
+        print(f"\n{sequence.name}, {sequence.rate / options.stride:.3g} frames a second")
+        print(f"{'':26s}   HOTA   DetA   AssA   MOTA   IDF1   IDSW")
+        for name, make in makers.items():
+            with TemporaryDirectory() as folder:
+                runs = [score(sequence, make, name.split()[-1] in WITH_IMAGES, options.stride, first,
+                              Path(folder)) for first in range(options.stride)]
+            shares = [np.mean([getattr(run, field) for run in runs]) * 100
+                      for field in ("hota", "det_a", "ass_a", "mota", "idf1")]
+            switches = np.mean([run.switches for run in runs])
+            print(f"{name:26s} " + " ".join(f"{share:6.1f}" for share in shares) + f" {switches:6.1f}")
+
+
+if __name__ == "__main__":
+    main()
