@@ -64,16 +64,17 @@ def open_picture(uri: str, path: Path, max_pixels: int = MAX_PIXELS) -> Pictures
 def decode_picture(data: bytes, name: str = "picture", max_pixels: int = MAX_PIXELS) -> Image:
     """The first picture in a file's bytes, upright: (H,W,3) uint8 BGR. Raises SourceError."""
     with _guarded(name, max_pixels), pil.open(BytesIO(data)) as picture:
-        orientation = picture.getexif().get(_ORIENTATION, 1)
         if picture.format not in ("JPEG", "MPO") or picture.mode not in ("L", "RGB"):
-            return turned(_bgr(picture), orientation)
+            image = _bgr(picture)                # turns a TIFF by itself, and takes its orientation away
+            return turned(image, picture.getexif().get(_ORIENTATION, 1))
+        orientation = picture.getexif().get(_ORIENTATION, 1)
     if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):            # no end of image behind the scan
         raise SourceError(f"{name!r} is a JPEG that is cut off.")
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if image is None:
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if decoded is None:
         raise SourceError(f"{name!r} cannot be decoded as a JPEG.")
-    return turned(np.asarray(image, np.uint8), orientation)
+    return turned(np.asarray(decoded, np.uint8), orientation)
 
 
 def turned(image: Image, orientation: int) -> Image:
@@ -144,7 +145,7 @@ class Pictures:
         try:
             with _guarded("", self._max_pixels), pil.open(self._paths[0]) as picture:
                 width, height = picture.size
-                sideways = picture.getexif().get(_ORIENTATION, 1) > 4
+                sideways = picture.format != "TIFF" and picture.getexif().get(_ORIENTATION, 1) > 4
                 return (height, width) if sideways else (width, height)
         except SourceError:                # told when its turn to be read comes
             return None
