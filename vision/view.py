@@ -114,6 +114,19 @@ def centre_crop(image: Image, size_wh: tuple[int, int], *, short_side: int) -> V
     return View(np.ascontiguousarray(pixels), (new_w / w, new_h / h), (-float(left), -float(top)), (w, h))
 
 
+def fitted(image: Image, size_wh: tuple[int, int], resize: str, crop: float = 1.0) -> View:
+    """The view that a card's `resize` names: letterbox, stretch, or crop, which keeps the share `crop`
+    of the frame's shorter side."""
+    match resize:
+        case "stretch":
+            return stretch(image, size_wh)
+        case "letterbox":
+            return letterbox(image, size_wh)
+        case "crop":
+            return centre_crop(image, size_wh, short_side=round(max(size_wh) / crop))
+    raise UsageError(f"resize must be letterbox, stretch or crop; got {resize!r}")
+
+
 def patch(
     image: Image,
     centre: tuple[float, float],

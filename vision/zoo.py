@@ -34,6 +34,9 @@ class Card:
     crop: with resize "crop", the share of the frame's shorter side that the middle keeps.
     mean, std: normalisation of RGB in 0..1. tolerance: the largest difference from torch float32
     that a back end may show (`vision models check`). config: the network's keyword arguments.
+    clip: for networks on video, the frames of a window and their rate in frames a second. per_frame:
+    such a network takes single frames, and a window's logits are the mean of its frames'. features:
+    names of the descriptors that follow the logits among its outputs.
     url: where `vision weights pull` finds the file.
     """
 
@@ -55,6 +58,9 @@ class Card:
     std: tuple[float, float, float] = IMAGENET_STD
     tolerance: float = 0.02
     config: Mapping[str, Any] = field(default_factory=dict)
+    clip: tuple[int, float] = (1, 25.0)
+    per_frame: bool = False
+    features: tuple[str, ...] = ()
     url: str | None = None
 
     @property

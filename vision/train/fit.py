@@ -70,7 +70,7 @@ class _Keeper(Callback):  # type: ignore[misc]
             line = {"epoch": trainer.current_epoch, **logged}
             with (self.folder / "curve.jsonl").open("a", encoding="utf-8") as curve:
                 curve.write(json.dumps(line) + "\n")
-        if now and now[figure] > self.best.get(figure, -1.0):
+        if now and (self.keep == "last" or now[figure] > self.best.get(figure, -1.0)):
             self.best, self.best_epoch = dict(now), trainer.current_epoch
             if trainer.is_global_zero:
                 notes = {**self.facts, "figures": self.best, "epoch": self.best_epoch}
@@ -121,7 +121,8 @@ def fit(
     checkpoint = _resumable(folder, facts) if resume else None
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    net.to(memory_format=torch.channels_last)
+    on_clips = any(p.ndim == 5 for p in net.parameters())
+    net.to(memory_format=torch.channels_last_3d if on_clips else torch.channels_last)
     learner = Learner(net, objective, settings, folder)
     keeper = _Keeper(folder, card, facts, keep)
     callbacks: list[Callback] = [keeper]
