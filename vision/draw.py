@@ -8,7 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vision.types import ClassMap, Detections, Image, Names, Scores, Tracks
+from vision.body import BONES, Poses
+from vision.faces.eyes import Eye
+from vision.faces.face import Faces
+from vision.faces.mesh import LEFT_IRIS, OUTLINES, RIGHT_IRIS
+from vision.types import ClassMap, Detections, Floats, Image, Names, Scores, Tracks
 
 Colour = tuple[int, int, int]
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -109,3 +113,39 @@ def _(result: ClassMap, image: Image, names: Names) -> None:
         text = f"{_name(names, c)} {areas[c]:.1%}"
         label(image, text, (line // 3, line * (row + 1) + line // 3), class_colour(c))
 
+
+@_draw.register
+def _(result: Poses, image: Image, names: Names) -> None:
+    thick = max(1, round(2 * unit(image)))
+    for row, i in enumerate(result.ids.tolist()):
+        points, shown = _pixels(result.points[row]), result.scores[row] >= 0.5
+        for a, b in BONES:
+            if shown[a] and shown[b]:
+                cv2.line(image, points[a], points[b], colour(i), thick, cv2.LINE_AA)
+        for point in (points[k] for k in np.flatnonzero(shown)):
+            cv2.circle(image, point, 1 + thick, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
+        if i:
+            left, top = _pixels(result.boxes[row, None, :2])[0]
+            label(image, f"{i} {_name(names, 0)}", (left, top), colour(i))
+
+
+@_draw.register
+def _(result: Faces, image: Image, names: Names) -> None:
+    for row, i in enumerate(result.ids.tolist()):
+        points, thick = result.points[row], max(1, round(unit(image)))
+        for line, closed in OUTLINES:
+            ends = np.rint(points[list(line)] * 8).astype(np.int32)
+            cv2.polylines(image, [ends], closed, colour(i), thick, cv2.LINE_AA, shift=3)
+        for iris in (RIGHT_IRIS, LEFT_IRIS):
+            radius = float(np.linalg.norm(points[iris[1]] - points[iris[3]])) / 2
+            cv2.circle(image, _pixels(points[[iris[0]]])[0], max(1, round(radius)), (255, 255, 255), thick,
+                       cv2.LINE_AA)
+        yaw, pitch, roll = np.rint(result.angles[row]).astype(int).tolist()
+        states = "/".join(Eye(state).name.lower() for state in result.eyes[row].tolist())
+        text = f"{i or ''} {yaw:+d} {pitch:+d} {roll:+d} eyes {states}".strip()
+        left, top = _pixels(result.boxes[row, None, :2])[0]
+        label(image, text, (left, top - 2 * thick), colour(i))
+
+
+def _pixels(points: Floats) -> list[tuple[int, int]]:
+    return [(x, y) for x, y in np.floor(points).astype(int).tolist()]

@@ -205,11 +205,13 @@ class Landmarks(_Rows):
     }
 
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:
-        """`{"landmarks": [{"score", "box", "points": [[x, y, score], ...]}, ...]}`, the score of a
-        row being its points' mean; 1e-4 and 0.01 pixels. The order of the points is the model's."""
+        """Objects as `Detections.to_dict` has them, of the one class there is, each with `points`: x, y
+        and score, in the model's order. The score of a row is its points' mean."""
         return {
-            "landmarks": [
+            "objects": [
                 {
+                    "label": _name(names, 0),
+                    "class_id": 0,
                     "score": round(float(scores.mean()), 4) if scores.size else 0.0,
                     "box": [round(v, 2) for v in box.tolist()],
                     "points": [

@@ -48,11 +48,12 @@ class Faces(Landmarks):
         """As `Landmarks.to_dict`, points without a score of their own, each face with its facts:
         degrees to 0.1, metres to 0.01; what is not known is left out."""
         payload = super().to_dict(names)
-        for i, entry in enumerate(payload["landmarks"]):
+        for i, entry in enumerate(payload["objects"]):
             entry["points"] = [point[:2] for point in entry["points"]]
             if self.ids[i]:
                 entry["id"] = int(self.ids[i])
-            entry["pose"] = _rounded(("yaw", "pitch", "roll"), self.angles[i], 1)
+            camera = "given" if np.isfinite(self.distance[i]) else "estimated"
+            entry["pose"] = {**_rounded(("yaw", "pitch", "roll"), self.angles[i], 1), "camera": camera}
             entry["eyes"] = {"right": self._eye(i, 0), "left": self._eye(i, 1)}
             entry["mouth"] = round(float(self.mouth[i]), 3)
             if np.isfinite(self.gaze[i]).all():

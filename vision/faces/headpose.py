@@ -13,21 +13,19 @@ from vision.types import Floats
 Matrix = npt.NDArray[np.float64]
 
 
-def camera_matrix(size_wh: tuple[int, int], focal: float | None = None) -> Matrix:
-    """(3,3) intrinsics of a camera whose axis is in the middle of its picture.
+def intrinsics(camera: npt.ArrayLike | None, size_wh: tuple[int, int]) -> Matrix:
+    """(3,3) intrinsics of the camera that took a picture of this size.
 
-    focal: in pixels; None estimates the longer side, a field of view of 53 degrees: angles are then
-    good to a few degrees, and distances are not known.
+    camera: the matrix; or the focal length in pixels, of a camera whose axis is in the middle of the
+    picture; or None, which estimates the focal length as the longer side, a field of view of 53
+    degrees: angles are then good to a few degrees, and distances are not known. Raises UsageError
+    where no camera can have them.
     """
-    f = max(size_wh) if focal is None else focal
-    return checked_camera(np.array([[f, 0, size_wh[0] / 2], [0, f, size_wh[1] / 2], [0, 0, 1]]))
-
-
-def checked_camera(camera: npt.ArrayLike) -> Matrix:
-    """The intrinsics as (3,3) float64. Raises UsageError where no camera can have them."""
-    matrix = np.asarray(camera, np.float64)
+    matrix = np.asarray(max(size_wh) if camera is None else camera, np.float64)
+    if matrix.ndim == 0:
+        matrix = np.array([[matrix, 0, size_wh[0] / 2], [0, matrix, size_wh[1] / 2], [0, 0, 1]])
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
-        raise UsageError(f"a camera matrix is (3,3) and finite; got {matrix.tolist()}")
+        raise UsageError(f"a camera is a focal length or a (3,3) matrix, finite; got {matrix.tolist()}")
     if matrix[0, 0] <= 0 or matrix[1, 1] <= 0 or not np.array_equal(matrix[2], [0, 0, 1]):
         raise UsageError(
             "a camera matrix has focal lengths above 0 in pixels and 0, 0, 1 as its last row; got "

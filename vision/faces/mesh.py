@@ -21,7 +21,7 @@ RIGHT_BROW, LEFT_BROW = (70, 63, 105, 66, 107), (336, 296, 334, 293, 300)       
 RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173)
 LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398)
 RIGHT_IRIS, LEFT_IRIS = tuple(range(468, 473)), tuple(range(473, 478))          # centre, then the rim
-NOSE = (168, 6, 197, 195, 5, 4, 1, 98, 97, 2, 326, 327)
+NOSE = (168, 6, 197, 195, 5, 4, 1, 98, 97, 2, 326, 327)          # bridge to tip, then below the nostrils
 LIPS_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 LIPS_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 
@@ -36,6 +36,12 @@ GROUPS: dict[str, tuple[int, ...]] = {
     "nose": NOSE,
     "lips": LIPS_OUTER + LIPS_INNER,
 }
+
+OUTLINES: tuple[tuple[tuple[int, ...], bool], ...] = (      # what is drawn: points, and whether they close
+    (CONTOUR, True), (RIGHT_BROW, False), (LEFT_BROW, False), (NOSE[:7], False), (NOSE[7:], False),
+    *(((*eye[:9], *eye[:8:-1]), True) for eye in (RIGHT_EYE, LEFT_EYE)),
+    (LIPS_OUTER, True), (LIPS_INNER, True),
+)
 
 # The iBUG 68 points (Sagonas et al. 2013). Where that scheme spaces points evenly along a line, the
 # vertex nearest to that place on the metric model is taken; no labelled picture had a say.

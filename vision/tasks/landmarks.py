@@ -22,7 +22,7 @@ from vision.errors import UsageError
 from vision.faces import eyes, headpose, mesh
 from vision.faces.detector import LEFT_EYE, RIGHT_EYE, FaceDetector
 from vision.faces.face import Faces
-from vision.faces.smooth import OneEuro
+from vision.smooth import OneEuro
 from vision.types import Floats, Image, Landmarks, Names
 from vision.view import patch, turn
 from vision.zoo import Card
@@ -82,7 +82,7 @@ class FaceLandmarker:
     """
 
     task = "landmarks"
-    names: Names = ()
+    names: Names = ("face",)
 
     def __init__(self, detector: FaceDetector, engine: Engine, iris: Engine, card: Card) -> None:
         self.detector = detector
@@ -132,13 +132,13 @@ class FaceLandmarker:
         """Start on `images`; what comes back waits and hands out the faces of each, best first.
 
         min_score, min_face, turned: of the detector (`FaceDetector.submit`). min_presence: 0..1, of
-        the mesh: a crop that it takes for no face (a full profile, a clock) gives none. camera:
-        (3,3) intrinsics in pixels; None estimates them for the head's pose, and leaves the distance
-        unknown. Raises UsageError for a value that cannot be.
+        the mesh: a crop that it takes for no face (a full profile, a clock) gives none. camera: its
+        (3,3) matrix or its focal length in pixels; None estimates it for the head's pose, and leaves
+        the distance unknown. Raises UsageError for a value that cannot be.
         """
         if not 0 <= min_presence <= 1:
             raise UsageError(f"min_presence lies in 0..1; got {min_presence}")
-        matrix = None if camera is None else headpose.checked_camera(camera)
+        headpose.intrinsics(camera, (1, 1))                       # one that cannot be is told now
         wait = self.detector.submit(images, min_score=min_score, min_face=min_face, turned=turned) \
             if images else list
 
@@ -153,7 +153,7 @@ class FaceLandmarker:
                 start += len(some)
                 rows = rows[presence[rows] >= min_presence]
                 rows = rows[distinct(points[rows], presence[rows])]
-                results.append(self.describe(image, points[rows], presence[rows], matrix))
+                results.append(self.describe(image, points[rows], presence[rows], camera))
             return results
 
         return collect
@@ -175,14 +175,13 @@ class FaceLandmarker:
         return np.stack(placed).astype(np.float32), presence
 
     def describe(
-        self, image: Image, points: Floats, presence: Floats, camera: headpose.Matrix | None
+        self, image: Image, points: Floats, presence: Floats, camera: npt.ArrayLike | None = None
     ) -> Faces:
         """Meshes (N,468,3) in a picture with everything that follows from them; `eyes` and `ids` as
         for a picture that stands alone."""
         if not len(points):
             return Faces.empty()
-        h, w = image.shape[:2]
-        matrix = headpose.camera_matrix((w, h)) if camera is None else camera
+        matrix = headpose.intrinsics(camera, (image.shape[1], image.shape[0]))
         irises, lids, clear = self._look_closely(image, points)
         flat = np.concatenate([points[..., :2], irises.reshape(-1, 10, 2)], axis=1)
         angles, _ = headpose.head_pose(flat, matrix)
@@ -274,8 +273,8 @@ class FaceTracker:
         self.detect_every, self.forget_after = detect_every, forget_after
         self.max_faces, self.smooth = max_faces, smooth
         self.detections = 0                           # how often the detector has run
-        camera = options.pop("camera", None)
-        self._camera = None if camera is None else headpose.checked_camera(camera)
+        self._camera = options.pop("camera", None)
+        headpose.intrinsics(self._camera, (1, 1))                 # one that cannot be is told now
         self._min_presence = options.pop("min_presence", 0.5)
         self._options: dict[str, Any] = dict(options)
         self._faces: list[_Followed] = []

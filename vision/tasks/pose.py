@@ -1,0 +1,187 @@
+"""Body pose: people's boxes in, 33 points a person out; on video the crop follows the person.
+
+BlazePose (Bazarevsky et al. 2020) looks at one person at a time: a square around the box that a
+detector gave, or on video around the points that it found before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vision import zoo
+from vision.body import Poses
+from vision.boxes import iou, nms
+from vision.engine import Engine, load
+from vision.errors import UsageError
+from vision.smooth import OneEuro
+from vision.types import Floats, Image, Names
+from vision.view import patch
+from vision.zoo import Card
+
+_MARGIN = 1.25                # the crop's side, in longer sides of the person's box
+_SAME_PERSON = 0.6            # two people whose boxes overlap by more are one
+_VISIBLE = 0.5                # a point's score from which it counts for its person's box
+
+
+class PoseEstimator:
+    """Places 33 points on people whose boxes are known. It keeps no state between calls."""
+
+    task = "pose"
+    names: Names = ("person",)
+
+    def __init__(self, engine: Engine, card: Card) -> None:
+        self.engine = engine
+        self.card = card
+        self.name = card.name
+        self.in_flight = engine.in_flight
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | Card = "default",
+        device: str = "auto",
+        precision: str = "auto",
+        backend: str = "auto",
+    ) -> PoseEstimator:
+        """An estimator by name (`vision models`); raises as `Detector.load` does."""
+        card = zoo.find(model, cls.task)
+        return cls(load(card, device, precision, backend), card)
+
+    def __call__(self, image: Image, boxes: Floats, *, min_presence: float = 0.5) -> Poses:
+        """The people in `boxes` (N,4) xyxy of `image` (H,W,3); for the option see `submit`."""
+        return self.submit([image], [boxes], min_presence=min_presence)()[0]
+
+    def submit(
+        self, images: Sequence[Image], boxes: Sequence[Floats], *, min_presence: float = 0.5
+    ) -> Callable[[], list[Poses]]:
+        """Start on `images` with the people's boxes (N,4) xyxy of each; what comes back waits.
+
+        min_presence: 0..1; a crop in which the network is less sure to see somebody gives nobody, so
+        that fewer people than boxes may come back. Raises UsageError for a value that cannot be.
+        """
+        if not 0 <= min_presence <= 1:
+            raise UsageError(f"min_presence lies in 0..1; got {min_presence}")
+        places = [np.asarray(some, np.float32).reshape(-1, 4) for some in boxes]
+        views = []
+        for image, some in zip(images, places, strict=True):
+            for left, top, right, bottom in some.tolist():
+                side = max(right - left, bottom - top, 1.0) * _MARGIN
+                centre = ((left + right) / 2, (top + bottom) / 2)
+                views.append(patch(image, centre, side, self.card.size_wh[0]))
+        future = self.engine.submit(np.stack([view.pixels for view in views])) if views else None
+
+        def collect() -> list[Poses]:
+            if future is None:
+                return [Poses.empty() for _ in images]
+            found, presence = future.result()
+            points = np.stack([v.points_to_frame(p[:, :2]) for v, p in zip(views, found, strict=True)])
+            scores = found[:, :, 3:5].min(axis=2)                    # visible, and inside the crop at all
+            results, start = [], 0
+            for some in places:
+                rows = np.arange(start, start + len(some))
+                start += len(some)
+                rows = rows[presence[rows] >= min_presence]
+                ids = np.zeros(len(rows), np.int64)
+                extent = _boxes(points[rows], scores[rows])
+                results.append(Poses(extent, points[rows], scores[rows], ids, presence[rows]))
+            return results
+
+        return collect
+
+
+def _boxes(points: Floats, scores: Floats) -> Floats:
+    """(N,33,2) points and their scores -> (N,4): around the visible ones, all where none is."""
+    hidden = (scores < _VISIBLE) & (scores >= _VISIBLE).any(axis=1, keepdims=True)
+    low = np.where(hidden[..., None], np.inf, points).min(axis=1, initial=np.inf)
+    high = np.where(hidden[..., None], -np.inf, points).max(axis=1, initial=-np.inf)
+    return np.concatenate([low, high], axis=1).astype(np.float32)
+
+
+@dataclass
+class _Followed:
+    id: int
+    box: Floats
+    smooth: OneEuro
+
+
+class PoseTracker:
+    """People on a video: the crop follows the last points, and `find` is asked for boxes only where
+    somebody was lost, where there is nobody, and every `detect_every` seconds for new people.
+
+    It remembers: one tracker a stream. find: from a picture to people's boxes (N,4) xyxy. A person
+    keeps the id (from 1) while the presence holds; who comes back has a new one. A jump in time of
+    more than `forget_after` seconds, backwards, or another picture size starts anew.
+    """
+
+    def __init__(
+        self,
+        estimator: PoseEstimator,
+        find: Callable[[Image], Floats],
+        *,
+        detect_every: float = 0.5,
+        forget_after: float = 1.0,
+        max_people: int = 16,
+        min_presence: float = 0.5,
+        smooth: bool = True,
+    ) -> None:
+        self.estimator, self.find = estimator, find
+        self.detect_every, self.forget_after = detect_every, forget_after
+        self.max_people, self.min_presence, self.smooth = max_people, min_presence, smooth
+        self.detections = 0                           # how often `find` was asked
+        self._people: list[_Followed] = []
+        self._next_id = 1
+        self._time: float | None = None
+        self._detected = -np.inf
+        self._size: tuple[int, ...] = ()
+
+    def __call__(self, image: Image, time: float) -> Poses:
+        """The people in the frame (H,W,3) uint8 BGR at `time` seconds."""
+        jumped = self._time is not None and not 0 <= time - self._time <= self.forget_after
+        if jumped or image.shape != self._size:
+            self._people, self._detected = [], -np.inf
+        self._time, self._size = time, image.shape
+        known = len(self._people)
+        boxes, ids = [person.box for person in self._people], [person.id for person in self._people]
+        poses = self._estimate(image, boxes, ids)
+        if len(poses) < max(1, known) or time - self._detected >= self.detect_every:
+            poses = self._look_for_new(image, poses)
+            self._detected = time
+        smoothers = {person.id: person.smooth for person in self._people}
+        self._people = [
+            _Followed(i, box, smoothers.get(i, OneEuro()))
+            for i, box in zip(poses.ids.tolist(), poses.boxes, strict=True)
+        ]
+        if not self.smooth or not len(poses):
+            return poses
+        points = [
+            person.smooth(points, time, scale=max(1.0, float((person.box[2:] - person.box[:2]).max())))
+            for person, points in zip(self._people, poses.points, strict=True)
+        ]
+        return replace(poses, points=np.stack(points))
+
+    def _estimate(self, image: Image, boxes: Sequence[Floats], ids: Sequence[int]) -> Poses:
+        """The people in boxes, each with its id; of two on one person the surer stays."""
+        poses = self.estimator(image, np.array(boxes, np.float32).reshape(-1, 4), min_presence=0.0)
+        poses = replace(poses, ids=np.array(ids, np.int64))
+        poses = poses[poses.presence >= self.min_presence]
+        kept: npt.NDArray[np.int64] = nms(poses.boxes, poses.presence, None, _SAME_PERSON)
+        return poses[np.sort(kept)]
+
+    def _look_for_new(self, image: Image, poses: Poses) -> Poses:
+        self.detections += 1
+        boxes = np.asarray(self.find(image), np.float32).reshape(-1, 4)
+        free = (iou(boxes, poses.boxes) <= 0.3).all(axis=1)
+        fresh = boxes[free][: self.max_people - len(poses)]
+        ids = range(self._next_id, self._next_id + len(fresh))
+        found = self._estimate(image, list(fresh), list(ids))
+        apart = (iou(found.boxes, poses.boxes) <= _SAME_PERSON).all(axis=1)
+        found = found[apart]
+        self._next_id = max([self._next_id - 1, *found.ids.tolist()]) + 1
+        return Poses(*(
+            np.concatenate([getattr(poses, name), getattr(found, name)]) for name in Poses._layout
+        ))
