@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vision.errors import DataError, UsageError
+from vision.tracking import METHODS, Tracker, motion
+from vision.types import Detections, Tracks
+
+RATE = 25.0
+
+
+def boxes_at(time: float) -> np.ndarray:
+    """Three walkers: one to the right, one to the left in its way, one that stands."""
+    return np.array([
+        [100 + 60 * time, 100, 140 + 60 * time, 200],
+        [400 - 60 * time, 130, 440 - 60 * time, 250],
+        [600, 100, 650, 220],
+    ])
+
+
+def seen(boxes: np.ndarray, score: float = 0.9, label: int = 0) -> Detections:
+    return Detections(boxes, np.full(len(boxes), score), np.full(len(boxes), label))
+
+
+def walk(tracker: Tracker, frames: list[tuple[float, Detections]]) -> list[Tracks]:
+    return [tracker(detections, time) for time, detections in frames]
+
+
+def scene(frames: int = 60, seed: int = 0, misses: float = 0.1) -> list[tuple[float, Detections]]:
+    """The walkers as a detector sees them: jitter, misses, and a false box here and there."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for n in range(frames):
+        boxes = boxes_at(n / RATE) + rng.normal(0, 1.0, (3, 4))
+        boxes = boxes[rng.random(3) >= misses]
+        if rng.random() < 0.2:
+            corner = rng.uniform(0, 500, 2)
+            boxes = np.concatenate([boxes, [[*corner, *(corner + 40)]]])
+        out.append((n / RATE, Detections(boxes, rng.uniform(0.2, 1, len(boxes)), np.zeros(len(boxes)))))
+    return out
+
+
+def same(a: list[Tracks], b: list[Tracks], scale: float = 1.0) -> None:
+    for x, y in zip(a, b, strict=True):
+        assert x.ids.tolist() == y.ids.tolist()
+        np.testing.assert_allclose(x.boxes, y.boxes, atol=1e-3)
+        np.testing.assert_allclose(x.ages * scale, y.ages, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ids_last_and_count_from_one(method: str) -> None:
+    results = walk(Tracker(method), [(n / RATE, seen(boxes_at(n / RATE))) for n in range(50)])
+    hits = METHODS[method].hits
+    assert [len(r) for r in results[: hits - 1]] == [0] * (hits - 1)        # unconfirmed: no id yet
+    assert all(r.ids.tolist() == [1, 2, 3] for r in results[hits - 1 :])
+    for n, tracks in enumerate(results[10:], 10):
+        order = [int(np.argmin(abs(boxes_at(n / RATE)[:, 0] - left))) for left in tracks.boxes[:, 0]]
+        assert sorted(order) == [0, 1, 2]
+        np.testing.assert_allclose(tracks.boxes, boxes_at(n / RATE)[order], atol=3)
+        assert order == [int(np.argmin(abs(boxes_at(0.4)[:, 0] - left))) for left in results[10].boxes[:, 0]]
+    np.testing.assert_allclose(results[-1].ages, 49 / RATE, atol=1e-6)
+
+
+def test_ids_are_consecutive_in_the_order_of_confirmation() -> None:
+    tracker = Tracker()
+    ids = [i for r in walk(tracker, scene(200, misses=0.3)) for i in r.ids.tolist()]
+    first_seen = list(dict.fromkeys(ids))
+    assert first_seen == list(range(1, len(first_seen) + 1))
+
+
+def test_two_trackers_share_nothing() -> None:
+    one, other = Tracker(), Tracker()
+    walk(one, scene())
+    assert walk(other, scene())[-1].ids.min() == 1
+    one.reset()
+    same(walk(one, scene()), walk(Tracker(), scene()))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from(sorted(METHODS)))
+def test_the_order_of_detections_changes_nothing(seed: int, method: str) -> None:
+    rng = np.random.default_rng(seed)
+    frames = scene(30, seed)
+    mixed = [(time, d[rng.permutation(len(d))]) for time, d in frames]
+    same(walk(Tracker(method), frames), walk(Tracker(method), mixed))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.integers(0, 30), st.sampled_from(sorted(METHODS)))
+def test_pickling_in_mid_run_changes_nothing(seed: int, cut: int, method: str) -> None:
+    frames = scene(30, seed)
+    whole = walk(Tracker(method), frames)
+    tracker = Tracker(method)
+    first = walk(tracker, frames[:cut])
+    second = walk(pickle.loads(pickle.dumps(tracker)), frames[cut:])
+    same(whole, first + second)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 1000), st.floats(0.25, 4))
+def test_scaling_time_and_velocity_together_changes_nothing(seed: int, scale: float) -> None:
+    frames = scene(40, seed)
+    slow = [(time * scale, d) for time, d in frames]
+    plain = walk(Tracker(lost_after=1.5), frames)
+    with pytest.MonkeyPatch.context() as patch:              # the same noise in the new unit of time
+        patch.setattr(motion, "DRIFT", motion.DRIFT / scale**0.5)
+        patch.setattr(motion, "PUSH", motion.PUSH / scale**1.5)
+        patch.setattr(motion, "START", motion.START / scale)
+        same(plain, walk(Tracker(lost_after=1.5 * scale), slow), scale)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.floats(-300, 300), st.floats(-300, 300))
+def test_a_shifted_picture_gives_shifted_tracks(seed: int, dx: float, dy: float) -> None:
+    frames = scene(30, seed)
+    moved = [(t, Detections(d.boxes + np.float32([dx, dy, dx, dy]), d.scores, d.labels)) for t, d in frames]
+    for a, b in zip(walk(Tracker(), frames), walk(Tracker(), moved), strict=True):
+        assert a.ids.tolist() == b.ids.tolist()
+        np.testing.assert_allclose(a.boxes + np.array([dx, dy, dx, dy]), b.boxes, atol=0.01)
+
+
+@pytest.mark.parametrize("rate", [5.0, 10.0, 25.0, 60.0])
+def test_the_frame_rate_changes_nothing(rate: float) -> None:
+    frames = [(n / rate, seen(boxes_at(n / rate))) for n in range(int(3 * rate))]
+    results = walk(Tracker(), frames)
+    assert {i for r in results for i in r.ids.tolist()} == {1, 2, 3}
+
+
+def test_dropped_frames_and_a_variable_rate_change_no_id() -> None:
+    rng = np.random.default_rng(1)
+    times = np.cumsum(rng.uniform(0.02, 0.3, 25))
+    results = walk(Tracker(), [(t, seen(boxes_at(t))) for t in times])
+    assert all(r.ids.tolist() == [1, 2, 3] for r in results[1:])
+    np.testing.assert_allclose(results[-1].ages, times[-1] - times[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [10.0, 30.0])
+@pytest.mark.parametrize(("gap", "kept"), [(1.0, True), (1.4, True), (1.7, False)])
+def test_lost_after_is_a_duration(rate: float, gap: float, kept: bool) -> None:
+    tracker = Tracker(lost_after=1.5)
+    still = np.array([[50.0, 50, 100, 150]])
+    walk(tracker, [(n / rate, seen(still)) for n in range(20)])
+    end = 19 / rate
+    steps = int(gap * rate)
+    for n in range(1, steps):
+        assert len(tracker(Detections.empty(), end + n / rate)) == 0
+    ids = [tracker(seen(still), end + gap + n / rate).ids.tolist() for n in range(2)]
+    assert ids == ([[1], [1]] if kept else [[], [2]])
+
+
+def test_a_gap_of_one_long_step_is_a_gap() -> None:
+    tracker = Tracker(lost_after=1.5)
+    still = seen(np.array([[50.0, 50, 100, 150]]))
+    walk(tracker, [(n / 10, still) for n in range(20)])
+    assert [tracker(still, t).ids.tolist() for t in (10.0, 10.1)] == [[], [2]]
+
+
+def test_a_track_keeps_its_class() -> None:
+    still = np.array([[50.0, 50, 100, 150]])
+    both = Detections(np.repeat(still, 2, 0), [0.9, 0.8], [0, 2])
+    results = walk(Tracker(), [(0.0, both), (0.1, both), (0.2, seen(still, label=2)), (0.3, seen(still))])
+    assert [(r.ids.tolist(), r.labels.tolist()) for r in results[1:]] == [
+        ([1, 2], [0, 2]), ([2], [2]), ([1], [0])
+    ]
+
+
+def test_weak_detections_continue_a_track_and_begin_none() -> None:
+    still = np.array([[50.0, 50, 100, 150]])
+    weak = [(n / 10, seen(still, 0.3)) for n in range(5)]
+    assert all(len(r) == 0 for r in walk(Tracker(), weak))
+    strong_then_weak = [(n / 10, seen(still, 0.9 if n < 3 else 0.3)) for n in range(8)]
+    assert [r.ids.tolist() for r in walk(Tracker("bytetrack"), strong_then_weak)[1:]] == [[1]] * 7
+    assert [len(r) for r in walk(Tracker("sort"), strong_then_weak)] == [0, 0, 1, 0, 0, 0, 0, 0]
+
+
+def test_a_turn_behind_an_occluder_is_recovered_by_the_last_observation() -> None:
+    """It walks in, is hidden for 0.6 s, and stands where it vanished: the prediction has run past it."""
+    def at(n: int) -> np.ndarray:
+        left = 100 + 4.0 * min(n, 24)
+        return np.array([[left, 100, left + 30, 180]])
+
+    frames = [(n / RATE, Detections.empty() if 24 < n < 40 else seen(at(n))) for n in range(50)]
+    assert walk(Tracker(), frames)[-1].ids.tolist() == [1]
+    assert walk(Tracker(replace(METHODS["default"], min_iou_last=1)), frames)[-1].ids.tolist() == [2]
+
+
+def test_reupdate_is_as_if_the_gap_had_been_seen_along_a_straight_line() -> None:
+    def at(n: int) -> Detections:
+        left = 100.0 + (4 * n if n < 20 else 76 + 1.5 * (n - 19))
+        return seen(np.array([[left, 100, left + 60, 220]]))
+
+    hidden, plain = Tracker("ocsort"), Tracker(replace(METHODS["ocsort"], reupdate=False))
+    walk(hidden, [(n / RATE, Detections.empty() if 20 <= n < 30 else at(n)) for n in range(31)])
+    walk(plain, [(n / RATE, at(n)) for n in range(31)])
+    np.testing.assert_allclose(hidden._tracks["state"], plain._tracks["state"], rtol=1e-6)
+
+
+def test_a_moving_camera_is_taken_out() -> None:
+    """Every frame the view jumps by half a box; with the camera's motion known the ids last."""
+    frames = []
+    for n in range(30):
+        shift = 40.0 * (n % 2)
+        frames.append((n / RATE, seen(np.array([[100 + shift, 100, 140 + shift, 180.0]]))))
+    tracker, ids = Tracker(), []
+    for n, (time, detections) in enumerate(frames):
+        jump = 40.0 * ((n % 2) - ((n - 1) % 2)) if n else 0.0
+        ids.append(tracker(detections, time, camera=np.array([[1, 0, jump], [0, 1, 0.0]])).ids.tolist())
+    assert ids[1:] == [[1]] * 29
+    assert walk(Tracker(), frames)[-1].ids.tolist() != [1]
+
+
+def test_looks_tell_apart_what_boxes_cannot() -> None:
+    """Two objects in one place, one taller: after a jump each box lies nearer to the other's track."""
+    start = np.array([[100.0, 100, 140, 200], [125.0, 100, 165, 200]])
+    looks = np.array([[1.0, 0, 0], [0, 1.0, 0]], np.float32)
+    for known, expected in ((looks, [1, 2]), (None, [2, 1])):
+        tracker = Tracker()
+        for n in range(5):
+            tracker(seen(start), n / RATE, looks=known)
+        swapped = tracker(seen(start[::-1]), 5 / RATE, looks=known)
+        left_of = {i: b[0] for i, b in zip(swapped.ids.tolist(), swapped.boxes, strict=True)}
+        first, second = sorted(left_of, key=lambda i: -left_of[i])
+        assert [first, second] == expected
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_box_that_is_not_finite_is_an_error(bad: float) -> None:
+    with pytest.raises(DataError, match="not finite"):
+        Tracker()(seen(np.array([[0, 0, bad, 5]])), 0.0)
+    with pytest.raises(DataError, match="not finite"):
+        Tracker()(Detections([[0, 0, 5, 5]], [np.nan], [0]), 0.0)
+
+
+def test_boxes_without_an_area_are_ignored_and_those_outside_the_frame_are_not() -> None:
+    flat = np.array([[10.0, 10, 10, 50], [50, 50, 40, 60], [-100, -80, -60, -20]])
+    results = walk(Tracker(), [(n / RATE, seen(flat)) for n in range(4)])
+    assert results[-1].ids.tolist() == [1]
+    np.testing.assert_allclose(results[-1].boxes, [[-100, -80, -60, -20]], atol=0.5)
+
+
+def test_time_may_repeat_and_must_not_go_back() -> None:
+    tracker = Tracker()
+    still = seen(np.array([[50.0, 50, 100, 150]]))
+    assert [r.ids.tolist() for r in walk(tracker, [(1.0, still)] * 3)] == [[], [1], [1]]
+    for bad in (0.9, float("nan")):
+        with pytest.raises(DataError, match=r"must not go back: it was 1\.0 s"):
+            tracker(still, bad)
+    tracker.reset()
+    assert len(tracker(still, 0.0)) == 0
+
+
+def test_unknown_settings_are_errors() -> None:
+    with pytest.raises(UsageError, match="ocsort"):
+        Tracker("deepest")
+    with pytest.raises(UsageError, match="lost_after"):
+        Tracker(lost_after=0)
+    tracker = Tracker()
+    tracker(seen(boxes_at(0)), 0.0, looks=np.ones((3, 4), np.float32))
+    with pytest.raises(DataError, match=r"looks must have shape \(3,4\)"):
+        tracker(seen(boxes_at(0)), 0.1)
