@@ -132,7 +132,8 @@ def _(result: Poses, image: Image, names: Names) -> None:
 @_draw.register
 def _(result: Faces, image: Image, names: Names) -> None:
     for row, i in enumerate(result.ids.tolist()):
-        points, thick = result.points[row], max(1, round(unit(image)))
+        points, width = result.points[row], float(result.boxes[row, 2] - result.boxes[row, 0])
+        thick = max(1, round(width / 150))
         for line, closed in OUTLINES:
             ends = np.rint(points[list(line)] * 8).astype(np.int32)
             cv2.polylines(image, [ends], closed, colour(i), thick, cv2.LINE_AA, shift=3)
@@ -141,8 +142,8 @@ def _(result: Faces, image: Image, names: Names) -> None:
             cv2.circle(image, _pixels(points[[iris[0]]])[0], max(1, round(radius)), (255, 255, 255), thick,
                        cv2.LINE_AA)
         yaw, pitch, roll = np.rint(result.angles[row]).astype(int).tolist()
-        states = "/".join(Eye(state).name.lower() for state in result.eyes[row].tolist())
-        text = f"{i or ''} {yaw:+d} {pitch:+d} {roll:+d} eyes {states}".strip()
+        right, left_eye = (Eye(state).name.lower() for state in result.eyes[row].tolist())
+        text = f"{i or ''} {yaw:+d} {pitch:+d} {roll:+d} {right}/{left_eye}".strip()
         left, top = _pixels(result.boxes[row, None, :2])[0]
         label(image, text, (left, top - 2 * thick), colour(i))
 
