@@ -47,9 +47,10 @@ class Live:
         while True:
             offset: float | None = None                # from the connection's clock to the source's
             for image, stamp in self._pictures(log):
-                began = time.monotonic() if began is None else began
+                now = time.monotonic()
+                began = now if began is None else began
                 if offset is None:
-                    offset = max(time.monotonic() - began, last) - stamp
+                    offset = max(now - began, last) - stamp
                     if attempts:
                         back = stamp + offset
                         log.note(f"{self.info.uri!r} dropped at {last:.1f} s and came back at {back:.1f} s")

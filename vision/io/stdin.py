@@ -177,19 +177,22 @@ def _png_length(ahead: _Ahead) -> int:
 
 
 def _jpeg_length(ahead: _Ahead) -> int:
-    at = 2
+    at = safe = 2                                        # safe: where a search for the next may begin
     while at < _MAX_BYTES:
         marker = ahead.peek(2, at)
         if len(marker) < 2 or marker[0] != 0xFF or marker[1] == 0xD8:      # D8: the next one begins
             break
-        code = marker[1]
+        code, safe = marker[1], at
         at += 1 if code == 0xFF else 2                   # FF FF: padding
         if code == 0xD9:
             return at
         if code not in _BARE:
             at += max(2, int.from_bytes(ahead.peek(2, at), "big"))
+        if 0xE0 <= code <= 0xEF:                         # may hold a small picture of its own
+            safe = at
         if code == 0xDA:                                 # the scan, up to an FF that is a real marker
-            at = ahead.find((b"\xff",), at)
+            at = ahead.find((b"\xff", _PNG), at)
             while (following := ahead.peek(2, at)[1:]) and following[0] in _IN_SCAN:
-                at = ahead.find((b"\xff",), at + 2)
-    raise _Broken(at)
+                at = ahead.find((b"\xff", _PNG), at + 2)
+            safe = at
+    raise _Broken(safe)

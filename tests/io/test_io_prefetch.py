@@ -1,0 +1,132 @@
+"""`ahead` and `latest`: order, bounds, errors on both sides, and no thread left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numbered import MakeVideo, number
+
+from vision.errors import SourceError, UsageError
+from vision.io import ahead, latest, read
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_stays() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+@given(st.lists(st.integers(), max_size=40), st.integers(1, 12))
+def test_ahead_changes_nothing(items: list[int], depth: int) -> None:
+    assert list(ahead(iter(items), depth)) == items
+
+
+def test_ahead_reads_ahead_and_no_further() -> None:
+    made: list[int] = []
+
+    def source() -> Iterator[int]:
+        for i in range(100):
+            made.append(i)
+            yield i
+
+    items = ahead(source(), depth=5)
+    assert next(items) == 0
+    deadline = time.monotonic() + 5
+    while len(made) < 7 and time.monotonic() < deadline:      # 1 taken, 5 waiting, 1 in the hand
+        time.sleep(0.001)
+    time.sleep(0.02)
+    assert made == list(range(7))
+    items.close()
+
+
+def test_an_error_of_the_reader_comes_after_what_it_read() -> None:
+    def source() -> Iterator[int]:
+        yield from range(3)
+        raise SourceError("the cable came out")
+
+    got: list[int] = []
+    with pytest.raises(SourceError, match="cable"):
+        got.extend(ahead(source()))
+    assert got == [0, 1, 2]
+    got.clear()
+    with pytest.raises(SourceError, match="cable"):
+        got.extend(latest(source()))
+    assert got[-1] == 2
+
+
+@pytest.mark.parametrize("wrap", [ahead, latest])
+def test_leaving_early_ends_the_thread(wrap: object) -> None:
+    def endless() -> Iterator[int]:
+        i = 0
+        while True:
+            yield (i := i + 1)
+
+    for _ in wrap(endless()):  # type: ignore[operator]
+        break
+
+    def consume() -> None:
+        for _ in wrap(endless()):  # type: ignore[operator]
+            raise KeyError("the consumer's own")
+
+    with pytest.raises(KeyError, match="own"):
+        consume()
+    items = wrap(endless())  # type: ignore[operator]
+    next(items)
+    items.close()
+    assert next(items, None) is None
+
+
+def test_a_reader_is_closed_when_its_consumer_leaves() -> None:
+    closed = threading.Event()
+
+    def source() -> Iterator[int]:
+        try:
+            yield from range(1000)
+        finally:
+            closed.set()
+
+    for _ in ahead(source()):
+        break
+    assert closed.wait(5)
+
+
+def test_latest_hands_out_the_newest_and_counts_the_rest() -> None:
+    step = threading.Semaphore(1)
+
+    def source() -> Iterator[int]:
+        for i in range(20):
+            step.acquire(timeout=5)
+            yield i
+
+    with latest(source()) as items:
+        assert next(items) == 0
+        step.release(6)                                       # 1 to 6 arrive while nobody looks
+        deadline = time.monotonic() + 5
+        while items.skipped < 5 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert next(items) == 6
+        assert items.skipped == 5
+        step.release(20)
+        rest = list(items)
+        assert rest[-1] == 19
+        assert rest == sorted(set(rest))
+        assert items.skipped + 2 + len(rest) == 20
+
+
+def test_depth_must_be_positive() -> None:
+    with pytest.raises(UsageError, match="depth"):
+        ahead([1], depth=0)
+
+
+def test_ahead_of_a_video(make_video: MakeVideo) -> None:
+    path = make_video()
+    assert [number(f.image) for f in ahead(read(path))] == list(range(30))
+    for frame in ahead(read(path)):
+        if frame.index == 3:
+            break
