@@ -33,7 +33,10 @@ def published(name: str) -> Card:
     card = makers[library](arch)
     if not file:
         return card
-    return replace(card, name=name, file=str(Path(file).absolute()), sha256="", url=None, source=file)
+    path = Path(file).absolute()
+    return replace(
+        card, name=f"{library}:{arch}@{path.name}", file=str(path), sha256="", url=None, source=file
+    )
 
 
 def _known(arch: str, names: Sequence[str], library: str) -> None:
@@ -88,7 +91,7 @@ def yolo(name: str) -> Card:
     path = Path(name)
     here = path.is_file()
     return Card(
-        name=path.stem, task="detect", net="ultralytics", file=str(path.absolute()) if here else path.name,
+        name=path.name, task="detect", net="ultralytics", file=str(path.absolute()) if here else path.name,
         sha256="", licence=_AGPL, source=str(path) if here else "Ultralytics, who state no digest",
         url=None if here else _YOLO_RELEASE + path.name, size_wh=(640, 640), resize="letterbox", names=(),
         max_iou=0.7, output="yolo", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0),
@@ -124,7 +127,7 @@ def onnx_detector(path: Path) -> Card:
     suppressed = shapes[1][2] == 6 or told.get("end2end") == "True" or bool(_literal(told["args"]).get("nms"))
     height, width = _literal(told["imgsz"]) if None in shapes[0][2:] else shapes[0][2:]
     return Card(
-        name=path.stem, task="detect", net="onnx", file=str(path.absolute()), sha256="",
+        name=path.name, task="detect", net="onnx", file=str(path.absolute()), sha256="",
         licence=told.get("license", _AGPL), source=str(path), size_wh=(int(width), int(height)),
         resize="letterbox", names=classes, max_iou=1.0 if suppressed else 0.7,
         output="yolo_rows" if suppressed else "yolo", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0),

@@ -1,0 +1,53 @@
+"""Top-k accuracy and the list of labelled pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vision.errors import DataError
+from vision.metrics.classification import accuracy, labelled_pictures
+from vision.types import Scores
+
+NAMES = ["cat", "dog", "bird"]
+
+
+def listing(folder: Path, text: str) -> Path:
+    (folder / "a.jpg").touch()
+    (folder / "b.jpg").touch()
+    path = folder / "labels.csv"
+    path.write_text(text)
+    return path
+
+
+def test_accuracy_counts_labels_among_the_best() -> None:
+    results = [Scores([0.6, 0.3, 0.1]), Scores([0.1, 0.2, 0.7]), Scores([0.5, 0.1, 0.4])]
+    assert accuracy(results, [0, 1, 2], k=1) == pytest.approx(1 / 3)
+    assert accuracy(results, [0, 1, 2], k=2) == 1
+    with pytest.raises(DataError, match="at least one picture"):
+        accuracy([], [])
+
+
+@pytest.mark.parametrize("text", [
+    "file,label\na.jpg,dog\nb.jpg,bird\nnone.jpg,cat\n",
+    "file,class_id\na.jpg,1\nb.jpg,2\nnone.jpg,0\n",
+    "file,wnid,index_in_sorted_wnids,name\na.jpg,n01,1,x\nb.jpg,n02,2,y\nnone.jpg,n03,0,z\n",
+])
+def test_labels_by_name_or_by_index(tmp_path: Path, text: str) -> None:
+    pictures, missing = labelled_pictures(listing(tmp_path, text), NAMES)
+    assert [(p.name, label) for p, label in pictures] == [("a.jpg", 1), ("b.jpg", 2)]
+    assert missing == 1
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("file,label\na.jpg,cow\n", r"line 2: no such class \('cow'\)"),
+    ("file,class_id\na.jpg,0\nb.jpg,3\n", "line 3: class 3 of 3"),
+    ("file,class_id\na.jpg,one\n", "line 2: no such class"),
+    ("picture,label\na.jpg,cat\n", r"'file' and 'label' or 'class_id'; got \['label', 'picture'\]"),
+    ("", r"got \[\]"),
+    ("file,label\nc.jpg,cat\n", "lists 1 pictures; none of them is beside it"),
+])
+def test_a_list_that_cannot_be_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        labelled_pictures(listing(tmp_path, text), NAMES)

@@ -1,0 +1,271 @@
+"""The detector: every decoder against a brute-force twin, options, threads, and two photographs."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vision.boxes import iou
+from vision.engine import FakeEngine
+from vision.errors import ModelError, UsageError
+from vision.tasks.detect import DECODERS, Detector
+from vision.types import Detections
+from vision.zoo import CARDS
+
+NAMES = ("person", "car", "dog")
+CARD = replace(
+    CARDS["ssdlite-voc"], name="fake", names=NAMES, size_wh=(64, 64), resize="stretch", min_score=0.5
+)
+IMAGE = np.zeros((64, 64, 3), np.uint8)
+RNG = np.random.default_rng(3)
+
+
+def random_boxes(n: int) -> np.ndarray:
+    corner = RNG.uniform(0, 40, (2, n, 2))
+    return np.concatenate([corner, corner + RNG.uniform(2, 20, (2, n, 2))], axis=2).astype(np.float32)
+
+
+def as_set(found: Detections) -> set[tuple[object, ...]]:
+    return {
+        (label, round(score, 5), *(round(v, 2) for v in box))
+        for box, score, label in zip(
+            found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
+        )
+    }
+
+
+def dense() -> tuple[tuple[np.ndarray, ...], list[list[tuple[object, ...]]]]:
+    boxes, scores = random_boxes(30), RNG.uniform(0, 1, (2, 30, 3)).astype(np.float32)
+    rows = [
+        [(c, scores[i, a, c], *boxes[i, a]) for a in range(30) for c in range(3)] for i in range(2)
+    ]
+    return (boxes, scores), rows
+
+
+def table_of_rows() -> tuple[tuple[np.ndarray, ...], list[list[tuple[object, ...]]]]:
+    boxes, scores, labels = random_boxes(30), RNG.uniform(0, 1, (2, 30)), RNG.integers(0, 3, (2, 30))
+    rows = [[(labels[i, r], scores[i, r], *boxes[i, r]) for r in range(30)] for i in range(2)]
+    return (boxes, scores.astype(np.float32), labels), rows
+
+
+def yolo() -> tuple[tuple[np.ndarray, ...], list[list[tuple[object, ...]]]]:
+    boxes, scores = random_boxes(30), RNG.uniform(0, 1, (2, 3, 30)).astype(np.float32)
+    centres = np.concatenate([(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], axis=2)
+    rows = []
+    for i in range(2):
+        best = [max(range(3), key=lambda c: scores[i, c, a]) for a in range(30)]
+        rows.append([(best[a], scores[i, best[a], a], *boxes[i, a]) for a in range(30)])
+    return (np.concatenate([centres.transpose(0, 2, 1), scores], axis=1).astype(np.float32),), rows
+
+
+def yolo_rows() -> tuple[tuple[np.ndarray, ...], list[list[tuple[object, ...]]]]:
+    (boxes, scores, labels), rows = table_of_rows()
+    return (np.concatenate([boxes, scores[..., None], labels[..., None]], axis=2).astype(np.float32),), rows
+
+
+@pytest.mark.parametrize(("output", "make"), [
+    ("dense", dense), ("rows", table_of_rows), ("yolo", yolo), ("yolo_rows", yolo_rows),
+])
+def test_a_decoder_finds_what_a_loop_finds(output: str, make: object) -> None:
+    outputs, rows = make()  # type: ignore[operator]
+    detector = Detector(FakeEngine(lambda batch: outputs), replace(CARD, output=output, max_iou=1.0))
+    for threshold in (0.0, 0.3, 0.9, 1.0):
+        found = detector.batch([IMAGE, IMAGE], min_score=threshold)
+        for i in range(2):
+            expected = {
+                (int(c), round(float(s), 5), *(round(float(v), 2) for v in box))
+                for c, s, *box in rows[i] if s >= np.float32(threshold)
+            }
+            assert as_set(found[i]) == expected
+            assert (np.diff(found[i].scores) <= 0).all()                       # best first
+    assert set(DECODERS) == {"dense", "rows", "yolo", "yolo_rows"}
+
+
+def two_overlapping(scores: tuple[float, float] = (0.9, 0.8)) -> FakeEngine:
+    """A person and a car at almost the same place, and a dog elsewhere."""
+    boxes = np.float32([[[10, 10, 30, 30], [10, 10, 30, 31], [40, 40, 60, 60]]])
+    table = np.zeros((1, 3, 3), np.float32)
+    table[0, [0, 1, 2], [0, 1, 2]] = [*scores, 0.6]
+    return FakeEngine(lambda batch: (boxes.repeat(len(batch), 0), table.repeat(len(batch), 0)))
+
+
+def test_options_are_arguments_of_the_call() -> None:
+    detector = Detector(two_overlapping(), CARD)
+    assert detector(IMAGE).labels.tolist() == [0, 1, 2]
+    assert detector(IMAGE, min_score=0.7).labels.tolist() == [0, 1]
+    assert detector(IMAGE, agnostic=True).labels.tolist() == [0, 2]
+    assert detector(IMAGE, agnostic=True, max_iou=0.99).labels.tolist() == [0, 1, 2]
+    assert detector(IMAGE, max_detections=1).labels.tolist() == [0]
+    assert detector(IMAGE, classes=["dog", "car"]).labels.tolist() == [1, 2]
+    assert detector(IMAGE, classes=[]).labels.tolist() == []
+    # a class that is not asked for suppresses nothing
+    assert detector(IMAGE, classes=["car"], agnostic=True).labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"classes": ["persn"]}, "'fake' has no class 'persn'. Nearest: person"),
+    ({"min_score": 1.5}, "min_score and max_iou lie in 0..1; got 1.5 and 0.5"),
+    ({"max_iou": -0.1}, "lie in 0..1; got 0.5 and -0.1"),
+    ({"max_detections": 0}, "max_detections must be at least 1; got 0"),
+])
+def test_an_option_that_cannot_be_is_told_before_anything_runs(options: dict, message: str) -> None:
+    calls: list[int] = []
+    detector = Detector(FakeEngine(lambda batch: calls.append(1)), CARD)  # type: ignore[arg-type,return-value]
+    with pytest.raises(UsageError, match=message):
+        detector.submit([IMAGE], **options)
+    assert not calls
+
+
+def test_pictures_of_different_sizes_go_in_one_batch_a_size_and_come_back_in_order() -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def echo(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        """One box a picture, whose score tells the picture's grey level."""
+        shapes.append(batch.shape)
+        h, w = batch.shape[1:3]
+        boxes = np.tile(np.float32([0, 0, w, h]), (len(batch), 1, 1))
+        return boxes, batch[:, h // 2, w // 2, 0].astype(np.float32).reshape(-1, 1, 1) / 255
+
+    card = replace(CARD, names=("thing",), resize="letterbox", size_wh=(128, 128), min_score=0.0)
+    pictures = [np.full((h, w, 3), 10 * k, np.uint8) for k, (w, h) in enumerate(
+        [(128, 96), (96, 128), (128, 96), (256, 192), (128, 128)], start=1)]
+    found = Detector(FakeEngine(echo), card).batch(pictures)
+    assert [round(float(f.scores[0]) * 255) for f in found] == [10, 20, 30, 40, 50]
+    for picture, result in zip(pictures, found, strict=True):
+        h, w = picture.shape[:2]
+        np.testing.assert_allclose(result.boxes, [[0, 0, w, h]], atol=1e-3)
+    assert shapes == [(3, 96, 128, 3), (1, 128, 96, 3), (1, 128, 128, 3)]
+    assert Detector(FakeEngine(echo), card).batch([]) == []
+
+
+def test_a_letterbox_follows_the_engine_and_the_pictures_way_up() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def nothing(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        seen.append(batch.shape[1:3])
+        return np.zeros((1, 0, 4), np.float32), np.zeros((1, 0, 3), np.float32)
+
+    lying, upright = np.zeros((1080, 1920, 3), np.uint8), np.zeros((1920, 1080, 3), np.uint8)
+    card = replace(CARD, resize="letterbox", size_wh=(1333, 800))
+    for engine in (FakeEngine(nothing), FakeEngine(nothing, input_wh=(640, 480))):
+        detector = Detector(engine, card)
+        detector(lying)
+        detector(upright)
+    assert seen == [(768, 1344), (1344, 768), (480, 640), (480, 640)]
+
+
+def test_boxes_come_back_in_frame_pixels_cut_to_the_frame() -> None:
+    boxes = np.float32([[[-5, 8, 32, 70]]])
+    engine = FakeEngine(lambda batch: (boxes, np.float32([[[0.9, 0, 0]]])))
+    found = Detector(engine, CARD)(np.zeros((480, 640, 3), np.uint8))
+    np.testing.assert_allclose(found.boxes, [[0, 60, 320, 480]])              # 64 pixels are 640 x 480
+
+
+def test_an_error_of_the_engine_reaches_who_waits() -> None:
+    def broken(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        raise RuntimeError("the device is gone")
+
+    wait = Detector(FakeEngine(broken), CARD).submit([IMAGE])
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        wait()
+
+
+def test_outputs_that_nobody_decodes_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"outputs 'heat'; a detector decodes dense, rows, yolo, yolo_rows"):
+        Detector(two_overlapping(), replace(CARD, output="heat"))
+
+
+def test_two_threads_with_different_options_each_get_their_own() -> None:
+    detector = Detector(two_overlapping(), CARD)
+    options: list[dict] = [
+        {"min_score": 0.85}, {"classes": ["dog"]}, {"agnostic": True}, {"max_detections": 2},
+    ]
+    expected = [[0], [2], [0, 2], [0, 1]]
+    wrong: list[object] = []
+
+    def work(k: int) -> None:
+        for _ in range(300):
+            labels = detector(IMAGE, **options[k]).labels.tolist()
+            if labels != expected[k]:
+                wrong.append((k, labels))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_detector_may_be_called_inside_its_own_loop() -> None:
+    detector = Detector(two_overlapping(), CARD)
+    outer = detector.submit([IMAGE, IMAGE])
+    inner = [detector(IMAGE, classes=[NAMES[int(one.labels[0])]]).labels.tolist() for one in detector(IMAGE)]
+    assert inner == [[0], [1], [2]]
+    assert [len(found) for found in outer()] == [3, 3]
+
+
+# Boxes looked at on the pictures: (label, box, at least this overlap)
+PHOTOS = {
+    "bus": [("person", (221, 404, 345, 858), 0.85), ("person", (50, 398, 245, 903), 0.65)],
+    "zidane": [("person", (745, 41, 1151, 714), 0.7), ("person", (146, 202, 1100, 714), 0.35)],
+}
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Detector:
+    return Detector.load(precision="fp32")
+
+
+@pytest.mark.parametrize("photo", list(PHOTOS))
+def test_the_shipped_detector_finds_the_people(
+    shipped: Detector, photos: dict[str, Path], photo: str
+) -> None:
+    found = shipped(cv2.imread(str(photos[photo])))
+    for name, box, overlap in PHOTOS[photo]:
+        same = found[found.labels == shipped.names.index(name)]
+        assert iou(np.float32([box]), same.boxes).max(initial=0) >= overlap
+    assert len(found) <= len(PHOTOS[photo]) + 1
+    assert set(found.labels.tolist()) == {shipped.names.index("person")}
+
+
+def test_threads_share_the_shipped_detector(shipped: Detector, photos: dict[str, Path]) -> None:
+    pictures = [cv2.resize(cv2.imread(str(photos[name])), (320, 256)) for name in ("bus", "zidane")]
+    expected = [shipped(picture, min_score=0.3) for picture in pictures]
+    wrong: list[int] = []
+
+    def work(k: int) -> None:
+        found = [shipped(pictures[k], min_score=0.3) for _ in range(8)]
+        wrong.extend(k for one in found if as_set(one) != as_set(expected[k]))
+
+    threads = [threading.Thread(target=work, args=(k % 2,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert as_set(expected[0]) != as_set(expected[1])
+
+
+
+
+@pytest.mark.realdata
+def test_the_walkers_of_vtest_are_boxed(shipped: Detector, data: Path) -> None:
+    video = cv2.VideoCapture(str(data / "videos" / "vtest.avi"))
+    frames = [video.read()[1] for _ in range(716)]
+    found = shipped(frames[715])
+    names = [shipped.names[i] for i in found.labels]
+    walkers = np.float32([                                             # counted and boxed by eye
+        [165, 190, 190, 262], [246, 180, 270, 257], [320, 173, 344, 236], [437, 192, 470, 281],
+        [483, 186, 508, 260], [540, 129, 560, 186], [590, 204, 613, 291], [57, 257, 91, 351],
+    ])
+    people = found[found.labels == shipped.names.index("person")]
+    hit = iou(walkers, people.boxes).max(axis=1, initial=0) >= 0.3
+    assert hit.sum() >= 7
+    assert names.count("car") == 2
+    assert len(found) <= 10

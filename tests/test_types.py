@@ -1,0 +1,104 @@
+"""Results: rows stay in step, an index keeps the type, wrong shapes are named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from vision.errors import DataError
+from vision.types import Detections, Frame, Scores, Tracks
+
+unit = st.floats(0, 1, width=32)
+pixels = st.floats(0, 4000, width=32)
+
+
+@st.composite
+def tracks(draw: st.DrawFn) -> Tracks:
+    n = draw(st.integers(0, 8))
+    return Tracks(
+        draw(arrays(np.float32, (n, 4), elements=pixels)), draw(arrays(np.float32, n, elements=unit)),
+        draw(arrays(np.int64, n, elements=st.integers(0, 79))),
+        draw(arrays(np.int64, n, elements=st.integers(1, 99))),
+        draw(arrays(np.float32, n, elements=pixels)),
+    )
+
+
+def rows(found: Tracks) -> list[tuple[object, ...]]:
+    return list(zip(
+        found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), found.ids.tolist(),
+        found.ages.tolist(), strict=True,
+    ))
+
+
+@given(tracks(), st.data())
+def test_an_index_takes_the_same_rows_of_every_field(found: Tracks, data: st.DataObject) -> None:
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(found), max_size=len(found))), bool)
+    order = np.array(data.draw(st.permutations(range(len(found)))), np.int64)
+    everything = rows(found)
+    assert rows(found[mask]) == [row for row, keep in zip(everything, mask, strict=True) if keep]
+    assert rows(found[order]) == [everything[i] for i in order]
+    assert rows(found[1:3]) == everything[1:3]
+    assert [rows(one)[0] for one in found] == everything
+    assert all(type(part) is Tracks for part in (found[mask], found[order], found[1:3], *found))
+
+
+@given(tracks())
+def test_a_record_comes_back_as_exact_as_its_rounding(found: Tracks) -> None:
+    again = Detections.from_dict(found.to_dict())
+    np.testing.assert_allclose(again.boxes, found.boxes, atol=0.006)
+    np.testing.assert_allclose(again.scores, found.scores, atol=6e-5)
+    np.testing.assert_array_equal(again.labels, found.labels)
+
+
+def test_a_payload_is_plain_and_rounded_to_what_it_means() -> None:
+    found = Tracks([[1.23456, 2, 3, 4.004]], [0.123456], [1], [7], [1.23456])
+    assert found.to_dict(["cat", "dog"]) == {"objects": [{
+        "label": "dog", "class_id": 1, "score": 0.1235, "box": [1.23, 2.0, 3.0, 4.0], "id": 7, "age_s": 1.235,
+    }]}
+    assert found.to_dict(["cat"])["objects"][0]["label"] == "1"                 # a class without a name
+
+
+def test_one_integer_keeps_the_row_axis_and_one_too_far_is_an_index_error() -> None:
+    found = Detections([[0, 0, 1, 1], [2, 2, 3, 3]], [0.5, 0.6], [0, 1])
+    assert found[-1].boxes.tolist() == [[2, 2, 3, 3]]
+    assert len(found[0]) == 1
+    with pytest.raises(IndexError, match="row 2 of 2"):
+        found[2]
+
+
+def test_empty_has_no_rows_and_the_right_shapes() -> None:
+    for kind in (Detections, Tracks):
+        none = kind.empty()
+        assert (len(none), none.boxes.shape, none.boxes.dtype) == (0, (0, 4), np.float32)
+        assert none.to_dict() == {"objects": []}
+        assert list(none) == []
+
+
+@pytest.mark.parametrize(("boxes", "scores", "message"), [
+    ([[1, 2, 3]], [0.5], r"Detections.boxes must have shape \(N,4\); got \(1, 3\)"),
+    ([1, 2, 3, 4], [0.5], r"Detections.boxes must have shape \(N,4\); got \(4,\)"),
+    ([[1, 2, 3, 4]], [0.5, 0.5], "Detections.scores must have 1 rows like the first field; got 2"),
+])
+def test_a_wrong_shape_is_named(boxes: list, scores: list, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Detections(boxes, scores, [0])
+
+
+@given(arrays(np.float32, st.integers(1, 40), elements=unit), st.integers(1, 10))
+def test_top_is_a_stable_sort(probs: np.ndarray, k: int) -> None:
+    expected = sorted(range(len(probs)), key=lambda i: (-probs[i], i))[:k]
+    assert [i for i, _ in Scores(probs).top(k)] == expected
+
+
+def test_scores_payload_has_the_five_best() -> None:
+    payload = Scores(np.linspace(0, 0.6, 7)).to_dict(list("abcdefg"))
+    assert [(e["label"], e["score"]) for e in payload["scores"]] == [
+        ("g", 0.6), ("f", 0.5), ("e", 0.4), ("d", 0.3), ("c", 0.2),
+    ]
+
+
+def test_a_frame_knows_its_size() -> None:
+    assert Frame(np.zeros((480, 640, 3), np.uint8), 0, 0.0).size_wh == (640, 480)

@@ -1,0 +1,101 @@
+"""Views: every map has its inverse, and pixels land where the map says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vision.errors import UsageError
+from vision.view import View, centre_crop, letterbox, stretch
+
+side = st.integers(2, 300)
+sizes = st.tuples(side, side)
+
+
+def views(image_wh: tuple[int, int], size_wh: tuple[int, int]) -> list[View]:
+    image = np.zeros((image_wh[1], image_wh[0], 3), np.uint8)
+    crop = (min(size_wh), min(size_wh))
+    return [
+        stretch(image, size_wh),
+        letterbox(image, size_wh),
+        letterbox(image, size_wh, multiple=32),
+        centre_crop(image, crop, short_side=max(crop) + 5),
+    ]
+
+
+@given(sizes, sizes)
+def test_boxes_come_back_to_the_frame(image_wh: tuple[int, int], size_wh: tuple[int, int]) -> None:
+    w, h = image_wh
+    boxes = np.float32([[0, 0, w, h], [w * 0.25, h * 0.5, w * 0.75, h * 0.9]])
+    for view in views(image_wh, size_wh):
+        np.testing.assert_allclose(view.to_frame(view.from_frame(boxes)), boxes, atol=1e-2)
+        outside = np.float32([[-1e6, -1e6, 1e6, 1e6]])
+        np.testing.assert_array_equal(view.to_frame(outside), [[0, 0, w, h]])
+
+
+@given(sizes, sizes)
+def test_a_letterbox_holds_the_whole_frame(image_wh: tuple[int, int], size_wh: tuple[int, int]) -> None:
+    image = np.zeros((image_wh[1], image_wh[0], 3), np.uint8)
+    fixed, tight = letterbox(image, size_wh), letterbox(image, size_wh, multiple=32)
+    assert fixed.pixels.shape == (size_wh[1], size_wh[0], 3)
+    assert tight.pixels.shape[0] % 32 == 0
+    assert tight.pixels.shape[1] % 32 == 0
+    for view in (fixed, tight):
+        left, top, right, bottom = view.from_frame(np.float32([[0, 0, *image_wh]]))[0]
+        height, width = view.pixels.shape[:2]
+        assert left >= 0
+        assert top >= 0
+        assert right <= width + 1e-3
+        assert bottom <= height + 1e-3
+        assert abs(left - (width - right)) <= 1.01                              # centred, to a pixel
+        assert abs(top - (height - bottom)) <= 1.01
+    # black pixels are the frame's: exactly its rectangle, the rest is the border's grey
+    rows, columns = np.nonzero(tight.pixels[..., 0] == 0)
+    rectangle = tight.from_frame(np.float32([[0, 0, *image_wh]]))[0]
+    found = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    np.testing.assert_allclose(found, rectangle, atol=1e-3)
+    assert set(np.unique(tight.pixels)) <= {0, 114}
+
+
+def test_a_letterbox_keeps_the_aspect() -> None:
+    view = letterbox(np.zeros((1080, 1920, 3), np.uint8), (640, 640), multiple=32)
+    assert view.pixels.shape == (384, 640, 3)
+    assert view.scale == (640 / 1920, 360 / 1080)
+    assert view.offset == (0.0, 12.0)
+
+
+@pytest.mark.parametrize("make", [
+    lambda image: stretch(image, (160, 120)),
+    lambda image: letterbox(image, (160, 160)),
+    lambda image: letterbox(image, (160, 160), multiple=32),
+    lambda image: centre_crop(image, (100, 100), short_side=120),
+])
+def test_a_marked_spot_is_where_the_map_says(make: object) -> None:
+    image = np.zeros((240, 320, 3), np.uint8)
+    image[100:140, 150:190] = 255                                    # centre (170, 120)
+    view = make(image)  # type: ignore[operator]
+    ys, xs = np.nonzero(view.pixels[..., 0] > 180)
+    centre = np.float32([[xs.mean() + 0.5, ys.mean() + 0.5]])
+    np.testing.assert_allclose(view.points_to_frame(centre), [[170, 120]], atol=0.6)
+
+
+def test_a_centre_crop_takes_the_middle_as_imagenet_is_evaluated() -> None:
+    view = centre_crop(np.zeros((480, 640, 3), np.uint8), (224, 224), short_side=256)
+    assert view.pixels.shape == (224, 224, 3)
+    left, top, right, bottom = view.to_frame(np.float32([[0, 0, 224, 224]]))[0]
+    assert right - left == pytest.approx(224 / 256 * 480, abs=1)
+    assert (left + right) / 2 == pytest.approx(320, abs=1)
+    assert (top + bottom) / 2 == pytest.approx(240, abs=1)
+
+
+def test_a_crop_larger_than_the_short_side_is_refused() -> None:
+    with pytest.raises(UsageError, match="short_side must be at least the crop's 224 pixels; got 100"):
+        centre_crop(np.zeros((480, 640, 3), np.uint8), (224, 224), short_side=100)
+
+
+def test_an_image_of_the_right_size_is_not_copied() -> None:
+    image = np.zeros((480, 640, 3), np.uint8)
+    assert stretch(image, (640, 480)).pixels is image
+    assert letterbox(image, (640, 640), multiple=32).pixels is image

@@ -1,0 +1,176 @@
+"""The catalogue: every card is whole, and whatever a user types finds one or is told why not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from safetensors.numpy import save_file
+
+from vision import weights
+from vision.errors import ModelError, WeightsError
+from vision.nets import NETS
+from vision.zoo import CARDS, DEFAULTS, Card, find
+
+
+@pytest.mark.parametrize("card", CARDS.values(), ids=list(CARDS))
+def test_a_card_is_whole(card: Card) -> None:
+    assert CARDS[card.name] is card
+    assert card.net in NETS or card.net == "onnx"
+    assert len(card.sha256) in (8, 64)
+    assert card.licence
+    assert card.source
+    assert len(set(card.classes)) == len(card.classes) or "coco90" in card.names
+    if card.url is None:                                      # it ships: whole digest, file here
+        assert len(card.sha256) == 64
+        assert weights.resolve(card).is_file()
+    else:                                                     # pulled: the digest is in the file's name
+        assert card.sha256 in card.file
+        assert card.url.endswith(card.file)
+
+
+def test_the_name_lists_are_those_of_their_data_sets() -> None:
+    assert [len(CARDS[n].classes) for n in ("ssdlite-voc", "mobilenet-v2", "fcos-resnet50")] == [20, 1000, 90]
+    assert CARDS["ssdlite-voc"].classes[14] == "person"
+    assert CARDS["mobilenet-v2"].classes[0] == "tench"
+    coco = CARDS["fcos-resnet50"].classes
+    assert [coco[i] for i in (0, 2, 11, 89)] == ["person", "car", "N/A", "toothbrush"]
+
+
+def test_default_and_names_and_cards_are_found() -> None:
+    for task, name in DEFAULTS.items():
+        assert find("default", task) is CARDS[name]
+    card = CARDS["ssdlite-voc"]
+    assert find("ssdlite-voc", "detect") is card
+    assert find(card, "detect") is card
+
+
+@pytest.mark.parametrize(("name", "task", "message"), [
+    ("ssdlite-vok", "detect", "no model 'ssdlite-vok' for detect. Nearest: ssdlite-voc"),
+    ("mobilenet", "classify", "Nearest: mobilenet-v2"),
+    ("mobilenet-v2", "detect", "'mobilenet-v2' is a model for classify, not for detect"),
+    ("torchvision:resnet51", "classify", "torchvision has no classifier 'resnet51'. Nearest: resnet50"),
+    ("timm:resnet51", "classify", "timm has no classifier 'resnet51'. Nearest: resnet5"),
+    ("timm:resnet18", "detect", "'timm:resnet18' is a model for classify, not for detect"),
+])
+def test_a_name_that_does_not_exist_offers_the_nearest(name: str, task: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        find(name, task)
+
+
+def test_a_published_classifier_has_its_librarys_values_and_no_weights_of_ours() -> None:
+    card = find("torchvision:resnet50", "classify")
+    assert (card.file, card.sha256) == ("resnet50-11ad3fa6.pth", "11ad3fa6")
+    assert card.url == "https://download.pytorch.org/models/resnet50-11ad3fa6.pth"
+    assert (card.size_wh, card.crop) == ((224, 224), 224 / 232)
+    with pytest.raises(WeightsError, match=r"11ad3fa6.pth\) are not here.*vision weights pull torchvision"):
+        weights.resolve(card)
+
+    card = find("timm:tf_efficientnet_lite0", "classify")
+    assert (card.mean, card.std, card.crop) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 0.875)
+    assert card.sha256 == "0aa007d2"
+
+
+def test_weights_of_the_users_own_come_after_an_at_sign(tmp_path: Path) -> None:
+    from vision.tasks.classify import Classifier
+
+    card = find(f"torchvision:resnet18@{tmp_path}/mine.safetensors", "classify")
+    assert (card.file, card.sha256, card.url) == (f"{tmp_path}/mine.safetensors", "", None)
+    with pytest.raises(WeightsError, match=r"mine.safetensors\) are not here.*Give the file's path"):
+        Classifier.load(card)
+    save_file({"fc.bias": np.zeros(1000, np.float32)}, tmp_path / "mine.safetensors")
+    with pytest.raises(WeightsError, match=r"does not fit the network.*Missing key"):
+        Classifier.load(card, backend="torch")
+
+
+def test_a_trained_file_carries_its_card(tmp_path: Path) -> None:
+    card = CARDS["ssdlite-voc"]
+    path = tmp_path / "mine.safetensors"
+    save_file({"x": np.zeros(1, np.float32)}, path, metadata={"card": card.to_json()})
+    again = find(path, "detect")
+    assert (again.file, again.sha256) == (str(path), "")
+    assert (again.names, again.size_wh, again.config) == (card.names, card.size_wh, card.config)
+
+    save_file({"x": np.zeros(1, np.float32)}, path)
+    with pytest.raises(WeightsError, match="carries no card"):
+        find(path, "detect")
+    path.write_text("not safetensors")
+    with pytest.raises(WeightsError, match="is not a readable safetensors file"):
+        find(path, "detect")
+
+
+def exported(
+    path: Path, out: list[object], image: tuple[object, ...] = (1, 3, 480, 640), **changes: str
+) -> Path:
+    """An ONNX file with the metadata that ultralytics writes, and one node."""
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["images"], ["output0"])], "yolo",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, list(image))],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, out)],
+    )
+    model = helper.make_model(graph)
+    told = {
+        "task": "detect", "names": "{0: 'cat', 1: 'dog'}", "imgsz": "[480, 640]",
+        "args": "{'nms': False}", "end2end": "False", **changes,
+    }
+    helper.set_model_props(model, {k: v for k, v in told.items() if v})
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize(("out", "image", "changes", "output", "max_iou"), [
+    ([1, 6, 6300], (1, 3, 480, 640), {}, "yolo", 0.7),                     # two classes: 4 + 2 is 6 as well
+    ([1, 300, 6], (1, 3, 480, 640), {}, "yolo_rows", 1.0),
+    (["b", "c", "a"], ("b", 3, "h", "w"), {}, "yolo", 0.7),
+    (["b", "c", "a"], ("b", 3, "h", "w"), {"end2end": "True"}, "yolo_rows", 1.0),
+    (["b", "c", "a"], ("b", 3, "h", "w"), {"args": "{'nms': True}"}, "yolo_rows", 1.0),
+])
+def test_a_yolo_export_tells_its_classes_size_and_kind(
+    tmp_path: Path, out: list, image: tuple, changes: dict, output: str, max_iou: float
+) -> None:
+    card = find(exported(tmp_path / "y.onnx", out, image, **changes), "detect")
+    assert (card.net, card.output, card.max_iou) == ("onnx", output, max_iou)
+    assert card.size_wh == (640, 480)
+    assert card.classes == ("cat", "dog")
+    assert card.file == str(tmp_path / "y.onnx")
+
+
+@pytest.mark.parametrize("changes", [{"task": "segment"}, {"names": ""}, {"task": ""}])
+def test_an_onnx_file_of_another_kind_is_refused(tmp_path: Path, changes: dict) -> None:
+    with pytest.raises(ModelError, match="is not a YOLO detector as ultralytics exports it"):
+        find(exported(tmp_path / "y.onnx", [1, 6, 6300], **changes), "detect")
+
+
+def test_files_that_are_missing_or_something_else(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"there is no file 'none.onnx'"):
+        find("none.onnx", "detect")
+    (tmp_path / "text.onnx").write_text("not ONNX at all")
+    with pytest.raises(WeightsError, match="is not a readable ONNX file"):
+        find(tmp_path / "text.onnx", "detect")
+
+
+def test_a_yolo_pt_is_a_card_that_needs_ultralytics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vision.errors import MissingExtra
+    from vision.tasks.detect import Detector
+
+    card = find("yolo11n.pt", "detect")
+    assert (card.net, card.file) == ("ultralytics", "yolo11n.pt")
+    assert card.url is not None
+    assert card.url.endswith("/yolo11n.pt")
+    with pytest.raises(WeightsError, match=r"vision weights pull yolo11n.pt"):
+        Detector.load("yolo11n.pt")
+    (tmp_path / "mine.pt").write_bytes(b"not a pickle")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setitem(__import__("sys").modules, "ultralytics", None)
+        with pytest.raises(MissingExtra, match=r"pip install 'vision\[yolo\]'"):
+            Detector.load(tmp_path / "mine.pt")
+
+
+def test_a_card_is_json() -> None:
+    card = CARDS["mobilenet-v2"]
+    assert json.loads(card.to_json())["config"] == {"arch": "mobilenet_v2"}
