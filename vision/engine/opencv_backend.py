@@ -25,16 +25,19 @@ class OpencvEngine(PictureEngine):
     def _build(self, shape: Shape, alone: bool) -> Run:
         path = self._program.onnx(shape)
         name = self._program.card.name
-        if "NonMaxSuppression" in _operators(path):            # with nothing found it divides by zero: SIGFPE
+        operators, shapes = _read(path)
+        if "NonMaxSuppression" in operators:                   # with nothing found it divides by zero: SIGFPE
             raise CannotRun(f"opencv cannot run {name!r}: its NonMaxSuppression ends the process")
         try:
             net = cv2.dnn.readNetFromONNX(str(path))
             names = net.getUnconnectedOutLayersNames()
             net.setInput(np.zeros((1, *shape), np.uint8))
-            net.forward(names)                                 # what it does not know shows only here
+            given = [o.shape for o in net.forward(names)]      # what it cannot do shows only here
         except cv2.error as error:
             why = " ".join(str(error).split())[-300:]
             raise CannotRun(f"opencv cannot run {name!r}: {why}") from error
+        if not all(_fits(g, s) for g, s in zip(given, shapes, strict=True)):
+            raise CannotRun(f"opencv runs {name!r} wrongly: outputs {given}, expected {shapes}")
         lock = threading.Lock()                                # a net holds the pictures it works on
 
         def run(picture: np.ndarray) -> Outputs:
@@ -45,7 +48,14 @@ class OpencvEngine(PictureEngine):
         return run
 
 
-def _operators(path: Path) -> set[str]:
+def _read(path: Path) -> tuple[set[str], list[list[int]]]:
+    """The graph's operators, and its outputs' shapes with 0 for what is not known."""
     import onnx
 
-    return {node.op_type for node in onnx.load(path, load_external_data=False).graph.node}
+    graph = onnx.load(path, load_external_data=False).graph
+    shapes = [[d.dim_value for d in o.type.tensor_type.shape.dim] for o in graph.output]
+    return {node.op_type for node in graph.node}, shapes
+
+
+def _fits(given: tuple[int, ...], expected: list[int]) -> bool:
+    return len(given) == len(expected) and all(e in (0, g) for g, e in zip(given, expected, strict=True))

@@ -8,9 +8,11 @@ from queue import SimpleQueue
 import numpy as np
 import openvino as ov
 
+from vision.engine import cache
 from vision.engine.base import CannotRun, Outputs
 from vision.engine.pictures import PictureEngine, Run, cores
 from vision.engine.program import Program, Shape
+from vision.weights import cache_dir
 
 _HINT = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
@@ -40,15 +42,18 @@ class OpenvinoEngine(PictureEngine):
 
     def _build(self, shape: Shape, alone: bool) -> Run:
         path = self._program.onnx(shape)
+        compiled_before = cache_dir() / "openvino"
         config = {
+            "CACHE_DIR": str(compiled_before),                 # from the path: a quarter of the time
             "PERFORMANCE_HINT": "LATENCY" if alone else "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": self._hint,
         }
         try:
-            compiled = self._core.compile_model(self._core.read_model(path), "CPU", config)
+            compiled = self._core.compile_model(path, "CPU", config)
         except RuntimeError as error:
             why = " ".join(str(error).split())[-300:]
             raise CannotRun(f"openvino cannot run {self._program.card.name!r}: {why}") from error
+        cache.trim(compiled_before, "*.blob")
         requests: SimpleQueue[ov.InferRequest] = SimpleQueue()
         for _ in range(2 if alone else self._threads):
             requests.put(compiled.create_infer_request())

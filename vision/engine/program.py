@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vision.engine import cache
 from vision.engine.base import CannotRun
 from vision.errors import VisionError, WeightsError
 from vision.weights import cache_dir, resolve, sha256
@@ -32,7 +29,7 @@ Shape = tuple[int, ...]                       # of one picture (H,W,3), or one c
 
 _log = logging.getLogger("vision.engine")
 _PACKAGE = Path(__file__).resolve().parent.parent
-_FILES_KEPT = 64                              # ONNX files in the cache; a folder may bring many sizes
+_MAKERS = ("torch", "torchvision", "segmentation-models-pytorch", "timm", "onnx")
 
 # the largest change of a score that rounding was seen to make on the networks of this project
 _ROUNDING = {"fp32": 0.0, "fp16": 0.01, "bf16": 0.1}
@@ -83,16 +80,15 @@ class Program:
         target = cache_dir() / "onnx" / f"{Path(self.card.name).name}-{size}-{self._key}.onnx"
         with self._lock:
             if target.is_file():
-                target.touch()                # the last used are kept
+                cache.used(target)
                 return target
             _log.info("making the graph of %s for %s", self.card.name, size)
-            with _whole(target) as part:
+            with cache.whole(target) as part:
                 if self.card.net == "onnx":
                     self._adapt(shape, any_batch, part)
                 else:
                     self._export(shape, any_batch, part)
-            for old in sorted(target.parent.glob("*.onnx"), key=_last_used)[:-_FILES_KEPT]:
-                old.unlink(missing_ok=True)
+            cache.trim(target.parent, "*.onnx")
         return target
 
     def _adapt(self, shape: Shape, any_batch: bool, target: Path) -> None:
@@ -113,6 +109,8 @@ class Program:
         import torch
 
         module = self.module()
+        if not getattr(module.net, "traceable", True):
+            raise CannotRun(f"{self.card.name!r} works differently from picture to picture: only torch runs it")
         example = torch.zeros((2 if any_batch else 1, *shape), dtype=torch.uint8)
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
@@ -139,7 +137,7 @@ class Program:
         card = self.card
         digest = hashlib.sha256(sha256(self.weights).encode())
         digest.update(repr((card.net, sorted(card.config.items()), card.mean, card.std)).encode())
-        digest.update(f"{version('torch')} {version('torchvision')}".encode())
+        digest.update(repr([version(package) for package in _MAKERS]).encode())
         makers = [_PACKAGE / "engine" / name for name in ("program.py", "foreign.py")]
         for file in [*makers, *sorted(_PACKAGE.glob("nets/*.py"))]:
             digest.update(file.read_bytes())
@@ -168,22 +166,3 @@ def state_dict(path: Path) -> dict[str, Tensor]:
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
-
-def _last_used(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:                 # another process tidies up, too
-        return 0.0
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `target` when that is done: whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=target.stem, suffix=".part")
-    os.close(descriptor)
-    try:
-        yield Path(name)
-        Path(name).replace(target)
-    finally:
-        Path(name).unlink(missing_ok=True)

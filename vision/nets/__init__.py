@@ -1,7 +1,8 @@
 """Networks, one file each, named after the paper. They know nothing but torch.
 
 A network has `forward(x)` on normalised float RGB and, where a task needs less than its raw
-outputs, `decode(outputs, size_wh)`. `NETS` maps a card's `net` to the function that builds it.
+outputs, `decode(outputs, size_wh)`; `traceable = False` says that its steps depend on what it sees, so that
+only torch runs it. `NETS` maps a card's `net` to the function that builds it.
 """
 
 from __future__ import annotations

@@ -79,6 +79,8 @@ class TwoStage(nn.Module):
     """Faster R-CNN: (B,3,H,W) to boxes (B,R,4) xyxy in input pixels, scores (B,R) and labels (B,R),
     suppressed already; R is the limit of boxes a picture, and rows to spare have the score 0."""
 
+    traceable = False                # the number of proposals depends on the picture
+
     def __init__(self, net: Any) -> None:
         super().__init__()
         self.backbone, self.rpn, self.roi_heads = net.backbone, net.rpn, net.roi_heads
