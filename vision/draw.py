@@ -142,8 +142,9 @@ def _(result: Faces, image: Image, names: Names) -> None:
             cv2.circle(image, _pixels(points[[iris[0]]])[0], max(1, round(radius)), (255, 255, 255), thick,
                        cv2.LINE_AA)
         yaw, pitch, roll = np.rint(result.angles[row]).astype(int).tolist()
-        right, left_eye = (Eye(state).name.lower() for state in result.eyes[row].tolist())
-        text = f"{i or ''} {yaw:+d} {pitch:+d} {roll:+d} {right}/{left_eye}".strip()
+        states = [Eye(state).name.lower() for state in result.eyes[row].tolist()]
+        known = f" {states[0]}/{states[1]}" if any(result.eyes[row]) else ""
+        text = f"{i or ''} {yaw:+d} {pitch:+d} {roll:+d}{known}".strip()
         left, top = _pixels(result.boxes[row, None, :2])[0]
         label(image, text, (left, top - 2 * thick), colour(i))
 

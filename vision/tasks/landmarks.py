@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from vision import zoo
-from vision.boxes import iou, nms
+from vision.boxes import nms
 from vision.engine import Engine, load
 from vision.errors import UsageError
 from vision.faces import eyes, headpose, mesh
 from vision.faces.detector import LEFT_EYE, RIGHT_EYE, FaceDetector
 from vision.faces.face import Faces
-from vision.smooth import OneEuro
+from vision.roster import Roster
 from vision.types import Floats, Image, Landmarks, Names
 from vision.view import patch, turn
 from vision.zoo import Card
@@ -145,8 +145,7 @@ class FaceLandmarker:
         def collect() -> list[Faces]:
             found = wait()
             owners = [image for image, some in zip(images, found, strict=True) for _ in range(len(some))]
-            points, _ = self.fit(owners, [crop_of_detection(face) for some in found for face in some])
-            points, presence = self.fit(owners, [crop_of_points(face) for face in points])
+            points, presence = self.place(owners, [face for some in found for face in some])
             results, start = [], 0
             for image, some in zip(images, found, strict=True):
                 rows = np.arange(start, start + len(some))
@@ -157,6 +156,11 @@ class FaceLandmarker:
             return results
 
         return collect
+
+    def place(self, images: Sequence[Image], found: Sequence[Landmarks]) -> tuple[Floats, Floats]:
+        """The meshes of detected faces, face i in image i: `fit`, and once more from what that gave."""
+        points, _ = self.fit(images, [crop_of_detection(face) for face in found])
+        return self.fit(images, [crop_of_points(face) for face in points])
 
     def fit(self, images: Sequence[Image], crops: Sequence[Crop]) -> tuple[Floats, Floats]:
         """One pass of the mesh: crop i lies in image i. Returns points (N,468,3), x and y in frame
@@ -191,7 +195,7 @@ class FaceLandmarker:
         looks[(state != eyes.Eye.OPEN).any(axis=1)] = np.nan
         n = len(points)
         return Faces(
-            boxes=np.concatenate([flat.min(axis=1), flat.max(axis=1)], axis=1),
+            boxes=extents(flat),
             points=flat,
             scores=np.repeat(presence[:, None], mesh.POINTS, axis=1),
             ids=np.zeros(n, np.int64),
@@ -232,31 +236,26 @@ def mouth_open(points: Floats) -> Floats:
     return np.asarray(gap / np.maximum(width, 1e-6), np.float32)
 
 
+def extents(points: Floats) -> Floats:
+    """(N,K,2 or more) meshes -> (N,4) boxes around them, xyxy."""
+    flat = points[..., :2]
+    return np.concatenate([flat.min(axis=1), flat.max(axis=1)], axis=1)
+
+
 def distinct(points: Floats, presence: Floats) -> npt.NDArray[np.int64]:
     """The rows of meshes (N,K,2 or more) that are faces of their own, best first."""
-    flat = points[..., :2]
-    boxes = np.concatenate([flat.min(axis=1), flat.max(axis=1)], axis=1) if len(flat) else flat[:, 0]
-    return nms(boxes, presence, None, _SAME_FACE)
-
-
-@dataclass
-class _Followed:
-    """A face on a video."""
-
-    id: int
-    crop: Crop
-    smooth: OneEuro
-    watch: eyes.EyeWatch
+    return nms(extents(points), presence, None, _SAME_FACE)
 
 
 class FaceTracker:
-    """Faces on a video: the crop follows the last landmarks, and the detector runs only where a face
-    was lost, where there is none, and every `detect_every` seconds for new ones.
+    """Faces on a video: the crop follows the last landmarks, and the detector looks at the frame only
+    where a face was lost, where there is none, and (with its tiles) every `detect_every` seconds.
 
-    It remembers: one tracker a stream. A face keeps its id (from 1) while its presence holds; one
-    that leaves and comes back is a new face, with a new id. Points are smoothed over time (One Euro
-    filter); crops and eyes are not. A jump in time of more than `forget_after` seconds, backwards,
-    or another picture size starts with new faces. The options are `FaceLandmarker.submit`'s.
+    It remembers: one tracker a stream. A face keeps its id (from 1) while its presence holds, and for
+    `forget_after` seconds where it comes back to the same place; after that it is a new face, with a
+    new id. Points are smoothed over time (One Euro filter); crops and eyes are not. A jump in time of
+    more than `forget_after` seconds, backwards, or another picture size starts with new faces. The
+    options are `FaceLandmarker.submit`'s.
     """
 
     def __init__(
@@ -270,89 +269,66 @@ class FaceTracker:
         **options: Unpack[Options],
     ) -> None:
         self.landmarker = landmarker
-        self.detect_every, self.forget_after = detect_every, forget_after
         self.max_faces, self.smooth = max_faces, smooth
         self.detections = 0                           # how often the detector has run
-        self._camera = options.pop("camera", None)
-        headpose.intrinsics(self._camera, (1, 1))                 # one that cannot be is told now
-        self._min_presence = options.pop("min_presence", 0.5)
-        self._options: dict[str, Any] = dict(options)
-        self._faces: list[_Followed] = []
-        self._next_id = 1
-        self._time: float | None = None
-        self._detected = -np.inf
-        self._size: tuple[int, ...] = ()
+        self._options: Options = {"min_presence": 0.5, "min_face": 24.0, "camera": None, **options}
+        headpose.intrinsics(self._options["camera"], (1, 1))      # one that cannot be is told now
+        self._roster = Roster(detect_every, forget_after)
+        self._crops: list[Crop] = []                  # of those present, in their order
+        self._watches: dict[int, eyes.EyeWatch] = {}
 
     def __call__(self, image: Image, time: float) -> Faces:
-        """The faces in the frame (H,W,3) uint8 BGR at `time` seconds, in the order of their ids."""
-        self._forget_if_new(image, time)
-        before = len(self._faces)
+        """The faces in the frame (H,W,3) uint8 BGR at `time` seconds."""
+        self._roster.begin(image.shape, time)
         points, presence = self._follow(image)
-        if len(self._faces) < max(1, before) or time - self._detected >= self.detect_every:
-            points, presence = self._look_for_new(image, points, presence)
-            self._detected = time
-        found = self.landmarker.describe(image, points, presence, self._camera)
-        return self._over_time(found, time)
+        whole = self._roster.due()
+        if whole or self._roster.missing:
+            found = self._look_for_new(image, self._options["min_face"] if whole else np.inf)
+            points, presence = (np.concatenate(pair) for pair in zip((points, presence), found, strict=True))
+        self._crops = [crop_of_points(face) for face in points]
+        faces = self.landmarker.describe(image, points, presence, self._options["camera"])
+        return self._over_time(faces, time)
 
     def watch(self, face_id: int) -> eyes.EyeWatch:
-        """The eyes of a face that is in the frame: blinks, how long they have been open. Raises
-        UsageError for an id that is not there."""
-        for face in self._faces:
-            if face.id == face_id:
-                return face.watch
-        here = ", ".join(str(face.id) for face in self._faces)
-        raise UsageError(f"no face {face_id} is in the frame. There are: {here or 'none'}")
-
-    def _forget_if_new(self, image: Image, time: float) -> None:
-        jumped = self._time is not None and not 0 <= time - self._time <= self.forget_after
-        if jumped or image.shape != self._size:
-            self._faces, self._detected = [], -np.inf
-        self._time, self._size = time, image.shape
+        """The eyes of a face that is in the frame, or was a moment ago: blinks, how long they have been
+        open. Raises UsageError for another id."""
+        if face_id not in self._watches:
+            raise UsageError(f"no face {face_id} is here; there are: {sorted(self._watches) or 'none'}")
+        return self._watches[face_id]
 
     def _follow(self, image: Image) -> tuple[Floats, Floats]:
-        crops = [face.crop for face in self._faces]
+        crops = self._crops[: len(self._roster.present)]          # none after a jump
         points, presence = self.landmarker.fit([image] * len(crops), crops)
-        held = np.flatnonzero(presence >= self._min_presence)
+        held = np.flatnonzero(presence >= self._options["min_presence"])
         kept = held[np.sort(distinct(points[held], presence[held]))]     # of two on one face the surer stays
-        self._faces = [self._faces[i] for i in kept]
-        for face, i in zip(self._faces, kept, strict=True):
-            face.crop = crop_of_points(points[i])
+        self._roster.keep(kept.tolist(), extents(points[kept]))
         return points[kept], presence[kept]
 
-    def _look_for_new(self, image: Image, points: Floats, presence: Floats) -> tuple[Floats, Floats]:
-        """The meshes with those of faces that no followed one overlaps."""
+    def _look_for_new(self, image: Image, min_face: float) -> tuple[Floats, Floats]:
+        """The meshes of faces that are not followed yet: they are from now on."""
         self.detections += 1
-        found = self.landmarker.detector.submit([image], **self._options)()[0]
-        crops = [crop_of_detection(face) for face in found]
-        fresh, _ = self.landmarker.fit([image] * len(crops), crops)
-        fresh, sure = self.landmarker.fit([image] * len(crops), [crop_of_points(face) for face in fresh])
-        for face, p in zip(fresh, sure, strict=True):
-            new = bool(p >= self._min_presence) and len(self._faces) < self.max_faces
-            if new and not _overlaps(face, points):
-                crop = crop_of_points(face)
-                self._faces.append(_Followed(self._next_id, crop, OneEuro(), eyes.EyeWatch()))
-                self._next_id += 1
-                points, presence = np.concatenate([points, face[None]]), np.append(presence, p)
-        return points, presence
+        found = self.landmarker.detector.submit(
+            [image], min_score=self._options.get("min_score"), min_face=min_face,
+            turned=self._options.get("turned", False),
+        )()[0]
+        points, presence = self.landmarker.place([image] * len(found), list(found))
+        fresh = []
+        for i, box in enumerate(extents(points)):
+            sure = presence[i] >= self._options["min_presence"] and len(self._roster.present) < self.max_faces
+            if sure and not self._roster.overlapped(box, _SAME_FACE):
+                self._watches.setdefault(self._roster.admit(box).id, eyes.EyeWatch())
+                fresh.append(i)
+        return points[fresh], presence[fresh]
 
     def _over_time(self, found: Faces, time: float) -> Faces:
-        if not len(found):
-            return found
-        points = found.points.copy()
-        state = found.eyes.copy()
-        facing = eyes.facing(found.angles)
-        for i, face in enumerate(self._faces):
-            seen = np.isfinite(found.aspects[i]) & facing[i]
-            state[i] = face.watch(np.nan_to_num(found.aspects[i]), seen, time)
+        points, state = found.points.copy(), found.eyes.copy()
+        seen = np.isfinite(found.aspects) & eyes.facing(found.angles)[:, None]
+        aspects = np.nan_to_num(found.aspects)
+        for i, subject in enumerate(self._roster.present):
+            state[i] = self._watches[subject.id](aspects[i], seen[i], time)
             if self.smooth:
-                points[i] = face.smooth(points[i], time, scale=face.crop.side / _MARGIN)
-        ids = np.array([face.id for face in self._faces])
+                points[i] = subject.smooth(points[i], time, scale=self._crops[i].side / _MARGIN)
+        known = self._roster.ids()
+        self._watches = {i: watch for i, watch in self._watches.items() if i in known}
+        ids = np.array([subject.id for subject in self._roster.present], np.int64)
         return replace(found, points=points, eyes=state, ids=ids)
-
-
-def _overlaps(face: Floats, others: Floats) -> bool:
-    if not len(others):
-        return False
-    low, high = face[:, :2].min(axis=0), face[:, :2].max(axis=0)
-    boxes = np.concatenate([others[..., :2].min(axis=1), others[..., :2].max(axis=1)], axis=1)
-    return bool((iou(np.concatenate([low, high])[None], boxes) > _SAME_FACE).any())

@@ -7,7 +7,7 @@ detector gave, or on video around the points that it found before.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from vision import zoo
 from vision.body import Poses
-from vision.boxes import iou, nms
+from vision.boxes import nms
 from vision.engine import Engine, load
 from vision.errors import UsageError
-from vision.smooth import OneEuro
+from vision.roster import Roster
 from vision.types import Floats, Image, Names
 from vision.view import patch
 from vision.zoo import Card
@@ -102,20 +102,14 @@ def _boxes(points: Floats, scores: Floats) -> Floats:
     return np.concatenate([low, high], axis=1).astype(np.float32)
 
 
-@dataclass
-class _Followed:
-    id: int
-    box: Floats
-    smooth: OneEuro
-
-
 class PoseTracker:
     """People on a video: the crop follows the last points, and `find` is asked for boxes only where
     somebody was lost, where there is nobody, and every `detect_every` seconds for new people.
 
     It remembers: one tracker a stream. find: from a picture to people's boxes (N,4) xyxy. A person
-    keeps the id (from 1) while the presence holds; who comes back has a new one. A jump in time of
-    more than `forget_after` seconds, backwards, or another picture size starts anew.
+    keeps the id (from 1) while the presence holds, and for `forget_after` seconds where they come back
+    to the same place. A jump in time of more than that, backwards, or another picture size starts
+    anew. Points are smoothed over time (One Euro filter).
     """
 
     def __init__(
@@ -130,58 +124,44 @@ class PoseTracker:
         smooth: bool = True,
     ) -> None:
         self.estimator, self.find = estimator, find
-        self.detect_every, self.forget_after = detect_every, forget_after
         self.max_people, self.min_presence, self.smooth = max_people, min_presence, smooth
         self.detections = 0                           # how often `find` was asked
-        self._people: list[_Followed] = []
-        self._next_id = 1
-        self._time: float | None = None
-        self._detected = -np.inf
-        self._size: tuple[int, ...] = ()
+        self._roster = Roster(detect_every, forget_after)
 
     def __call__(self, image: Image, time: float) -> Poses:
         """The people in the frame (H,W,3) uint8 BGR at `time` seconds."""
-        jumped = self._time is not None and not 0 <= time - self._time <= self.forget_after
-        if jumped or image.shape != self._size:
-            self._people, self._detected = [], -np.inf
-        self._time, self._size = time, image.shape
-        known = len(self._people)
-        boxes, ids = [person.box for person in self._people], [person.id for person in self._people]
-        poses = self._estimate(image, boxes, ids)
-        if len(poses) < max(1, known) or time - self._detected >= self.detect_every:
-            poses = self._look_for_new(image, poses)
-            self._detected = time
-        smoothers = {person.id: person.smooth for person in self._people}
-        self._people = [
-            _Followed(i, box, smoothers.get(i, OneEuro()))
-            for i, box in zip(poses.ids.tolist(), poses.boxes, strict=True)
-        ]
-        if not self.smooth or not len(poses):
-            return poses
-        points = [
-            person.smooth(points, time, scale=max(1.0, float((person.box[2:] - person.box[:2]).max())))
-            for person, points in zip(self._people, poses.points, strict=True)
-        ]
-        return replace(poses, points=np.stack(points))
+        self._roster.begin(image.shape, time)
+        poses, kept = self._estimate(image, [subject.box for subject in self._roster.present])
+        self._roster.keep(kept.tolist(), poses.boxes)
+        if self._roster.due() or self._roster.missing:
+            found = self._look_for_new(image)
+            poses = Poses(*(
+                np.concatenate([getattr(poses, name), getattr(found, name)]) for name in Poses._layout
+            ))
+        present = self._roster.present
+        points = poses.points.copy()
+        if self.smooth:
+            for i, subject in enumerate(present):
+                points[i] = subject.smooth(points[i], time, scale=max(1.0, float(np.ptp(subject.box[1::2]))))
+        return replace(poses, points=points, ids=np.array([subject.id for subject in present], np.int64))
 
-    def _estimate(self, image: Image, boxes: Sequence[Floats], ids: Sequence[int]) -> Poses:
-        """The people in boxes, each with its id; of two on one person the surer stays."""
+    def _estimate(self, image: Image, boxes: Sequence[Floats]) -> tuple[Poses, npt.NDArray[np.int64]]:
+        """The people in boxes, and whose box each was; of two on one person the surer stays."""
         poses = self.estimator(image, np.array(boxes, np.float32).reshape(-1, 4), min_presence=0.0)
-        poses = replace(poses, ids=np.array(ids, np.int64))
-        poses = poses[poses.presence >= self.min_presence]
-        kept: npt.NDArray[np.int64] = nms(poses.boxes, poses.presence, None, _SAME_PERSON)
-        return poses[np.sort(kept)]
+        rows = np.flatnonzero(poses.presence >= self.min_presence)
+        apart = nms(poses.boxes[rows], poses.presence[rows], None, _SAME_PERSON)
+        rows = rows[np.sort(apart)]
+        return poses[rows], rows
 
-    def _look_for_new(self, image: Image, poses: Poses) -> Poses:
+    def _look_for_new(self, image: Image) -> Poses:
+        """People who are not followed yet: they are from now on."""
         self.detections += 1
         boxes = np.asarray(self.find(image), np.float32).reshape(-1, 4)
-        free = (iou(boxes, poses.boxes) <= 0.3).all(axis=1)
-        fresh = boxes[free][: self.max_people - len(poses)]
-        ids = range(self._next_id, self._next_id + len(fresh))
-        found = self._estimate(image, list(fresh), list(ids))
-        apart = (iou(found.boxes, poses.boxes) <= _SAME_PERSON).all(axis=1)
-        found = found[apart]
-        self._next_id = max([self._next_id - 1, *found.ids.tolist()]) + 1
-        return Poses(*(
-            np.concatenate([getattr(poses, name), getattr(found, name)]) for name in Poses._layout
-        ))
+        poses, _ = self._estimate(image, [box for box in boxes if not self._roster.overlapped(box, 0.3)])
+        fresh = []
+        for i, box in enumerate(poses.boxes):
+            room = len(self._roster.present) < self.max_people
+            if room and not self._roster.overlapped(box, _SAME_PERSON):
+                self._roster.admit(box)
+                fresh.append(i)
+        return poses[fresh]
