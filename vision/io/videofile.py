@@ -65,8 +65,10 @@ class VideoFile:
             "movflags": "empty_moov+default_base_moof+frag_discont",
             "frag_duration": str(_FRAGMENT_US),
             "avoid_negative_ts": "make_non_negative",    # the first time need not become 0
+            "flush_packets": "1",                        # a fragment goes to the disk when it is whole
         }
         try:
+            self.part.open("wb").close()                 # av.open would tell at the first picture
             self._container = av.open(f"file:{self.part}", "w", format="mp4", options=flags)
         except _FAILURES as error:
             raise self._failed(error) from error
@@ -184,7 +186,7 @@ def _remux(part: Path, whole: Path, sound: Any, origin: float) -> None:
     """The fragments' pictures, and the sound, into one mp4 with its index in front."""
     with ExitStack() as stack:
         pictures = stack.enter_context(av.open(f"file:{part}"))
-        flags = {"movflags": "faststart"}
+        flags = {"movflags": "faststart", "movie_timescale": str(_TICK.denominator)}    # a late start, exact
         out = stack.enter_context(av.open(f"file:{whole}", "w", format="mp4", options=flags))
         source = pictures.streams.video[0]
         streams: list[tuple[Any, Iterator[Any]]] = [
