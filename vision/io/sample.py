@@ -33,7 +33,7 @@ def make_sample(path: str | Path) -> int:
     """
     photographs = [decode_picture((_assets() / name).read_bytes(), name) for name, _, _ in _SHOTS]
     times = list(_times(SHOT_S * len(_SHOTS)))
-    with VideoFile(path, preset="veryfast") as film:
+    with VideoFile(path) as film:
         for time in times:
             shot = int(time / SHOT_S)
             _, first, last = _SHOTS[shot]

@@ -1,0 +1,85 @@
+"""What a source holds, and the sample clip."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numbered import MakeVideo
+from typer.testing import CliRunner
+
+from vision.errors import MissingExtra
+from vision.io import read
+from vision.io.probe import probe
+from vision.io.sample import make_sample
+
+
+def test_probe_tells_the_word_and_the_count(make_video: MakeVideo) -> None:
+    path = make_video("clip.mp4", [0.0, 0.1, 0.15, 0.4], sound="aac", rotation=90)
+    facts = probe(path, count=True)
+    assert facts["kind"] == "video"
+    assert facts["size_wh"] == (64, 160)
+    assert (facts["codec"], facts["audio"], facts["rotation"]) == ("h264", "aac", 270)
+    assert facts["first"] == {"source": str(path), "size_wh": (64, 160), "time_s": 0.0}
+    assert facts["counted"] == {
+        "frames": 4, "corrupt": 0, "last_s": 0.4, "interval_s": [0.05, 0.1, 0.25],
+    }                                                                               # fmt: skip
+    assert "counted" not in probe(path)
+    json.dumps(facts)
+
+
+def test_the_command(make_video: MakeVideo, tmp_path: Path) -> None:
+    import typer
+
+    from vision.cli import probe as command
+
+    app = typer.Typer()
+    command.register(app)
+    app.callback()(lambda: None)
+    path = make_video("clip.mp4", [0.0, 0.1])
+    done = CliRunner().invoke(app, ["probe", "--json", str(path), str(tmp_path / "no.mp4")])
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["codec"] == "h264"
+    assert done.stderr.startswith("SourceError: there is no")
+    done = CliRunner().invoke(app, ["probe", "--count", str(path)])
+    assert done.exit_code == 0
+    assert "2 decoded, 0 corrupt" in done.stdout
+    assert "160 x 64 pixels" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sample") / "sample.mp4"
+    try:
+        make_sample(path)
+    except MissingExtra as error:
+        pytest.skip(str(error))
+    return path
+
+
+def test_the_sample_is_ten_seconds_of_uneven_frames_with_one_cut(sample: Path) -> None:
+    frames = list(read(sample))
+    times = np.array([f.time for f in frames])
+    assert frames[0].size_wh == (640, 480)
+    assert 9.9 < times[-1] < 10.0
+    assert len(set(np.diff(times).round(3))) >= 4                       # variable
+    steps = [np.abs(a.image[::8, ::8].astype(int) - b.image[::8, ::8]).mean() for a, b in pairwise(frames)]
+    (cut,) = np.flatnonzero(np.array(steps) > 30)
+    assert abs(times[cut + 1] - 5.0) < 0.1
+    assert np.mean(np.array(steps) > 0.5) > 0.8                         # it moves nearly all the time
+
+
+def test_the_sample_is_the_same_every_time(sample: Path, tmp_path: Path) -> None:
+    assert make_sample(tmp_path / "again.mp4") == sum(1 for _ in read(sample))
+    first, again = next(read(sample, start=7.0)), next(read(tmp_path / "again.mp4", start=7.0))
+    assert (first.image == again.image).all()
+
+
+def test_the_sample_needs_its_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vision.io.sample.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"ultralytics.*vision\[yolo\]"):
+        make_sample(tmp_path / "sample.mp4")
+    assert not list(tmp_path.iterdir())
