@@ -1,0 +1,277 @@
+"""`vision track`: objects with ids that last; and `vision eval track`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vision.cli.run import RunOptions, command, execute
+from vision.errors import UsageError
+
+if TYPE_CHECKING:
+    from vision.io import Source
+    from vision.pipeline import Pending, Sink, Step
+    from vision.tracking.stored import Stored
+    from vision.types import Detections, Frame, Tracks
+
+Model = Annotated[str, typer.Option(help="a detector of `vision models`, or a path to weights")]
+MinScore = Annotated[float, typer.Option(
+    min=0, max=1, help="0..1; weak boxes may continue a track, only strong ones begin one")]
+Classes = Annotated[str | None, typer.Option(help="only these, by name: person,car")]
+From = Annotated[Path | None, typer.Option(
+    "--from", help="detections from a file: records (JSONL) or MOT text; no model is loaded")]
+Save = Annotated[Path | None, typer.Option(
+    "--save-detections", help="the detections as records, for --from")]
+Method = Annotated[str, typer.Option("--tracker", help="default, sort, bytetrack or ocsort")]
+LostAfter = Annotated[float, typer.Option(help="seconds unseen after which a track ends")]
+Camera = Annotated[bool, typer.Option(
+    "--camera-motion", help="take the camera's own motion out (optical flow)")]
+Looks = Annotated[str | None, typer.Option(
+    help="a classifier of `vision models`: what it sees in the boxes helps to tell them apart")]
+Rate = Annotated[float | None, typer.Option(
+    help="frames a second of a folder of pictures, where no seqinfo.ini says it")]
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """How detections are found and tracked: the options that `track` and `count` share."""
+
+    model: str
+    min_score: float
+    classes: str | None
+    stored: Path | None
+    save: Path | None
+    method: str
+    lost_after: float
+    camera_motion: bool
+    looks: str | None
+    rate: float | None
+
+    def execute(
+        self, run: RunOptions, task: str, then: Callable[[Source], Callable[[Tracks, float], Any]],
+        sinks: Callable[[Source, ExitStack], Iterable[Sink]],
+    ) -> None:
+        """Run the tracker over every source; `then` is called anew for each one, and what it gives
+        with each frame's tracks and their time."""
+        from vision.tracking import Tracker
+
+        Tracker(self.method, self.lost_after)          # an impossible option is told before a model loads
+        begin, model, names, in_flight, stored = self._detections(run)
+        embed = _embedder(self.looks, run) if self.looks else None
+        found: dict[int, Detections] = {}              # of frames that are under way, for `save`
+
+        def make(source: Source) -> Step:
+            from vision.pipeline import Step
+            from vision.tracking.camera import CameraMotion
+            from vision.tracking.looks import crops
+            from vision.types import Detections
+
+            tracker, after = Tracker(self.method, self.lost_after), then(source)
+            camera = CameraMotion() if self.camera_motion else None
+            rate = _rate(source, self.rate)
+
+            def step(frame: Frame, seen: Detections) -> Any:
+                seen = Detections.from_dict(seen.to_dict())                # as precise as a record
+                if self.save is not None:
+                    found[frame.index] = seen
+                time = frame.index / rate if rate else frame.time
+                tracks = tracker(
+                    seen, time,
+                    camera=camera(frame.image, seen.boxes) if camera else None,
+                    looks=embed(crops(frame.image, seen.boxes)) if embed else None,
+                )
+                return after(tracks, time)
+
+            return Step(task, model, names, begin, step, in_flight)
+
+        def extra(source: Source, stack: ExitStack) -> Iterable[Sink]:
+            if self.save is not None:
+                yield _saver(self.save, found, model, names, stack)
+            if stored is not None:
+                yield _checker(run, stored, source, stack)
+            yield from sinks(source, stack)
+
+        execute(run, make, extra)
+
+    def _detections(
+        self, run: RunOptions
+    ) -> tuple[Callable[[Sequence[Frame]], Pending], str, Sequence[str], int, Stored | None]:
+        """What begins on frames, the model's name, its classes, how many it keeps busy with."""
+        if self.stored is not None:
+            from vision.tracking.stored import Stored
+
+            if len(run.sources) > 1:
+                raise UsageError(f"--from is of one video; got {len(run.sources)} sources.")
+            if self.classes is not None:
+                raise UsageError("--classes chooses what a detector looks for; with --from it is settled.")
+            file = Stored.read(self.stored)
+            return lambda frames: lambda: [file.at(f) for f in frames], file.model, file.names, 1, file
+        from vision.pipeline import apply
+        from vision.tasks.detect import Detector
+
+        detector = Detector.load(self.model, run.device, run.precision, run.backend)
+        submit = partial(
+            detector.submit, min_score=self.min_score,
+            classes=self.classes.split(",") if self.classes else None,
+        )
+        submit([])
+        return apply(detector, submit).begin, detector.name, detector.names, detector.in_flight, None
+
+
+def _rate(source: Source, given: float | None) -> float | None:
+    """Frames a second, where the frames have no times of their own."""
+    if source.info.kind not in ("picture", "pictures", "list"):
+        return None
+    if given is None:
+        from vision.errors import DataError
+        from vision.tracking.mot import Sequence as MotSequence
+
+        for folder in (Path(source.info.uri), Path(source.info.uri).parent):
+            try:
+                return MotSequence.read(folder).rate
+            except DataError:
+                continue
+        raise UsageError("pictures have no times, and tracking needs them. Give --rate, frames a second.")
+    return given
+
+
+def _embedder(model: str, run: RunOptions) -> Callable[[Sequence[Any]], Any]:
+    import numpy as np
+
+    from vision.tasks.classify import Classifier
+
+    classifier = Classifier.load(model, run.device, run.precision, run.backend)
+
+    def embed(pictures: Sequence[Any]) -> Any:
+        scores = classifier.batch(pictures)
+        return np.sqrt([s.probs for s in scores], dtype=np.float32).reshape(len(scores), -1)
+
+    return embed
+
+
+def _saver(
+    path: Path, found: dict[int, Detections], model: str, names: Sequence[str], stack: ExitStack
+) -> Sink:
+    from vision.io import JsonLines
+    from vision.records import record
+
+    file = stack.enter_context(JsonLines(path))
+
+    def write(item: Any) -> None:
+        seen = found.pop(item.frame.index)
+        values = record(item.frame, seen, task="detect", model=model, names=names)
+        file.write(values | {"size": list(item.frame.size_wh)})
+
+    return write
+
+
+def _checker(run: RunOptions, stored: Stored, source: Source, stack: ExitStack) -> Sink:
+    """After a whole video: does the file end where it does?"""
+    last = -1
+
+    def see(item: Any) -> None:
+        nonlocal last
+        last = item.frame.index
+
+    def check(kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and run.end is None and run.max_frames is None and run.stride == 1:
+            stored.check_length(last + 1)
+
+    stack.push(check)
+    return see
+
+
+@command
+def track(
+    run: RunOptions,
+    model: Model = "default",
+    min_score: MinScore = 0.1,
+    classes: Classes = None,
+    stored: From = None,
+    save_detections: Save = None,
+    tracker: Method = "default",
+    lost_after: LostAfter = 1.5,
+    camera_motion: Camera = False,
+    looks: Looks = None,
+    rate: Rate = None,
+    mot: Annotated[Path | None, typer.Option(help="the tracks as MOT Challenge text")] = None,
+) -> None:
+    """Follow every object through a video, with an id that lasts."""
+    options = Tracking(
+        model, min_score, classes, stored, save_detections, tracker, lost_after, camera_motion, looks, rate
+    )
+
+    def sinks(source: Source, stack: ExitStack) -> Iterable[Sink]:
+        if mot is not None:
+            if len(run.sources) > 1:
+                raise UsageError(f"--mot is of one video; got {len(run.sources)} sources.")
+            yield _mot_writer(mot, stack)
+
+    options.execute(run, "track", lambda source: lambda tracks, time: tracks, sinks)
+
+
+def _mot_writer(path: Path, stack: ExitStack) -> Sink:
+    import numpy as np
+
+    from vision.tracking.mot import track_rows, write_rows
+
+    rows = [np.empty((0, 7))]
+
+    def finish(*_: object) -> None:
+        write_rows(path, np.concatenate(rows))
+
+    stack.callback(finish)
+    return lambda item: rows.append(track_rows(item.result, item.frame.index))
+
+
+def evaluate(
+    truth: Annotated[list[Path], typer.Argument(help="MOT folders, each with gt/gt.txt and seqinfo.ini")],
+    results: Annotated[Path | None, typer.Option(
+        help="folder of SEQUENCE.txt; without it the tracker runs on each folder's det/det.txt")] = None,
+    tracker: Method = "default",
+    lost_after: LostAfter = 1.5,
+    report: Annotated[Path | None, typer.Option(help="the figures as JSON")] = None,
+) -> None:
+    """HOTA, MOTA, IDF1 and id switches of tracks, by trackeval."""
+    import json
+    from tempfile import TemporaryDirectory
+
+    import numpy as np
+
+    from vision.metrics.tracking import evaluate as score
+    from vision.tracking import Tracker
+    from vision.tracking.mot import Sequence as MotSequence
+    from vision.tracking.mot import track_rows, write_rows
+
+    sequences = [MotSequence.read(folder) for folder in truth]
+    with TemporaryDirectory() as folder:
+        files = {s.name: (results or Path(folder)) / f"{s.name}.txt" for s in sequences}
+        if results is None:
+            for sequence in sequences:
+                follow = Tracker(tracker, lost_after)
+                frames = enumerate(sequence.detections())
+                rows = [track_rows(follow(seen, time), index) for index, (time, seen) in frames]
+                write_rows(files[sequence.name], np.concatenate([np.empty((0, 7)), *rows]))
+        table = score(
+            {s.name: s.folder / "gt" / "gt.txt" for s in sequences}, files,
+            {s.name: s.length for s in sequences},
+        )
+    print(f"{'':16s}   HOTA   DetA   AssA   MOTA   IDF1  switches  misses  false")
+    for name, row in table.items():
+        shares = (row.hota, row.det_a, row.ass_a, row.mota, row.idf1)
+        print(f"{name:16s} " + " ".join(f"{100 * share:6.1f}" for share in shares)
+              + f"  {row.switches:8d}  {row.misses:6d}  {row.false_positives:5d}")
+    if report is not None:
+        report.write_text(json.dumps({name: asdict(row) for name, row in table.items()}, indent=1) + "\n",
+                          encoding="utf-8")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("track")(track)

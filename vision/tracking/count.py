@@ -1,0 +1,207 @@
+"""Counts that can be audited: every number is a list of events with track, time, side and place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from vision.tracking.scene import Line, Point, Scene, Zone
+from vision.tracking.speed import Speedometer
+from vision.types import Floats, Names, Tracks
+
+HYSTERESIS = 0.1           # box sizes (the root of the area)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A track crossed a line, or entered or left a zone.
+
+    time: seconds, between the frames where the border was passed. side: the line's name for the hand
+    it went to; of a zone `in`, `out`, or `lost` where the track ended inside. point: where, in
+    pixels. dwell: seconds in the zone (`leave` alone, else 0).
+    """
+
+    kind: Literal["cross", "enter", "leave"]
+    place: str
+    track: int
+    label: int
+    side: str
+    time: float
+    point: Point
+    dwell: float = 0.0
+
+    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+        """The event in plain values: microseconds, 0.01 pixels."""
+        known = names is not None and 0 <= self.label < len(names)
+        values: dict[str, Any] = {
+            "time_s": round(self.time, 6), "event": self.kind, "place": self.place, "side": self.side,
+            "id": self.track, "label": names[self.label] if known and names else str(self.label),
+            "x": round(self.point[0], 2), "y": round(self.point[1], 2),
+        }
+        return values | ({"dwell_s": round(self.dwell, 3)} if self.kind == "leave" else {})
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The tracks of a frame with what was counted so far.
+
+    totals: place -> side -> events. inside: zone -> tracks in it now. speeds, speed_errors: (N,) metres
+    a second and their standard deviation, a row a track; not a number where they are not known.
+    """
+
+    tracks: Tracks
+    events: tuple[Event, ...]
+    totals: Mapping[str, Mapping[str, int]]
+    inside: Mapping[str, int]
+    speeds: Floats
+    speed_errors: Floats
+    scene: Scene
+
+    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+        """As `Tracks.to_dict`, with `events`, `totals`, `inside`, and each object's speed where known."""
+        payload = self.tracks.to_dict(names)
+        for entry, speed, error in zip(
+            payload["objects"], self.speeds.tolist(), self.speed_errors.tolist(), strict=True
+        ):
+            if speed == speed:
+                entry["speed_m_s"], entry["speed_error_m_s"] = round(speed, 3), round(error, 3)
+        return {
+            **payload, "events": [event.to_dict(names) for event in self.events],
+            "totals": {place: dict(sides) for place, sides in self.totals.items()},
+            "inside": dict(self.inside),
+        }
+
+
+@dataclass
+class _Passage:
+    """One track at one border: the side it is known to be on, and where it last passed.
+
+    It changes sides when it is further from the border than a margin; until then it may waver.
+    """
+
+    side: int = 0                                   # 1: right hand or inside, -1; 0: not known yet
+    distance: float = 0.0
+    passed: tuple[float, Point] | None = None
+
+    def step(
+        self, time: float, point: Point, distance: float, margin: float, last: tuple[float, Point]
+    ) -> bool:
+        """Whether the track has now changed sides."""
+        if self.side and self.distance * distance <= 0 and distance != self.distance:
+            share = self.distance / (self.distance - distance)
+            (x, y), (u, v) = last[1], point
+            self.passed = last[0] + share * (time - last[0]), (x + share * (u - x), y + share * (v - y))
+        self.distance = distance
+        if abs(distance) <= margin:
+            return False
+        before, self.side = self.side, 1 if distance > 0 else -1
+        return before == -self.side
+
+
+@dataclass
+class _Path:
+    """What is known of one track."""
+
+    label: int
+    time: float
+    point: Point
+    passages: dict[str, _Passage] = field(default_factory=dict)
+    entered: dict[str, float] = field(default_factory=dict)          # zone -> since when
+
+
+class Counter:
+    """`counter(tracks, time) -> Counted`, called once a frame with a tracker's confirmed tracks.
+
+    A track that comes within `hysteresis` box sizes of a border keeps its side until it is that far on the
+    other one, and is counted then, once, with the time and place where it passed. It crosses a line only
+    between its ends. A track that is first seen in a zone enters it then; one that is not seen for
+    `lost_after` seconds (the tracker's) leaves its zones where it was last seen. Pickles in mid-run.
+    """
+
+    def __init__(self, scene: Scene, *, hysteresis: float = HYSTERESIS, lost_after: float = 1.5) -> None:
+        self.scene, self.hysteresis, self.lost_after = scene, hysteresis, lost_after
+        self.dwells: dict[str, list[float]] = {zone.name: [] for zone in scene.zones}
+        self.totals = {line.name: {line.right: 0, line.left: 0} for line in scene.lines}
+        self.totals |= {zone.name: {"in": 0, "out": 0, "lost": 0} for zone in scene.zones}
+        self._paths: dict[int, _Path] = {}
+        self._speedometer = Speedometer(scene.ground) if scene.ground is not None else None
+
+    def __call__(self, tracks: Tracks, time: float) -> Counted:
+        """tracks: of this frame, confirmed (ids from 1). time: seconds."""
+        anchors = self.scene.anchors(tracks.boxes)
+        sides = tracks.boxes[:, 2:] - tracks.boxes[:, :2]
+        sizes = np.sqrt(np.maximum(sides[:, 0] * sides[:, 1], 0)).astype(np.float64)
+        places: tuple[Line | Zone, ...] = (*self.scene.lines, *self.scene.zones)
+        distances = [place.distance(anchors).tolist() for place in places]
+        events = self._over(time - self.lost_after - 1e-6, time)
+        for n, (i, label) in enumerate(zip(tracks.ids.tolist(), tracks.labels.tolist(), strict=True)):
+            point = (float(anchors[n, 0]), float(anchors[n, 1]))
+            path = self._paths.setdefault(i, _Path(label, time, point))
+            last, path.time, path.point = (path.time, path.point), time, point
+            for place, distance in zip(places, distances, strict=True):
+                events += self._step(i, path, place, distance[n], self.hysteresis * sizes[n], last)
+        for event in events:
+            self.totals[event.place][event.side] += 1
+        return self._counted(tracks, events, anchors, sizes, time)
+
+    def close(self) -> list[Event]:
+        """The end of the run: whoever is in a zone leaves it where last seen."""
+        return self._over(float("inf"), float("inf"))
+
+    def _step(
+        self, i: int, path: _Path, place: Line | Zone, distance: float, margin: float,
+        last: tuple[float, Point],
+    ) -> list[Event]:
+        passage = path.passages.get(place.name)
+        if passage is None:                                          # first seen
+            passage = path.passages[place.name] = _Passage(0, distance)
+            if isinstance(place, Zone):
+                passage.side = 1 if distance >= 0 else -1
+                if passage.side == 1:
+                    return [self._enter(i, path, place, path.time, path.point)]
+        if not passage.step(path.time, path.point, distance, margin, last):
+            return []
+        assert passage.passed is not None                            # the sides differ
+        time, point = passage.passed
+        if isinstance(place, Zone):
+            enter = self._enter if passage.side == 1 else self._leave
+            return [enter(i, path, place, time, point)]
+        if not 0 <= place.along(point) <= 1:
+            return []
+        side = place.right if passage.side == 1 else place.left
+        return [Event("cross", place.name, i, path.label, side, time, point)]
+
+    def _enter(self, i: int, path: _Path, zone: Zone, time: float, point: Point) -> Event:
+        path.entered[zone.name] = time
+        return Event("enter", zone.name, i, path.label, "in", time, point)
+
+    def _leave(
+        self, i: int, path: _Path, zone: Zone, time: float, point: Point, side: str = "out"
+    ) -> Event:
+        dwell = time - path.entered.pop(zone.name)
+        self.dwells[zone.name].append(dwell)
+        return Event("leave", zone.name, i, path.label, side, time, point, dwell)
+
+    def _over(self, before: float, now: float) -> list[Event]:
+        """The tracks that were last seen before `before` are over."""
+        events = []
+        for i in [i for i, path in self._paths.items() if path.time < before]:
+            path = self._paths.pop(i)
+            events += [self._leave(i, path, zone, path.time, path.point, "lost")
+                       for zone in self.scene.zones if zone.name in path.entered]
+        return events
+
+    def _counted(
+        self, tracks: Tracks, events: list[Event], anchors: np.ndarray, sizes: np.ndarray, time: float
+    ) -> Counted:
+        if self._speedometer is not None:
+            speeds, errors = self._speedometer(tracks.ids, anchors, sizes, time)
+        else:
+            speeds = errors = np.full(len(tracks), np.nan, np.float32)
+        inside = {zone.name: sum(zone.name in path.entered for path in self._paths.values())
+                  for zone in self.scene.zones}
+        totals = {place: dict(sides) for place, sides in self.totals.items()}
+        return Counted(tracks, tuple(events), totals, inside, speeds, errors, self.scene)

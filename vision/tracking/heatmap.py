@@ -1,0 +1,41 @@
+"""Where tracks spend their time, as a picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vision.tracking.scene import Points
+from vision.types import Image
+
+_CELL = 4                  # pixels of the frame on a side
+_LONGEST_STEP = 1.0        # seconds: a longer gap between frames counts as this
+
+
+class HeatMap:
+    """Seconds that anchors spent at each place of the frame: `add` once a frame, then `picture`."""
+
+    def __init__(self, size_wh: tuple[int, int]) -> None:
+        self.size_wh = size_wh
+        self.seconds = np.zeros((-(-size_wh[1] // _CELL), -(-size_wh[0] // _CELL)), np.float64)
+        self._time: float | None = None
+
+    def add(self, anchors: Points, time: float) -> None:
+        """anchors (N,2) pixels of one frame; those outside of it are left out. time: seconds."""
+        step = min(time - self._time, _LONGEST_STEP) if self._time is not None else 0.0
+        self._time = time
+        cells = np.floor(anchors / _CELL).astype(int)
+        inside = ((cells >= 0) & (cells < self.seconds.shape[::-1])).all(axis=1)
+        np.add.at(self.seconds, (cells[inside, 1], cells[inside, 0]), step)
+
+    def picture(self, ground: Image) -> Image:
+        """The map over a frame (H,W,3): nothing where nobody was, red where the most time was spent.
+
+        The time is spread by a twentieth of the frame's height and shown by its square root.
+        """
+        spread = max(1.0, self.size_wh[1] / 20 / _CELL)
+        heat = np.sqrt(cv2.GaussianBlur(self.seconds, (0, 0), spread))
+        heat = cv2.resize(heat / max(float(heat.max()), 1e-12), self.size_wh, interpolation=cv2.INTER_LINEAR)
+        colours = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_JET)
+        share = 0.7 * np.minimum(heat * 4, 1)[..., None]
+        return np.asarray(np.rint(colours * share + ground * (1 - share)), np.uint8)
