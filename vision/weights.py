@@ -10,6 +10,7 @@ import hashlib
 import os
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 
 from vision.errors import WeightsError
@@ -74,13 +75,14 @@ def resolve(card: Card) -> Path:
 def pull(card: Card, progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
     """Fetch the card's file into the user's cache and verify it. The one user of the network.
 
-    progress is called with the bytes so far and in all (0: not known).
+    progress is called with the bytes so far and in all (0: not known). Raises WeightsError, with
+    nothing kept, for an address that does not answer, a file cut off or one that is not the card's.
     """
     if card.url is None:
         raise WeightsError(f"{card.name!r} has no address to fetch it from ({card.source}).")
     target = cache_dir() / "weights" / card.file
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         with urllib.request.urlopen(card.url, timeout=30) as answer, part.open("wb") as out:
             total, done = int(answer.headers.get("Content-Length") or 0), 0
@@ -88,9 +90,16 @@ def pull(card: Card, progress: Callable[[int, int], None] = lambda done, total: 
                 out.write(block)
                 done += len(block)
                 progress(done, total)
-        verify(card, part)
+        if done < total:
+            raise WeightsError(f"{card.url} broke off after {done} of {total} bytes. Try again.")
+        digest = sha256(part)
+        if not digest.startswith(card.sha256):
+            raise WeightsError(
+                f"{card.url} is not the file of {card.name!r}: expected sha256 {card.sha256[:16]}..., got "
+                f"{digest[:16]}.... Nothing was kept."
+            )
         part.replace(target)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise WeightsError(f"{card.url} cannot be fetched ({error}). Try again with a network.") from error
     finally:
         part.unlink(missing_ok=True)

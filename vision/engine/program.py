@@ -110,7 +110,7 @@ class Program:
 
         module = self.module()
         if not getattr(module.net, "traceable", True):
-            raise CannotRun(f"{self.card.name!r} works differently from picture to picture: only torch runs it")
+            raise CannotRun(f"only torch runs {self.card.name!r}, whose steps depend on the picture")
         example = torch.zeros((2 if any_batch else 1, *shape), dtype=torch.uint8)
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")

@@ -1,0 +1,81 @@
+"""`vision weights`: which files are here, whether they are the right ones, and fetching them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vision.cli.models import card_named
+from vision.errors import VisionError, WeightsError
+from vision.weights import folders, locate, pull, verify
+from vision.zoo import CARDS
+
+if TYPE_CHECKING:
+    from vision.zoo import Card
+
+Names = Annotated[list[str] | None, typer.Argument(help="names of `vision models`; all unless given")]
+
+
+def show() -> None:
+    """List the files of the catalogue: where each lies, or how to get it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "where", "file")
+    for card in CARDS.values():
+        found = locate(card)
+        how = f"vision weights pull {card.name}" if card.url else "not here"
+        table.add_row(card.name, found[0] if found else "-", str(found[1]) if found else how)
+    console = Console()
+    console.print(table)
+    for why, folder in folders():
+        console.print(f"looked in ({why}): {folder}", markup=False, soft_wrap=True)
+
+
+def check(names: Names = None) -> None:
+    """Compare the files that are here with the sha256 of their cards."""
+    failed = False
+    for card in map(card_named, names) if names else CARDS.values():
+        found = locate(card)
+        if found is None and not names:
+            continue
+        try:
+            if found is None:
+                raise WeightsError(f"the weights of {card.name!r} ({card.file}) are not here.")
+            verify(card, found[1])
+            unknown = "" if card.sha256 else "  (its publisher states no sha256)"
+            print(f"ok  {card.name}  {found[1]}{unknown}")
+        except VisionError as error:
+            failed = True
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+def fetch(names: Annotated[list[str], typer.Argument(help="names of `vision models`")]) -> None:
+    """Fetch weights into the user's cache: the only command that uses the network."""
+    for card in map(card_named, names):
+        path = _pulled(card)
+        print(f"{path}\n{card.name}: {card.licence}")
+
+
+def _pulled(card: Card) -> Path:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task(card.file, total=None)
+        return pull(card, lambda done, total: bars.update(task, completed=done, total=total or None))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of commands."""
+    group = typer.Typer(help="The files of the models: list, verify, pull.", no_args_is_help=True)
+    group.command("list")(show)
+    group.command("verify")(check)
+    group.command("pull")(fetch)
+    app.add_typer(group, name="weights")
