@@ -95,7 +95,7 @@ class _CameraFeed:
         from vision.io.capture import Camera
 
         self._camera = Camera(uri)
-        self.info = self._camera.info
+        self.info = replace(self._camera.info, kind="camera")
 
     def timed(self, log: Log) -> Iterator[tuple[Image, float]]:
         """Pictures until the camera fails."""

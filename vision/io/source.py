@@ -122,10 +122,13 @@ def refuse_overwrite(output: str | Path, uri: str) -> None:
     """Raise SinkError where writing `output`, a file or a folder of pictures, would overwrite what
     `uri` reads. To be called before the output is opened, which empties it."""
     target = Path(output).resolve()
+    # a film is made under these names (`VideoFile`), and what a killed run left may be read again
+    working = (target.with_name(f"{target.stem}.{state}.mp4") for state in ("part", "whole"))
+    targets = {target, *working}
     files = [file.resolve() for file in local_files(uri)]
     inside = any(file.parent == target for file in files if file.suffix.lower() in SUFFIXES)
     listed = [Path(uri).resolve()] if uri != "-" and Path(uri).is_file() else []
-    if inside or target in [*files, *listed]:
+    if inside or targets & {*files, *listed}:
         raise SinkError(f"the output {str(output)!r} would overwrite the input {uri!r}. Give another name.")
 
 

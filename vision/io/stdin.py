@@ -118,9 +118,12 @@ class _Spooled(Video):
                 self._file.write(block)
             self._file.seek(0)
             super().__init__("-", self._file, max_pixels)
-        except (SourceError, OSError):
+        except SourceError:
             self._file.close()
             raise
+        except OSError as error:
+            self._file.close()
+            raise SourceError(f"standard input cannot be kept in a file ({error.strerror}).") from error
 
     def close(self) -> None:
         """Close the container and delete the file."""

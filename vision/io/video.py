@@ -267,4 +267,6 @@ def upright(image: Any, rotation: int) -> Image:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, av.error.ExitError):            # FFmpeg's word for a timeout
+        return "no answer in time"
     return getattr(error, "strerror", None) or str(error)
