@@ -10,7 +10,8 @@ import av
 import cv2
 import numpy as np
 import pytest
-from numbered import MakeVideo, number
+from av.stream import Disposition
+from numbered import MakeVideo, add_sound, number
 
 from vision.errors import SourceError, UsageError
 from vision.io import read
@@ -160,12 +161,23 @@ def test_the_containers_frame_count_is_not_believed(make_video: MakeVideo, claim
 
 
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:
-    from numbered import add_sound
-
     path = tmp_path / "song.m4a"
     with av.open(str(path), "w", format="mp4") as out:
         add_sound(out, out.add_stream("aac", rate=48_000), 1.0)
     with pytest.raises(SourceError, match=r"no video stream \(found: audio/aac\)"):
+        read(path)
+
+
+def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "song.m4a"
+    with av.open(str(path), "w", format="mp4") as out:
+        track, cover = out.add_stream("aac", rate=48_000), out.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        out.mux(cover.encode(av.VideoFrame(64, 64, "yuvj420p")))
+        out.mux(cover.encode())
+        add_sound(out, track, 1.0)
+    with pytest.raises(SourceError, match=r"no video stream \(found: .*audio/aac.*video/mjpeg"):
         read(path)
 
 

@@ -140,10 +140,12 @@ def open_url(uri: str, max_pixels: int) -> Reader:
     if scheme in ("http", "https"):
         options = {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "5"}
 
-    def connect() -> Video:
-        return Video(uri, uri, max_pixels, options=options, timeout=TIMEOUT_S)
+    live = scheme in _LIVE_SCHEMES
 
-    if scheme in _LIVE_SCHEMES:
+    def connect() -> Video:
+        return Video(uri, uri, max_pixels, options=options, timeout=TIMEOUT_S, live=live)
+
+    if live:
         return Live(lambda: _StreamFeed(connect()))
     video = connect()
     if not video.endless:

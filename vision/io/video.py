@@ -12,6 +12,7 @@ import av
 import av.error
 import cv2
 import numpy as np
+from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from vision.errors import SourceError
@@ -30,7 +31,7 @@ class Video:
     """One video stream of a container, decoded in presentation order.
 
     target: what PyAV opens, an address or a file object. options: for FFmpeg's protocol. timeout:
-    seconds to wait for a network.
+    seconds to wait for a network. live: hold no frames back for the sake of speed.
     """
 
     def __init__(
@@ -41,22 +42,27 @@ class Video:
         *,
         options: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        live: bool = False,
     ) -> None:
+        limit = {"max_pixels": str(max_pixels)}           # FFmpeg refuses larger frames, later ones too
+        self._discarded = 0
         try:
-            self._container = av.open(target, options=dict(options or {}), timeout=timeout)
+            self._container = av.open(target, options={**limit, **(options or {})}, timeout=timeout)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise SourceError(
                 f"{uri!r} cannot be read as a video ({_reason(error)}). Is it one, and whole?"
             ) from error
         try:
             self._stream = video_stream(uri, self._container)
+            context = self._stream.codec_context
+            if context.width * context.height > max_pixels:
+                size = f"{context.width}x{context.height}"
+                raise SourceError(f"{uri!r} has {size} pixels; {max_pixels} are allowed (max_pixels).")
+            context.options = limit
+            if live:
+                self._stream.thread_type = "SLICE"
             self._demuxed: Iterator[Any] = self._container.demux(self._stream)
             self.info = _info(uri, self._container, self._stream, self._first_rotation())
-            width, height = self.info.size_wh or (0, 0)
-            if width * height > max_pixels:
-                raise SourceError(
-                    f"{uri!r} has {width}x{height} pixels; {max_pixels} are allowed (max_pixels)."
-                )
         except SourceError:
             self._container.close()
             raise
@@ -108,8 +114,8 @@ class Video:
 
     def _compare(self, frames: int, log: Log) -> None:
         """Tell where the container's word on its length was wrong."""
-        stated = self._stream.frames
-        if stated and stated != frames:
+        stated = self._stream.frames - self._discarded           # some are cut away by an edit list
+        if stated > 0 and stated != frames:
             log.note(f"{self.info.uri!r} claims {stated} frames and holds {frames}")
 
     def _decoded(self, packets: Iterator[Any], log: Log) -> Iterator[Any]:
@@ -145,7 +151,9 @@ class Video:
     def _packets(self, log: Log) -> Iterator[Any]:
         """The stream's packets, then the empty one that flushes the decoder."""
         try:
-            yield from self._demuxed
+            for packet in self._demuxed:
+                self._discarded += packet.is_discard
+                yield packet
         except (av.error.InvalidDataError, av.error.EOFError) as error:
             log.note(f"{self.info.uri!r} ends early ({_reason(error)})")
         except (av.error.FFmpegError, OSError) as error:
@@ -194,9 +202,8 @@ class Video:
         if before:
             # pictures that come after the key frame but are shown before it lean on dropped ones
             key = held[0].pts
-            leading = [p for p in held if p.pts is not None and p.pts < key]
-            before += sum(not p.is_discard for p in leading)
-            held = [p for p in held if p not in leading]
+            before += sum(p.pts is not None and p.pts < key and not p.is_discard for p in held)
+            held = [p for p in held if p.pts is None or p.pts >= key]
             log.note(f"{before} frames before {start:g} s were counted by their packets, not decoded")
         return chain(held, packets), before
 
@@ -227,7 +234,7 @@ def video_stream(uri: str, container: Any) -> Any:
     """The first video stream that is no cover picture, ready to decode."""
     for stream in container.streams.video:
         context = stream.codec_context
-        if context is not None and "attached_pic" not in str(stream.disposition):
+        if context is not None and Disposition.attached_pic not in stream.disposition:
             stream.thread_type = "AUTO"
             if context.width * context.height <= _ONE_THREAD_PIXELS:
                 context.thread_count = 1
