@@ -35,11 +35,12 @@ class TorchEngine(PictureEngine):
             precision = "fp16" if not on_cpu and program.allows("fp16") else "fp32"
         self._dtype = _DTYPE[precision]
         self._largest: int | None = None               # pictures a batch, once memory ran out
-        self._module = program.module().to(self._device).to(memory_format=torch.channels_last)
-        if self._dtype != torch.float32:               # under autocast, so that each is cast only once
-            for layer in self._module.modules():
-                if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.Linear):
-                    layer.to(self._dtype)
+        self._module = program.module().to(self._device)
+        for layer in self._module.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                layer.to(memory_format=torch.channels_last)
+            if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.Linear):
+                layer.to(self._dtype)                  # what autocast would do again at every batch
         lanes = 1 if on_cpu else 2
         self._streams: SimpleQueue[torch.Stream | None] = SimpleQueue()
         for _ in range(lanes):
