@@ -156,10 +156,11 @@ def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path: Path, make_video: Make
 
 
 def test_a_silent_source_gives_a_silent_film(tmp_path: Path, make_video: MakeVideo) -> None:
-    with VideoFile(tmp_path / "film.mp4", audio_from=make_video()) as film:
-        film.write(numbered(0), 0.0)
-    with av.open(str(tmp_path / "film.mp4")) as container:
-        assert [s.type for s in container.streams] == ["video"]
+    for source in (make_video(), "-", "rtsp://127.0.0.1:1/cannot-be-read-twice"):
+        with VideoFile(tmp_path / "film.mp4", audio_from=source) as film:
+            film.write(numbered(0), 0.0)
+        with av.open(str(tmp_path / "film.mp4")) as container:
+            assert [s.type for s in container.streams] == ["video"]
     with pytest.raises(SinkError, match=r"sound of '.*nowhere"):
         VideoFile(tmp_path / "film.mp4", audio_from=tmp_path / "nowhere.mp4")
 

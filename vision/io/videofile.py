@@ -30,7 +30,8 @@ class VideoFile:
     """Pictures with their times into an mp4: H.264, yuv420p.
 
     path: the film, `.mp4`, `.m4v` or `.mov`. audio_from: a file whose sound goes beside the pictures,
-    copied where mp4 can hold it, else as AAC. origin: the second of the source that is the film's 0.
+    copied where mp4 can hold it, else as AAC; a stream and `-`, which cannot be read a second time,
+    give none. origin: the second of the source that is the film's 0.
     crf: x264's quality, 0 (best) to 51. preset: x264's trade of time for size, `ultrafast` (the
     default: about 2 ms for 768x576 on one core) to `veryslow`.
 
@@ -217,11 +218,14 @@ def _with_durations(packets: Iterator[Any]) -> Iterator[Any]:
 
 
 def _open_sound(uri: str) -> Any | None:
+    if uri == "-" or ("://" in uri and not uri.startswith(("http://", "https://", "file://"))):
+        return None
     try:
         sound = av.open(uri if "://" in uri else f"file:{uri}")
     except _FAILURES as error:
         raise SinkError(f"the sound of {uri!r} cannot be read ({_reason(error)}).") from error
-    if not sound.streams.audio or sound.streams.audio[0].codec_context is None:
+    endless = sound.duration is None and sound.size <= 0
+    if endless or not sound.streams.audio or sound.streams.audio[0].codec_context is None:
         sound.close()
         return None                                      # silent, as its film will be
     return sound
