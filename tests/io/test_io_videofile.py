@@ -188,7 +188,9 @@ def test_a_killed_run_leaves_a_film_that_plays(tmp_path: Path) -> None:
     assert path.read_bytes() == b"from an earlier run"
 
 
-def test_an_exception_leaves_the_part_and_an_interrupt_the_film(tmp_path: Path) -> None:
+def test_an_exception_leaves_the_part_and_an_interrupt_the_film(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def film(error: type[BaseException]) -> None:
         with VideoFile(tmp_path / "film.mp4") as out:
             for i in range(30):
@@ -198,6 +200,7 @@ def test_an_exception_leaves_the_part_and_an_interrupt_the_film(tmp_path: Path) 
     with pytest.raises(ValueError, match="mid-run"):
         film(ValueError)
     assert os.listdir(tmp_path) == ["film.part.mp4"]
+    assert "film.part.mp4" in caplog.text
     assert [number(f.image) for f in read(tmp_path / "film.part.mp4")] == list(range(30))
     with pytest.raises(KeyboardInterrupt):
         film(KeyboardInterrupt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from fractions import Fraction
@@ -19,6 +20,7 @@ from vision.errors import SinkError
 from vision.types import Image
 from vision.view import letterbox
 
+_log = logging.getLogger(__name__)
 _TICK = Fraction(1, 90_000)                # seconds; the clock of MPEG
 _FRAGMENT_US = 1_000_000                   # a killed run loses about the last second
 _BT601, _LIMITED = 6, 1                    # H.273: the matrix that OpenCV converts with; luma 16..235
@@ -127,9 +129,10 @@ class VideoFile:
             whole.replace(self.path)
             self.part.unlink()
         except _FAILURES as error:
-            whole.unlink(missing_ok=True)
             raise self._failed(error, f" The pictures are in {str(self.part)!r}.") from error
-        self._close_sound()
+        finally:
+            whole.unlink(missing_ok=True)
+            self._close_sound()
 
     def _end_part(self) -> None:
         self._open = False
@@ -165,6 +168,7 @@ class VideoFile:
             with suppress(SinkError):                    # the first error is the one to tell
                 self._end_part()
             self._close_sound()
+            _log.warning("%s is not finished; what was written until then plays: %s", self.path, self.part)
 
 
 def _reason(error: BaseException) -> str:
