@@ -26,7 +26,7 @@ def whole(target: Path) -> Iterator[Path]:
 
 def used(path: Path) -> None:
     """Note that a file was used now. Its time of change stays: OpenVINO knows a file by it."""
-    os.utime(path, (time.time(), path.stat().st_mtime))
+    os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
 
 def trim(folder: Path, pattern: str, most: int = 2_000_000_000) -> None:

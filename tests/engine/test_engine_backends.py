@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from tiny import TinyClip, by_hand
 
-from tests.engine.conftest import TinyClip, by_hand
 from vision.engine import BACKENDS, Engine, load
 from vision.errors import EngineError
 from vision.zoo import Card
@@ -140,7 +140,8 @@ def test_clips(backend: str, make_card: Callable[..., Card], pictures: np.ndarra
 
 
 @pytest.mark.parametrize(("backend", "precision", "largest"), [
-    ("torch", "bf16", 0.05), ("torch", "fp16", 0.005), ("openvino", "bf16", 0.05), ("openvino", "fp16", 0.005),
+    ("torch", "bf16", 0.05), ("torch", "fp16", 0.005),
+    ("openvino", "bf16", 0.05), ("openvino", "fp16", 0.005),
 ])
 def test_half_precision_moves_scores_little_and_boxes_by_less_than_a_pixel(
     backend: str, precision: str, largest: float, card: Card, pictures: np.ndarray

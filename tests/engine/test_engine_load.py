@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from tiny import by_hand
 
 import vision.engine
-from tests.engine.conftest import by_hand
 from vision.engine import BACKENDS, load
 from vision.engine.base import CannotRun
 from vision.errors import EngineError, UsageError, WeightsError

@@ -1,0 +1,157 @@
+"""Weights into graphs: strict, never executed, made once and whole."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from tiny import Tiny, by_hand
+
+from vision.engine import cache, load
+from vision.engine.base import CannotRun
+from vision.engine.program import Program, state_dict
+from vision.errors import WeightsError
+from vision.zoo import Card
+
+SHAPE = (48, 64, 3)
+
+
+def test_weights_stored_in_float16_run_in_float32(card: Card) -> None:
+    module = Program(card).module()
+    assert {p.dtype for p in module.parameters()} == {torch.float32}
+    assert not module.training
+    stored = state_dict(Path(card.file))
+    torch.testing.assert_close(module.net.stem[0].weight, stored["stem.0.weight"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("spoil", ["missing", "surplus", "shape"])
+def test_weights_must_fit_exactly(card: Card, tmp_path: Path, spoil: str) -> None:
+    tensors = state_dict(Path(card.file))
+    if spoil == "missing":
+        del tensors["scores.bias"]
+    elif spoil == "surplus":
+        tensors["scores.extra"] = torch.zeros(1)
+    else:
+        tensors["scores.bias"] = torch.zeros(6)
+    path = tmp_path / "spoilt.pth"
+    torch.save(tensors, path)
+    for backend in ("torch", "openvino"):
+        with pytest.raises(WeightsError, match=r"does not fit the network 'tiny'.*scores\."):
+            load(replace(card, file=str(path)), "cpu", backend=backend)(np.zeros((1, *SHAPE), np.uint8))
+
+
+def test_a_pth_of_plain_tensors_is_taken(card: Card, tmp_path: Path, pictures: np.ndarray) -> None:
+    path = tmp_path / "foreign.pth"
+    torch.save(state_dict(Path(card.file)), path)
+    engine = load(replace(card, file=str(path)), "cpu", backend="torch")
+    np.testing.assert_allclose(engine(pictures)[0], by_hand(card, pictures)[0], atol=1e-5)
+    engine.close()
+
+
+class _Touch:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, ...]]:
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("how", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+def test_a_pickle_is_never_executed(card: Card, tmp_path: Path, how: Callable[..., object]) -> None:
+    path, marker = tmp_path / "evil.pth", tmp_path / "executed"
+    how({"stem.0.weight": _Touch(marker)}, path)
+    with pytest.raises(WeightsError, match="never executed"):
+        load(replace(card, file=str(path)), "cpu", backend="torch")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a safetensors file at all"])
+def test_broken_safetensors(card: Card, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="not a file of named tensors"):
+        load(replace(card, file=str(path)), "cpu", backend="torch")
+
+
+def test_a_graph_is_made_once_for_a_size_and_takes_bytes(card: Card) -> None:
+    path = Program(card).onnx(SHAPE)
+    made = path.stat().st_mtime_ns
+    assert Program(card).onnx(SHAPE) == path
+    assert path.stat().st_mtime_ns == made
+    assert Program(card).onnx((64, 48, 3)) != path
+    (image,) = onnx.load(path).graph.input
+    assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [d.dim_value for d in image.type.tensor_type.shape.dim] == [1, 48, 64, 3]
+
+
+def test_another_normalisation_or_other_weights_are_another_graph(
+    card: Card, make_card: Callable[..., Card], tmp_path: Path
+) -> None:
+    path = Program(card).onnx(SHAPE)
+    assert Program(make_card(mean=(0.1, 0.5, 0.6))).onnx(SHAPE) != path
+    tensors = state_dict(Path(card.file))
+    tensors["scores.bias"] += 1
+    torch.save(tensors, tmp_path / "other.pth")
+    assert Program(replace(card, file=str(tmp_path / "other.pth"))).onnx(SHAPE) != path
+
+
+def test_a_graph_for_any_batch(card: Card, pictures: np.ndarray) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(Program(card).onnx(SHAPE, any_batch=True))
+    for batch in (pictures, pictures[:1]):
+        scores, boxes = session.run(None, {session.get_inputs()[0].name: batch})
+        np.testing.assert_allclose(scores, by_hand(card, batch)[0], atol=1e-5)
+        np.testing.assert_allclose(boxes, by_hand(card, batch)[1], atol=1e-3)
+
+
+def test_a_failed_export_leaves_nothing_and_says_so(
+    make_card: Callable[..., Card], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(self: Tiny, x: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.eigvals(x.mean((1,))[:, :8, :8])
+
+    monkeypatch.setattr(Tiny, "forward", forward)
+    program = Program(make_card(name="unknown-operator"))
+    with pytest.raises(CannotRun, match="cannot be exported"):
+        program.onnx(SHAPE)
+    folder = Path(os.environ["XDG_CACHE_HOME"]) / "vision" / "onnx"
+    assert not list(folder.glob("unknown-operator*"))
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "file"
+
+    def cut_off() -> None:
+        with cache.whole(target) as part:
+            part.write_text("half")
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        cut_off()
+    assert list(target.parent.iterdir()) == []
+    with cache.whole(target) as part:
+        part.write_text("whole")
+        assert not target.exists()
+    assert target.read_text() == "whole"
+
+
+def test_the_cache_keeps_what_was_used_last(tmp_path: Path) -> None:
+    for i in range(6):
+        path = tmp_path / f"{i}.onnx"
+        path.write_bytes(bytes(100))
+        os.utime(path, (1000 + i, 5))
+    (tmp_path / "other.txt").write_bytes(bytes(1000))
+    cache.used(tmp_path / "0.onnx")
+    assert (tmp_path / "0.onnx").stat().st_mtime == 5
+    cache.trim(tmp_path, "*.onnx", most=300)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.onnx", "4.onnx", "5.onnx", "other.txt"]
+    cache.trim(tmp_path, "*.onnx", most=1)
+    assert sorted(p.name for p in tmp_path.glob("*.onnx")) == ["0.onnx"]
