@@ -107,6 +107,8 @@ def test_rotation_is_applied_as_opencv_applies_it(make_video: MakeVideo, degrees
     assert np.abs(ours.image.astype(int) - theirs).mean() < 2
     assert source.info.size_wh == ours.size_wh
     assert source.info.rotation == -degrees % 360
+    with read(path, reader="opencv") as other:
+        assert (other.info.size_wh, other.info.rotation) == (source.info.size_wh, source.info.rotation)
 
 
 def test_bt709_and_bt601_give_the_same_colours(tmp_path: Path) -> None:
@@ -233,6 +235,28 @@ def test_a_video_that_decodes_nothing_is_an_error(make_video: MakeVideo, tmp_pat
     broken_packets(path, tmp_path / "nothing.mov", set(range(30)))
     with pytest.raises(SourceError, match=r"no frame of it can be decoded \(30 failed\)"):
         list(read(tmp_path / "nothing.mov"))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "b.mkv", "c.ts", "d.avi"])
+def test_random_damage_gives_frames_or_a_source_error(make_video: MakeVideo, name: str) -> None:
+    codec = "mpeg4" if name == "d.avi" else "libx264"
+    path = make_video(name, codec=codec, tick=Fraction(1, 10), container_options={"movflags": "faststart"})
+    whole, rng = path.read_bytes(), np.random.default_rng(5)
+    read_at_all = 0
+    for _ in range(25):
+        data = bytearray(whole)
+        for at in rng.integers(0, len(data), rng.choice([1, 5, 50])):
+            data[at] = rng.integers(256)
+        path.write_bytes(data[: rng.integers(len(data) // 2, len(data))] if rng.random() < 0.3 else data)
+        try:
+            with read(path, max_pixels=10**6) as source:
+                times = [f.time for f in source]
+        except SourceError:
+            continue
+        read_at_all += 1
+        assert times == sorted(times)
+        assert len(times) == source.counts.decoded
+    assert read_at_all > 3
 
 
 def test_a_stream_without_time_stamps_gets_times_from_its_rate(make_video: MakeVideo) -> None:

@@ -158,6 +158,8 @@ class Video:
             log.note(f"{self.info.uri!r} ends early ({_reason(error)})")
         except (av.error.FFmpegError, OSError) as error:
             raise SourceError(f"{self.info.uri!r} broke off ({_reason(error)}).") from error
+        except IndexError:               # PyAV at the very end, where a stream has appeared in mid-file
+            pass
         else:
             return
         flush = av.Packet()
