@@ -20,7 +20,10 @@ app = typer.Typer(
 )
 
 # each module has `register(app)`, which adds its command or group of commands
-_COMMANDS = ("detect", "classify")
+_COMMANDS = (
+    "detect", "classify", "track", "count", "segment", "landmarks", "pose",
+    "probe", "sample", "models", "weights", "evaluate", "train",
+)
 
 for _module in _COMMANDS:
     import_module(f"vision.cli.{_module}").register(app)

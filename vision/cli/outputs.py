@@ -72,6 +72,7 @@ def picture_sinks(
             whole = run.start is None and run.end is None and run.max_frames is None
             video = stack.enter_context(VideoFile(
                 target, audio_from=source.info.uri if run.audio and whole and source.info.audio else None,
+                origin=run.start or 0.0,
             ))
             sinks.append(lambda item: video.write(item.drawn, item.frame.time))
         written.append(target)
