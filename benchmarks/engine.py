@@ -1,0 +1,92 @@
+"""How fast is the bare engine? Every back end and precision on the same frames in memory.
+
+    python benchmarks/engine.py [MODEL] [--video FILE] [--frames N] [--rounds N]
+
+The engines take turns, round by round, so that whatever else the machine does falls on all of
+them; a line gives the median round, and its ratio to torch in float32 (to the first engine for an
+ONNX file, which torch does not run).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+
+from vision.cli.models import card_named
+from vision.engine import BACKENDS, PRECISIONS, Engine, Outputs, load
+from vision.errors import EngineError
+from vision.io import read
+from vision.view import stretch
+from vision.zoo import Card
+
+
+def rate(engine: Engine, frames: list[np.ndarray]) -> float:
+    """Pictures a second with as many under way as the engine asks for."""
+    under_way: deque[Future[Outputs]] = deque()
+    started = time.perf_counter()
+    for frame in frames:
+        if len(under_way) >= engine.in_flight:
+            under_way.popleft().result()
+        under_way.append(engine.submit(frame))
+    for future in under_way:
+        future.result()
+    return len(frames) / (time.perf_counter() - started)
+
+
+def engines(card: Card, device: str) -> dict[str, Engine]:
+    """Every engine that runs here, by its label, torch in float32 first."""
+    found: dict[str, Engine] = {}
+    for backend in sorted(BACKENDS, key=lambda b: b != "torch"):
+        for precision in PRECISIONS:
+            try:
+                engine = load(card, device, precision, backend)
+                engine(np.zeros((1, card.size_wh[1], card.size_wh[0], 3), np.uint8))
+            except EngineError:
+                continue
+            found.setdefault(engine.label, engine)
+    return found
+
+
+def pictures(video: Path | None, size_wh: tuple[int, int], count: int) -> list[np.ndarray]:
+    """`count` frames (1,h,w,3) of the video, or of noise that a camera might give."""
+    if video is None:
+        noise = np.random.default_rng(0).integers(0, 256, (size_wh[1] // 8, size_wh[0] // 8, 3), np.uint8)
+        return [np.asarray(cv2.resize(np.roll(noise, i, 1), size_wh))[None] for i in range(count)]
+    with read(str(video), max_frames=count) as source:
+        return [stretch(frame.image, size_wh).pixels[None] for frame in source]
+
+
+def main(
+    model: Annotated[str, typer.Argument(help="a name of `vision models`, or a path")] = "ssdlite-voc",
+    video: Annotated[Path | None, typer.Option(help="frames to run on")] = None,
+    frames: int = 40,
+    rounds: int = 5,
+    device: str = "auto",
+) -> None:
+    """Print a table in Markdown."""
+    card = card_named(model)
+    batch = pictures(video, card.size_wh, frames)
+    running = engines(card, device)
+    rates: dict[str, list[float]] = {label: [] for label in running}
+    for _ in range(rounds + 1):
+        for label, engine in running.items():
+            rates[label].append(rate(engine, batch))
+    medians = {label: float(np.median(of[1:])) for label, of in rates.items()}       # the first warms up
+    reference = medians[next(iter(medians))]
+    print(f"{card.name} {card.size_wh[0]}x{card.size_wh[1]}, {len(batch)} frames, {rounds} rounds\n")
+    print("| engine | frames/s | ratio |\n|---|---|---|")
+    for label, median in sorted(medians.items(), key=lambda item: -item[1]):
+        print(f"| {label} | {median:.1f} | {median / reference:.2f} |")
+    for engine in running.values():
+        engine.close()
+
+
+if __name__ == "__main__":
+    typer.run(main)
