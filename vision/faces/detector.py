@@ -19,8 +19,8 @@ from vision.view import View, letterbox, patch
 from vision.zoo import Card
 
 RIGHT_EYE, LEFT_EYE, NOSE_TIP, MOUTH, RIGHT_EAR, LEFT_EAR = range(6)
-_SMALLEST = 10.0            # pixels of the network's input: smaller faces are not found
-_OVERLAP = 1.0 / 4          # of a tile's side: what lies on the edge of one is whole in the next
+_SMALLEST = 15.0            # pixels of the network's input: smaller faces are hardly found
+_OVERLAP = 1.0 / 6          # of a tile's side: what lies on the edge of one is whole in the next
 _TURNS = (np.pi / 2, np.pi, -np.pi / 2)
 
 
@@ -49,7 +49,7 @@ class FaceDetector:
 
         min_score: 0..1, None for the card's own. min_face: pixels; a picture in which such a face
         would be too small for the network is also looked at in overlapping tiles. turned: look at
-        the picture turned by 90, 180 and 270 degrees too; upright, faces tilted by up to about 45
+        the picture turned by 90, 180 and 270 degrees too; upright, faces tilted by up to about 60
         degrees are found. Raises UsageError for a value that cannot be.
         """
         threshold = self.card.min_score if min_score is None else min_score

@@ -1,7 +1,7 @@
 """Face landmarks: a picture in, 478 points a face out; on video the crop follows the face.
 
 Box, crop turned so that the eyes are level, 468 points of the face mesh (Kartynnik et al. 2019),
-once more from the crop that these give, then a closer look at each eye for its iris and lids
+again from the crop that these give, then a closer look at each eye for its iris and lids
 (Ablavatski et al. 2020). Head pose, eyes, mouth and gaze follow from the points.
 """
 
@@ -28,6 +28,7 @@ from vision.view import patch, turn
 from vision.zoo import Card
 
 _MARGIN = 1.5                 # the crop's side, in longer sides of the face's box
+_REFINEMENTS = 2              # after these the points hardly depend on the detector's box any more
 _EYE_MARGIN = 2.3             # the crop's side, in distances between the corners of an eye
 _CORNERS = (0, 8)             # outer and inner, among an eye's sixteen points
 _EYES = (mesh.RIGHT_EYE, mesh.LEFT_EYE)
@@ -158,9 +159,11 @@ class FaceLandmarker:
         return collect
 
     def place(self, images: Sequence[Image], found: Sequence[Landmarks]) -> tuple[Floats, Floats]:
-        """The meshes of detected faces, face i in image i: `fit`, and once more from what that gave."""
-        points, _ = self.fit(images, [crop_of_detection(face) for face in found])
-        return self.fit(images, [crop_of_points(face) for face in points])
+        """The meshes of detected faces, face i in image i: `fit`, and again from what that gave."""
+        points, presence = self.fit(images, [crop_of_detection(face) for face in found])
+        for _ in range(_REFINEMENTS):
+            points, presence = self.fit(images, [crop_of_points(face) for face in points])
+        return points, presence
 
     def fit(self, images: Sequence[Image], crops: Sequence[Crop]) -> tuple[Floats, Floats]:
         """One pass of the mesh: crop i lies in image i. Returns points (N,468,3), x and y in frame

@@ -1,0 +1,139 @@
+"""Face detection: decoding, merging, tiles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vision.boxes import iou
+from vision.engine import FakeEngine
+from vision.errors import UsageError
+from vision.faces.detector import FaceDetector, _spread, merge
+from vision.types import Image
+from vision.zoo import CARDS
+
+
+def rows(*faces: tuple[float, float, float, float]) -> np.ndarray:
+    """(A,17) answers of the graph: (centre x, centre y, size, score), every point at the centre."""
+    return np.array([[x, y, s, s, *[x, y] * 6, score] for x, y, s, score in faces], np.float32)
+
+
+def detector(*faces: tuple[float, float, float, float]) -> FaceDetector:
+    answer = rows(*faces)
+    return FaceDetector(
+        FakeEngine(lambda batch: (np.repeat(answer[None], len(batch), axis=0),)), CARDS["blazeface-full"]
+    )
+
+
+def test_a_face_lands_in_frame_pixels():
+    found = detector((96, 96, 40, 0.9), (20, 20, 10, 0.3))(np.zeros((300, 400, 3), np.uint8), min_face=1e6)
+    scale = 400 / 192                                          # the longer side fills the input
+    half = 20 * scale
+    assert np.allclose(found.boxes, [[200 - half, 150 - half, 200 + half, 150 + half]])
+    assert np.allclose(found.points, [[[200, 150]] * 6])
+    assert np.allclose(found.scores, 0.9)                      # and the one below the threshold is not there
+
+
+def test_several_pictures_are_one_batch():
+    sizes = []
+
+    def run(batch: np.ndarray) -> tuple[np.ndarray]:
+        sizes.append(len(batch))
+        return (np.repeat(rows((96, 96, 40, 0.9))[None], len(batch), axis=0),)
+
+    wide, tall = np.zeros((100, 200, 3), np.uint8), np.zeros((200, 100, 3), np.uint8)
+    found = FaceDetector(FakeEngine(run), CARDS["blazeface-full"]).submit([wide, tall])()
+    assert sizes == [2]
+    assert [f.points[0, 0].tolist() for f in found] == [[100, 50], [50, 100]]
+
+
+def test_merging_averages_by_score():
+    merged = merge(np.array([
+        [0, 0, 10, 10, *[5.0] * 12, 0.9],
+        [2, 0, 12, 10, *[7.0] * 12, 0.6],
+        [50, 50, 60, 60, *[55.0] * 12, 0.7],
+    ], np.float32))
+    assert np.allclose(merged.boxes, [[0.8, 0, 10.8, 10], [50, 50, 60, 60]])      # 2 x 0.6 / 1.5
+    assert np.allclose(merged.points[0], 5.8)
+    assert np.allclose(merged.scores[:, 0], [0.9, 0.7])
+
+
+def brute_force(table: np.ndarray, max_iou: float) -> list[np.ndarray]:
+    left = sorted(range(len(table)), key=lambda i: -table[i, 16])
+    out = []
+    while left:
+        best = left[0]
+        overlaps = {i: iou(table[[best], :4], table[[i], :4])[0, 0] for i in left}
+        group = [i for i in left if i == best or overlaps[i] > max_iou]
+        total = sum(table[i, 16] for i in group)
+        out.append(sum(table[i, :16] * table[i, 16] for i in group) / total)
+        left = [i for i in left if i not in group]
+    return out
+
+
+@given(st.integers(0, 12), st.integers(0, 10_000))
+def test_merging_is_its_plain_twin(count: int, seed: int):
+    rng = np.random.default_rng(seed)
+    corner, size = rng.uniform(0, 40, (count, 2)), rng.uniform(1, 30, (count, 2))
+    points, scores = rng.uniform(0, 50, (count, 12)), rng.permutation(count)[:, None] / 20 + 0.3
+    table = np.concatenate([corner, corner + size, points, scores], axis=1).astype(np.float32)
+    merged, expected = merge(table), brute_force(table, 0.3)
+    assert len(merged) == len(expected)
+    for got, six, want in zip(merged.boxes, merged.points, expected, strict=True):
+        assert np.allclose(got, want[:4], atol=1e-3)
+        assert np.allclose(six.ravel(), want[4:], atol=1e-3)
+
+
+@given(st.floats(1, 5000), st.floats(50, 1000))
+def test_tiles_cover_the_picture_and_overlap(length: float, side: float):
+    centres = _spread(length, side)
+    if length <= side:
+        assert centres == [length / 2]
+        return
+    assert centres[0] - side / 2 == pytest.approx(0, abs=1e-6)
+    assert centres[-1] + side / 2 == pytest.approx(length)
+    assert (np.diff(centres) <= side * 5 / 6 + 1e-6).all()
+
+
+def test_a_face_in_two_tiles_is_one():
+    """A white square in the middle, which every tile that shows it answers with its extent."""
+    image = np.zeros((400, 900, 3), np.uint8)
+    image[170:230, 420:480] = 255
+    batches = []
+
+    def run(batch: np.ndarray) -> tuple[np.ndarray]:
+        answers = []
+        batches.append(len(batch))
+        for picture in batch:
+            y, x = np.nonzero(picture[..., 0] > 127)
+            seen = len(x) > 0 and np.ptp(x) == np.ptp(y)            # cut off by a tile's edge it is no square
+            face = (x.mean() + 0.5, y.mean() + 0.5, np.ptp(x) + 1, 0.9) if seen else (0, 0, 1, 0)
+            answers.append(rows(face))
+        return (np.stack(answers),)
+
+    found = FaceDetector(FakeEngine(run), CARDS["blazeface-full"])(image, min_face=24)
+    assert batches == [1 + 4 * 2]
+    assert len(found) == 1
+    assert np.abs(found.boxes - [420, 170, 480, 230]).max() < 5
+
+
+@pytest.mark.parametrize("options", [{"min_score": 1.5}, {"min_score": 0.0}, {"min_face": 0}])
+def test_values_that_cannot_be(options: dict[str, float]):
+    with pytest.raises(UsageError):
+        detector((96, 96, 40, 0.9))(np.zeros((9, 9, 3), np.uint8), **options)
+
+
+@pytest.mark.parametrize("name", ["blazeface-full", "blazeface-back"])
+def test_both_faces_of_each_photograph(name: str, bus: Image, zidane: Image):
+    from vision.engine import load
+
+    finder = FaceDetector(load(CARDS[name]), CARDS[name])
+    in_bus, in_zidane = finder.submit([bus, zidane], min_face=1e6)()
+    centres = [np.sort((f.boxes[:, 0] + f.boxes[:, 2]) / 2) for f in (in_bus, in_zidane)]
+    assert len(in_bus) == len(in_zidane) == 2
+    assert np.abs(centres[0] - [135, 289]).max() < 12
+    assert np.abs(centres[1] - [605, 985]).max() < 25
+    eyes = in_zidane.points[np.argmax(in_zidane.boxes[:, 0])][:2]
+    assert np.abs(eyes - [[965, 167], [1022, 172]]).max() < 12       # the subject's right one first

@@ -1,0 +1,75 @@
+"""Who is in the frame: ids, losses, returns, jumps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vision.roster import Roster
+
+SIZE = (480, 640, 3)
+
+
+def box(x: float, size: float = 50.0) -> np.ndarray:
+    return np.array([x, 100, x + size, 100 + size], np.float32)
+
+
+@pytest.fixture
+def roster() -> Roster:
+    roster = Roster(look_every=0.5, forget_after=1.0)
+    roster.begin(SIZE, 0.0)
+    roster.admit(box(0))
+    roster.admit(box(200))
+    return roster
+
+
+def present(roster: Roster) -> list[int]:
+    return [subject.id for subject in roster.present]
+
+
+def test_ids_begin_at_one_and_are_not_used_again(roster: Roster):
+    roster.begin(SIZE, 0.1)
+    roster.keep([1], box(205)[None])
+    assert present(roster) == [2]
+    assert roster.admit(box(400)).id == 3
+
+
+def test_who_comes_back_to_the_same_place_is_the_same(roster: Roster):
+    smooth = roster.present[0].smooth
+    roster.begin(SIZE, 0.1)
+    roster.keep([1], box(200)[None])
+    roster.begin(SIZE, 0.9)
+    back = roster.admit(box(10))
+    assert back.id == 1
+    assert back.smooth is smooth
+
+
+def test_who_stays_away_too_long_is_new(roster: Roster):
+    roster.begin(SIZE, 0.1)
+    roster.keep([1], box(200)[None])
+    for time in (0.6, 1.2):
+        roster.begin(SIZE, time)
+    assert roster.admit(box(0)).id == 3
+    assert roster.ids() == {2, 3}
+
+
+def test_looking_is_due_by_the_clock(roster: Roster):
+    assert roster.due()
+    asked = []
+    for i in range(1, 31):
+        roster.begin(SIZE, i / 25)
+        asked.append(roster.due())
+    assert sum(asked) == 2
+    assert not roster.missing
+    roster.keep([0], box(0)[None])
+    assert roster.missing
+
+
+@pytest.mark.parametrize(("size", "time"), [(SIZE, 1.2), (SIZE, -0.1), ((240, 320, 3), 0.1)])
+def test_a_jump_forgets_everybody(roster: Roster, size: tuple[int, ...], time: float):
+    assert roster.due()
+    roster.begin(size, time)
+    assert present(roster) == []
+    assert roster.ids() == set()
+    assert roster.due()
+    assert roster.admit(box(0)).id == 3
