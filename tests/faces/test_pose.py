@@ -1,0 +1,139 @@
+"""Body pose: boxes to points, following, and bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+
+from vision import body
+from vision.body import Poses
+from vision.draw import draw
+from vision.engine import FakeEngine
+from vision.errors import UsageError
+from vision.records import record
+from vision.tasks.pose import PoseEstimator, PoseTracker
+from vision.types import Frame, Image
+from vision.zoo import CARDS
+
+PEOPLE = np.array([[219, 385, 346, 862], [46, 393, 240, 905]], np.float32)         # the two in bus.jpg
+AT = {name: i for i, name in enumerate(body.POINTS)}
+
+
+@pytest.fixture(scope="module")
+def estimator() -> PoseEstimator:
+    return PoseEstimator.load()
+
+
+def test_two_people_on_a_photograph(estimator: PoseEstimator, bus: Image):
+    poses = estimator(bus, PEOPLE)
+    assert len(poses) == 2
+    assert (poses.presence > 0.9).all()
+    # seen on the photograph, once: middle of the shoulders, right knee, left ankle of the man on the right
+    points = poses.points[0]
+    assert np.linalg.norm(points[[11, 12]].mean(axis=0) - [283, 487]) < 15
+    assert points[AT["nose"]][1] < points[AT["left_hip"]][1] < points[AT["left_knee"]][1]
+    assert points[AT["left_knee"]][1] < points[AT["left_ankle"]][1] < 880
+    assert points[AT["right_shoulder"]][0] < points[AT["left_shoulder"]][0]      # they face the camera
+    inside = (poses.points[0] > PEOPLE[0, :2] - 25) & (poses.points[0] < PEOPLE[0, 2:] + 25)
+    assert inside.all(axis=1).mean() > 0.9
+
+
+def test_a_patch_of_street_is_nobody(estimator: PoseEstimator, bus: Image):
+    assert len(estimator(bus, np.array([[500, 850, 650, 1050]]))) == 0
+    assert len(estimator(bus, np.empty((0, 4)))) == 0
+    results = estimator.submit([bus, bus], [np.empty((0, 4)), PEOPLE])()
+    assert [len(poses) for poses in results] == [0, 2]
+
+
+def test_presence_out_of_range(estimator: PoseEstimator, bus: Image):
+    with pytest.raises(UsageError):
+        estimator(bus, PEOPLE, min_presence=2.0)
+
+
+def test_the_record_fits_the_schema(estimator: PoseEstimator, bus: Image):
+    schema = json.loads((Path(__file__).parents[2] / "vision/records.schema.json").read_text())
+    poses = estimator(bus, PEOPLE)
+    line = record(Frame(bus, 0, 0.0), poses, task="pose", model=estimator.name, names=estimator.names)
+    jsonschema.validate(line, schema)
+    assert [len(person["points"]) for person in line["objects"]] == [33, 33]
+    assert line["objects"][0]["label"] == "person"
+    assert line["objects"][0]["score"] == pytest.approx(float(poses.presence[0]), abs=1e-3)
+    jsonschema.validate(
+        record(Frame(bus, 0, 0.0), Poses.empty(), task="pose", model="x", names=("person",)), schema
+    )
+
+
+def test_drawing(estimator: PoseEstimator, bus: Image):
+    drawn = draw(estimator(bus, PEOPLE), bus, estimator.names)
+    changed = np.argwhere((drawn != bus).any(axis=2))
+    assert len(changed) > 2000
+    assert changed[:, 1].max() < 380                                     # nothing beside the two
+
+
+def fake(points: np.ndarray, presence: float = 1.0, score: float = 0.9) -> PoseEstimator:
+    """Answers every crop with the same points (33,2) in crop pixels."""
+    rows = np.concatenate([points, np.zeros((33, 1)), np.full((33, 2), score)], axis=1).astype(np.float32)
+    return PoseEstimator(
+        FakeEngine(lambda b: (np.repeat(rows[None], len(b), 0), np.full(len(b), presence, np.float32))),
+        CARDS["blazepose-full"],
+    )
+
+
+def test_points_come_back_to_the_frame():
+    """A square of 1.25 longer sides around the box, 256 pixels wide."""
+    poses = fake(np.full((33, 2), 64.0))(np.zeros((500, 500, 3), np.uint8), np.array([[100, 100, 180, 260]]))
+    side = 160 * 1.25
+    assert np.allclose(poses.points, [140 - side / 4, 180 - side / 4], atol=0.01)
+
+
+def test_hidden_points_do_not_stretch_the_box():
+    points = np.linspace(60, 190, 66).reshape(33, 2)
+    points[7] = [-500, -500]
+    estimator = fake(points)
+    table = estimator.engine.function(np.zeros((1, 256, 256, 3), np.uint8))
+    table[0][0, 7, 3] = 0.1
+    seen = PoseEstimator(FakeEngine(lambda b: table), estimator.card)
+    poses = seen(np.zeros((500, 500, 3), np.uint8), np.array([[100, 100, 356 - 51.2, 356 - 51.2]]))
+    assert poses.boxes[0, 0] > 50
+    assert poses.scores[0, 7] == pytest.approx(0.1)
+    hidden = fake(points, score=0.1)(np.zeros((500, 500, 3), np.uint8), PEOPLE[:1])
+    assert np.isfinite(hidden.boxes).all()                              # nothing visible: around all
+
+
+def test_following(estimator: PoseEstimator, bus: Image):
+    """The detector is asked at first; then the crops follow, and the ids stay."""
+    asked = []
+
+    def find(image: Image) -> np.ndarray:
+        asked.append(1)
+        return PEOPLE
+
+    tracker = PoseTracker(estimator, find, detect_every=10.0)
+    for i in range(8):
+        shifted = cv2.warpAffine(bus, np.array([[1, 0, 3.0 * i], [0, 1, 0]]), (bus.shape[1], bus.shape[0]))
+        poses = tracker(shifted, i / 25)
+        assert poses.ids.tolist() == [1, 2]
+    assert len(asked) == tracker.detections == 1
+    still = estimator(bus, PEOPLE)
+    moved = poses.points[:, 11:].mean(axis=1) - still.points[:, 11:].mean(axis=1)
+    assert np.abs(moved - [21, 0]).max() < 12
+
+
+def test_who_leaves_is_gone_and_comes_back_new(estimator: PoseEstimator, bus: Image):
+    street = np.full_like(bus, 120)
+    none = np.empty((0, 4), np.float32)
+    tracker = PoseTracker(estimator, lambda image: PEOPLE if image is bus else none, forget_after=0.3)
+    script = [bus] * 2 + [street] * 10 + [bus] * 2
+    ids = [tracker(image, i / 25).ids.tolist() for i, image in enumerate(script)]
+    assert ids == [[1, 2]] * 2 + [[]] * 10 + [[3, 4]] * 2
+
+
+def test_nobody_twice(estimator: PoseEstimator, bus: Image):
+    """Two boxes on one person give one."""
+    tracker = PoseTracker(estimator, lambda image: np.concatenate([PEOPLE[:1], PEOPLE[:1] + 8]))
+    assert tracker(bus, 0.0).ids.tolist() == [1]
