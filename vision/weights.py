@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import urllib.request
 from collections.abc import Callable, Iterator
-from http.client import HTTPException
 from pathlib import Path
 
 from vision.errors import WeightsError
@@ -78,13 +76,16 @@ def pull(card: Card, progress: Callable[[int, int], None] = lambda done, total: 
     progress is called with the bytes so far and in all (0: not known). Raises WeightsError, with
     nothing kept, for an address that does not answer, a file cut off or one that is not the card's.
     """
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
     if card.url is None:
         raise WeightsError(f"{card.name!r} has no address to fetch it from ({card.source}).")
     target = cache_dir() / "weights" / card.file
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
-        with urllib.request.urlopen(card.url, timeout=30) as answer, part.open("wb") as out:
+        with urlopen(card.url, timeout=30) as answer, part.open("wb") as out:
             total, done = int(answer.headers.get("Content-Length") or 0), 0
             while block := answer.read(1 << 18):
                 out.write(block)
