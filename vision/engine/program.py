@@ -29,8 +29,6 @@ Shape = tuple[int, ...]                       # of one picture (H,W,3), or one c
 
 _log = logging.getLogger("vision.engine")
 _PACKAGE = Path(__file__).resolve().parent.parent
-_MAKERS = ("torch", "torchvision", "segmentation-models-pytorch", "timm", "onnx")
-
 # the largest change of a score that rounding was seen to make on the networks of this project
 _ROUNDING = {"fp32": 0.0, "fp16": 0.01, "bf16": 0.1}
 
@@ -133,13 +131,17 @@ class Program:
 
     @cached_property
     def _key(self) -> str:
-        """A digest of everything that the ONNX file depends on: weights, card, the nets' code."""
+        """A digest of everything that the ONNX file depends on: weights, card, code and packages."""
         card = self.card
+        if card.net == "onnx":
+            code, packages = [_PACKAGE / "engine" / "foreign.py"], ["onnx"]
+        else:
+            code = [Path(__file__), *sorted(_PACKAGE.glob("nets/*.py"))]
+            packages = ["torch", "torchvision", "segmentation-models-pytorch", "timm"]
         digest = hashlib.sha256(sha256(self.weights).encode())
         digest.update(repr((card.net, sorted(card.config.items()), card.mean, card.std)).encode())
-        digest.update(repr([version(package) for package in _MAKERS]).encode())
-        makers = [_PACKAGE / "engine" / name for name in ("program.py", "foreign.py")]
-        for file in [*makers, *sorted(_PACKAGE.glob("nets/*.py"))]:
+        digest.update(repr([version(package) for package in packages]).encode())
+        for file in code:
             digest.update(file.read_bytes())
         return digest.hexdigest()[:16]
 
