@@ -18,16 +18,16 @@ _DROPOUT = (nn.Dropout, nn.Dropout2d)
 class Bayesian(nn.Module):
     """A segmentation network run `passes` times on each picture, dropout on.
 
-    net, config: the network, as a card names it; its weights load under their own names. Raises
+    of, config: the network, as a card names it; its weights load under their own names. Raises
     ModelError where it has no dropout.
     """
 
-    def __init__(self, net: str, config: Mapping[str, Any], passes: int = 16) -> None:
+    def __init__(self, of: str, config: Mapping[str, Any], passes: int = 16) -> None:
         super().__init__()
-        self.net = build(net, **config)
+        self.net = build(of, **config)
         self.passes = passes
         if not any(isinstance(layer, _DROPOUT) and layer.p > 0 for layer in self.net.modules()):
-            raise ModelError(f"{net!r} was built without dropout, so every pass would be the same.")
+            raise ModelError(f"{of!r} was built without dropout, so every pass would be the same.")
 
     def train(self, mode: bool = True) -> Self:
         """Dropout stays on whatever the mode."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.models import mobilenet_v2
+
+from vision.nets.unpool import pool
 
 STRIDED = (2, 4, 7, 14)                # blocks of `features` with stride 2, after the stem's own
 EXPANDED = (96, 144, 192, 576)         # channels of their expansions, at 1/2, 1/4, 1/8, 1/16
@@ -29,19 +30,19 @@ class MobileStages(nn.Sequential):
                 depthwise.stride = (1, 1)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """(B,3,H,W) -> the four strided blocks' expansions, finest first; with `pooled`, the indices of
-        their maxima; and the last map, at 1/32."""
-        expansions, indices = [], []
+        """(B,3,H,W) -> the four strided blocks' expansions, finest first; with `pooled`, where their
+        maxima lie; and the last map, at 1/32."""
+        expansions, places = [], []
         for i, block in enumerate(self):
             if i in STRIDED:
                 expand, *rest = block.get_submodule("conv").children()
                 x = expand(x)
                 expansions.append(x)
                 if self.pooled:
-                    x, places = F.max_pool2d(x, 2, return_indices=True)
-                    indices.append(places)
+                    x, found = pool(x)
+                    places.append(found)
                 for layer in rest:
                     x = layer(x)
             else:
                 x = block(x)
-        return expansions, indices, x
+        return expansions, places, x

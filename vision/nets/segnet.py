@@ -17,16 +17,7 @@ from vision.errors import ModelError
 from vision.nets.fcn import upsampling
 from vision.nets.mobile import BOTTLENECK, EXPANDED, MobileStages
 from vision.nets.smp import class_map
-
-
-def unpool(x: Tensor, indices: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Max-unpooling: the values (B,C,h,w) go to the places in a (B,C,H,W) map of zeros that `indices`
-    (B,C,h,w), row-major in a plane of H x W, name."""
-    b, c = x.shape[:2]
-    if not torch.onnx.is_in_onnx_export():
-        return F.max_unpool2d(x, indices, [2, 2], output_size=(b, c, *size_hw))
-    flat = x.new_zeros(b, c, size_hw[0] * size_hw[1])         # ONNX has no unpooling, but scatters
-    return flat.scatter(2, indices.flatten(2), x.flatten(2)).view(b, c, *size_hw)
+from vision.nets.unpool import pool, unpool
 
 
 def conv(before: int, after: int, kernel: int = 3, relu: bool = True) -> nn.Sequential:
@@ -64,11 +55,11 @@ class _Pooled(nn.Module):
         for i, stage in enumerate(self.down):
             x = stage(x)
             size = (x.shape[-2], x.shape[-1])
-            x, indices = F.max_pool2d(x, 2, return_indices=True)
+            x, found = pool(x)
             x = self.dropout(x) if i >= last else x
-            places.append((indices, size))
-        for i, (stage, (indices, size)) in enumerate(zip(self.up, reversed(places), strict=True)):
-            x = stage(unpool(x, indices, size))
+            places.append((found, size))
+        for i, (stage, (found, size)) in enumerate(zip(self.up, reversed(places), strict=True)):
+            x = stage(unpool(x, found, size))
             x = self.dropout(x) if i < self.deep else x
         logits: Tensor = self.classifier(x)
         return logits
@@ -119,7 +110,7 @@ class _MobileEncoder(nn.Module):
         self.features = MobileStages(last=False, pooled=True)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """The expansions, the places of their maxima, the last map."""
+        """The expansions, the places of their maxima, and the last map."""
         inside: tuple[list[Tensor], list[Tensor], Tensor] = self.features(x)
         return inside
 
@@ -140,10 +131,10 @@ class MobileSegNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B,3,H,W) normalised RGB -> (B,C,H,W) logits."""
-        expansions, indices, deep = self.encoder(x)
+        expansions, places, deep = self.encoder(x)
         y = self.dropout(self.neck(deep))
-        for stage, places, finer in zip(self.up, reversed(indices), reversed(expansions), strict=True):
-            y = stage(unpool(y, places, (finer.shape[-2], finer.shape[-1])))
+        for stage, found, finer in zip(self.up, reversed(places), reversed(expansions), strict=True):
+            y = stage(unpool(y, found, (finer.shape[-2], finer.shape[-1])))
         return F.interpolate(self.classifier(y), x.shape[-2:], mode="bilinear", align_corners=False)
 
     def decode(self, logits: Tensor, size_wh: tuple[int, int]) -> Tensor:

@@ -37,6 +37,9 @@ class Smp(nn.Module):
                 f"segmentation-models-pytorch has no {arch}:{encoder} of these options ({error})."
             ) from error
         self.encoder, self.decoder, self.head = model.encoder, model.decoder, model.segmentation_head
+        for i, layer in enumerate(self.head):
+            if isinstance(layer, nn.UpsamplingBilinear2d):     # it aligns corners: a shift towards the edges
+                self.head[i] = nn.Upsample(scale_factor=layer.scale_factor, mode="bilinear")
         self.multiple = int(model.encoder.output_stride) if model.requires_divisible_input_shape else 1
 
     def forward(self, x: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class Segmenter:
         if uncertainty:
             if backend not in ("auto", "torch"):
                 raise ModelError(f"dropout at test time runs on torch alone; got the back end {backend!r}.")
-            config = {"net": card.net, "config": dict(card.config), "passes": passes}
+            config = {"of": card.net, "config": dict(card.config), "passes": passes}
             card, backend = replace(card, net="bayesian", config=config), "torch"
         return cls(load(card, device, precision, backend), card)
 

@@ -114,7 +114,8 @@ def fit(
     Raises UsageError where the folder holds a run already or `resume` finds other settings,
     DataError where the loss is not a number.
     """
-    facts = {"model": card.name, "settings": {**settings.to_dict(), **(extra or {})}}
+    chosen = {**settings.to_dict(), **(extra or {})}
+    facts = {"model": chosen.get("model", card.net), "settings": chosen}
     folder.mkdir(parents=True, exist_ok=True)
     if not resume and (folder / "last.ckpt").exists():
         raise UsageError(f"{str(folder)!r} holds a run already. Continue it with --resume, or name another.")

@@ -58,6 +58,8 @@ class Learner(L.LightningModule):  # type: ignore[misc]
 
     def training_step(self, batch: Any, index: int) -> Tensor:
         """One step; raises DataError, with the batch saved, where the loss is not a number."""
+        # every step draws from its own seed: a resumed run draws what the killed one would have
+        torch.manual_seed((self.settings.seed * 100_003 + self.current_epoch) * 100_003 + index)
         terms = self.objective.loss(self.net, batch)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
@@ -74,8 +76,7 @@ class Learner(L.LightningModule):  # type: ignore[misc]
         return loss
 
     def on_train_epoch_start(self) -> None:
-        """Every epoch draws from its own seed: a resumed run draws what the killed one would have."""
-        torch.manual_seed(self.settings.seed * 100_003 + self.current_epoch)
+        """No figures yet."""
         self.latest = {}
 
     def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:

@@ -38,7 +38,8 @@ class Recipe:
     size_wh: what the network sees in use. augment: how training pictures vary. balance: weights of
     the classes: none, recomputed median frequencies, or the SegNet paper's. balance_power: 0.5
     takes their square root, which helps the rare classes and costs the others less. dice: weight
-    of the Dice loss beside cross entropy. options: arguments of the architecture.
+    of the Dice loss beside cross entropy. frozen: parameters whose names begin so do not learn, which
+    saves their backward pass. options: arguments of the architecture.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Recipe:
     balance: Balance = "none"
     balance_power: float = 1.0
     dice: float = 0.0
+    frozen: tuple[str, ...] = ()
     options: dict[str, Any] | None = None
 
 
@@ -159,6 +161,9 @@ def train_segmenter(
         _load(net, weights, recipe.model)
     elif encoder_weights is not None:
         load_encoder(net.encoder, encoder_weights)  # type: ignore[arg-type]
+    for name, parameter in net.named_parameters():
+        if recipe.frozen and name.startswith(recipe.frozen):
+            parameter.requires_grad_(False)
     mean, std = (_HALF, _HALF) if "tf_efficientnet_lite" in recipe.model else (IMAGENET_MEAN, IMAGENET_STD)
     card = Card(
         name=folder.name, task="segment", net=net_name, file="best.safetensors", sha256="",

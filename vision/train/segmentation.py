@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -97,6 +99,19 @@ def read_pair(pairs: Pairs, i: int) -> tuple[np.ndarray, np.ndarray]:
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), labels
 
 
+class _ResizedCrop(v2.RandomResizedCrop):  # type: ignore[misc]
+    """As torchvision's, but a label map's pixels come from their own centres: its `nearest` takes the
+    upper left ones, half a pixel beside the picture's, which thin things do not survive."""
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        if not isinstance(inpt, tv_tensors.Mask):
+            return super().transform(inpt, params)
+        top, left = params["top"], params["left"]
+        cut = inpt.as_subclass(Tensor)[top : top + params["height"], left : left + params["width"]]
+        resized = F.interpolate(cut[None, None], tuple(self.size), mode="nearest-exact")[0, 0]
+        return tv_tensors.Mask(resized)
+
+
 @dataclass(frozen=True)
 class Augment:
     """How training pictures vary. crop_wh: what the network sees, in pixels. area: the share of the
@@ -112,7 +127,7 @@ class Augment:
         width, height = self.crop_wh
         ratio = width / height
         return v2.Compose([
-            v2.RandomResizedCrop((height, width), self.area, (ratio / 1.2, ratio * 1.2), antialias=True),
+            _ResizedCrop((height, width), self.area, (ratio / 1.2, ratio * 1.2)),
             v2.RandomHorizontalFlip(),
             v2.ColorJitter(self.colour, self.colour, self.colour),
         ])

@@ -1,0 +1,183 @@
+"""Training: it learns, it resumes exactly, and it says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("lightning", reason="training needs the extra 'train'")
+
+from vision.errors import DataError, ModelError, UsageError, WeightsError
+from vision.tasks.segment import Segmenter
+from vision.train.data import loaders
+from vision.train.fit import Run
+from vision.train.segment import Recipe, load_encoder, net_of, train_segmenter
+from vision.train.segmentation import Augment, SegmentationSet, find_pairs
+from vision.train.settings import Settings
+from vision.zoo import card_of
+
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+RECIPE = Recipe("fcn8s:mobilenet_v2", (64, 48), Augment((64, 64), (0.5, 1.0)), balance="median", dice=0.5)
+SETTINGS = Settings(epochs=2, batch=8, lr=3e-3, warmup=0.0, ema=0.9, clip=5.0, seed=3)
+
+
+def train(
+    data: Path, folder: Path, settings: Settings = SETTINGS, recipe: Recipe = RECIPE, resume: bool = False
+) -> Run:
+    return train_segmenter(data, recipe, settings, folder, resume=resume)
+
+
+def curve(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def whole(rectangles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(rectangles, folder)
+    return folder
+
+
+class Killed(Exception):
+    """Stands for a kill that Python cannot answer: nothing of the run may tidy up after it."""
+
+
+def test_two_epochs_lower_the_loss_and_leave_a_model_that_opens(whole: Path) -> None:
+    first, second = curve(whole)
+    assert second["train/cross_entropy"] < first["train/cross_entropy"]
+    assert second["train/dice"] < first["train/dice"]
+    card = card_of(whole / "best.safetensors")
+    assert card.classes == ("ground", "block", "other")
+    assert (card.task, card.net, card.size_wh) == ("segment", "fcn8s", (64, 48))
+    result = Segmenter.load(whole / "best.safetensors", backend="torch")(np.zeros((48, 64, 3), np.uint8))
+    assert result.labels.shape == (48, 64)
+    assert list((whole / "log").glob("events*"))
+
+
+def test_the_weights_carry_every_setting_and_the_figures(whole: Path) -> None:
+    from safetensors import safe_open
+
+    with safe_open(whole / "best.safetensors", "numpy") as file:
+        notes = json.loads(file.metadata()["training"])
+    assert notes["settings"]["lr"] == SETTINGS.lr
+    assert notes["settings"]["balance"] == "median"
+    best = max(line["val/miou"] for line in curve(whole))
+    assert notes["figures"]["miou"] == pytest.approx(best, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_bits(
+    rectangles: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vision.train.learner import Learner
+
+    honest = Learner.training_step
+
+    def dies(self: Learner, batch: object, index: int) -> torch.Tensor:
+        if self.current_epoch == 1 and index == 1:
+            raise Killed
+        return honest(self, batch, index)
+
+    monkeypatch.setattr(Learner, "training_step", dies)
+    with pytest.raises(Killed):
+        train(rectangles, tmp_path / "run")
+    monkeypatch.setattr(Learner, "training_step", honest)
+    torch.manual_seed(99)                                    # nothing may hang on where the process was
+    train(rectangles, tmp_path / "run", resume=True)
+    expected, got = weights_of(whole), weights_of(tmp_path / "run")
+    assert expected.keys() == got.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, got[name]), name
+    assert [line["epoch"] for line in curve(tmp_path / "run")] == [0, 1]
+
+
+def test_loading_processes_change_nothing(rectangles: Path) -> None:
+    data = SegmentationSet(find_pairs(rectangles, "train"), RECIPE.augment)
+    alone, helped = (loaders(data, data, replace(SETTINGS, workers=n))[0] for n in (0, 1))
+    for (a, a_labels), (b, b_labels) in zip(alone, helped, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a_labels, b_labels)
+
+
+def test_a_resume_with_other_settings_names_them(rectangles: Path, whole: Path) -> None:
+    with pytest.raises(UsageError, match=r"lr 0\.003 -> 0\.01"):
+        train(rectangles, whole, replace(SETTINGS, lr=0.01), resume=True)
+    with pytest.raises(UsageError, match=r"dice 0\.5 -> 0\.0"):
+        train(rectangles, whole, recipe=replace(RECIPE, dice=0.0), resume=True)
+
+
+def test_a_checkpoint_of_another_network_is_told(rectangles: Path, whole: Path) -> None:
+    with pytest.raises(WeightsError, match="checkpoint of fcn8s:mobilenet_v2, not of segnet:mobilenet_v2"):
+        train(rectangles, whole, recipe=replace(RECIPE, model="segnet:mobilenet_v2"), resume=True)
+    with pytest.raises(WeightsError, match="weights of another network than segnet"):
+        train_segmenter(
+            rectangles, replace(RECIPE, model="segnet:mobilenet_v2"), SETTINGS, whole.parent / "x",
+            weights=whole / "best.safetensors",
+        )
+
+
+def test_a_folder_with_a_run_is_not_overwritten(rectangles: Path, whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds a run already"):
+        train(rectangles, whole)
+    with pytest.raises(WeightsError, match=r"no last\.ckpt"):
+        train(rectangles, tmp_path, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_batch_saved(
+    rectangles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vision.train import losses
+
+    def broken(logits: torch.Tensor, *rest: object) -> torch.Tensor:
+        return logits.sum() * float("nan")
+
+    monkeypatch.setattr(losses, "cross_entropy", broken)
+    with pytest.raises(DataError, match="not a number at epoch 0, batch 0"):
+        train(rectangles, tmp_path / "run")
+    saved = torch.load(tmp_path / "run" / "nan_batch.pt", weights_only=True)
+    pictures, labels = saved["batch"]
+    assert pictures.shape == (8, 3, 64, 64)
+    assert labels.shape == (8, 64, 64)
+
+
+def test_early_stopping_stops(rectangles: Path, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, epochs=6, lr=1e-12, ema=0.0, patience=1)
+    run = train(rectangles, tmp_path / "run", settings, replace(RECIPE, frozen=("encoder.",)))
+    assert run.epochs < 6
+
+
+def test_encoder_weights_load_by_name_or_by_order(tmp_path: Path) -> None:
+    from torchvision.models import mobilenet_v2
+
+    from vision.nets.fcn import MobileScores
+
+    published = mobilenet_v2(weights=None).state_dict()
+    for rename in (lambda name: name, lambda name: "_blocks." + name.replace("features", "x")):
+        torch.save({rename(name): value for name, value in published.items()}, tmp_path / "weights.pth")
+        encoder = MobileScores()
+        load_encoder(encoder, tmp_path / "weights.pth")
+        for name, value in encoder.state_dict().items():
+            assert torch.equal(value, published[name]), name
+    torch.save({"a": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match="does not fit the encoder"):
+        load_encoder(MobileScores(), tmp_path / "other.pth")
+
+
+def test_a_model_without_an_encoder_is_told() -> None:
+    assert net_of("segnet-basic", 11) == ("segnet-basic", {"classes": 11})
+    assert net_of("unet:mobilenet_v2", 2)[1]["encoder"] == "mobilenet_v2"
+    with pytest.raises(ModelError, match="unet:mobilenet_v2"):
+        net_of("unet", 3)

@@ -1,0 +1,229 @@
+"""Label maps: layouts, bad input, balancing, and transforms that keep picture and labels together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vision.errors import DataError, UsageError
+from vision.train import losses
+from vision.train.data import Shuffled
+from vision.train.ema import Average
+from vision.train.optim import optimiser, schedule
+from vision.train.segmentation import (
+    CAMVID,
+    IGNORE,
+    Augment,
+    Pairs,
+    SegmentationSet,
+    find_pairs,
+    normalise,
+    read_pair,
+)
+from vision.train.settings import Settings, differences
+
+from .conftest import write_pair
+
+
+def one_pair(root: Path, labels: np.ndarray) -> Pairs:
+    write_pair(root / "train", "a", labels, 0)
+    (root / "classes.txt").write_text("ground\nblock\n", encoding="utf-8")
+    return find_pairs(root, "train")
+
+
+def test_a_label_outside_the_classes_is_named(tmp_path: Path) -> None:
+    pairs = one_pair(tmp_path, np.full((8, 8), 2, np.uint8))
+    with pytest.raises(DataError, match=r"a\.png' has the label 2, outside the 2 classes"):
+        read_pair(pairs, 0)
+
+
+def test_a_label_map_of_another_size_is_named(tmp_path: Path) -> None:
+    pairs = one_pair(tmp_path, np.zeros((8, 8), np.uint8))
+    cv2.imwrite(str(pairs.maps[0]), np.zeros((8, 9), np.uint8))
+    with pytest.raises(DataError, match="is 9x8, its picture 8x8"):
+        read_pair(pairs, 0)
+
+
+def test_a_colour_png_and_a_broken_one_are_named(tmp_path: Path) -> None:
+    pairs = one_pair(tmp_path, np.zeros((8, 8), np.uint8))
+    cv2.imwrite(str(pairs.maps[0]), np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(DataError, match="not an index PNG"):
+        read_pair(pairs, 0)
+    pairs.maps[0].write_bytes(b"no picture")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_pair(pairs, 0)
+
+
+def test_pictures_without_labels_are_counted_and_empty_folders_told(tmp_path: Path) -> None:
+    pairs = one_pair(tmp_path, np.zeros((8, 8), np.uint8))
+    cv2.imwrite(str(tmp_path / "train" / "images" / "b.png"), np.zeros((8, 8, 3), np.uint8))
+    pairs = find_pairs(tmp_path, "train")
+    assert [p.name for p in pairs.without] == ["b.png"]
+    assert [p.name for p in pairs.pictures] == ["a.png"]
+    pairs.maps[0].unlink()
+    with pytest.raises(DataError, match="2 pictures and none with a label map"):
+        find_pairs(tmp_path, "train")
+    with pytest.raises(DataError, match="no split 'val'"):
+        find_pairs(tmp_path, "val")
+    write_pair(tmp_path / "val", "a", np.zeros((8, 8), np.uint8), 0)
+    (tmp_path / "classes.txt").unlink()
+    with pytest.raises(DataError, match=r"classes\.txt"):
+        find_pairs(tmp_path, "val")
+
+
+@pytest.mark.realdata
+def test_camvid_is_what_its_paper_says(data: Path) -> None:
+    train, val = find_pairs(data / "camvid", "train"), find_pairs(data / "camvid", "val")
+    assert (len(train.pictures), len(val.pictures)) == (367, 101)
+    assert train.names == CAMVID
+    picture, labels = read_pair(val, 0)
+    assert picture.shape == (360, 480, 3)
+    assert set(np.unique(labels)) <= {*range(11), IGNORE}
+
+
+@pytest.mark.realdata
+def test_recomputed_weights_are_near_the_published_ones(data: Path) -> None:
+    """SegNet's authors counted the same 367 maps; theirs differ where they counted void, and for
+    signs, which their own file weighs two and a half times as much as their formula gives."""
+    pairs = find_pairs(data / "camvid", "train")
+    weights = losses.median_frequency([read_pair(pairs, i)[1] for i in range(367)], 11)
+    ratio = weights / np.array(losses.SEGNET_WEIGHTS)
+    assert sorted(np.abs(np.log(ratio)))[:-1][-1] < np.log(1.25)
+    assert np.median(weights) == pytest.approx(1.0, abs=0.01)
+
+
+def test_median_frequency_by_hand() -> None:
+    a = np.array([[0, 0], [0, 1]], np.uint8)
+    b = np.array([[0, IGNORE], [2, 2]], np.uint8)
+    # frequencies: 0: 4 of 7 known pixels; 1: 1 of 4; 2: 2 of 3. Their median is 4/7
+    np.testing.assert_allclose(
+        losses.median_frequency([a, b], 4), [1, (4 / 7) / (1 / 4), (4 / 7) / (2 / 3), 0], rtol=1e-6
+    )
+
+
+def test_dice_by_hand_and_void_left_out() -> None:
+    labels = torch.tensor([[[0, 1, 1, IGNORE]]])
+    probs = torch.tensor([[[[0.8, 0.4, 0.1, 0.9]], [[0.2, 0.6, 0.9, 0.1]]]])
+    dice0 = 2 * 0.8 / (0.8 + 0.4 + 0.1 + 1)
+    dice1 = 2 * (0.6 + 0.9) / (0.2 + 0.6 + 0.9 + 2)
+    loss = losses.dice_loss(probs.log(), labels, IGNORE)
+    assert loss.item() == pytest.approx(1 - (dice0 + dice1) / 2, abs=1e-6)
+
+
+def test_a_batch_that_is_void_altogether_has_no_loss() -> None:
+    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+    labels = torch.full((1, 4, 4), IGNORE)
+    total = losses.cross_entropy(logits, labels, IGNORE) + losses.dice_loss(logits, labels, IGNORE)
+    total.backward()
+    assert total.item() == 0
+    assert logits.grad is not None
+    assert logits.grad.abs().max() == 0
+
+
+def test_transforms_keep_picture_and_labels_together(tmp_path: Path) -> None:
+    """A picture that shows its own labels still does after every crop and flip."""
+    labels = np.kron(np.random.default_rng(0).integers(0, 2, (6, 8)), np.ones((20, 20))).astype(np.uint8)
+    pairs = one_pair(tmp_path, labels)
+    cv2.imwrite(str(pairs.pictures[0]), np.repeat(labels[..., None] * 200, 3, 2))
+    data = SegmentationSet(pairs, Augment((96, 64), (0.2, 1.0), colour=0.0))
+    for seed in range(30):
+        picture, varied = data[(0, seed)]
+        assert picture.shape == (3, 64, 96)
+        assert ((picture[0] > 100) == (varied == 1)).float().mean() > 0.97
+    assert torch.equal(data[(0, 7)][0], data[(0, 7)][0])
+    assert not torch.equal(data[(0, 7)][0], data[(0, 8)][0])
+
+
+@pytest.mark.parametrize("width", [16, 40])
+def test_label_pixels_come_from_their_own_centres(width: int, tmp_path: Path) -> None:
+    labels = np.zeros((24, 24), np.uint8)
+    labels[:, 12:] = 1
+    pairs = one_pair(tmp_path, labels)
+    data = SegmentationSet(pairs, Augment((width, width), (1.0, 1.0), 0.0))
+    seen = {tuple(data[(0, seed)][1][0].tolist()) for seed in range(20)}
+    row = [0] * (width // 2) + [1] * (width // 2)             # an edge in the middle stays in the middle
+    assert seen == {tuple(row), tuple(row[::-1])}
+
+
+def test_normalise_is_what_deploy_does() -> None:
+    from vision.nets.deploy import Deploy
+
+    picture = torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8)
+    deploy = Deploy(torch.nn.Identity(), (0.4, 0.5, 0.6), (0.2, 0.3, 0.1))
+    bgr = picture.flip(1).movedim(1, -1)
+    torch.testing.assert_close(
+        normalise(picture, (0.4, 0.5, 0.6), (0.2, 0.3, 0.1)), deploy(bgr)[0], atol=1e-5, rtol=1e-5
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 50), st.integers(0, 1000), st.integers(0, 100))
+def test_an_epoch_has_every_item_once_and_its_own_order(n: int, seed: int, epoch: int) -> None:
+    sampler = Shuffled(n, seed)
+    sampler.set_epoch(epoch)
+    keys = list(sampler)
+    assert sorted(i for i, _ in keys) == list(range(n))
+    assert keys == list(sampler)
+    sampler.set_epoch(epoch + 1)
+    assert keys != list(sampler)
+
+
+def test_schedules_by_hand() -> None:
+    base = Settings(epochs=10, warmup=1.0)
+    expected = (("cosine", 0.5, 0.0), ("poly", 0.5**0.9, 0.0), ("step", 1.0, 0.01), ("constant", 1, 1))
+    for name, half, end in expected:
+        factor = schedule(Settings(epochs=10, warmup=1.0, schedule=name), 100)
+        assert [factor(i) for i in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
+        assert factor(10) == pytest.approx(1.0)
+        assert factor(55) == pytest.approx(half)
+        assert factor(100) == pytest.approx(end, abs=1e-9)
+    assert schedule(base, 100)(200) == pytest.approx(0.0)
+
+
+def test_the_optimiser_s_groups() -> None:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = torch.nn.Linear(2, 2)
+            self.head = torch.nn.Linear(2, 2)
+            self.frozen = torch.nn.Linear(2, 2).requires_grad_(False)
+
+    net = Net()
+    for kind in ("adamw", "sgd"):
+        made = optimiser(net, Settings(lr=0.1, backbone_lr=0.5, weight_decay=0.3, optimiser=kind))
+        of = {id(p): g for g in made.param_groups for p in g["params"]}
+        assert len(of) == 4
+        assert [of[id(p)]["lr"] for p in (net.encoder.weight, net.head.weight)] == [0.05, 0.1]
+        assert [of[id(p)]["weight_decay"] for p in (net.head.weight, net.head.bias)] == [0.3, 0.0]
+
+
+def test_the_average_follows_as_its_formula_says() -> None:
+    net = torch.nn.BatchNorm1d(1)
+    average = Average(net, 0.5)
+    expected = 1.0
+    for n, value in enumerate((2.0, 3.0, 5.0)):
+        torch.nn.init.constant_(net.weight, value)
+        net.num_batches_tracked.fill_(n)
+        average.update(net)
+        decay = min(0.5, (1 + n) / (10 + n))
+        expected = decay * expected + (1 - decay) * value
+    assert average.net.weight.item() == pytest.approx(expected)
+    assert average.net.num_batches_tracked.item() == 2
+    average.train()
+    assert not average.net.training
+
+
+def test_settings_that_cannot_be_and_what_may_change() -> None:
+    with pytest.raises(UsageError, match="epochs must be at least 1; got 0"):
+        Settings(epochs=0)
+    with pytest.raises(UsageError, match="ema is a decay"):
+        Settings(ema=1.0)
+    saved = Settings().to_dict()
+    assert differences(saved, {**saved, "workers": 4, "patience": 3}) == []
+    assert differences(saved, {**saved, "lr": 0.5, "seed": 1}) == ["lr 0.001 -> 0.5", "seed 0 -> 1"]
