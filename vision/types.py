@@ -190,6 +190,27 @@ class Scores:
 
 
 @dataclass(frozen=True, eq=False)
+class Action(Scores):
+    """What goes on in a video: probs (C,) float32 in 0..1; label, the class, or -1 while none is likely
+    enough (idle); start and end of the stretch that it holds for, in seconds."""
+
+    label: int
+    start: float
+    end: float
+
+    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+        """As `Scores.to_dict`, with `action`: label, class_id, score, start_s and end_s; null when idle."""
+        going_on = {
+            "label": _name(names, self.label),
+            "class_id": self.label,
+            "score": round(float(self.probs[self.label]), 4),
+            "start_s": round(self.start, 3),
+            "end_s": round(self.end, 3),
+        }
+        return {**super().to_dict(names), "action": None if self.label < 0 else going_on}
+
+
+@dataclass(frozen=True, eq=False)
 class Landmarks(_Rows):
     """Named points: boxes (N,4) float32 xyxy, points (N,K,2) float32 xy, both in frame pixels, and
     scores (N,K) float32 in 0..1, how visible each point is. Left and right are the subject's."""

@@ -114,6 +114,28 @@ def centre_crop(image: Image, size_wh: tuple[int, int], *, short_side: int) -> V
     return View(np.ascontiguousarray(pixels), (new_w / w, new_h / h), (-float(left), -float(top)), (w, h))
 
 
+def short_side(image: Image, side: int) -> Image:
+    """The whole frame with its shorter side resized to `side` pixels."""
+    h, w = image.shape[:2]
+    ratio = side / min(w, h)
+    return _resized(image, (max(side, round(w * ratio)), max(side, round(h * ratio))))
+
+
+def two_streams(frames: Image) -> Image:
+    """Three frames in a row (3,H,W,3) -> (2,H,W,3): the last one, and the grey of all three as its
+    channels (red the first, blue the last), so that what moves is what is coloured."""
+    greys = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
+    return np.stack([frames[2], np.stack(greys[::-1], axis=-1)])
+
+
+def three_crops(frames: Image, size_wh: tuple[int, int]) -> list[Image]:
+    """Frames (N,H,W,3), cut to `size_wh` at the beginning, the middle and the end of their longer side."""
+    width, height = size_wh
+    right, bottom = frames.shape[2] - width, frames.shape[1] - height
+    corners = [(right * k // 2, bottom * k // 2) for k in range(3)]
+    return [frames[:, top : top + height, left : left + width] for left, top in corners]
+
+
 def fitted(image: Image, size_wh: tuple[int, int], resize: str, crop: float = 1.0) -> View:
     """The view that a card's `resize` names: letterbox, stretch, or crop, which keeps the share `crop`
     of the frame's shorter side."""

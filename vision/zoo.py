@@ -18,6 +18,8 @@ from vision.errors import ModelError, WeightsError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+KINETICS_MEAN = (0.43216, 0.394666, 0.37645)          # torchvision's video networks
+KINETICS_STD = (0.22803, 0.22145, 0.216989)
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,9 @@ class Card:
     mean, std: normalisation of RGB in 0..1. tolerance: the largest difference from torch float32
     that a back end may show (`vision models check`). config: the network's keyword arguments.
     clip: for networks on video, the frames of a window and their rate in frames a second. per_frame:
-    such a network takes single frames, and a window's logits are the mean of its frames'. features:
-    names of the descriptors that follow the logits among its outputs.
+    such a network takes single pictures, and a window's logits are the mean of theirs. channels: what
+    it sees of one: its colours, or those and what moves (`vision.view.two_streams`). features: names
+    of the descriptors that follow the logits among the outputs.
     url: where `vision weights pull` finds the file.
     """
 
@@ -60,6 +63,7 @@ class Card:
     config: Mapping[str, Any] = field(default_factory=dict)
     clip: tuple[int, float] = (1, 25.0)
     per_frame: bool = False
+    channels: Literal["colour", "two-stream"] = "colour"
     features: tuple[str, ...] = ()
     url: str | None = None
 

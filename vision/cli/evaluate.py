@@ -155,9 +155,12 @@ def landmarks(
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
+    from vision.cli.action_train import evaluate as evaluate_action
+
     group = typer.Typer(help="A model's figures on labelled pictures.", no_args_is_help=True)
     group.command("detect")(detect)
     group.command("classify")(classify)
     group.command("segment")(segment.evaluate)
     group.command("landmarks")(landmarks)
+    group.command("action")(evaluate_action)
     app.add_typer(group, name="eval")

@@ -108,6 +108,9 @@ class Clips:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __iter__(self) -> Iterator[Image]:
+        return (self[k] for k in range(len(self)))
+
     def __getitem__(self, k: int) -> Image:
         """Clip k: (T,H,W,3) uint8 BGR."""
         return np.asarray(self.frames[self.rows[k]])

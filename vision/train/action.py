@@ -8,13 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision import zoo
 from vision.engine.program import state_dict
-from vision.errors import ModelError, WeightsError
+from vision.errors import DataError, ModelError, UsageError, WeightsError
 from vision.metrics.action import action_figures
 from vision.nets import build
 from vision.train.clips import ClipAugment, TestClips, TrainClips, Videos
@@ -26,7 +28,8 @@ from vision.view import fitted
 from vision.weights import resolve
 from vision.zoo import Card
 
-_KINETICS = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.216989)}
+_KINETICS = zoo.KINETICS_MEAN, zoo.KINETICS_STD
+_IMAGENET = zoo.IMAGENET_MEAN, zoo.IMAGENET_STD
 _VAL_CLIPS = 4
 
 
@@ -48,6 +51,7 @@ class Recipe:
     features: tuple[str, ...]
     config: dict[str, Any] = field(default_factory=dict)
     per_frame: bool = False
+    channels: Literal["colour", "two-stream"] = "colour"
     augment: ClipAugment = field(default_factory=ClipAugment)
     samples: int = 1
     smoothing: float = 0.1
@@ -70,6 +74,10 @@ RECIPES: dict[str, Recipe] = {
     ),
     "mobilenet-shift": Recipe(
         "frame2d", (160, 120), "stretch", (8, 12.5), (8, 12.5), ("pool",), {"shift": True}
+    ),
+    "mobilenet-two-stream": Recipe(
+        "frame2d", (224, 168), "stretch", (8, 6.25), (8, 6.25), ("pool",), {"two_stream": True},
+        per_frame=True, channels="two-stream",
     ),
 }
 
@@ -104,7 +112,8 @@ class ActionObjective(Objective):
     def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
         """`cross_entropy` of single clips."""
         clips, labels = batch
-        return {"cross_entropy": F.cross_entropy(self.logits(net, clips), labels, label_smoothing=self.smoothing)}
+        logits = self.logits(net, clips)
+        return {"cross_entropy": F.cross_entropy(logits, labels, label_smoothing=self.smoothing)}
 
     def update(self, net: nn.Module, batch: Any) -> None:
         """Take videos (B,K,3,T,H,W) in."""
@@ -130,17 +139,10 @@ def train_action(
     `settings.patience` the best ones are, and the run stops early. weights: what to start from, where
     the last layer may have other classes; 2D networks start from the shipped ImageNet weights anyway.
     """
+    if recipe.channels != "colour":
+        raise UsageError("two streams are not trained by gradients here; fit their last layer: --linear-svm")
     torch.manual_seed(settings.seed)
-    net = build(recipe.net, classes=len(train.names), **recipe.config)
-    if weights is not None or recipe.net == "frame2d":
-        start_from(net, weights or resolve(zoo.CARDS["mobilenet-v2"]))
-    card = Card(
-        name=folder.name, task="action", net=recipe.net, file="best.safetensors", sha256="",
-        licence="as the training data's", source=f"trained on {len(train)} videos", size_wh=recipe.size_wh,
-        resize=recipe.resize, names=train.names, min_score=0.5, config={"classes": len(train.names), **recipe.config},
-        clip=recipe.clip, per_frame=recipe.per_frame, features=recipe.features,
-        **(_KINETICS if recipe.net == "video_resnet" else {}),
-    )
+    net, card = started(recipe, train, folder.name, weights)
     sets = (
         TrainClips(train, card, recipe.learns, recipe.augment, recipe.samples),
         TestClips(val, partial(_pixels, card=card), recipe.learns, _VAL_CLIPS),
@@ -149,6 +151,43 @@ def train_action(
         net, ActionObjective(train.names, card, recipe.smoothing), sets, settings, folder, card,
         extra=asdict(recipe), resume=resume, progress=progress, keep="best" if settings.patience else "last",
     )
+
+
+def started(recipe: Recipe, train: Videos, name: str, weights: Path | None) -> tuple[nn.Module, Card]:
+    """The network with what it starts from, and the card of what it will be."""
+    config = {"classes": len(train.names), **recipe.config}
+    net = build(recipe.net, **config)
+    if weights is not None or recipe.net == "frame2d":
+        start_from(net, weights or resolve(zoo.CARDS["mobilenet-v2"]))
+    mean, std = _KINETICS if recipe.net == "video_resnet" else _IMAGENET
+    return net, Card(
+        name=name, task="action", net=recipe.net, file="best.safetensors", sha256="",
+        licence="as the training data's", source=f"trained on {len(train)} videos", size_wh=recipe.size_wh,
+        resize=recipe.resize, names=train.names, min_score=0.5, mean=mean, std=std, config=config,
+        clip=recipe.clip, per_frame=recipe.per_frame, channels=recipe.channels, features=recipe.features,
+    )
+
+
+def linear_svm(descriptors: Floats, labels: Sequence[int], c: float = 10.0) -> tuple[Floats, Floats]:
+    """scikit-learn's linear SVM, one class against the rest: weights (C,D) and biases (C,), so that
+    `descriptors @ weights.T + biases` are the classes' margins. descriptors: (N,D), a row a video, of a
+    length of about 1. c: how dear a violated margin is. The paper's classifier on C3D's descriptors.
+    """
+    classes = sorted(set(labels))
+    if len(classes) < 2:
+        raise DataError("a linear SVM needs videos of at least two classes")
+    fitted_svm = LinearSVC(C=c, max_iter=20_000).fit(descriptors, labels)
+    weights, biases = fitted_svm.coef_, fitted_svm.intercept_
+    if len(classes) == 2:                                      # scikit-learn keeps one row for two
+        weights, biases = np.concatenate([-weights, weights]), np.concatenate([-biases, biases])
+    return np.asarray(weights, np.float32), np.asarray(biases, np.float32)
+
+
+def with_head(net: nn.Module, weights: Floats, biases: Floats) -> nn.Module:
+    """A 2D network with the SVM as its last layer: the margins are its logits."""
+    head = net.get_submodule("fc")
+    head.load_state_dict({"weight": torch.from_numpy(weights), "bias": torch.from_numpy(biases)})
+    return net
 
 
 def _pixels(image: Image, card: Card) -> Image:
@@ -166,10 +205,11 @@ def start_from(net: nn.Module, path: Path) -> None:
         hook(theirs, "", {}, True, [], [], [])
     mine = net.state_dict()
     fits = {name: t for name, t in theirs.items() if name in mine and mine[name].shape == t.shape}
-    lacking = [n for n in mine if n not in fits and n.rsplit(".", 1)[0] not in ("fc", "fc8") and "num_batches" not in n]
+    free = ("fc.", "fc8.")                                 # the last layer, for other classes
+    lacking = [n for n in mine if n not in fits and not n.startswith(free) and "num_batches" not in n]
     if lacking:
         raise WeightsError(
-            f"{str(path)!r} does not fit this network: {len(lacking)} of {len(mine)} tensors are missing or have "
-            f"another shape, first {lacking[0]!r}."
+            f"{str(path)!r} does not fit this network: {len(lacking)} of {len(mine)} tensors are missing or "
+            f"have another shape, first {lacking[0]!r}."
         )
     net.load_state_dict(fits, strict=False)

@@ -6,7 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -40,17 +42,19 @@ class Videos:
 
     def where(self, keep: Sequence[bool]) -> Videos:
         """The videos for which `keep` holds, with the same names."""
-        rows = [row for row, k in zip(zip(self.paths, self.labels, self.groups, strict=True), keep, strict=True) if k]
-        paths, labels, groups = zip(*rows, strict=True) if rows else ((), (), ())
-        return Videos(paths, labels, groups, self.names)
+        return Videos(
+            tuple(compress(self.paths, keep)), tuple(compress(self.labels, keep)),
+            tuple(compress(self.groups, keep)), self.names,
+        )
 
     def named(self, names: Sequence[str]) -> Videos:
         """The same videos with labels for the classes of a model; DataError for one it does not have."""
         strange = sorted(set(self.names) - set(names))
         if strange:
             raise DataError(
-                f"the model does not know {', '.join(strange[:5])} ({len(strange)} of the data's {len(self.names)} "
-                f"classes). It knows {len(names)}: {', '.join(names[:5])}. Give a model trained on these classes."
+                f"the model does not know {', '.join(strange[:5])} ({len(strange)} of the data's "
+                f"{len(self.names)} classes). It knows {len(names)}: {', '.join(names[:5])}. "
+                "Give a model that was trained on these classes."
             )
         to = {name: i for i, name in enumerate(names)}
         return Videos(self.paths, tuple(to[self.names[i]] for i in self.labels), self.groups, tuple(names))
@@ -83,35 +87,31 @@ def group_of(path: Path) -> str:
     return found[1] if found else path.stem
 
 
-def official_split(root: Path, split: int) -> tuple[Videos, Videos, int]:
-    """The training and the test videos of UCF101's lists `trainlist0N.txt` and `testlist0N.txt`, which
-    lie in `root`, in its `splits` or `ucfTrainTestlist`, or beside it; and how many listed videos are
-    not there. They are left out, so that a part of the data set can be used, and it is for the caller
-    to say so. Raises DataError where a list is missing, or none of what it names is there.
+def listed(root: Path, kind: Literal["train", "test"], split: int) -> tuple[Videos, int]:
+    """The videos of UCF101's `trainlist0N.txt` or `testlist0N.txt`, and how many listed ones are not there.
+
+    The lists lie in `root`, in its `splits` or `ucfTrainTestlist`, or beside it. Videos that are not there
+    are left out, so that a part of the data set can be used; it is for the caller to say so. Raises
+    DataError where the list is missing, or nothing of what it names is there.
     """
     videos = find_videos(root)
-    place = {f"{p.parent.name}/{p.name}": i for i, p in enumerate(videos.paths)}
-    chosen: list[set[int]] = []
-    missing = 0
-    for kind in ("train", "test"):
-        path = next((p for p in (root / f / f"{kind}list{split:02d}.txt" for f in _LISTS) if p.is_file()), None)
-        if path is None:
-            raise DataError(
-                f"there is no {kind}list{split:02d}.txt in {str(root)!r}, its 'splits' or 'ucfTrainTestlist', or "
-                "beside it. Copy UCF101's lists there, or split by group: --folds 5."
-            )
-        listed = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        found = {place[name] for name in listed if name in place}
-        missing += len(listed) - len(found)
-        chosen.append(found)
-        if listed and not found and kind == "train":
-            raise DataError(f"none of the {len(listed)} videos of {str(path)!r} is in {str(root)!r}, first {listed[0]}.")
-    train, test = chosen
-    return (
-        videos.where([i in train for i in range(len(videos))]),
-        videos.where([i in test for i in range(len(videos))]),
-        missing,
-    )
+    name = f"{kind}list{split:02d}.txt"
+    path = next((p for p in (root / folder / name for folder in _LISTS) if p.is_file()), None)
+    if path is None:
+        raise DataError(
+            f"there is no {name} in {str(root)!r}, its 'splits' or 'ucfTrainTestlist', or beside it. "
+            "Copy UCF101's lists there, or split by group: vision train action --folds 5."
+        )
+    wanted = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    here = {f"{p.parent.name}/{p.name}" for p in videos.paths}
+    missing = [w for w in wanted if w not in here]
+    if len(missing) == len(wanted):
+        raise DataError(
+            f"none of the {len(wanted)} videos that {str(path)!r} names is in {str(root)!r}, first "
+            f"{wanted[0] if wanted else 'of an empty list'}."
+        )
+    chosen = set(wanted)
+    return videos.where([f"{p.parent.name}/{p.name}" in chosen for p in videos.paths]), len(missing)
 
 
 def folds(videos: Videos, k: int) -> list[tuple[Videos, Videos]]:

@@ -1,0 +1,87 @@
+"""Small charts as pictures: a timeline of actions, a confusion matrix. Drawn with OpenCV alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vision.draw import colour
+from vision.errors import SinkError
+from vision.types import Action, Image, Names
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_INK, _GREY = (40, 40, 40), (225, 225, 225)
+
+
+def save_png(path: Path, image: Image) -> None:
+    """Write a chart; SinkError where that cannot be."""
+    ok, data = cv2.imencode(".png", image)
+    assert ok
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise SinkError(f"cannot write {str(path)!r} ({error.strerror}).") from error
+
+
+def timeline_chart(segments: Sequence[Action], span: tuple[float, float], names: Names) -> Image:
+    """A row for each action that occurs, a bar for each segment, over the seconds of `span`:
+    (H,1000,3) uint8 BGR."""
+    labels = sorted({s.label for s in segments})
+    left, right, top, row = 190, 970, 20, 34
+    bottom = top + row * max(1, len(labels))
+    start, end = span[0], max(span[1], span[0] + 1e-3)
+    image = np.full((bottom + 40, 1000, 3), 255, np.uint8)
+
+    def place(seconds: float) -> int:
+        return round(left + (right - left) * min(1.0, max(0.0, (seconds - start) / (end - start))))
+
+    for tick in _ticks(start, end):
+        cv2.line(image, (place(tick), top), (place(tick), bottom), _GREY, 1)
+        _write(image, f"{tick:g} s", (place(tick) - 12, bottom + 22))
+    for i, label in enumerate(labels):
+        _write(image, names[label][:20], (10, top + row * i + 22))
+        for s in segments:
+            if s.label == label:
+                x, y = place(s.start), top + row * i
+                cv2.rectangle(image, (x, y + 6), (max(place(s.end), x + 2), y + 28), colour(label), cv2.FILLED)
+    cv2.rectangle(image, (left, top), (right, bottom), _INK, 1)
+    return image
+
+
+def confusion_chart(confusion: npt.NDArray[np.int64], names: Names) -> Image:
+    """A confusion matrix (C,C), a row a true class: darker where more of a row is; with its counts where
+    the cells have room. (H,W,3) uint8 BGR."""
+    classes = len(confusion)
+    cell = max(8, min(90, 900 // classes))
+    left, top = 200, 60
+    image = np.full((top + cell * classes + 20, left + cell * classes + 20, 3), 255, np.uint8)
+    shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
+    for (i, j), count in np.ndenumerate(confusion):
+        shade = int(255 * (1 - shares[i, j]))
+        x, y = left + cell * j, top + cell * i
+        cv2.rectangle(image, (x, y), (x + cell, y + cell), (255, shade, shade), cv2.FILLED)
+        if cell >= 30 and count:
+            ink = (255, 255, 255) if shade < 128 else _INK
+            _write(image, str(count), (x + cell // 3, y + cell // 2 + 5), ink)
+    if cell >= 14:
+        for i, name in enumerate(names):
+            _write(image, name[:20], (10, top + cell * i + cell // 2 + 5))
+            _write(image, name[: max(1, cell // 9)], (left + cell * i + 4, top - 10))
+    _write(image, "true, downwards; predicted, across", (10, 24))
+    cv2.rectangle(image, (left, top), (left + cell * classes, top + cell * classes), _INK, 1)
+    return image
+
+
+def _ticks(start: float, end: float) -> list[float]:
+    """At most ten round places between two times."""
+    raw = (end - start) / 10
+    step = next(s for e in range(-3, 7) for s in (10.0**e, 2 * 10.0**e, 5 * 10.0**e) if s >= raw)
+    return [k * step for k in range(int(np.ceil(start / step - 1e-9)), int(np.floor(end / step + 1e-9)) + 1)]
+
+
+def _write(image: Image, text: str, corner: tuple[int, int], ink: tuple[int, int, int] = _INK) -> None:
+    cv2.putText(image, text, corner, _FONT, 0.48, ink, 1, cv2.LINE_AA)

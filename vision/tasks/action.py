@@ -1,0 +1,173 @@
+"""Action recognition: a clip or a whole video in, a probability for each action out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from vision import zoo
+from vision.engine import Engine, load
+from vision.errors import ModelError, UsageError, WeightsError
+from vision.io.clips import Clips, Scheme, at_rate, dense, read_clips, uniform
+from vision.tasks.action_stream import Stream, softmax
+from vision.types import Action, Floats, Frame, Image, Names, Scores
+from vision.view import fitted, short_side, three_crops, two_streams
+from vision.zoo import Card
+
+_AT_ONCE = 32                                     # pictures in one call of a 2D network
+
+
+class Recognizer:
+    """Says what is done in a clip or a video, which keeps no state, and on a stream, which does.
+
+    engine: what runs the card's network: clips (B,T,h,w,3) uint8, or frames (B,h,w,3) where the card is
+    `per_frame`, to logits (B,C) and the descriptors that the card names. `Recognizer.load()` makes
+    both from a name. Several threads may share one for everything but `recognizer(frame)`, which steps a
+    stream of its own; `stream()` makes others.
+    """
+
+    task = "action"
+
+    def __init__(self, engine: Engine, card: Card) -> None:
+        self.engine, self.card = engine, card
+        self.name = card.name
+        self.names: Names = card.classes
+        self.in_flight = engine.in_flight
+        self.length, self.rate = card.clip
+        self.sees = 3 if card.channels == "two-stream" else 1      # frames that one picture is made of
+        if card.config.get("classes", len(self.names)) != len(self.names):
+            raise ModelError(
+                f"{card.name!r} has {card.config['classes']} classes and {len(self.names)} names. "
+                "Give the list of names that it was trained with."
+            )
+        self._own: Stream | None = None
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | Card = "default",
+        device: str = "auto",
+        precision: str = "auto",
+        backend: str = "auto",
+    ) -> Recognizer:
+        """A recognizer by name (`vision models`), or a path to weights that `vision train` wrote.
+
+        Raises ModelError for an unknown name, WeightsError where its weights are missing or not
+        what they should be, EngineError for a device or a back end that is not there.
+        """
+        card = zoo.find(model, cls.task)
+        return cls(load(card, device, precision, backend), card)
+
+    def __call__(self, frame: Frame) -> Action | None:
+        """Step the recognizer's own stream by a frame; None while its window is not full."""
+        self._own = self._own or self.stream()
+        return self._own(frame)
+
+    @property
+    def segments(self) -> list[Action]:
+        """What went on in the recognizer's own stream so far."""
+        return self._own.segments if self._own else []
+
+    def stream(
+        self, every: float = 0.32, smoothing: float = 0.3, min_score: float | None = None,
+        hysteresis: float = 0.15, shortest: float = 0.5, merge: float = 1.0,
+    ) -> Stream:
+        """A new stream; see `Stream`. min_score: the card's unless given."""
+        enter = self.card.min_score if min_score is None else min_score
+        leave = max(0.0, enter - hysteresis)
+        return Stream(self, every, smoothing, enter=enter, leave=leave, shortest=shortest, merge=merge)
+
+    def clip(self, frames: Sequence[Image]) -> Scores:
+        """The actions' probabilities for one clip: (H,W,3) uint8 BGR frames, `card.clip[1]` of them a
+        second; fewer than the network takes are looped, more are a UsageError."""
+        if not 0 < len(frames) <= self.length:
+            raise UsageError(
+                f"a clip of {self.name!r} has 1 to {self.length} frames; got {len(frames)}. "
+                "Longer ones are for video() or stream()."
+            )
+        return Scores(self.looped([self.pixels(frame) for frame in frames]))
+
+    def looped(self, pixels: Sequence[Image]) -> Floats:
+        """(C,) probabilities of one clip of what `pixels` gives, repeated from the start to fill it."""
+        n = np.arange(len(pixels))
+        rows = (np.arange(self.length) % len(pixels))[None]
+        logits, *_ = self._outputs(Clips(np.stack(pixels), n, n / self.rate, rows))
+        return softmax(logits[0])
+
+    def video(self, source: str | Path, scheme: Scheme | None = None, crops: int = 1) -> Scores:
+        """A video's probabilities: the mean of its clips', which `clip_probs` has."""
+        return Scores(self.clip_probs(source, scheme, crops).mean(axis=0))
+
+    def clip_probs(self, source: str | Path, scheme: Scheme | None = None, crops: int = 1) -> Floats:
+        """(K,C) probabilities of each clip of a video.
+
+        scheme: which clips, counted in frames at the rate of the card (`vision.io.clips`); ten of the
+        network's length, evenly spaced, unless given. crops: 3 for the left, middle and right (or top
+        to bottom) of each, averaged. A video shorter than a clip is looped.
+        """
+        outputs = self._of(source, scheme or uniform(10, self.length), crops)
+        return np.asarray(np.mean([softmax(logits) for logits, *_ in outputs], axis=0), np.float32)
+
+    def descriptor(self, source: str | Path, feature: str, scheme: Scheme | None = None) -> Floats:
+        """(D,) float32 of length 1: the mean of `features` over the clips. The C3D paper's is that of fc6."""
+        mean = self.features(source, feature, scheme).mean(axis=0)
+        return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
+
+    def features(self, source: str | Path, feature: str, scheme: Scheme | None = None) -> Floats:
+        """(K,D) float32: what the network calls `feature`, for each clip; each overlaps half of the one
+        before unless a scheme is given. Raises ModelError for a feature that it does not have."""
+        if feature not in self.card.features:
+            has = ", ".join(self.card.features) or "none"
+            raise ModelError(f"{self.name!r} has no descriptor {feature!r}. It has: {has}.")
+        scheme = scheme or dense(max(1, self.length // 2), self.length)
+        (outputs,) = self._of(source, scheme, 1)
+        return np.asarray(outputs[1 + self.card.features.index(feature)], np.float32)
+
+    def pixels(self, image: Image) -> Image:
+        """A frame at the network's size: (h,w,3) uint8 BGR."""
+        size_wh = self.engine.input_wh or self.card.size_wh
+        return fitted(image, size_wh, self.card.resize, self.card.crop).pixels
+
+    def picture(self, frames: Image) -> Image:
+        """What a 2D network looks at, of the last `sees` frames: (h,w,3), or (2,h,w,3) of two streams."""
+        return two_streams(frames) if self.sees == 3 else frames[-1]
+
+    def _of(self, source: str | Path, scheme: Scheme, crops: int) -> list[tuple[np.ndarray, ...]]:
+        """The outputs for each of the crops, clips in the first axis."""
+        scheme = at_rate(scheme, self.rate)
+        if crops == 1:
+            return [self._outputs(read_clips(source, scheme, self.pixels))]
+        if crops != 3 or self.card.resize != "crop":
+            raise UsageError(f"crops is 1, or 3 for a model that crops; got {crops} for {self.name!r}.")
+        size_wh = self.engine.input_wh or self.card.size_wh
+        wide = read_clips(source, scheme, lambda image: short_side(image, max(size_wh)))
+        return [
+            self._outputs(Clips(crop, wide.index, wide.times, wide.rows))
+            for crop in three_crops(wide.frames, size_wh)
+        ]
+
+    def _outputs(self, clips: Clips) -> tuple[np.ndarray, ...]:
+        """The network's outputs for each clip; a 2D network looks once at a picture that clips share."""
+        rows = sliding_window_view(clips.rows, self.sees, axis=1)                 # (K,P,sees)
+        if self.card.per_frame:
+            wanted, rows = np.unique(rows.reshape(-1, self.sees), axis=0, return_inverse=True)
+            rows = rows.reshape(len(clips), -1)                                    # (K,P) into `wanted`
+            pictures = (self.picture(clips.frames[w]) for w in wanted)
+            futures = []
+            while chunk := list(islice(pictures, _AT_ONCE)):
+                futures.append(self.engine.submit(np.stack(chunk)))
+        else:
+            futures = [self.engine.submit(clip[None]) for clip in clips]
+        outputs = tuple(np.concatenate(parts) for parts in zip(*(f.result() for f in futures), strict=True))
+        if outputs[0].shape[1] != len(self.names):
+            raise WeightsError(
+                f"{self.name!r} gives {outputs[0].shape[1]} scores and has {len(self.names)} names. "
+                "Give the list of names that it was trained with."
+            )
+        if self.card.per_frame:
+            outputs = tuple(out[rows].mean(axis=1) for out in outputs)
+        return outputs
