@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.errors import UsageError
-from vision.view import View, centre_crop, letterbox, stretch
+from vision.view import View, centre_crop, letterbox, patch, stretch
 
 side = st.integers(2, 300)
 sizes = st.tuples(side, side)
@@ -99,3 +99,50 @@ def test_an_image_of_the_right_size_is_not_copied() -> None:
     image = np.zeros((480, 640, 3), np.uint8)
     assert stretch(image, (640, 480)).pixels is image
     assert letterbox(image, (640, 640), multiple=32).pixels is image
+
+
+@given(st.floats(-3, 3), st.floats(20, 400), st.booleans(), st.floats(0, 320), st.floats(0, 240))
+def test_a_patch_goes_there_and_back(angle: float, side: float, mirror: bool, x: float, y: float) -> None:
+    view = patch(np.zeros((240, 320, 3), np.uint8), (x, y), side, 64, angle=angle, mirror=mirror)
+    points = np.float32([[0, 0], [64, 0], [64, 64], [10, 50], [32, 32]])
+    there = view.points_to_frame(points)
+    np.testing.assert_allclose(there[4], [x, y], atol=1e-2)
+    np.testing.assert_allclose(view.points_from_frame(there), points, atol=0.02)
+    across = (there[1] - there[0]) / side * (-1 if mirror else 1)
+    np.testing.assert_allclose(across, [np.cos(angle), np.sin(angle)], atol=1e-3)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("degrees", [0, 30, -120])
+def test_a_patch_shows_what_the_map_says(degrees: float, mirror: bool) -> None:
+    image = np.zeros((240, 320, 3), np.uint8)
+    image[90:100, 180:190] = 255                                     # centre (185, 95)
+    view = patch(image, (160, 120), 120, 240, angle=np.deg2rad(degrees), mirror=mirror)
+    ys, xs = np.nonzero(view.pixels[..., 0] > 127)
+    centre = np.float32([[xs.mean() + 0.5, ys.mean() + 0.5]])
+    np.testing.assert_allclose(view.points_to_frame(centre), [[185, 95]], atol=0.3)
+    to_the_right = np.cos(np.deg2rad(degrees)) * 25 - np.sin(np.deg2rad(degrees)) * 25 > 0
+    assert (xs.mean() > 120) == (to_the_right ^ mirror)
+
+
+def test_an_upright_patch_of_the_frames_own_scale_is_the_frame() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), np.uint8)
+    view = patch(image, (60, 50), 40, 40)
+    np.testing.assert_array_equal(view.pixels, image[30:70, 40:80])
+    outside = patch(image, (0, 0), 40, 40).pixels
+    assert outside[:20].max() == outside[:, :20].max() == 0
+    np.testing.assert_array_equal(outside[20:, 20:], image[:20, :20])
+
+
+def test_a_box_in_a_turned_patch_becomes_the_box_around_it() -> None:
+    view = patch(np.zeros((240, 320, 3), np.uint8), (160, 120), 100, 100, angle=np.pi / 4)
+    (box,) = view.to_frame(np.float32([[40, 40, 60, 60]]))
+    np.testing.assert_allclose(box, [160 - 14.14, 120 - 14.14, 160 + 14.14, 120 + 14.14], atol=0.05)
+    (back,) = view.from_frame(np.float32([[150, 110, 170, 130]]))
+    np.testing.assert_allclose(back, [50 - 14.14, 50 - 14.14, 50 + 14.14, 50 + 14.14], atol=0.05)
+
+
+@pytest.mark.parametrize(("centre", "side"), [((5.0, 5.0), 0.0), ((5.0, 5.0), -1.0), ((np.nan, 0.0), 10.0)])
+def test_a_patch_of_no_size_is_refused(centre: tuple[float, float], side: float) -> None:
+    with pytest.raises(UsageError, match="a patch needs"):
+        patch(np.zeros((10, 10, 3), np.uint8), centre, side, 64)
