@@ -75,13 +75,16 @@ def test_every_back_end_agrees_on_the_tiny_network(card: Card, pictures: np.ndar
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n, c in CARDS.items() if c.url is None])
-def test_what_ships_keeps_within_its_card(name: str, photos: dict[str, Path]) -> None:
+def test_what_ships_keeps_within_its_card(
+    name: str, photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "PRECISIONS", ())        # only what `auto` takes
     card = CARDS[name]
     rows = list(checking.check(card, [cv2.imread(str(p)) for p in photos.values()], "cpu"))
-    auto = [r for r in rows if r.engine == "openvino CPU fp32"]
-    assert auto
-    assert all(r.within for r in rows if r.engine.endswith("fp32"))
-    assert max(r.relative for r in auto) < 1e-3
+    assert all(r.within for r in rows)
+    openvino = [r.relative for r in rows if r.engine.startswith("openvino")]
+    assert openvino
+    assert max(openvino) < 1e-3
 
 
 def test_the_command_prints_the_differences_and_fails_on_a_large_one(
