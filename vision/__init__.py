@@ -24,6 +24,8 @@ _PUBLIC = {
     "Detector": "tasks.detect",
     "Classifier": "tasks.classify",
     "Tracker": "tracking",
+    "Recognizer": "tasks.action",
+    "Action": "types",
     "draw": "draw",
     "run": "pipeline",
 }

@@ -47,7 +47,8 @@ def timeline_chart(segments: Sequence[Action], span: tuple[float, float], names:
         for s in segments:
             if s.label == label:
                 x, y = place(s.start), top + row * i
-                cv2.rectangle(image, (x, y + 6), (max(place(s.end), x + 2), y + 28), colour(label), cv2.FILLED)
+                right_end = max(place(s.end), x + 2)
+                cv2.rectangle(image, (x, y + 6), (right_end, y + 28), colour(label), cv2.FILLED)
     cv2.rectangle(image, (left, top), (right, bottom), _INK, 1)
     return image
 

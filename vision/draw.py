@@ -12,7 +12,7 @@ from vision.body import BONES, Poses
 from vision.faces.eyes import Eye
 from vision.faces.face import Faces
 from vision.faces.mesh import LEFT_IRIS, OUTLINES, RIGHT_IRIS
-from vision.types import ClassMap, Detections, Floats, Image, Names, Scores, Tracks
+from vision.types import Action, ClassMap, Detections, Floats, Image, Names, Scores, Tracks
 
 Colour = tuple[int, int, int]
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -151,3 +151,14 @@ def _(result: Faces, image: Image, names: Names) -> None:
 
 def _pixels(points: Floats) -> list[tuple[int, int]]:
     return [(x, y) for x, y in np.floor(points).astype(int).tolist()]
+
+
+@_draw.register
+def _(result: Action, image: Image, names: Names) -> None:
+    line = round(22 * unit(image))
+    place = (line // 3, line + line // 3)
+    if result.label < 0:
+        label(image, "idle", place, (90, 90, 90))
+    else:
+        what = f"{_name(names, result.label)} {result.probs[result.label]:.2f}"
+        label(image, f"{what}  {result.end - result.start:.1f} s", place, colour(result.label))

@@ -21,7 +21,7 @@ app = typer.Typer(
 
 # each module has `register(app)`, which adds its command or group of commands
 _COMMANDS = (
-    "detect", "classify", "track", "count", "segment", "landmarks", "pose",
+    "detect", "classify", "track", "count", "segment", "landmarks", "pose", "action",
     "probe", "sample", "models", "weights", "evaluate", "train",
 )
 

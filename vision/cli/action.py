@@ -1,0 +1,124 @@
+"""`vision action`: what is done in a video, when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vision.cli.run import RunOptions, command, execute
+from vision.errors import UsageError
+
+if TYPE_CHECKING:
+    from vision.io import Source
+    from vision.pipeline import Item, Sink, Step
+    from vision.tasks.action import Recognizer
+    from vision.tasks.action_stream import Stream
+
+
+@command
+def action(
+    run: RunOptions,
+    model: Annotated[str, typer.Option(help="a name of `vision models`, or a path to weights")] = "default",
+    min_score: Annotated[float | None, typer.Option(
+        min=0, max=1, help="an action begins at this score; the model's own unless given")] = None,
+    every: Annotated[float, typer.Option(min=0.01, help="seconds from one window to the next")] = 0.32,
+    smoothing: Annotated[float, typer.Option(min=0, help="seconds of averaging over windows")] = 0.3,
+    segments: Annotated[Path | None, typer.Option(
+        help="what was done from when to when: .jsonl, .csv or .ass (subtitles)")] = None,
+    timeline: Annotated[Path | None, typer.Option(help="the segments as a picture (PNG)")] = None,
+    features: Annotated[str | None, typer.Option(
+        help="write the videos' descriptors instead, into -o FILE.npz: fc6 or pool5 of C3D, pool of others",
+    )] = None,
+) -> None:
+    """Recognise actions on videos, cameras and streams: a sliding window, and segments."""
+    from vision.io.segments import FORMATS
+    from vision.tasks.action import Recognizer
+
+    if segments is not None and segments.suffix.lower() not in FORMATS:
+        raise UsageError(f"segments are written as {', '.join(FORMATS)}; got {str(segments)!r}")
+    if len(run.sources) > 1 and (timeline or (segments and segments.suffix.lower() == ".ass")):
+        raise UsageError(f"a timeline and subtitles are of one video; got {len(run.sources)} sources")
+    recognizer = Recognizer.load(model, run.device, run.precision, run.backend)
+    if features is not None:
+        _write_features(recognizer, features, run)
+        return
+    outputs = _Outputs(recognizer, segments, timeline)
+
+    def make(source: Source) -> Step:
+        from vision.pipeline import Step
+
+        stream = outputs.stream = recognizer.stream(every, smoothing, min_score)
+        return Step(
+            recognizer.task, recognizer.name, recognizer.names, stream.submit, _settled(stream, recognizer),
+            recognizer.in_flight,
+        )
+
+    execute(run, make, outputs.sinks)
+
+
+def _settled(stream: Stream, recognizer: Recognizer) -> Any:
+    """The stream's verdict for every frame: idle while its window is not full."""
+    import numpy as np
+
+    from vision.types import Action
+
+    nothing = np.zeros(len(recognizer.names), np.float32)
+    return lambda frame, window: stream.settle(frame, window) or Action(nothing, -1, frame.time, frame.time)
+
+
+class _Outputs:
+    """The segments of each source, written when it has ended, however it has."""
+
+    def __init__(self, recognizer: Recognizer, segments: Path | None, timeline: Path | None) -> None:
+        self.recognizer, self.segments, self.timeline = recognizer, segments, timeline
+        self.stream: Stream | None = None
+        self.rows: list[dict[str, Any]] = []
+        self.span = (0.0, 0.0)
+
+    def sinks(self, source: Source, stack: ExitStack) -> Iterable[Sink]:
+        """A sink that watches the time, and what is written at the end."""
+        self.span = (float("inf"), 0.0)
+        assert self.stream is not None                # the step is made before its sinks
+        stack.callback(self._write, source.info.uri, self.stream)
+        return [self._watch]
+
+    def _watch(self, item: Item) -> None:
+        self.span = min(self.span[0], item.frame.time), max(self.span[1], item.frame.time)
+
+    def _write(self, uri: str, stream: Stream) -> None:
+        from vision.chart import save_png, timeline_chart
+        from vision.io.segments import write_segments
+
+        found = stream.finish()
+        for segment in found:
+            going_on = segment.to_dict(self.recognizer.names)["action"]
+            self.rows.append({"source": uri, **going_on})
+        if self.segments is not None:
+            write_segments(self.segments, self.rows)
+        if self.timeline is not None:
+            span = self.span if self.span[0] <= self.span[1] else (0.0, 0.0)
+            save_png(self.timeline, timeline_chart(found, span, self.recognizer.names))
+
+
+def _write_features(recognizer: Recognizer, feature: str, run: RunOptions) -> None:
+    """`descriptors` (N,D) float32 of length 1, and `sources` (N,), into the .npz that -o names."""
+    import numpy as np
+
+    from vision.io import local_files
+
+    if run.output is None or run.output.suffix != ".npz":
+        raise UsageError(f"--features needs -o FILE.npz; got {run.output}")
+    files = [file for uri in run.sources for file in local_files(uri)]
+    if not files:
+        raise UsageError(f"--features takes video files; there are none at {', '.join(run.sources)}")
+    rows = [recognizer.descriptor(file, feature) for file in files]
+    np.savez(run.output, sources=[str(f) for f in files], descriptors=np.stack(rows), feature=feature)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("action")(action)
