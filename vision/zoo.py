@@ -250,6 +250,30 @@ _FACES = (
     ),
 )
 
+
+
+def _voc_segmenter(name: str, arch: str, file: str) -> Card:
+    """torchvision's published weights: trained on COCO's pictures with VOC's 20 classes and background."""
+    return Card(
+        name=name, task="segment", net="torchvision_segmenter", file=file, sha256=file[-12:-4],
+        licence="BSD-3-Clause (torchvision); trained on COCO train2017",
+        source=f"torchvision {arch}, COCO_WITH_VOC_LABELS_V1", url=f"https://download.pytorch.org/models/{file}",
+        size_wh=(693, 520), resize="stretch", names=("background", *_name_list("voc")), tolerance=0.05,
+        config={"arch": arch},
+    )
+
+
+_SEGMENTERS = (
+    _voc_segmenter("fcn-resnet50", "fcn_resnet50", "fcn_resnet50_coco-1167a1af.pth"),
+    _voc_segmenter("fcn-resnet101", "fcn_resnet101", "fcn_resnet101_coco-7ecb50ca.pth"),
+    _voc_segmenter("deeplabv3-resnet50", "deeplabv3_resnet50", "deeplabv3_resnet50_coco-cd0a2569.pth"),
+    _voc_segmenter("deeplabv3-resnet101", "deeplabv3_resnet101", "deeplabv3_resnet101_coco-586e9e4e.pth"),
+    _voc_segmenter(
+        "deeplabv3-mobilenet-v3", "deeplabv3_mobilenet_v3_large",
+        "deeplabv3_mobilenet_v3_large-fc3c493d.pth",
+    ),
+)
+
 DEFAULTS: dict[str, str] = {
     "detect": _SSDLITE_VOC.name, "classify": _MOBILENET_V2.name,
     "faces": "blazeface-full", "landmarks": "facemesh", "pose": "blazepose-full", "person": "selfie",
@@ -263,5 +287,6 @@ CARDS: dict[str, Card] = {
         _MOBILENET_V2,
         *_COCO,
         *_FACES,
+        *_SEGMENTERS,
     )
 }

@@ -19,6 +19,7 @@ from vision.errors import ModelError
 NETS: dict[str, str] = {
     "smp": "smp:Smp",
     "bayesian": "bayesian:Bayesian",
+    "torchvision_segmenter": "published_segmenters:TorchvisionSegmenter",
     "fcn32s": "fcn:fcn32s",
     "fcn16s": "fcn:fcn16s",
     "fcn8s": "fcn:fcn8s",
