@@ -6,6 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("vision", deadline=None)        # a busy machine is no fault of the code
+settings.load_profile("vision")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

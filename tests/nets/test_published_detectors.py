@@ -1,0 +1,94 @@
+"""Our wrappers and cards against torchvision's whole models, both with the same random weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import get_model
+from torchvision.ops import batched_nms
+
+from vision.engine import load
+from vision.nets import build
+from vision.tasks.detect import Detector
+from vision.zoo import CARDS, Card
+
+SIDE = 128
+PUBLISHED = [card for card in CARDS.values() if card.net in ("single_shot", "pyramidal", "two_stage")]
+
+
+def torchvisions(card: Card, **options: Any) -> Any:
+    """The whole model, random weights, without its own normalisation and (almost) its own resizing."""
+    torch.manual_seed(0)
+    fixed = card.net == "single_shot"
+    size = {} if fixed else {"min_size": SIDE, "max_size": SIDE}
+    net = get_model(
+        card.config["arch"], weights=None, weights_backbone=None, num_classes=91,
+        image_mean=[0, 0, 0], image_std=[1, 1, 1], **size, **options,
+    )
+    return net.eval()
+
+
+@pytest.mark.parametrize("card", PUBLISHED, ids=[card.name for card in PUBLISHED])
+def test_the_published_weights_would_load_strictly(card: Card) -> None:
+    with torch.device("meta"):
+        theirs = get_model(card.config["arch"], weights=None, weights_backbone=None).state_dict()
+        ours = build(card.net, **card.config).state_dict()
+    assert {name: tensor.shape for name, tensor in ours.items()} == {n: t.shape for n, t in theirs.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["ssd300-vgg16", "retinanet-resnet50", "fcos-resnet50", "fasterrcnn-resnet50"]
+)
+def test_boxes_scores_and_labels_are_torchvisions(name: str) -> None:
+    card = CARDS[name]
+    threshold = {"box_score_thresh": 0.0} if card.net == "two_stage" else {"score_thresh": 0.0}
+    theirs = torchvisions(card, **threshold)
+    ours = build(card.net, **{**card.config, "eps": 1e-5} if "eps" in card.config else card.config).eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    side = card.size_wh[0] if card.net == "single_shot" else SIDE
+    pictures = torch.rand(2, 3, side, side)
+    with torch.inference_mode():
+        expected, found = theirs(list(pictures)), ours(pictures)
+    for i in range(2):
+        boxes, scores = found[0][i].clamp(0, side), found[1][i]
+        if card.net == "single_shot":
+            anchors, labels = torch.where(scores >= expected[i]["scores"][:20].min())
+            boxes, scores = boxes[anchors], scores[anchors, labels]
+        else:
+            labels = found[2][i]
+        keep = batched_nms(boxes, scores, labels, min(card.max_iou, 0.999))[:20]
+        torch.testing.assert_close(scores[keep], expected[i]["scores"][:20], atol=1e-5, rtol=0)
+        if scores[keep].diff().abs().min() > 1e-5:                     # no ties: the order is certain
+            torch.testing.assert_close(boxes[keep], expected[i]["boxes"][:20], atol=1e-2, rtol=1e-4)
+            assert (labels[keep] + 1).tolist() == expected[i]["labels"][:20].tolist()
+
+
+@pytest.mark.slow
+def test_two_stages_can_be_exported_with_few_boxes_and_with_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    card = CARDS["fasterrcnn-mobilenet-v3"]
+    net = torchvisions(card)
+    with torch.no_grad():                                       # a head that is sure of what it says
+        net.roi_heads.box_predictor.cls_score.weight.normal_(std=2.0)
+    save_file(net.state_dict(), tmp_path / "net.safetensors")
+    card = replace(card, file=str(tmp_path / "net.safetensors"), sha256="", size_wh=(SIDE, SIDE - 32))
+    detector, reference = (
+        Detector(load(card, backend=backend, precision="fp32"), card) for backend in ("onnxruntime", "torch")
+    )
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 255, (SIDE - 32, SIDE, 3), dtype=np.uint8)
+    counts = []
+    for image in (picture, np.zeros_like(picture), picture[::-1].copy()):
+        found, expected = detector(image, min_score=0.05), reference(image, min_score=0.05)
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
+        counts.append(len(found))
+    assert max(counts) > 0
