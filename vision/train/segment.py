@@ -27,6 +27,7 @@ from vision.zoo import CARDS, IMAGENET_MEAN, IMAGENET_STD, Card
 
 Balance = Literal["none", "median", "segnet"]
 _HALF = (0.5, 0.5, 0.5)                # what the EfficientNet-Lites of TensorFlow are fed with
+_COUNTER = "num_batches_tracked"       # of a norm; plays no part in what it computes
 _PAPER_NETS = {"fcn32s", "fcn16s", "fcn8s", "segnet", "segnet-basic", "fcn-basic"}
 
 
@@ -79,15 +80,15 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
     layers in the same order under other names - by order and shape. A classifier that the file
     has beyond the encoder is left out. Raises WeightsError where they do not fit."""
     state = state_dict(path)
-    mine = encoder.state_dict()
+    mine = {name: v for name, v in encoder.state_dict().items() if not name.endswith(_COUNTER)}
     if not mine.keys() <= state.keys():
-        state = dict(zip(mine, state.values(), strict=False))
+        state = dict(zip(mine, (v for n, v in state.items() if not n.endswith(_COUNTER)), strict=False))
     wrong = [n for n, v in mine.items() if n not in state or state[n].shape != v.shape]
     if wrong:
         raise WeightsError(
             f"{str(path)!r} does not fit the encoder: {len(wrong)} tensors differ, first {wrong[0]}."
         )
-    nn.Module.load_state_dict(encoder, {n: state[n] for n in mine})
+    nn.Module.load_state_dict(encoder, {n: state[n] for n in mine}, strict=False)   # all but counters
 
 
 class Segmentation(Objective):
