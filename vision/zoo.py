@@ -245,6 +245,22 @@ _FACES = (
     _mediapipe(
         "blazepose-full", "pose", 256, "1b18e4e26a65c339651f125f56ca35734804be1c6760824b48d0590a74a7f738"
     ),
+    Card(
+        name="yunet",
+        task="faces",
+        net="onnx",
+        output="yunet",
+        file="face_detection_yunet_2023mar.onnx",
+        sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+        licence="MIT",
+        source="https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet",
+        size_wh=(640, 640),
+        resize="letterbox",
+        names=(),
+        min_score=0.6,
+        url="https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/"
+            "face_detection_yunet/face_detection_yunet_2023mar.onnx",
+    ),
     _mediapipe(
         "selfie", "person", 256, "8e2b8cd2cf8258dc036a1004dbfc0c533fa88cab15ca3445a811ce86f75486ae"
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 
 from vision.boxes import iou
 from vision.engine import FakeEngine
-from vision.errors import UsageError
+from vision.errors import EngineError, UsageError, WeightsError
 from vision.faces.detector import FaceDetector, _spread, merge
+from vision.faces.yunet import YunetEngine
 from vision.types import Image
 from vision.zoo import CARDS
 
@@ -137,3 +140,37 @@ def test_both_faces_of_each_photograph(name: str, bus: Image, zidane: Image):
     assert np.abs(centres[1] - [605, 985]).max() < 25
     eyes = in_zidane.points[np.argmax(in_zidane.boxes[:, 0])][:2]
     assert np.abs(eyes - [[965, 167], [1022, 172]]).max() < 12       # the subject's right one first
+
+
+class FakeYunet:
+    """OpenCV's detector: a face (x, y, w, h, five points, score) where the picture is bright."""
+
+    def detect(self, picture: np.ndarray) -> tuple[int, np.ndarray | None]:
+        if picture.max() == 0:
+            return 1, None
+        return 1, np.array([[10, 20, 40, 60, *range(1, 11), 0.8], [0, 0, 8, 8, *[4] * 10, 0.2]], np.float32)
+
+
+def test_yunet_answers_as_blazeface_does(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("cv2.FaceDetectorYN.create", lambda *args: FakeYunet())
+    finder = FaceDetector(YunetEngine(Path("yunet.onnx"), (640, 640)), CARDS["yunet"])
+    bright, dark = np.full((640, 640, 3), 200, np.uint8), np.zeros((640, 640, 3), np.uint8)
+    nobody, found = finder.submit([dark, bright], min_face=1e6)()
+    assert len(nobody) == 0
+    assert found.boxes.tolist() == [[10, 20, 50, 80]]                       # the faint one is below 0.6
+    assert found.points[0].tolist() == [[1, 2], [3, 4], [5, 6], [8, 9], [1, 2], [3, 4]]
+    assert found.scores[0, 0] == pytest.approx(0.8)
+
+
+def test_a_file_that_is_no_yunet(tmp_path: Path):
+    (tmp_path / "bad.onnx").write_bytes(b"nothing")
+    with pytest.raises(EngineError, match="cannot read"):
+        YunetEngine(tmp_path / "bad.onnx", (640, 640))
+
+
+def test_yunet_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    from vision.tasks.landmarks import FaceLandmarker
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(WeightsError, match="vision weights pull yunet"):
+        FaceLandmarker.load(detector="yunet")

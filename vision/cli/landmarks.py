@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def landmarks(
     run: RunOptions,
     model: Annotated[str, typer.Option(help="a name of `vision models`, or a path to weights")] = "default",
-    detector: Annotated[str, typer.Option(help="of the faces: blazeface-full, blazeface-back")] = "default",
+    detector: Annotated[str, typer.Option(
+        help="of the faces: blazeface-full, blazeface-back, yunet")] = "default",
     min_score: Annotated[float | None, typer.Option(
         min=0, max=1, help="of a face, 0..1; the detector's own unless given")] = None,
     min_face: Annotated[float, typer.Option(min=1, help="pixels; smaller faces are not looked for")] = 24.0,

@@ -22,9 +22,11 @@ from vision.errors import UsageError
 from vision.faces import eyes, headpose, mesh
 from vision.faces.detector import LEFT_EYE, RIGHT_EYE, FaceDetector
 from vision.faces.face import Faces
+from vision.faces.yunet import YunetEngine
 from vision.roster import Roster
 from vision.types import Floats, Image, Landmarks, Names
 from vision.view import patch, turn
+from vision.weights import resolve
 from vision.zoo import Card
 
 _MARGIN = 1.5                 # the crop's side, in longer sides of the face's box
@@ -109,7 +111,12 @@ class FaceLandmarker:
         """
         card = zoo.find(model, cls.task)
         faces, iris = zoo.find(detector, "faces"), zoo.find("iris", "iris")
-        finder, engine, closeup = (load(c, device, precision, backend) for c in (faces, card, iris))
+        finder: Engine
+        if faces.output == "yunet":
+            finder = YunetEngine(resolve(faces), faces.size_wh)
+        else:
+            finder = load(faces, device, precision, backend)
+        engine, closeup = (load(c, device, precision, backend) for c in (card, iris))
         return cls(FaceDetector(finder, faces), engine, closeup, card)
 
     def __call__(self, image: Image, **options: Unpack[Options]) -> Faces:
