@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vision.cli import segment
+from vision.cli import segment, track
 from vision.cli.progress import progress, share_of
 
 if TYPE_CHECKING:
@@ -163,4 +163,5 @@ def register(app: typer.Typer) -> None:
     group.command("segment")(segment.evaluate)
     group.command("landmarks")(landmarks)
     group.command("action")(evaluate_action)
+    group.command("track")(track.evaluate)
     app.add_typer(group, name="eval")

@@ -1,5 +1,15 @@
-"""Tracking: many objects (`Tracker`), one chosen object (`follow`), and counts (`count`)."""
+"""Tracking: many objects (`Tracker`), one chosen object (`FOLLOWERS`), and counts (`Counter`)."""
 
+from vision.tracking import overlay as overlay  # registers how counts are drawn
+from vision.tracking.count import Counter
+from vision.tracking.dsst import CorrelationFilter
+from vision.tracking.follow import Follower, Mil, Target
+from vision.tracking.ivt import Ivt
+from vision.tracking.scene import Scene, read_scene
 from vision.tracking.tracker import METHODS, Method, Tracker
 
-__all__ = ["METHODS", "Method", "Tracker"]
+FOLLOWERS: dict[str, type[Follower]] = {"dsst": CorrelationFilter, "ivt": Ivt, "mil": Mil}
+
+__all__ = [
+    "FOLLOWERS", "METHODS", "Counter", "Follower", "Ivt", "Method", "Scene", "Target", "Tracker", "read_scene",
+]

@@ -1,4 +1,4 @@
-"""Counts on pictures: lines and zones with their totals, over the tracks."""
+"""Counts and chosen objects on pictures: lines and zones with their totals, over the tracks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 
 from vision import draw
 from vision.tracking.count import Counted
+from vision.tracking.follow import Target
 from vision.types import Image, Names
 
 _LINE, _PASSED = (0, 200, 255), (80, 255, 80)        # BGR: amber, and green in the frame of an event
@@ -39,3 +40,11 @@ def _(result: Counted, image: Image, names: Names) -> None:
     ):
         if speed == speed:
             draw.label(image, f"{speed:.1f} +- {error:.1f} m/s", (box[0], box[3]), (60, 60, 60))
+
+
+@draw._draw.register
+def _(result: Target, image: Image, names: Names) -> None:
+    shade = (60, 60, 220) if result.lost else (80, 220, 80)
+    left, top, right, bottom = np.rint(result.box).astype(int).tolist()
+    cv2.rectangle(image, (left, top), (right, bottom), shade, max(1, round(2 * draw.unit(image))))
+    draw.label(image, ("lost " if result.lost else "") + f"{result.score:.2f}", (left, top), shade)
