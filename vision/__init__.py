@@ -15,6 +15,7 @@ _PUBLIC = {
     "Detections": "types",
     "Tracks": "types",
     "Scores": "types",
+    "Landmarks": "types",
     "VisionError": "errors",
     "read": "io",
     "ahead": "io",

@@ -34,7 +34,7 @@ _REFINEMENTS = 2              # after these the points hardly depend on the dete
 _EYE_MARGIN = 2.3             # the crop's side, in distances between the corners of an eye
 _CORNERS = (0, 8)             # outer and inner, among an eye's sixteen points
 _EYES = (mesh.RIGHT_EYE, mesh.LEFT_EYE)
-_SAME_FACE = 0.5              # two meshes whose boxes overlap by more are one face
+_SAME_FACE = 0.3              # two meshes whose boxes overlap by more are one face
 
 
 @dataclass(frozen=True)
