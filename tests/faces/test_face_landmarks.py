@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -70,6 +71,14 @@ def test_a_batch_is_its_pictures(landmarker: FaceLandmarker, bus: Image, zidane:
     assert [len(faces) for faces in together] == [2, 0, 2]
     assert np.allclose(together[2].points, landmarker(zidane).points, atol=0.05)
     assert landmarker.batch([]) == []
+
+
+def test_several_threads_share_one(landmarker: FaceLandmarker, bus: Image, zidane: Image):
+    alone = [landmarker(image).points for image in (bus, zidane)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda i: landmarker((bus, zidane)[i % 2]).points, range(8)))
+    for i, points in enumerate(together):
+        assert np.allclose(points, alone[i % 2], atol=0.05)
 
 
 def test_the_record_fits_the_schema(landmarker: FaceLandmarker, ancelotti: Image):

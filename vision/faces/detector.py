@@ -33,9 +33,11 @@ class FaceDetector:
         self.name = card.name
         self.in_flight = engine.in_flight
 
-    def __call__(self, image: Image, **options: float | None) -> Landmarks:
+    def __call__(
+        self, image: Image, *, min_score: float | None = None, min_face: float = 24.0, turned: bool = False
+    ) -> Landmarks:
         """The faces in `image` (H,W,3) uint8 BGR, best first; for the options see `submit`."""
-        return self.submit([image], **options)()[0]  # type: ignore[arg-type]
+        return self.submit([image], min_score=min_score, min_face=min_face, turned=turned)()[0]
 
     def submit(
         self,
