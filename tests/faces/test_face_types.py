@@ -60,9 +60,8 @@ def test_the_payload_leaves_out_what_is_not_known():
 
 
 def test_a_person_has_visible_points():
-    person = Poses(
-        np.array([[1, 2, 3, 4]]), np.ones((1, 33, 2)), np.full((1, 33), 0.25), np.array([7]), np.array([0.875])
-    )
+    points, scores = np.ones((1, 33, 2)), np.full((1, 33), 0.25)
+    person = Poses(np.array([[1, 2, 3, 4]]), points, scores, np.array([7]), np.array([0.875]))
     (entry,) = person.to_dict(("person",))["objects"]
     assert (entry["label"], entry["id"], entry["score"]) == ("person", 7, 0.875)
     assert entry["box"] == [1, 2, 3, 4]
