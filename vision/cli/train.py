@@ -83,7 +83,7 @@ def prepare() -> None:
         raise MissingExtra(error.name or "lightning", "train", "training") from error
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning\\..*")
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
 
 
 def tell(run: Run, figure: str) -> None:
@@ -133,6 +133,9 @@ def segment(
     balance_power: Annotated[float, typer.Option(
         min=0, max=1, help="1: as they are; towards 0: alike", rich_help_panel=_LOSS)] = 0.3,
     dice: Annotated[float, typer.Option(min=0, help="weight of the Dice loss", rich_help_panel=_LOSS)] = 1.0,
+    frozen: Annotated[str, typer.Option(
+        help="parts that do not learn, by the beginning of their names: encoder.features.0.,encoder.features.1.",
+    )] = "",
     options: Annotated[str, typer.Option(
         help='arguments of the network as JSON: {"dropout": 0.5} makes SegNet Bayesian')] = "{}",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
@@ -154,7 +157,7 @@ def segment(
     low, high = numbers(area, "--area")
     recipe = Recipe(
         model, size_wh(size, "--size"), Augment(size_wh(crop, "--crop"), (low, high), colour), balance,
-        balance_power, dice, arguments or None,
+        balance_power, dice, tuple(filter(None, frozen.split(","))), arguments or None,
     )
     start = None if weights or resume else encoder_file(encoder_weights, model)
     run = train_segmenter(

@@ -80,7 +80,7 @@ class MobileScores(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B,3,H,W) -> the three maps, finest first."""
-        expansions, _, deep = self.features(x)
+        expansions, deep = self.features(x)
         return expansions[2], expansions[3], deep
 
 

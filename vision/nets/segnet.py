@@ -107,18 +107,19 @@ class _MobileEncoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = MobileStages(last=False, pooled=True)
+        self.features = MobileStages(last=False)
 
-    def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """The expansions, the places of their maxima, and the last map."""
-        inside: tuple[list[Tensor], list[Tensor], Tensor] = self.features(x)
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The expansions, finest first, and the last map."""
+        inside: tuple[list[Tensor], Tensor] = self.features(x)
         return inside
 
 
 class MobileSegNet(nn.Module):
-    """SegNet on MobileNetV2: where a block strides, its expansion is max-pooled instead, and the
-    indices go to the decoder, whose convolutions are separable as the encoder's are. The stem keeps its
-    stride, so the classifier works at half size and its scores are interpolated."""
+    """SegNet on MobileNetV2. The encoder strides as it was trained to; the places that go to the
+    decoder are those of the maxima of each strided block's expansion, in 2x2 windows. The decoder's
+    convolutions are separable, as the encoder's are. Above the stem, which has no expansion, the
+    scores are interpolated."""
 
     def __init__(self, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -131,10 +132,10 @@ class MobileSegNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B,3,H,W) normalised RGB -> (B,C,H,W) logits."""
-        expansions, places, deep = self.encoder(x)
+        expansions, deep = self.encoder(x)
         y = self.dropout(self.neck(deep))
-        for stage, found, finer in zip(self.up, reversed(places), reversed(expansions), strict=True):
-            y = stage(unpool(y, found, (finer.shape[-2], finer.shape[-1])))
+        for stage, finer in zip(self.up, reversed(expansions), strict=True):
+            y = stage(unpool(y, pool(finer)[1], (finer.shape[-2], finer.shape[-1])))
         return F.interpolate(self.classifier(y), x.shape[-2:], mode="bilinear", align_corners=False)
 
     def decode(self, logits: Tensor, size_wh: tuple[int, int]) -> Tensor:

@@ -13,12 +13,12 @@ from torch.nn import functional as F
 
 
 def pool(x: Tensor) -> tuple[Tensor, Tensor]:
-    """2x2 max-pooling of (B,C,H,W), an odd last row or column left out: the maxima (B,C,H/2,W/2), and
-    their places, which `unpool` understands; of equals the first in reading order."""
+    """2x2 max-pooling of (B,C,H,W), rounded up: the maxima (B,C,h,w), and their places, which `unpool`
+    understands; of equals the first in reading order."""
     if not torch.onnx.is_in_onnx_export():
-        return F.max_pool2d(x, 2, return_indices=True)
-    height, width = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2
-    corners = [x[..., i:height:2, j:width:2] for i in (0, 1) for j in (0, 1)]
+        return F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
+    x = F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2), value=float("-inf"))
+    corners = [x[..., i::2, j::2] for i in (0, 1) for j in (0, 1)]
     best = F.max_pool2d(x, 2)
     places = torch.full_like(best, 3.0)
     for k in (2, 1, 0):
@@ -32,5 +32,4 @@ def unpool(x: Tensor, places: Tensor, size_hw: tuple[int, int]) -> Tensor:
     if not torch.onnx.is_in_onnx_export():
         return F.max_unpool2d(x, places, [2, 2], output_size=(*x.shape[:2], *size_hw))
     corners = torch.stack([torch.where(places == k, x, 0.0) for k in range(4)], 2)   # (B,C,4,h,w)
-    whole = F.pixel_shuffle(corners.flatten(1, 2), 2)
-    return F.pad(whole, (0, size_hw[1] - whole.shape[-1], 0, size_hw[0] - whole.shape[-2]))
+    return F.pixel_shuffle(corners.flatten(1, 2), 2)[..., : size_hw[0], : size_hw[1]]
