@@ -18,6 +18,9 @@ from vision.errors import ModelError, WeightsError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+CAMVID = (
+    "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
+)
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)          # torchvision's video networks
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
 
@@ -279,7 +282,20 @@ def _voc_segmenter(name: str, arch: str, file: str) -> Card:
     )
 
 
+def _camvid(name: str, net: str, sha256: str, size_wh: tuple[int, int], **config: Any) -> Card:
+    """A segmenter of streets, trained here: weights/segment.md."""
+    return Card(
+        name=name, task="segment", net=net, file=f"{name}.safetensors", sha256=sha256,
+        licence="CamVid's terms: research, not commercial; encoder BSD-3-Clause (torchvision)",
+        source="trained here on CamVid's 367 pictures; weights/segment.md",
+        size_wh=size_wh, resize="stretch", names=CAMVID, tolerance=0.02, config={"classes": 11, **config},
+    )
+
+
 _SEGMENTERS = (
+    _camvid("fcn8s-mobilenetv2-camvid", "fcn8s",
+            "87f883d36b5459f6035f444a42c413d8e44a97e5a2b74782e62a358fbc95ecca", (480, 360),
+            encoder="mobilenet_v2"),
     _voc_segmenter("fcn-resnet50", "fcn_resnet50", "fcn_resnet50_coco-1167a1af.pth"),
     _voc_segmenter("fcn-resnet101", "fcn_resnet101", "fcn_resnet101_coco-7ecb50ca.pth"),
     _voc_segmenter("deeplabv3-resnet50", "deeplabv3_resnet50", "deeplabv3_resnet50_coco-cd0a2569.pth"),
@@ -291,6 +307,7 @@ _SEGMENTERS = (
 )
 
 DEFAULTS: dict[str, str] = {
+    "segment": "fcn8s-mobilenetv2-camvid",
     "detect": _SSDLITE_VOC.name, "classify": _MOBILENET_V2.name,
     "faces": "blazeface-full", "landmarks": "facemesh", "pose": "blazepose-full", "person": "selfie",
 }

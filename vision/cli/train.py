@@ -134,7 +134,7 @@ def segment(
         min=0, max=1, help="1: as they are; towards 0: alike", rich_help_panel=_LOSS)] = 0.3,
     dice: Annotated[float, typer.Option(min=0, help="weight of the Dice loss", rich_help_panel=_LOSS)] = 1.0,
     frozen: Annotated[str, typer.Option(
-        help="parts that do not learn, by the beginning of their names: encoder.features.0.,encoder.features.1.",
+        help="what does not learn, by the beginning of its name: encoder.features.0.,encoder.features.1.",
     )] = "",
     options: Annotated[str, typer.Option(
         help='arguments of the network as JSON: {"dropout": 0.5} makes SegNet Bayesian')] = "{}",

@@ -17,13 +17,10 @@ from torchvision.transforms import v2
 
 from vision.errors import DataError
 from vision.train.data import Key, drawn
-from vision.zoo import IMAGENET_MEAN, IMAGENET_STD
+from vision.zoo import CAMVID, IMAGENET_MEAN, IMAGENET_STD
 
 IGNORE = 255                           # what no class counts as, in every label map that leaves here
 _PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-CAMVID = (
-    "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
-)
 
 
 @dataclass(frozen=True)
