@@ -240,7 +240,7 @@ def test_threads_share_the_shipped_detector(shipped: Detector, photos: dict[str,
     wrong: list[int] = []
 
     def work(k: int) -> None:
-        found = [shipped(pictures[k], min_score=0.3) for _ in range(8)]
+        found = [shipped(pictures[k], min_score=0.3) for _ in range(3)]
         wrong.extend(k for one in found if as_set(one) != as_set(expected[k]))
 
     threads = [threading.Thread(target=work, args=(k % 2,)) for k in range(4)]
