@@ -141,7 +141,7 @@ def _(result: Faces, image: Image, names: Names) -> None:
             radius = float(np.linalg.norm(points[iris[1]] - points[iris[3]])) / 2
             cv2.circle(image, _pixels(points[[iris[0]]])[0], max(1, round(radius)), (255, 255, 255), thick,
                        cv2.LINE_AA)
-        yaw, pitch, roll = np.rint(result.angles[row]).astype(int).tolist()
+        yaw, pitch, roll = np.rint(np.nan_to_num(result.angles[row])).astype(int).tolist()
         states = [Eye(state).name.lower() for state in result.eyes[row].tolist()]
         known = f" {states[0]}/{states[1]}" if any(result.eyes[row]) else ""
         text = f"{i or ''} {yaw:+d} {pitch:+d} {roll:+d}{known}".strip()

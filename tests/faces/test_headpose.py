@@ -51,6 +51,14 @@ def test_an_estimated_camera_costs_a_few_degrees():
     assert np.abs(angles[0] - [25, 10, 5]).max() < 4
 
 
+def test_points_on_one_spot_have_no_pose():
+    points = np.concatenate([np.full((1, 468, 2), 100, np.float32), projected((0, 0, 0), (0, 0, 600))])
+    angles, places = head_pose(points, CAMERA)
+    assert np.isnan(angles[0]).all()
+    assert np.isnan(places[0]).all()
+    assert np.abs(angles[1]).max() < 0.5
+
+
 def test_signs():
     """A head that turns to the picture's right has its nose tip right of the middle of its eyes."""
     def nose(yaw: float, pitch: float) -> np.ndarray:

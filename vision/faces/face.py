@@ -53,7 +53,8 @@ class Faces(Landmarks):
             if self.ids[i]:
                 entry["id"] = int(self.ids[i])
             camera = "given" if np.isfinite(self.distance[i]) else "estimated"
-            entry["pose"] = {**_rounded(("yaw", "pitch", "roll"), self.angles[i], 1), "camera": camera}
+            if np.isfinite(self.angles[i]).all():
+                entry["pose"] = {**_rounded(("yaw", "pitch", "roll"), self.angles[i], 1), "camera": camera}
             entry["eyes"] = {"right": self._eye(i, 0), "left": self._eye(i, 1)}
             entry["mouth"] = round(float(self.mouth[i]), 3)
             if np.isfinite(self.gaze[i]).all():

@@ -39,12 +39,16 @@ def head_pose(points: Floats, camera: Matrix) -> tuple[Floats, Floats]:
 
     points (N,K,2): face meshes in frame pixels, K at least 468. Returns angles (N,3) in degrees: yaw
     (positive towards the right of the picture), pitch (positive up), roll (positive clockwise as
-    seen); and places (N,3) in mm in the camera's axes, right only where the focal length is.
+    seen); and places (N,3) in mm in the camera's axes, right only where the focal length is. Points
+    that lie on one spot have neither: NaN.
     """
-    angles, places = np.empty((len(points), 3), np.float32), np.empty((len(points), 3), np.float32)
+    angles, places = (np.full((len(points), 3), np.nan, np.float32) for _ in range(2))
     for i, face in enumerate(points):
         seen = face[list(RIGID)].astype(np.float64)
-        _, turn, shift = cv2.solvePnP(METRIC, seen, camera, None, flags=cv2.SOLVEPNP_SQPNP)
+        try:
+            _, turn, shift = cv2.solvePnP(METRIC, seen, camera, None, flags=cv2.SOLVEPNP_SQPNP)
+        except cv2.error:
+            continue
         turn, shift = cv2.solvePnPRefineLM(METRIC, seen, camera, None, turn, shift)
         angles[i] = _euler(cv2.Rodrigues(turn)[0])
         places[i] = shift.ravel()

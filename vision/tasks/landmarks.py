@@ -49,7 +49,7 @@ class Crop:
 def crop_of_detection(face: Landmarks) -> Crop:
     """The crop for one detected face."""
     (left, top, right, bottom), points = face.boxes[0].tolist(), face.points[0]
-    side = max(right - left, bottom - top) * _MARGIN
+    side = max(right - left, bottom - top, 1.0) * _MARGIN
     return Crop(((left + right) / 2, (top + bottom) / 2), side, _slope(points[RIGHT_EYE], points[LEFT_EYE]))
 
 
@@ -60,7 +60,7 @@ def crop_of_points(points: Floats) -> Crop:
     level = flat @ turn(angle)
     low, high = level.min(axis=0), level.max(axis=0)
     x, y = (turn(angle) @ ((low + high) / 2)).tolist()
-    return Crop((x, y), float((high - low).max()) * _MARGIN, angle)
+    return Crop((x, y), max(1.0, float((high - low).max())) * _MARGIN, angle)
 
 
 def _slope(right: Floats, left: Floats) -> float:
