@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib import import_module
 
@@ -21,7 +22,7 @@ app = typer.Typer(
 
 # each module has `register(app)`, which adds its command or group of commands
 _COMMANDS = (
-    "detect", "classify", "track", "count", "segment", "landmarks", "pose", "action",
+    "detect", "classify", "track", "count", "follow", "segment", "landmarks", "pose", "action",
     "probe", "sample", "models", "weights", "evaluate", "train",
 )
 
@@ -32,6 +33,8 @@ for _module in _COMMANDS:
 def main() -> None:
     """Run the command line; an error of ours is one line and a non-zero exit."""
     logging.basicConfig(format="%(message)s")          # to standard error, as everything but results
+    # a file may be called -clip.mp4
+    sys.argv[1:] = [f"./{a}" if a.startswith("-") and os.path.isfile(a) else a for a in sys.argv[1:]]
     try:
         app()
     except VisionError as error:

@@ -11,5 +11,6 @@ from vision.tracking.tracker import METHODS, Method, Tracker
 FOLLOWERS: dict[str, type[Follower]] = {"dsst": CorrelationFilter, "ivt": Ivt, "mil": Mil}
 
 __all__ = [
-    "FOLLOWERS", "METHODS", "Counter", "Follower", "Ivt", "Method", "Scene", "Target", "Tracker", "read_scene",
+    "FOLLOWERS", "METHODS", "Counter", "Follower", "Ivt", "Method", "Scene", "Target", "Tracker",
+    "read_scene",
 ]

@@ -1,0 +1,142 @@
+"""`vision track` and `vision count`: a run from stored detections is the run with the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vision.cli import app
+from vision.engine import FakeEngine
+from vision.io import VideoFile
+from vision.tasks.detect import Detector
+from vision.zoo import Card
+
+CARD = Card("fake", "detect", "ssdlite", "fake", "", "Apache-2.0", "a test", (64, 64), "stretch",
+            ("dark", "bright"))
+
+
+def squares(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Finds bright squares: a detector of one box per blob, with a score that wavers."""
+    boxes, scores = np.zeros((len(batch), 4, 4), np.float32), np.zeros((len(batch), 4, 2), np.float32)
+    for n, image in enumerate(batch):
+        count, _, stats, _ = cv2.connectedComponentsWithStats((image[..., 1] > 128).astype(np.uint8))
+        for k in range(1, min(count, 5)):
+            x, y, w, h = stats[k, :4]
+            boxes[n, k - 1], scores[n, k - 1, 1] = (x, y, x + w, y + h), 0.7 + 0.03 * k + 0.0012345 * (x % 7)
+    return boxes, scores
+
+
+@pytest.fixture
+def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two squares that pass each other, 40 frames; a detector that finds them."""
+    monkeypatch.setattr(Detector, "load", classmethod(lambda cls, *_: cls(FakeEngine(squares), CARD)))
+    path = tmp_path / "clip.mp4"
+    with VideoFile(path) as video:
+        for n in range(40):
+            image = np.zeros((96, 160, 3), np.uint8)
+            cv2.rectangle(image, (4 + 3 * n, 10), (24 + 3 * n, 40), (255, 255, 255), -1)
+            cv2.rectangle(image, (130 - 3 * n, 55), (150 - 3 * n, 85), (255, 255, 255), -1)
+            video.write(image, n / 10)
+    return path
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_tracking_from_records_is_tracking_with_the_model(clip: Path, tmp_path: Path) -> None:
+    found, full, again = (tmp_path / f"{n}.jsonl" for n in ("found", "full", "again"))
+    run("track", clip, "-q", "--jsonl", full, "--save-detections", found, "--mot", tmp_path / "full.txt")
+    run("track", clip, "-q", "--jsonl", again, "--from", found, "--mot", tmp_path / "again.txt")
+    assert full.read_bytes() == again.read_bytes()
+    assert (tmp_path / "full.txt").read_bytes() == (tmp_path / "again.txt").read_bytes()
+    assert {o["id"] for r in lines(full) for o in r["objects"]} == {1, 2}
+    assert all(len(r["objects"]) == 2 for r in lines(full)[1:])
+    detected = tmp_path / "detected.jsonl"                      # what `vision detect` writes serves too
+    run("detect", clip, "-q", "--jsonl", detected, "--min-score", 0.1)
+    run("track", clip, "-q", "--jsonl", again, "--from", detected)
+    assert full.read_bytes() == again.read_bytes()
+
+
+def test_counting_from_records_is_counting_with_the_model(clip: Path, tmp_path: Path) -> None:
+    outputs = []
+    for name, extra in (("full", ["--save-detections", tmp_path / "found.jsonl"]),
+                        ("again", ["--from", tmp_path / "found.jsonl"])):
+        events, table = tmp_path / f"{name}-events.jsonl", tmp_path / f"{name}.csv"
+        run("count", clip, "-q", "--line", "80,96,80,0", "--events", events, "--events-csv", table,
+            "--jsonl", tmp_path / f"{name}.jsonl", *extra)
+        outputs.append([p.read_bytes() for p in (events, table, tmp_path / f"{name}.jsonl")])
+    assert outputs[0] == outputs[1]
+    rows = lines(tmp_path / "full-events.jsonl")
+    assert sorted((r["side"], r["label"]) for r in rows) == [("left", "bright"), ("right", "bright")]
+    assert lines(tmp_path / "full.jsonl")[-1]["totals"] == {"line 1": {"right": 1, "left": 1}}
+    assert len((tmp_path / "full.csv").read_text().splitlines()) == 3
+
+
+def test_records_fit_the_schema(clip: Path, tmp_path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((Path(__file__).parents[2] / "vision" / "records.schema.json").read_text())
+    out = tmp_path / "out.jsonl"
+    scene = tmp_path / "scene.toml"
+    scene.write_text(
+        '[[line]]\nname = "l"\nstart = [80, 96]\nend = [80, 0]\n[[zone]]\nname = "z"\n'
+        "points = [[0, 0], [100, 0], [100, 96], [0, 96]]\n[ground]\n"
+        "image = [[0, 0], [160, 0], [160, 96], [0, 96]]\nmetres = [[0, 0], [16, 0], [16, 9.6], [0, 9.6]]\n"
+    )
+    found = tmp_path / "found.jsonl"
+    for command, *options in (
+        ["track", "--save-detections", found], ["count", "--scene", scene], ["follow", "--box", "4,10,20,30"]
+    ):
+        run(command, clip, "-q", "--jsonl", out, *options)
+        rows = lines(out)
+        assert len(rows) == 40
+        for row in (*rows, *lines(found)):
+            jsonschema.validate(row, schema)
+        if command == "count":                      # 3 pixels a frame, 10 frames a second, 0.1 m a pixel
+            speeds = [o["speed_m_s"] for row in rows[20:] for o in row["objects"]]
+            assert speeds == [pytest.approx(3.0, rel=0.1)] * len(speeds)
+
+
+def test_a_counted_video_shows_lines_and_totals(clip: Path, tmp_path: Path) -> None:
+    run("count", clip, "-q", "--line", "80,96,80,0", "--save-frames", tmp_path / "frames")
+    picture = cv2.imread(str(sorted((tmp_path / "frames").glob("*.png"))[-1]))
+    assert (np.abs(picture[70:90, 78:83].astype(int) - [0, 200, 255]).max(axis=2) < 30).any()      # amber
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["track", "--tracker", "deepest"], "default, sort"),
+    (["track", "--from", "gone.jsonl"], "gone.jsonl"),
+    (["count"], "nothing to count at"),
+    (["count", "--line", "1,2,3"], "--line is x1,y1,x2,y2"),
+    (["count", "--line", "5,5,5,5"], "two points that differ"),
+    (["follow", "--box", "1,2,3"], "--box is x,y,w,h"),
+    (["follow", "--box", "1,2,3,3"], "8x8 pixels inside"),
+    (["follow", "--follower", "csrt", "--box", "1,2,30,30"], "dsst, ivt, mil"),
+])
+def test_impossible_options_are_told(clip: Path, arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, [arguments[0], str(clip), "-q", "--jsonl", "-", *arguments[1:]])
+    assert result.exit_code != 0
+    assert message in result.output + str(result.exception)
+
+
+def test_records_of_a_longer_video_end_the_run_with_an_error(clip: Path, tmp_path: Path) -> None:
+    found = tmp_path / "found.jsonl"
+    run("track", clip, "-q", "--jsonl", tmp_path / "x.jsonl", "--save-detections", found)
+    rows = lines(found)
+    rows.append(rows[-1] | {"frame": 40, "time_s": 4.0})
+    found.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = CliRunner().invoke(app, ["track", str(clip), "-q", "--jsonl", str(tmp_path / "y.jsonl"),
+                                      "--from", str(found)])
+    assert result.exit_code == 1
+    assert "goes to frame 40, the video ends with 39" in result.output
