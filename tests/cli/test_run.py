@@ -156,6 +156,12 @@ def test_several_sources_into_a_folder(clip: Path, monkeypatch: pytest.MonkeyPat
     assert sorted(p.name for p in Path("out").iterdir()) == ["clip-detect.mp4", "still-detect.png"]
 
 
+def test_a_file_may_be_called_like_an_option(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("-clip-.mp4").write_bytes(clip.read_bytes())
+    assert vision_cli(monkeypatch, "detect", "-clip-.mp4", "--jsonl", "o.jsonl") == 0
+    assert len(lines(Path("o.jsonl"))) == 20
+
+
 def test_ctrl_c_finishes_the_outputs_and_exits_130(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = 0
 

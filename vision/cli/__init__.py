@@ -33,6 +33,7 @@ for _module in _COMMANDS:
 def main() -> None:
     """Run the command line; an error of ours is one line and a non-zero exit."""
     logging.basicConfig(format="%(message)s")          # to standard error, as everything but results
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")     # what fails is ours to tell, in one line
     # a file may be called -clip.mp4
     sys.argv[1:] = [f"./{a}" if a.startswith("-") and os.path.isfile(a) else a for a in sys.argv[1:]]
     try:

@@ -51,8 +51,8 @@ class Classifier:
         return self.engine.in_flight
 
     def __call__(self, image: Image) -> Scores:
-        """The classes' probabilities for `image`, (H,W,3) uint8 BGR."""
-        return self.submit([image])()[0]
+        """The classes' probabilities for `image`, (H,W,3) uint8 BGR; it gets the whole device."""
+        return Scores(self.engine(self._view(image).pixels[None])[0][0])
 
     def batch(self, images: Sequence[Image]) -> list[Scores]:
         """The classes' probabilities for each of `images`, which may differ in size."""

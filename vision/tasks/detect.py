@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -64,12 +65,29 @@ DECODERS: dict[str, Callable[[Outputs, int, float], Detections]] = {
 
 
 class Options(TypedDict, total=False):
-    """What a call may ask for; see `Detector.submit`."""
+    """What a call may ask for; each call has its own.
+
+    min_score: 0..1, None for the card's own. classes: only these, by name. max_detections: of one
+    picture, the best; 300 unless given. max_iou: of two boxes of a class that overlap by more than
+    this, in 0..1, the better stays; None for the card's own. agnostic: boxes of different classes
+    suppress each other too. A value that cannot be raises UsageError.
+    """
 
     min_score: float | None
     classes: Sequence[str] | None
     max_detections: int
     max_iou: float | None
+    agnostic: bool
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """`Options`, checked and complete."""
+
+    min_score: float
+    labels: Ints | None
+    max_detections: int
+    max_iou: float
     agnostic: bool
 
 
@@ -119,51 +137,44 @@ class Detector:
         return self.engine.in_flight
 
     def __call__(self, image: Image, **options: Unpack[Options]) -> Detections:
-        """The objects in `image` (H,W,3) uint8 BGR, best first; for the options see `submit`."""
-        return self.submit([image], **options)()[0]
+        """The objects in `image` (H,W,3) uint8 BGR, best first; it gets the whole device."""
+        choice, view = self._choice(options), self._view(image)
+        return self._found(self.engine(view.pixels[None]), 0, view, choice)
 
     def batch(self, images: Sequence[Image], **options: Unpack[Options]) -> list[Detections]:
-        """The objects in each of `images`, which may differ in size; for the options see `submit`."""
+        """The objects in each of `images`, which may differ in size."""
         return self.submit(images, **options)()
 
     def submit(
-        self,
-        images: Sequence[Image],
-        *,
-        min_score: float | None = None,
-        classes: Sequence[str] | None = None,
-        max_detections: int = 300,
-        max_iou: float | None = None,
-        agnostic: bool = False,
+        self, images: Sequence[Image], **options: Unpack[Options]
     ) -> Callable[[], list[Detections]]:
-        """Start on `images`; what comes back waits for them and hands out a result each.
-
-        min_score: 0..1, None for the card's own. classes: only these, by name. max_detections: of
-        one picture, the best. max_iou: of two boxes of a class that overlap by more than this, in
-        0..1, the better stays; None for the card's own. agnostic: boxes of different classes
-        suppress each other too. Raises UsageError for a value that cannot be.
-        """
-        threshold = self.card.min_score if min_score is None else min_score
-        overlap = self.card.max_iou if max_iou is None else max_iou
-        if not 0 <= threshold <= 1 or not 0 <= overlap <= 1:
-            raise UsageError(f"min_score and max_iou lie in 0..1; got {threshold} and {overlap}")
-        if max_detections < 1:
-            raise UsageError(f"max_detections must be at least 1; got {max_detections}")
-        wanted = None if classes is None else self._labels(classes)
-        views = [self._view(image) for image in images]
+        """Start on `images`; what comes back waits for them and hands out a result each."""
+        choice, views = self._choice(options), [self._view(image) for image in images]
         places = _launch(self.engine, [view.pixels for view in views])
+        return lambda: [
+            self._found(outputs.result(), row, view, choice)
+            for view, (outputs, row) in zip(views, places, strict=True)
+        ]
 
-        def collect() -> list[Detections]:
-            results = []
-            for view, (outputs, row) in zip(views, places, strict=True):
-                found = self._decode(outputs.result(), row, threshold)
-                if wanted is not None:
-                    found = found[np.isin(found.labels, wanted)]
-                found = _suppressed(found, overlap, agnostic)[:max_detections]
-                results.append(Detections(view.to_frame(found.boxes), found.scores, found.labels))
-            return results
+    def _found(self, outputs: Outputs, row: int, view: View, choice: _Choice) -> Detections:
+        """The objects of one picture of a batch, in frame pixels."""
+        found = self._decode(outputs, row, choice.min_score)
+        if choice.labels is not None:
+            found = found[np.isin(found.labels, choice.labels)]
+        found = _suppressed(found, choice.max_iou, choice.agnostic)[: choice.max_detections]
+        return Detections(view.to_frame(found.boxes), found.scores, found.labels)
 
-        return collect
+    def _choice(self, options: Options) -> _Choice:
+        min_score, max_iou = options.get("min_score"), options.get("max_iou")
+        classes, most = options.get("classes"), options.get("max_detections", 300)
+        min_score = self.card.min_score if min_score is None else min_score
+        max_iou = self.card.max_iou if max_iou is None else max_iou
+        if not 0 <= min_score <= 1 or not 0 <= max_iou <= 1:
+            raise UsageError(f"min_score and max_iou lie in 0..1; got {min_score} and {max_iou}")
+        if most < 1:
+            raise UsageError(f"max_detections must be at least 1; got {most}")
+        labels = None if classes is None else self._labels(classes)
+        return _Choice(min_score, labels, most, max_iou, options.get("agnostic", False))
 
     def _labels(self, classes: Sequence[str]) -> Ints:
         """The indices of class names. Raises UsageError with the nearest names for an unknown one."""
