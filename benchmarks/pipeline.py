@@ -78,7 +78,8 @@ def ultralytics(weights: Path, video: str, frames: int) -> None:
 
 def main() -> None:
     """Print a table: median frames a second, and the ratios the README quotes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("video")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--frames", type=int, default=400)

@@ -155,7 +155,7 @@ def test_frames_that_the_source_counted_but_nobody_saw_are_an_error() -> None:
     class Lossy:
         """Says that it decoded 10, hands out 9."""
 
-        class counts:  # noqa: N801
+        class counts:
             decoded, corrupt, passed_over = 10, 2, 0
 
         notes: tuple[str, ...] = ()

@@ -63,8 +63,9 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def test_all_outputs_of_one_pass_agree(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = vision_cli(
-        monkeypatch, "detect", clip, "-o", "out.mp4", "--jsonl", "out.jsonl", "--csv", "out.csv", "--coco",
-        "out.json", "--yolo", "labels", "--save-frames", "frames", "--sheet", "sheet.png", "--report", "r.json",
+        monkeypatch, "detect", clip, "-o", "out.mp4", "--jsonl", "out.jsonl", "--csv", "out.csv",
+        "--coco", "out.json", "--yolo", "labels", "--save-frames", "frames", "--sheet", "sheet.png",
+        "--report", "r.json",
     )
     assert code == 0
     records = lines(Path("out.jsonl"))
@@ -82,7 +83,7 @@ def test_all_outputs_of_one_pass_agree(clip: Path, monkeypatch: pytest.MonkeyPat
     assert len(list(Path("frames").glob("*.png"))) == 20
     assert cv2.imread("sheet.png").shape[1] == 4 * 320
     report = json.loads(Path("r.json").read_text())[0]
-    assert (report["decoded"], report["inferred"], report["written"], report["unexplained"]) == (20, 20, 20, 0)
+    assert [report[k] for k in ("decoded", "inferred", "written", "unexplained")] == [20, 20, 20, 0]
 
 
 def test_boxes_are_in_pixels_of_the_frame(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
