@@ -68,11 +68,14 @@ def starting(seconds: Sequence[float], length: int = 16, step: int = 1) -> Schem
 
 def at_rate(scheme: Scheme, rate: float) -> Scheme:
     """The scheme on the video as if it had `rate` frames a second, whatever its own rate is and
-    whether it varies: each tick takes the first frame that is later than half a tick before it."""
+    whether it varies. A frame serves the ticks up to half its distance from the frame before, at most
+    half a tick, after it: at even rates each tick takes the nearest frame."""
 
     def resampled(times: Times) -> Ints:
-        ticks = np.arange(times[0], times[-1] + 0.5 / rate + _EPS, 1 / rate)
-        shown = np.searchsorted(times, ticks - 0.5 / rate - _EPS).clip(0, len(times) - 1)
+        gaps = np.diff(times, prepend=times[0])
+        reach = np.maximum.accumulate(times + np.minimum(gaps, 1 / rate) / 2)
+        ticks = np.arange(times[0], reach[-1] + _EPS, 1 / rate)
+        shown = np.searchsorted(reach, ticks - _EPS).clip(0, len(times) - 1)
         return np.asarray(shown[scheme(ticks)], np.int64)
 
     return resampled

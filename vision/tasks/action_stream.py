@@ -39,8 +39,8 @@ class Stream:
     """One stream of frames; it remembers.
 
     The window is the network's: its number of frames at its rate, whatever the source's rate is. Time is
-    cut into ticks of that rate, and each tick takes the first frame that is later than half a tick before
-    it: a faster source loses frames, a slower one repeats them. A gap longer than the window empties it.
+    cut into ticks of that rate, which frames serve as in `vision.io.clips.at_rate`: a faster source loses
+    frames, a slower one repeats them. A gap longer than the window empties it.
 
     A frame is resized once. A 2D network looks at a frame once, and windows share what it found; a 3D
     network mixes all frames of a window from its first layer on, so each window is computed anew.
@@ -119,9 +119,10 @@ class Stream:
             self._found.clear()
             self._origin, self._ticks, self._waited = time, 0, self._every
             self._first = time if self._first is None else self._first
-        self._seen = time
+        gap = time - self._seen if self._seen is not None and self._ticks else 0.0
+        reach, self._seen = time + min(self._tick, gap) / 2, time
         pixels: Image | None = None
-        while self._origin + self._ticks * self._tick <= time + self._tick / 2 + _EPS:
+        while self._origin + self._ticks * self._tick <= reach + _EPS:
             pixels = self._recognizer.pixels(frame.image) if pixels is None else pixels
             self._push(pixels)
             self._ticks += 1

@@ -19,7 +19,7 @@ from vision.engine.program import state_dict
 from vision.errors import DataError, ModelError, UsageError, WeightsError
 from vision.metrics.action import action_figures
 from vision.nets import build
-from vision.train.clips import ClipAugment, TestClips, TrainClips, Videos
+from vision.train.clips import ClipAugment, HeldOutClips, TrainClips, Videos
 from vision.train.fit import Run, fit
 from vision.train.learner import Objective
 from vision.train.settings import Settings
@@ -145,7 +145,7 @@ def train_action(
     net, card = started(recipe, train, folder.name, weights)
     sets = (
         TrainClips(train, card, recipe.learns, recipe.augment, recipe.samples),
-        TestClips(val, partial(_pixels, card=card), recipe.learns, _VAL_CLIPS),
+        HeldOutClips(val, partial(_pixels, card=card), recipe.learns, _VAL_CLIPS),
     )
     return fit(
         net, ActionObjective(train.names, card, recipe.smoothing), sets, settings, folder, card,

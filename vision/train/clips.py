@@ -207,7 +207,7 @@ class TrainClips(Dataset[tuple[Tensor, int]]):
         return stretch(image, (width, height)).pixels
 
 
-class TestClips(Dataset[tuple[Tensor, int]]):
+class HeldOutClips(Dataset[tuple[Tensor, int]]):
     """Each video as `count` evenly spaced clips (K,3,T,H,W) uint8 RGB, as `prepare` shows them to the
     network, with its label."""
 

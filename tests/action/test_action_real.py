@@ -1,0 +1,104 @@
+"""The shipped recognizer on real video: a film spliced from clips of the three classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vision.cli import app
+from vision.io import VideoFile, read
+from vision.tasks.action import Recognizer
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "vision" / "records.schema.json").read_text())
+PARTS = (
+    ("PushUps", "PushUps/v_PushUps_g15_c01"),
+    ("Punch", "Punch/v_Punch_g12_c01"),
+    ("BabyCrawling", "BabyCrawling/v_BabyCrawling_g16_c01"),
+    ("PushUps", "PushUps/v_PushUps_g14_c01"),
+)
+
+
+def spliced(data: Path, path: Path, parts: Sequence[tuple[str, str]]) -> list[tuple[str, float, float]]:
+    """Up to six seconds of each clip, one after the other; the truth: label, start, end in seconds."""
+    truth, shown = [], 0
+    with VideoFile(path) as film:
+        for label, name in parts:
+            start = shown / 25
+            for frame in read(data / "ucf101" / f"{name}.avi", end=6.0):
+                film.write(frame.image, shown / 25)
+                shown += 1
+            truth.append((label, start, shown / 25))
+    return truth
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_the_segments_of_a_spliced_film_are_within_a_second_of_the_truth(data: Path, tmp_path: Path) -> None:
+    truth = spliced(data, tmp_path / "film.mp4", PARTS)
+    files = {kind: tmp_path / f"out.{kind}" for kind in ("mp4", "jsonl", "ass", "png")}
+    ran = CliRunner().invoke(app, [
+        "action", str(tmp_path / "film.mp4"), "-o", str(files["mp4"]), "--jsonl", str(files["jsonl"]),
+        "--segments", str(tmp_path / "segments.jsonl"), "--timeline", str(files["png"]), "-q",
+    ])
+    assert ran.exit_code == 0, ran.output
+    found = [json.loads(line) for line in (tmp_path / "segments.jsonl").read_text().splitlines()]
+    assert [s["label"] for s in found] == [label for label, _, _ in truth]
+    for segment, (_, start, end) in zip(found, truth, strict=True):
+        assert segment["start_s"] == pytest.approx(start, abs=1.0)
+        assert segment["end_s"] == pytest.approx(end, abs=1.0)
+
+    records = [json.loads(line) for line in files["jsonl"].read_text().splitlines()]
+    assert len(records) == sum(1 for _ in read(tmp_path / "film.mp4")) == sum(1 for _ in read(files["mp4"]))
+    for record in records:
+        jsonschema.validate(record, SCHEMA)
+    assert records[0]["action"] is None                    # the window is not full yet
+    assert records[-1]["action"]["label"] == "PushUps"
+    assert cv2.imread(str(files["png"])).shape[1] == 1000
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_segments_do_not_depend_on_the_frame_rate(data: Path, tmp_path: Path) -> None:
+    spliced(data, tmp_path / "film.mp4", PARTS[:2])
+    model = Recognizer.load()
+    found = []
+    for stride in (1, 2):                                  # 25 and 12.5 frames a second
+        stream = model.stream()
+        for frame in read(tmp_path / "film.mp4", stride=stride):
+            stream(frame)
+        found.append([(s.label, s.start, s.end) for s in stream.finish()])
+    assert [s[0] for s in found[0]] == [s[0] for s in found[1]]
+    assert np.allclose([s[1:] for s in found[0]], [s[1:] for s in found[1]], atol=0.35)
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_descriptors_of_videos_have_length_one(data: Path, tmp_path: Path) -> None:
+    path = data / "ucf101" / "PushUps" / "v_PushUps_g22_c01.avi"
+    ran = CliRunner().invoke(app, ["action", str(path), "--features", "pool", "-o", str(tmp_path / "f.npz")])
+    assert ran.exit_code == 0, ran.output
+    found = np.load(tmp_path / "f.npz")
+    assert found["sources"].tolist() == [str(path)]
+    assert np.linalg.norm(found["descriptors"], axis=1) == pytest.approx([1.0], abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_the_evaluation_tells_videos_from_clips(data: Path, tmp_path: Path) -> None:
+    ran = CliRunner().invoke(app, [
+        "eval", "action", "--data", str(data / "ucf101"), "--clips", "1", "--report", str(tmp_path / "r.json"),
+        "--confusion", str(tmp_path / "c.png"), "-q",
+    ])
+    assert ran.exit_code == 0, ran.output
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["videos"], report["clips"]) == (45, 45)
+    assert report["top1"] == report["clip_top1"] >= 0.9    # its own training videos
+    assert np.array(report["confusion"]).sum(axis=1).tolist() == [15, 15, 15]
+    assert cv2.imread(str(tmp_path / "c.png")) is not None
