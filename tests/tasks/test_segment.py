@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
+import cv2
 import jsonschema
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from vision.errors import DataError
 from vision.records import record
 from vision.tasks.segment import Segmenter, _shares, _starts
 from vision.types import ClassMap, Frame, UncertainMap
-from vision.zoo import Card
+from vision.zoo import CAMVID, CARDS, Card
 
 CARD = Card(
     name="fake", task="segment", net="smp", file="", sha256="", licence="", source="", size_wh=(64, 48),
@@ -99,8 +101,6 @@ def test_a_second_output_is_the_variance() -> None:
 
 
 def test_the_record_has_the_areas_and_fits_the_schema() -> None:
-    from pathlib import Path
-
     import vision
 
     labels = np.array([[0, 0, 1], [0, 0, 2]], np.uint8)
@@ -147,3 +147,27 @@ def test_shapes_are_checked() -> None:
         UncertainMap(np.zeros((2, 3), np.uint8), variance=np.zeros((3, 2), np.float32))
 
 
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", [n for n, c in CARDS.items() if c.names == CAMVID])
+def test_shipped_weights_on_every_tenth_picture_of_camvid(name: str, data: Path) -> None:
+    """Floors with room for eleven pictures' chance; the whole set's figures are in weights/segment.md."""
+    from vision.metrics.segmentation import Figures, confusion
+    from vision.train.segmentation import IGNORE, find_pairs, read_pair
+
+    pairs = find_pairs(data / "camvid", "val")
+    segmenter, reference = Segmenter.load(name), Segmenter.load(name, backend="torch")
+    matrix = np.zeros((11, 11), np.int64)
+    for i in range(0, len(pairs.pictures), 10):
+        image = cv2.imread(str(pairs.pictures[i]))
+        found = segmenter(image)
+        matrix += confusion(found.labels, read_pair(pairs, i)[1], 11, IGNORE)
+        if i < 20:
+            assert (found.labels == reference(image).labels).mean() > 0.995
+    figures = Figures.of(matrix)
+    assert figures.miou > 0.55
+    assert figures.accuracy > 0.87
+    road, sky = figures.iou[CAMVID.index("road")], figures.iou[CAMVID.index("sky")]
+    assert min(road, sky) > 0.88

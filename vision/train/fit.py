@@ -120,6 +120,8 @@ def fit(
     if not resume and (folder / "last.ckpt").exists():
         raise UsageError(f"{str(folder)!r} holds a run already. Continue it with --resume, or name another.")
     checkpoint = _resumable(folder, facts) if resume else None
+    if settings.precision == "float16" and not torch.cuda.is_available():
+        raise UsageError("float16 trains on CUDA alone. Use --precision bfloat16, or float32.")
     if settings.threads:
         torch.set_num_threads(settings.threads)
     on_clips = any(p.ndim == 5 for p in net.parameters())
