@@ -306,7 +306,71 @@ _SEGMENTERS = (
     ),
 )
 
+_TWO_STREAM = Card(
+    name="two-stream-ucf101-3",
+    task="action",
+    net="frame2d",
+    file="two-stream-ucf101-3.safetensors",
+    sha256="93cfbe3aac760a986f21d0df6b5e077265bb9b5cc280f51f4ff5cdf6c1264f9d",
+    licence="BSD-3-Clause (torchvision); last layer fitted on 45 videos of UCF101 (research use)",
+    source="all 45 videos of three classes; weights/action.md has the figures of five folds",
+    size_wh=(224, 168),
+    resize="stretch",
+    names=("BabyCrawling", "Punch", "PushUps"),
+    min_score=0.5,
+    config={"classes": 3, "two_stream": True},
+    clip=(8, 6.25),
+    per_frame=True,
+    channels="two-stream",
+    features=("pool",),
+)
+_C3D = Card(
+    name="c3d-ucf101",
+    task="action",
+    net="c3d",
+    file="c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb_20220811-31723200.pth",
+    sha256="31723200",
+    licence="Apache-2.0 (MMAction2); trained on Sports-1M and UCF101 (research use)",
+    source="MMAction2: 82.92 % top-1 as published, UCF101 split 1, ten clips",
+    size_wh=(112, 112),
+    resize="crop",
+    names="ucf101",
+    min_score=0.3,
+    mean=(104 / 255, 117 / 255, 128 / 255),
+    std=(1 / 255, 1 / 255, 1 / 255),
+    config={"classes": 101},
+    clip=(16, 25.0),
+    features=("fc6", "pool5"),
+    url="https://download.openmmlab.com/mmaction/v1.0/recognition/c3d/c3d_sports1m-pretrained_8xb30-16x1x1-45e_"
+    "ucf101-rgb/c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb_20220811-31723200.pth",
+)
+_KINETICS = tuple(
+    Card(
+        name=f"{arch.replace('_', '-')}-kinetics",
+        task="action",
+        net="video_resnet",
+        file=f"{arch}-{digest}.pth",
+        sha256=digest,
+        licence="BSD-3-Clause (torchvision); trained on Kinetics-400",
+        source=f"torchvision: {top1} % top-1 as published, Kinetics-400",
+        size_wh=(112, 112),
+        resize="crop",
+        names="kinetics400",
+        min_score=0.3,
+        mean=KINETICS_MEAN,
+        std=KINETICS_STD,
+        config={"arch": arch, "classes": 400},
+        clip=(16, 15.0),
+        features=("pool",),
+        url=f"https://download.pytorch.org/models/{arch}-{digest}.pth",
+    )
+    for arch, digest, top1 in (
+        ("r3d_18", "b3b3357e", 63.2), ("mc3_18", "a90a0ba3", 63.96), ("r2plus1d_18", "91a641e6", 67.46)
+    )
+)
+
 DEFAULTS: dict[str, str] = {
+    "action": _TWO_STREAM.name,
     "segment": "fcn8s-mobilenetv2-camvid",
     "detect": _SSDLITE_VOC.name, "classify": _MOBILENET_V2.name,
     "faces": "blazeface-full", "landmarks": "facemesh", "pose": "blazepose-full", "person": "selfie",
@@ -321,5 +385,8 @@ CARDS: dict[str, Card] = {
         *_COCO,
         *_FACES,
         *_SEGMENTERS,
+        _TWO_STREAM,
+        _C3D,
+        *_KINETICS,
     )
 }

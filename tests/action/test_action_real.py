@@ -93,8 +93,8 @@ def test_descriptors_of_videos_have_length_one(data: Path, tmp_path: Path) -> No
 @pytest.mark.realdata
 def test_the_evaluation_tells_videos_from_clips(data: Path, tmp_path: Path) -> None:
     ran = CliRunner().invoke(app, [
-        "eval", "action", "--data", str(data / "ucf101"), "--clips", "1", "--report", str(tmp_path / "r.json"),
-        "--confusion", str(tmp_path / "c.png"), "-q",
+        "eval", "action", "--data", str(data / "ucf101"), "--clips", "1", "-q",
+        "--report", str(tmp_path / "r.json"), "--confusion", str(tmp_path / "c.png"),
     ])
     assert ran.exit_code == 0, ran.output
     report = json.loads((tmp_path / "r.json").read_text())

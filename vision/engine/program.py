@@ -157,6 +157,7 @@ def state_dict(path: Path) -> dict[str, Tensor]:
             tensors = load_file(path)
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
+            tensors = tensors.get("state_dict", tensors)           # a checkpoint with its surroundings
         return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
     except Exception as error:
         raise WeightsError(
