@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,9 +42,10 @@ def catalogue(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "task", "input", "weights", "licence", caption="* the default of its task")
-    for column in table.columns:
-        column.no_wrap = True
+    table = Table(box=None, caption="* the default of its task; --json has the whole licence")
+    for title in ("name", "task", "input", "weights"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("licence")
     for card in CARDS.values():
         found = locate(card)
         where = found[0] if found else "to be pulled" if card.url else "missing"
@@ -51,7 +53,7 @@ def catalogue(
             print(json.dumps({**asdict(card), "default": card.name in DEFAULTS.values(), "weights": where}))
         star = " *" if card.name in DEFAULTS.values() else ""
         size = "x".join(map(str, card.size_wh))
-        table.add_row(card.name + star, card.task, size, where, card.licence)
+        table.add_row(card.name + star, card.task, size, where, re.split("[;,(]", card.licence)[0])
     if not as_json:
         console = Console()
         console.print(table)
