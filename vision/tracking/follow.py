@@ -61,7 +61,8 @@ def grey_of(image: Image) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
-_MIL_FOUND = 0.25                # correlation with the first patch, below which MIL has lost it
+_MIL_LOST = 0.5                  # correlation with the patches that are known, below which it is lost
+_MIL_FOUND = 0.65                # ... and from which it is found again, and the patch is known
 
 
 class Mil:
@@ -83,14 +84,14 @@ class Mil:
         _, (x, y, w, h) = self._tracker.update(image)
         box = np.array([x, y, x + w, y + h], np.float32)
         score = self._score(grey, box)
-        if score < _MIL_FOUND:
+        if score < _MIL_LOST:
             elsewhere = most_alike(grey, self._first, self._box)
             again = self._score(grey, elsewhere)
-            if again < 2 * _MIL_FOUND:
+            if again < _MIL_FOUND:
                 return Target(self._box, score, True)
             box, score = elsewhere, again
             self._begin(image, box)
-        if score > 2 * _MIL_FOUND:
+        if score > _MIL_FOUND:
             self._last = _patch(grey, box)
         self._box = box
         return Target(box, score, False)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from vision.tracking.follow import Target, checked_box, grey_of, most_alike
 from vision.types import Floats, Image
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 
 SIDE = 32                    # pixels of a patch on a side
 RANK = 16                    # eigenvectors
@@ -28,6 +28,14 @@ LOST = 0.25                  # usual error over this frame's, below which it is 
 AGAIN = 0.5                  # ... and from which it is found again
 USUAL = 0.1                  # share of a new frame in the usual error
 
+_STEPS = ((np.arange(SIDE) + 0.5) / SIDE - 0.5).astype(np.float32)       # across a patch
+
+
+def _plane(across: Array, down: Array, at: Array) -> Array:
+    """across * u + down * v + at on the grid of each of N patches: (N*SIDE, SIDE) float32."""
+    a, b, c = (values.astype(np.float32)[:, None, None] for values in (across, down, at))
+    return np.asarray(a * _STEPS + (b * _STEPS[:, None] + c), np.float32).reshape(-1, SIDE)
+
 
 class Subspace:
     """A mean and an orthonormal basis of patches, updated by batches.
@@ -37,14 +45,15 @@ class Subspace:
 
     def __init__(self, patches: Array) -> None:
         """patches: (D,M), M at least 1."""
-        self.mean = np.zeros(len(patches))
-        self.basis = np.empty((len(patches), 0))
-        self.singular = np.empty(0)
+        self.mean: Array = np.zeros(len(patches))
+        self.basis: Array = np.empty((len(patches), 0))
+        self.singular: Array = np.empty(0)
         self.weight = 0.0
         self.update(patches)
 
     def update(self, patches: Array) -> None:
         """Take up (D,M) patches: the sequential Karhunen-Loeve transform with a mean that moves."""
+        patches = patches.astype(np.float64)
         m, old = patches.shape[1], FORGET * self.weight
         mean = patches.mean(axis=1)
         shift = np.sqrt(old * m / (old + m)) * (mean - self.mean)
@@ -55,10 +64,12 @@ class Subspace:
         self.mean = (old * self.mean + m * mean) / (old + m)
         self.basis, self.singular, self.weight = basis[:, :kept], singular[:kept], old + m
 
-    def residual(self, patches: Array) -> Array:
-        """(D,M) -> what the subspace does not explain of each."""
-        centred = patches - self.mean[:, None]
-        return centred - self.basis @ (self.basis.T @ centred)
+    def error(self, patches: Array) -> npt.NDArray[np.float64]:
+        """(D,M) -> (M,): the squared length of what the subspace does not explain of each."""
+        centred = patches - self.mean[:, None].astype(patches.dtype)
+        known = self.basis.astype(patches.dtype).T @ centred              # (K,M)
+        length = np.einsum("dm,dm->m", centred, centred) - np.einsum("km,km->m", known, known)
+        return np.asarray(length, np.float64)
 
     def picture(self) -> Image:
         """The mean and the eigenvectors side by side, four times enlarged: (H,W,3) uint8 BGR."""
@@ -100,7 +111,7 @@ class Ivt:
         self._move(max(time - self._time, 1e-3), grey)
         self._time = time
         patches = self._sample(grey, self._particles)                           # (D,N)
-        error = (self.subspace.residual(patches) ** 2).sum(axis=0)
+        error = self.subspace.error(patches)
         weights = np.exp(-(error - error.min()) / NOISE)
         self._weights = weights / weights.sum()
         n = int(np.argmin(error))
@@ -138,15 +149,12 @@ class Ivt:
     def _sample(self, grey: npt.NDArray[np.uint8], states: Array) -> Array:
         """The patch inside each of N affine frames: (SIDE*SIDE, N) in 0..1, by one bilinear remap."""
         cx, cy, scale, turn, aspect, skew = states.T
-        grid = (np.arange(SIDE) + 0.5) / SIDE - 0.5
-        u = grid[None, None, :] * (self._width * np.exp(scale))[:, None, None]
-        v = grid[None, :, None] * (self._height * np.exp(scale + aspect))[:, None, None]
-        u = u + v * skew[:, None, None]
-        cos, sin = np.cos(turn)[:, None, None], np.sin(turn)[:, None, None]
-        x = (cx[:, None, None] + cos * u - sin * v - 0.5).astype(np.float32).reshape(-1, SIDE)
-        y = (cy[:, None, None] + sin * u + cos * v - 0.5).astype(np.float32).reshape(-1, SIDE)
+        width, height = self._width * np.exp(scale), self._height * np.exp(scale + aspect)
+        cos, sin = np.cos(turn), np.sin(turn)
+        x = _plane(width * cos, height * (cos * skew - sin), cx - 0.5)
+        y = _plane(width * sin, height * (sin * skew + cos), cy - 0.5)
         patches = cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(patches.reshape(len(states), -1).T / 255.0, np.float64)
+        return np.asarray(patches.reshape(len(states), -1).T / np.float32(255), np.float32)
 
     def _box(self) -> Floats:
         """The upright box around the affine frame's centre, with its sides."""
