@@ -117,6 +117,9 @@ def test_a_counted_video_shows_lines_and_totals(clip: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(("arguments", "message"), [
     (["track", "--tracker", "deepest"], "default, sort"),
     (["track", "--from", "gone.jsonl"], "gone.jsonl"),
+    (["track", "--mot", "no/such/folder/out.txt"], "No such file"),
+    (["count", "--line", "80,96,80,0", "--events-csv", "no/such/folder/out.csv"], "No such file"),
+    (["track", "--save-detections", "x.jsonl", "other.mp4"], "of one video; got 2 sources"),
     (["count"], "nothing to count at"),
     (["count", "--line", "1,2,3"], "--line is x1,y1,x2,y2"),
     (["count", "--line", "5,5,5,5"], "two points that differ"),

@@ -24,6 +24,7 @@ from vision.cli.track import (
     Rate,
     Save,
     Tracking,
+    one_source,
 )
 from vision.errors import SinkError, UsageError
 
@@ -65,6 +66,8 @@ def count(
     view = _scene(scene, line or [])
     if len(run.sources) > 1:
         raise UsageError(f"a scene is of one view; got {len(run.sources)} sources.")
+    for option, path in (("--events", events), ("--events-csv", events_csv), ("--heatmap", heatmap)):
+        one_source(run, option, path)
     options = Tracking(
         model, min_score, classes, stored, save_detections, tracker, lost_after, camera_motion, looks, rate
     )
@@ -76,7 +79,7 @@ def count(
         return counter
 
     def sinks(source: Source, stack: ExitStack) -> Iterable[Sink]:
-        writers = [*_event_files(source, events, events_csv, stack)]
+        writers = [*_event_files(events, events_csv, stack)]
         if writers:
             yield _event_writer(counter, writers, stack)
         if heatmap is not None:
@@ -107,17 +110,17 @@ def _scene(path: Path | None, lines: list[str]) -> Scene:
 
 
 def _event_files(
-    source: Source, jsonl: Path | None, table: Path | None, stack: ExitStack
+    jsonl: Path | None, table: Path | None, stack: ExitStack
 ) -> Iterable[Callable[[dict[str, Any]], None]]:
-    from vision.io import JsonLines, refuse_overwrite
+    from vision.io import JsonLines
 
-    for path in (jsonl, table):
-        if path is not None:
-            refuse_overwrite(path, source.info.uri)
     if jsonl is not None:
         yield stack.enter_context(JsonLines(jsonl)).write
     if table is not None:
-        file = stack.enter_context(table.open("w", newline="", encoding="utf-8"))
+        try:
+            file = stack.enter_context(table.open("w", newline="", encoding="utf-8"))
+        except OSError as error:
+            raise SinkError(f"{str(table)!r} cannot be written ({error.strerror}).") from error
         rows = csv.DictWriter(file, _COLUMNS)
         rows.writeheader()
         yield rows.writerow

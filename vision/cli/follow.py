@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vision.cli.run import RunOptions, command, execute
-from vision.errors import UsageError
+from vision.errors import SinkError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +68,8 @@ def follow(
 
                 for one in followers[source.info.uri]:
                     if isinstance(one, Ivt):
-                        cv2.imwrite(str(show_basis), one.subspace.picture())
+                        if not cv2.imwrite(str(show_basis), one.subspace.picture()):
+                            raise SinkError(f"{str(show_basis)!r} cannot be written. Give a .png.")
 
             stack.callback(save)
         return ()

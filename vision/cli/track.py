@@ -62,6 +62,7 @@ class Tracking:
         from vision.tracking import Tracker
 
         Tracker(self.method, self.lost_after)          # an impossible option is told before a model loads
+        one_source(run, "--save-detections", self.save)
         begin, model, names, in_flight, stored = self._detections(run)
         embed = _embedder(self.looks, run) if self.looks else None
         found: dict[int, Detections] = {}              # of frames that are under way, for `save`
@@ -122,6 +123,16 @@ class Tracking:
         )
         submit([])
         return apply(detector, submit).begin, detector.name, detector.names, detector.in_flight, None
+
+
+def one_source(run: RunOptions, option: str, path: Path | None) -> None:
+    """A file of one video: not for several sources, and not in place of the source."""
+    from vision.io import refuse_overwrite
+
+    if path is not None and len(run.sources) > 1:
+        raise UsageError(f"{option} is of one video; got {len(run.sources)} sources.")
+    if path is not None:
+        refuse_overwrite(path, run.sources[0])
 
 
 def _rate(source: Source, given: float | None) -> float | None:
@@ -207,10 +218,10 @@ def track(
         model, min_score, classes, stored, save_detections, tracker, lost_after, camera_motion, looks, rate
     )
 
+    one_source(run, "--mot", mot)
+
     def sinks(source: Source, stack: ExitStack) -> Iterable[Sink]:
         if mot is not None:
-            if len(run.sources) > 1:
-                raise UsageError(f"--mot is of one video; got {len(run.sources)} sources.")
             yield _mot_writer(mot, stack)
 
     options.execute(run, "track", lambda source: lambda tracks, time: tracks, sinks)
@@ -222,6 +233,7 @@ def _mot_writer(path: Path, stack: ExitStack) -> Sink:
     from vision.tracking.mot import track_rows, write_rows
 
     rows = [np.empty((0, 7))]
+    write_rows(path, rows[0])                          # whether it can be written is told now
 
     def finish(*_: object) -> None:
         write_rows(path, np.concatenate(rows))

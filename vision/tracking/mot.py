@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.boxes import xywh_to_xyxy, xyxy_to_xywh
-from vision.errors import DataError
+from vision.errors import DataError, SinkError
 from vision.types import Detections, Tracks
 
 Rows = npt.NDArray[np.float64]
@@ -86,12 +86,15 @@ def read_rows(path: str | Path) -> Rows:
 
 
 def write_rows(path: str | Path, rows: Rows) -> None:
-    """(L,7) frame, id, left, top, width, height, score as a MOT file."""
+    """(L,7) frame, id, left, top, width, height, score as a MOT file. Raises SinkError."""
     text = [
         f"{int(f)},{int(i)},{x:.2f},{y:.2f},{w:.2f},{h:.2f},{score:.4g},-1,-1,-1\n"
         for f, i, x, y, w, h, score in rows.tolist()
     ]
-    Path(path).write_text("".join(text), encoding="utf-8")
+    try:
+        Path(path).write_text("".join(text), encoding="utf-8")
+    except OSError as error:
+        raise SinkError(f"{str(path)!r} cannot be written ({error.strerror}).") from error
 
 
 def read_detections(path: str | Path) -> dict[int, Detections]:
