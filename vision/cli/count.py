@@ -68,6 +68,8 @@ def count(
         raise UsageError(f"a scene is of one view; got {len(run.sources)} sources.")
     for option, path in (("--events", events), ("--events-csv", events_csv), ("--heatmap", heatmap)):
         one_source(run, option, path)
+    if heatmap is not None and heatmap.suffix.lower() != ".png":
+        raise UsageError(f"--heatmap is a .png; got {str(heatmap)!r}.")
     options = Tracking(
         model, min_score, classes, stored, save_detections, tracker, lost_after, camera_motion, looks, rate
     )
@@ -165,7 +167,7 @@ def _heat_writer(path: Path, scene: Scene, stack: ExitStack) -> Sink:
 
     def finish() -> None:
         if heat is not None and ground is not None and not cv2.imwrite(str(path), heat.picture(ground)):
-            raise SinkError(f"{str(path)!r} cannot be written. Give a .png in a folder that is there.")
+            raise SinkError(f"{str(path)!r} cannot be written. Is its folder there?")
 
     stack.callback(finish)
     return see

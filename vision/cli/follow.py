@@ -39,6 +39,8 @@ def follow(
         raise UsageError(f"no follower {follower!r}. Choose one of: {', '.join(FOLLOWERS)}.")
     if show_basis is not None and follower != "ivt":
         raise UsageError("--show-basis is of --follower ivt; the others have no subspace.")
+    if show_basis is not None and show_basis.suffix.lower() != ".png":
+        raise UsageError(f"--show-basis is a .png; got {str(show_basis)!r}.")
     chosen = _box(box) if box is not None else None
 
     def make(source: Source) -> Step:
@@ -67,9 +69,8 @@ def follow(
                 import cv2
 
                 for one in followers[source.info.uri]:
-                    if isinstance(one, Ivt):
-                        if not cv2.imwrite(str(show_basis), one.subspace.picture()):
-                            raise SinkError(f"{str(show_basis)!r} cannot be written. Give a .png.")
+                    if isinstance(one, Ivt) and not cv2.imwrite(str(show_basis), one.subspace.picture()):
+                        raise SinkError(f"{str(show_basis)!r} cannot be written. Is its folder there?")
 
             stack.callback(save)
         return ()
