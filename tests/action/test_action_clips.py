@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from vision.errors import SourceError, UsageError
 from vision.io import read
-from vision.io.clips import Scheme, at_rate, centre, dense, read_clips, starting, uniform
+from vision.io.clips import Scheme, at_rate, centre, dense, read_clips, starting, uniform, whole
 
 Times = np.ndarray
 
@@ -44,6 +44,11 @@ def test_ten_clips_of_a_usual_video() -> None:
     rows = uniform(10, 16)(evenly(173))
     assert rows[:, 0].tolist() == [0, 17, 35, 52, 70, 87, 105, 122, 140, 157]
     assert rows[-1, -1] == 172
+
+
+def test_the_whole_video_is_every_frame_once() -> None:
+    assert whole(4)(evenly(6)).tolist() == [[0, 1, 2, 3, 4, 5]]
+    assert whole(4)(evenly(3)).tolist() == [[0, 1, 2, 0]]
 
 
 def test_a_video_shorter_than_a_clip_is_looped() -> None:

@@ -83,10 +83,11 @@ def test_a_confusion_chart_is_darker_where_more_of_a_row_is() -> None:
 
 def test_the_label_is_drawn_and_idle_is_grey() -> None:
     image = np.zeros((240, 320, 3), np.uint8)
-    running, idle = draw(action(1, 2, 5), image, ("a", "Punch", "c")), draw(
-        Action(np.zeros(3), -1, 0, 0), image, ("a", "b", "c"))
-    assert (running == np.array(colour(1), np.uint8)).all(axis=2).sum() > 200
-    assert (idle == 90).all(axis=2).sum() > 100
+    names = ("a", "Punch", "c")
+    running = draw(action(1, 2, 5), image, names)
+    idle = draw(Action(np.zeros(3), -1, 0, 0), image, names)
+    assert (running == np.array(colour(1), np.uint8)).all(axis=2).sum() > 100
+    assert (idle == 90).all(axis=2).sum() > 40
     assert not image.any()
 
 

@@ -17,6 +17,7 @@ from vision.errors import UsageError
 from vision.train.settings import Settings
 
 if TYPE_CHECKING:
+    from vision.io.clips import Scheme
     from vision.metrics.action import ActionFigures
     from vision.tasks.action import Recognizer
     from vision.train.action import Recipe
@@ -43,16 +44,12 @@ def parts(data: Path, split: int | None, folds: int | None, everything: bool) ->
 
 
 def measured(
-    recognizer: Recognizer, videos: Videos, *, clips: int, crops: int, scheme: str, quiet: bool
+    recognizer: Recognizer, videos: Videos, quiet: bool, scheme: Scheme | None = None, crops: int = 1
 ) -> tuple[list[Floats], list[int]]:
     """The clips' probabilities of each video, and its label."""
-    from vision.io.clips import centre, dense, uniform
-
     videos = videos.named(recognizer.names)
-    n = recognizer.length
-    chosen = {"uniform": uniform(clips, n), "dense": dense(max(1, n // 2), n), "centre": centre(n)}[scheme]
     paths = _counted(videos.paths, recognizer.name, quiet)
-    return [recognizer.clip_probs(path, chosen, crops) for path in paths], list(videos.labels)
+    return [recognizer.clip_probs(path, scheme, crops) for path in paths], list(videos.labels)
 
 
 def _counted(paths: Sequence[Path], what: str, quiet: bool) -> Iterable[Path]:
@@ -85,9 +82,9 @@ def evaluate(
     data: Data,
     model: Model = "default",
     split: Split = None,
-    scheme: Annotated[Literal["uniform", "dense", "centre"], typer.Option(
-        help="which clips of a video")] = "uniform",
-    clips: Annotated[int, typer.Option(min=1, help="of a video, evenly spaced (uniform)")] = 10,
+    scheme: Annotated[Literal["auto", "uniform", "dense", "centre", "whole"], typer.Option(
+        help="which clips of a video; auto: ten evenly spaced, all of it for a 2D network")] = "auto",
+    clips: Annotated[int | None, typer.Option(min=1, help="so many, evenly spaced (uniform; 10)")] = None,
     crops: Annotated[int, typer.Option(min=1, max=3, help="3: left, middle, right")] = 1,
     confusion: Annotated[Path | None, typer.Option(help="the confusion matrix as a PNG")] = None,
     device: Device = "auto",
@@ -98,15 +95,23 @@ def evaluate(
 ) -> None:
     """Top-1 and top-5 of actions, by videos and by clips; --split: UCF101's test list, else all videos."""
     from vision.chart import confusion_chart, save_png
+    from vision.io.clips import centre, dense, uniform, whole
     from vision.metrics.action import action_figures
     from vision.tasks.action import Recognizer
     from vision.train.clips import find_videos, listed
 
     recognizer = Recognizer.load(model, device, precision, backend)
+    if scheme == "auto" and (clips is not None or not recognizer.card.per_frame):
+        scheme = "uniform"
+    n = recognizer.length
+    chosen = {
+        "auto": whole(n), "whole": whole(n), "uniform": uniform(clips or 10, n), "centre": centre(n),
+        "dense": dense(max(1, n // 2), n),
+    }[scheme]
     videos, missing = (find_videos(data), 0) if split is None else listed(data, "test", split)
-    probs, labels = measured(recognizer, videos, clips=clips, crops=crops, scheme=scheme, quiet=quiet)
+    probs, labels = measured(recognizer, videos, quiet, chosen, crops)
     figures = action_figures(probs, labels)
-    how = f"{clips} clips" if scheme == "uniform" else f"{scheme} clips"
+    how = f"{clips or 10} clips" if scheme == "uniform" else scheme.replace("auto", "whole")
     print(f"{recognizer.name} ({recognizer.engine.label}) on {data}: {how}, {crops} crop" + "s" * (crops > 1))
     if missing:
         print(f"{missing} videos of test list {split} are not there: left out")
@@ -160,9 +165,7 @@ def train(
             ).weights
         print(f"weights with their card: {kept}")
         if not everything:
-            found, truth = measured(
-                Recognizer.load(kept), held, clips=10, crops=1, scheme="uniform", quiet=quiet
-            )
+            found, truth = measured(Recognizer.load(kept), held, quiet)
             probs += found
             labels += truth
             told(action_figures(found, truth), learned.names)
@@ -179,6 +182,7 @@ def _svm(
     """Fit the SVM and make it the network's last layer."""
     import numpy as np
 
+    from vision.io.clips import whole
     from vision.tasks.action import Recognizer
     from vision.train.action import linear_svm, started, with_head
     from vision.train.fit import save_weights
@@ -195,7 +199,7 @@ def _svm(
     if any(p not in rows for p in videos.paths):
         frozen = Recognizer.load(path)
         for video in _counted([p for p in videos.paths if p not in rows], "descriptors", quiet):
-            rows[video] = frozen.features(video, feature or card.features[0]).mean(axis=0)
+            rows[video] = frozen.features(video, feature or card.features[0], whole(frozen.length))[0]
     head = linear_svm(np.stack([rows[p] for p in videos.paths]), videos.labels)
     save_weights(path, with_head(net, *head), card, {"head": "linear SVM", "videos": len(videos)})
     return path

@@ -57,6 +57,13 @@ def centre(length: int = 16, step: int = 1) -> Scheme:
     )
 
 
+def whole(length: int = 16) -> Scheme:
+    """One clip of every frame of the video, looped to `length` where it is shorter: for 2D networks, which
+    take any number of frames and average over them (the consensus of TSN)."""
+    _positive(length=length)
+    return lambda times: np.arange(max(length, len(times)))[None] % len(times)
+
+
 def starting(seconds: Sequence[float], length: int = 16, step: int = 1) -> Scheme:
     """Clips that start with the frame that is shown at each of these presentation times."""
     _positive(length=length, step=step)

@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from vision import zoo
 from vision.engine import Engine, load
 from vision.errors import ModelError, UsageError, WeightsError
-from vision.io.clips import Clips, Scheme, at_rate, dense, read_clips, uniform
+from vision.io.clips import Clips, Scheme, at_rate, dense, read_clips, uniform, whole
 from vision.tasks.action_stream import Stream, softmax
 from vision.types import Action, Floats, Frame, Image, Names, Scores
 from vision.view import fitted, short_side, three_crops, two_streams
@@ -105,11 +105,12 @@ class Recognizer:
     def clip_probs(self, source: str | Path, scheme: Scheme | None = None, crops: int = 1) -> Floats:
         """(K,C) probabilities of each clip of a video.
 
-        scheme: which clips, counted in frames at the rate of the card (`vision.io.clips`); ten of the
-        network's length, evenly spaced, unless given. crops: 3 for the left, middle and right (or top
-        to bottom) of each, averaged. A video shorter than a clip is looped.
+        scheme: which clips, counted in frames at the rate of the card (`vision.io.clips`). Unless given: ten
+        of the network's length, evenly spaced; for a 2D network one, of all frames. crops: 3 for the
+        left, middle and right (or top to bottom) of each, averaged. A video shorter than a clip is looped.
         """
-        outputs = self._of(source, scheme or uniform(10, self.length), crops)
+        usual = whole(self.length) if self.card.per_frame else uniform(10, self.length)
+        outputs = self._of(source, scheme or usual, crops)
         return np.asarray(np.mean([softmax(logits) for logits, *_ in outputs], axis=0), np.float32)
 
     def descriptor(self, source: str | Path, feature: str, scheme: Scheme | None = None) -> Floats:

@@ -17,10 +17,10 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from vision.errors import DataError
-from vision.io.clips import Scheme, Times, at_rate, read_clips, uniform
+from vision.io.clips import Scheme, at_rate, read_clips, uniform, whole
 from vision.io.source import VIDEO_SUFFIXES
 from vision.train.data import Key, drawn
-from vision.types import Image, Ints
+from vision.types import Image
 from vision.view import stretch
 from vision.zoo import Card
 
@@ -175,11 +175,11 @@ class TrainClips(Dataset[tuple[Tensor, int]]):
         self._transform = augment.transform(card.size_wh)
         self._kept: list[Image] = []
         for path in videos.paths:
-            whole = read_clips(path, at_rate(_whole, self.rate), self._small)[0]
-            memory -= whole.nbytes
+            frames = read_clips(path, at_rate(whole(1), self.rate), self._small)[0]
+            memory -= frames.nbytes
             if memory < 0:
                 break
-            self._kept.append(whole)
+            self._kept.append(frames)
 
     def __len__(self) -> int:
         return len(self.videos) * self.samples
@@ -223,10 +223,6 @@ class HeldOutClips(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, key: Key) -> tuple[Tensor, int]:
         clips = read_clips(self.videos.paths[key[0]], self.scheme, self.prepare)
         return torch.stack([_rgb(clip).transpose(0, 1) for clip in clips]), self.videos.labels[key[0]]
-
-
-def _whole(times: Times) -> Ints:
-    return np.arange(len(times))[None]
 
 
 def _at_share(share: float, length: int) -> Scheme:
