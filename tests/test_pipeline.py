@@ -90,7 +90,7 @@ def test_record_has_source_frame_time_task_and_model() -> None:
     items: list[Item] = []
     run(frames(3), apply(Mean()), [items.append])
     assert items[2].record == {
-        "source": "made", "frame": 2, "time_s": 0.2, "task": "classify", "model": "mean",
+        "source": "made", "frame": 2, "time_s": 0.2, "size": [4, 4], "task": "classify", "model": "mean",
         "scores": [{"label": "mean", "class_id": 0, "score": round(2 / 255, 4)}],
     }
 

@@ -16,12 +16,13 @@ class Result(Protocol):
 
 
 def record(frame: Frame, result: Result, *, task: str, model: str, names: Names) -> dict[str, Any]:
-    """The record of one frame: source, frame (decode order), time_s (microseconds kept), task,
-    model, and the task's payload."""
+    """The record of one frame: source, frame (decode order), time_s (microseconds kept), size (width
+    and height in pixels), task, model, and the task's payload."""
     return {
         "source": frame.source,
         "frame": frame.index,
         "time_s": round(frame.time, 6),
+        "size": list(frame.size_wh),
         "task": task,
         "model": model,
         **result.to_dict(names),

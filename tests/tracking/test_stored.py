@@ -17,13 +17,12 @@ def frame(index: int, time: float | None = None, size_wh: tuple[int, int] = (64,
     return Frame(image, index, index / 10 if time is None else time, "clip.mp4")
 
 
-def written(folder: Path, frames: int = 3, size: bool = False) -> Path:
+def written(folder: Path, frames: int = 3) -> Path:
     path = folder / "found.jsonl"
     lines = []
     for n in range(frames):
         seen = Detections([[1.234, 2, 30 + n, 40]], [0.12345], [2])
         lines.append(record(frame(n), seen, task="detect", model="m", names=["a", "b", "c"]))
-        lines[-1] |= {"size": [64, 48]} if size else {}
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 
@@ -39,17 +38,21 @@ def test_records_give_back_what_was_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("other", "message"), [
     (frame(3), "no record of frame 3"),
     (frame(1, time=0.2), r"frame 1 is at 0\.100 s, this one at 0\.200 s"),
-    (frame(1, size_wh=(20, 20)), "lies outside of 20x20 pixels"),
+    (frame(1, size_wh=(20, 20)), "frames have 64x48 pixels, these 20x20"),
 ])
 def test_records_of_another_video_are_an_error(tmp_path: Path, other: Frame, message: str) -> None:
     with pytest.raises(DataError, match=message):
         Stored.read(written(tmp_path)).at(other)
 
 
-def test_size_and_length_are_checked(tmp_path: Path) -> None:
-    stored = Stored.read(written(tmp_path, size=True))
-    with pytest.raises(DataError, match="frames have 64x48 pixels, these 128x96"):
-        stored.at(frame(1, size_wh=(128, 96)))
+def test_boxes_of_mot_text_must_lie_in_the_frame(tmp_path: Path) -> None:
+    (tmp_path / "det.txt").write_text("1,-1,50,2,10,10,0.5\n")
+    with pytest.raises(DataError, match="lies outside of 20x20 pixels"):
+        Stored.read(tmp_path / "det.txt").at(frame(0, size_wh=(20, 20)))
+
+
+def test_the_length_is_checked(tmp_path: Path) -> None:
+    stored = Stored.read(written(tmp_path))
     stored.check_length(3)
     with pytest.raises(DataError, match="goes to frame 2, the video ends with 1"):
         stored.check_length(2)

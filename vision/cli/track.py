@@ -176,8 +176,7 @@ def _saver(
 
     def write(item: Any) -> None:
         seen = found.pop(item.frame.index)
-        values = record(item.frame, seen, task="detect", model=model, names=names)
-        file.write(values | {"size": list(item.frame.size_wh)})
+        file.write(record(item.frame, seen, task="detect", model=model, names=names))
 
     return write
 
