@@ -45,10 +45,11 @@ def test_records_of_another_video_are_an_error(tmp_path: Path, other: Frame, mes
         Stored.read(written(tmp_path)).at(other)
 
 
-def test_boxes_of_mot_text_must_lie_in_the_frame(tmp_path: Path) -> None:
-    (tmp_path / "det.txt").write_text("1,-1,50,2,10,10,0.5\n")
+def test_boxes_must_lie_in_the_frame_where_the_size_is_not_told(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_text(path.read_text().replace('"size": [64, 48], ', ""))
     with pytest.raises(DataError, match="lies outside of 20x20 pixels"):
-        Stored.read(tmp_path / "det.txt").at(frame(0, size_wh=(20, 20)))
+        Stored.read(path).at(frame(1, size_wh=(20, 20)))
 
 
 def test_the_length_is_checked(tmp_path: Path) -> None:
