@@ -214,3 +214,36 @@ def test_two_streams_are_not_trained_by_gradients(tmp_path: Path) -> None:
     nothing = videos_of([], [])
     with pytest.raises(UsageError, match="--linear-svm"):
         train_action(nothing, nothing, recipe_of("mobilenet-two-stream"), Settings(), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_ends_like_one_that_was_not_killed(write_video: WriteVideo, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    rows = []
+    for label in range(3):
+        picture = np.zeros((32, 32, 3), np.uint8)
+        picture[..., label] = 200
+        rows += [(write_video(f"{label}{k}.mp4", [picture] * 8), label) for k in range(2)]
+    videos = videos_of([path for path, _ in rows], [label for _, label in rows])
+    recipe, settings = recipe_of("c3d-lite"), Settings(epochs=2, batch=3, lr=1e-3)
+    whole = train_action(videos, videos, recipe, settings, tmp_path / "whole")
+
+    class Killed(Exception):
+        pass
+
+    from vision.train import action
+
+    def die(self: action.ActionObjective) -> dict[str, float]:
+        if (tmp_path / "broken" / "last.ckpt").exists():
+            raise Killed
+        return figures(self)
+
+    figures = action.ActionObjective.figures
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(action.ActionObjective, "figures", die)
+        with pytest.raises(Killed):
+            train_action(videos, videos, recipe, settings, tmp_path / "broken")
+    resumed = train_action(videos, videos, recipe, settings, tmp_path / "broken", resume=True)
+    ours, theirs = load_file(resumed.weights), load_file(whole.weights)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 import torchvision
 from torch import nn
 
+from vision.engine.program import Program
 from vision.nets import build
 from vision.nets.c3d import C3D
 from vision.nets.frame2d import FrameNet, shifted
+from vision.zoo import CARDS
 
 # C3D's layers, as MMAction2's checkpoint of UCF101 names and shapes them
 PUBLISHED = {
@@ -86,6 +91,22 @@ def test_mmaction2s_checkpoint_loads_by_its_names() -> None:
     small.load_state_dict(theirs)
     clip = torch.rand(1, 3, 16, 32, 32)
     assert torch.equal(small(clip)[0], other(clip)[0])
+
+
+def test_a_checkpoint_file_with_its_surroundings_runs(tmp_path: Path) -> None:
+    config = {"classes": 5, "width": 1 / 16, "side": 32}
+    other = C3D(**config).eval()
+    state = {f"backbone.{k}": v for k, v in other.state_dict().items() if not k.startswith("fc8")}
+    state |= {f"cls_head.fc_cls.{leaf}": other.state_dict()[f"fc8.{leaf}"] for leaf in ("weight", "bias")}
+    path = tmp_path / "c3d.pth"
+    torch.save({"meta": {"epoch": 45}, "state_dict": state}, path)
+    one = replace(CARDS["c3d-ucf101"], file=str(path), sha256="", names=tuple("abcde"), config=config)
+    batch = torch.randint(0, 256, (1, 16, 32, 32, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        logits = Program(one).module()(batch)[0]
+        mean = torch.tensor([104.0, 117.0, 128.0])         # of red, green, blue, as MMAction2 subtracts them
+        rgb = (batch.flip(-1).float() - mean).permute(0, 4, 1, 2, 3)
+        assert torch.allclose(logits, other(rgb)[0], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("arch", ["r3d_18", "mc3_18", "r2plus1d_18"])

@@ -30,7 +30,7 @@ NETS: dict[str, str] = {
     "single_shot": "published_detectors:single_shot",
     "pyramidal": "published_detectors:pyramidal",
     "two_stage": "published_detectors:two_stage",
-    "c3d": "c3d:c3d",
+    "c3d": "c3d:C3D",
     "c3d_lite": "c3d:c3d_lite",
     "video_resnet": "video_resnet:VideoResNet",
     "frame2d": "frame2d:FrameNet",

@@ -73,11 +73,6 @@ def _from_published(module: nn.Module, state: dict[str, Any], prefix: str, *_: A
         state[prefix + name] = state.pop(key)
 
 
-def c3d(classes: int, side: int = 112) -> C3D:
-    """The network of the paper."""
-    return C3D(classes, side=side)
-
-
 def c3d_lite(classes: int, side: int = 112) -> C3D:
     """The same shape at a quarter of the width, with batch normalisation: a CPU can train it."""
     return C3D(classes, width=0.25, norm=True, side=side)
