@@ -293,6 +293,14 @@ def _camvid(name: str, net: str, sha256: str, size_wh: tuple[int, int], **config
 
 
 _SEGMENTERS = (
+    replace(
+        _camvid("fpn-lite0-camvid", "smp", "a8d707ba8df760dca22ebda32f65c55d295b3f33d61d1ae7866ae2031fd5c1f2",
+                (608, 448), arch="fpn", encoder="tu-tf_efficientnet_lite0",
+                options={"decoder_pyramid_channels": 128, "decoder_segmentation_channels": 64,
+                         "decoder_interpolation": "bilinear", "decoder_dropout": 0.1}),
+        licence="CamVid's terms: research, not commercial; encoder Apache-2.0 (EfficientNet-Lite0)",
+        mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
+    ),
     _camvid("fcn8s-mobilenetv2-camvid", "fcn8s",
             "87f883d36b5459f6035f444a42c413d8e44a97e5a2b74782e62a358fbc95ecca", (480, 360),
             encoder="mobilenet_v2"),
@@ -371,7 +379,7 @@ _KINETICS = tuple(
 
 DEFAULTS: dict[str, str] = {
     "action": _TWO_STREAM.name,
-    "segment": "fcn8s-mobilenetv2-camvid",
+    "segment": "fpn-lite0-camvid",
     "detect": _SSDLITE_VOC.name, "classify": _MOBILENET_V2.name,
     "faces": "blazeface-full", "landmarks": "facemesh", "pose": "blazepose-full", "person": "selfie",
 }
