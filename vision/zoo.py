@@ -302,7 +302,7 @@ _SEGMENTERS = (
         mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
     ),
     _camvid("fcn8s-mobilenetv2-camvid", "fcn8s",
-            "87f883d36b5459f6035f444a42c413d8e44a97e5a2b74782e62a358fbc95ecca", (480, 360),
+            "2a7902f60b36e7414ebc439f823f51a119c6939cccdaf0ba3a8dfddabb380462", (608, 448),
             encoder="mobilenet_v2"),
     _voc_segmenter("fcn-resnet50", "fcn_resnet50", "fcn_resnet50_coco-1167a1af.pth"),
     _voc_segmenter("fcn-resnet101", "fcn_resnet101", "fcn_resnet101_coco-7ecb50ca.pth"),
