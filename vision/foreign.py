@@ -131,6 +131,7 @@ def onnx_detector(path: Path) -> Card:
         licence=told.get("license", _AGPL), source=str(path), size_wh=(int(width), int(height)),
         resize="letterbox", names=classes, max_iou=1.0 if suppressed else 0.7,
         output="yolo_rows" if suppressed else "yolo", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0),
+        tolerance=0.1,                   # bfloat16 where it is fast, as ultralytics' own OpenVINO run has it
     )
 
 

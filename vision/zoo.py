@@ -157,6 +157,7 @@ _SSDLITE_VOC = Card(
     resize="letterbox",
     names="voc",
     min_score=0.35,
+    tolerance=0.1,                       # bfloat16 costs 0.0017 AP (0.2908 for 0.2925)
     config={"classes": 20},
 )
 _MOBILENET_V2 = Card(
