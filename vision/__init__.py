@@ -32,7 +32,9 @@ _PUBLIC = {
     "Tracker": "tracking",
     "Recognizer": "tasks.action",
     "Action": "types",
-    "draw": "draw",
+    "draw": "drawing",
+    "Segmenter": "tasks.segment",
+    "ClassMap": "types",
     "run": "pipeline",
 }
 __all__ = sorted(_PUBLIC)

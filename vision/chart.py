@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision.draw import colour
+from vision.drawing import colour
 from vision.errors import SinkError
 from vision.types import Action, Image, Names
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from vision.draw import draw
+from vision.drawing import draw
 from vision.errors import LostFrames, SinkError, VisionError
 from vision.io import Latest, ahead
 from vision.records import Result, record

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vision.chart import confusion_chart, save_png, timeline_chart
-from vision.draw import colour, draw
+from vision.drawing import colour, draw
 from vision.errors import SinkError, UsageError
 from vision.io.segments import write_segments
 from vision.types import Action

@@ -11,7 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from vision.draw import draw
+from vision.drawing import draw
 from vision.engine import FakeEngine
 from vision.errors import UsageError
 from vision.faces import mesh

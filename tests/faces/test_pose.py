@@ -12,7 +12,7 @@ import pytest
 
 from vision import body
 from vision.body import Poses
-from vision.draw import draw
+from vision.drawing import draw
 from vision.engine import FakeEngine
 from vision.errors import UsageError
 from vision.records import record

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.draw import class_colour, draw
+from vision.drawing import class_colour, draw
 from vision.engine import FakeEngine
 from vision.errors import DataError
 from vision.records import record

@@ -9,7 +9,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from vision.draw import label
+from vision.drawing import label
 from vision.errors import SinkError
 from vision.types import Image
 

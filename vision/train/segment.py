@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision.draw import class_colour
+from vision.drawing import class_colour
 from vision.engine.program import state_dict
 from vision.errors import ModelError, WeightsError
 from vision.metrics.segmentation import Confusion

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vision.draw import colour, draw, label, unit
+from vision.drawing import colour, draw, label, unit
 from vision.types import Detections, Scores, Tracks
 
 GREY = 128

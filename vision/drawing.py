@@ -21,7 +21,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 def draw(result: Any, image: Image, names: Names = ()) -> Image:
     """The result drawn on a copy of `image` (H,W,3) uint8 BGR, with the classes' `names`."""
     canvas = image.copy()
-    _draw(result, canvas, names)
+    paint(result, canvas, names)
     return canvas
 
 
@@ -69,25 +69,26 @@ def _name(names: Names, i: int) -> str:
 
 
 @singledispatch
-def _draw(result: Any, image: Image, names: Names) -> None:
+def paint(result: Any, image: Image, names: Names) -> None:
+    """Draw on `image` itself. A type of result joins by `@paint.register`."""
     raise TypeError(f"there is no drawing for {type(result).__name__}")
 
 
-@_draw.register
+@paint.register
 def _(result: Detections, image: Image, names: Names) -> None:
     classes = result.labels.tolist()
     texts = [f"{_name(names, c)} {s:.2f}" for c, s in zip(classes, result.scores.tolist(), strict=True)]
     _boxes(result, image, texts, [colour(c) for c in classes])
 
 
-@_draw.register
+@paint.register
 def _(result: Tracks, image: Image, names: Names) -> None:
     ids = result.ids.tolist()
     texts = [f"{i} {_name(names, c)}" for i, c in zip(ids, result.labels.tolist(), strict=True)]
     _boxes(result, image, texts, [colour(i) for i in ids])
 
 
-@_draw.register
+@paint.register
 def _(result: Scores, image: Image, names: Names) -> None:
     line = round(22 * unit(image))
     for row, (i, p) in enumerate(result.top(3)):
@@ -101,7 +102,7 @@ def class_colour(label: int) -> Colour:
     return round(b * dim), round(g * dim), round(r * dim)
 
 
-@_draw.register
+@paint.register
 def _(result: ClassMap, image: Image, names: Names) -> None:
     areas = result.areas()
     palette = np.array([*(class_colour(c) for c in range(255)), (0, 0, 0)], np.uint8)
@@ -114,7 +115,7 @@ def _(result: ClassMap, image: Image, names: Names) -> None:
         label(image, text, (line // 3, line * (row + 1) + line // 3), class_colour(c))
 
 
-@_draw.register
+@paint.register
 def _(result: Poses, image: Image, names: Names) -> None:
     thick = max(1, round(2 * unit(image)))
     for row, i in enumerate(result.ids.tolist()):
@@ -129,7 +130,7 @@ def _(result: Poses, image: Image, names: Names) -> None:
             label(image, f"{i} {_name(names, 0)}", (left, top), colour(i))
 
 
-@_draw.register
+@paint.register
 def _(result: Faces, image: Image, names: Names) -> None:
     for row, i in enumerate(result.ids.tolist()):
         points, width = result.points[row], float(result.boxes[row, 2] - result.boxes[row, 0])
@@ -153,7 +154,7 @@ def _pixels(points: Floats) -> list[tuple[int, int]]:
     return [(x, y) for x, y in np.floor(points).astype(int).tolist()]
 
 
-@_draw.register
+@paint.register
 def _(result: Action, image: Image, names: Names) -> None:
     line = round(22 * unit(image))
     place = (line // 3, line + line // 3)
