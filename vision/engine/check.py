@@ -37,8 +37,10 @@ def check(card: Card, pictures: Sequence[Image], device: str = "auto") -> Iterat
     torch in float32 on the CPU, or onnxruntime for a foreign ONNX file.
 
     pictures: (H,W,3) uint8 BGR of any sizes, stretched to the size of the card. Raises EngineError
-    where there is nothing to compare.
+    where there is nothing to compare, as with a network that takes clips.
     """
+    if card.clip[0] > 1:
+        raise EngineError(f"{card.name!r} takes clips of {card.clip[0]} frames; only pictures are compared.")
     reference = load(card, "cpu", "fp32", "onnxruntime" if card.net == "onnx" else "torch")
     size_wh = reference.input_wh or card.size_wh
     batch = np.stack([stretch(picture, size_wh).pixels for picture in pictures])
