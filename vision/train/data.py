@@ -69,6 +69,8 @@ def loaders(
         "batch_size": settings.batch, "num_workers": settings.workers, "collate_fn": collate,
         "pin_memory": torch.cuda.is_available(),
     }
+    if settings.workers:                  # new processes, not forks: a fork of one with threads may crash
+        common |= {"multiprocessing_context": "spawn", "persistent_workers": True}
     return (
         DataLoader(train, sampler=Shuffled(n, settings.seed), drop_last=n >= settings.batch, **common),
         DataLoader(val, sampler=InOrder(n_val), **common),
