@@ -63,7 +63,7 @@ def test_a_process_that_is_told_to_stop_finishes_its_outputs(sample: Path, tmp_p
         lines = tmp_path / "o.jsonl"
         while process.poll() is None and not (lines.is_file() and lines.read_text().count("\n") >= 5):
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)      # a shell's background jobs are deaf to SIGINT
         process.communicate(timeout=60)
     assert process.returncode == 130
     report = json.loads((tmp_path / "r.json").read_text())[0]
