@@ -71,7 +71,7 @@ def stream(path: str) -> None:
 
     def run(source: object) -> None:
         step = model.stream(every=0.32)
-        pending = [step.submit([frame]) for frame in source]  # type: ignore[attr-defined]
+        pending = [step.submit([frame]) for frame in source]
         for wait in pending:
             wait()
 

@@ -39,7 +39,7 @@ def bare(net: torch.nn.Module, objective: Objective, data: SegmentationSet, sett
         tuple(torch.stack(part) for part in zip(*items[i : i + settings.batch], strict=True))
         for i in range(0, len(items), settings.batch)
     ]
-    net.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.train().to(memory_format=torch.channels_last)
     steps = optimiser(net, settings)
     began = time.process_time()
     for batch in batches:

@@ -75,7 +75,7 @@ def test_a_letterbox_keeps_the_aspect() -> None:
 def test_a_marked_spot_is_where_the_map_says(make: object) -> None:
     image = np.zeros((240, 320, 3), np.uint8)
     image[100:140, 150:190] = 255                                    # centre (170, 120)
-    view = make(image)  # type: ignore[operator]
+    view = make(image)
     ys, xs = np.nonzero(view.pixels[..., 0] > 180)
     centre = np.float32([[xs.mean() + 0.5, ys.mean() + 0.5]])
     np.testing.assert_allclose(view.points_to_frame(centre), [[170, 120]], atol=0.6)

@@ -59,7 +59,7 @@ def card(**changes: object) -> Card:
         "name": "remote", "task": "test", "net": "net", "file": "remote.pth", "sha256": DIGEST[:8],
         "licence": "BSD-3-Clause", "source": "a server", "size_wh": (8, 8), "resize": "stretch", "names": (),
     }
-    return Card(**{**values, **changes})                      # type: ignore[arg-type]
+    return Card(**{**values, **changes})
 
 
 def test_the_folders_are_searched_in_their_order(

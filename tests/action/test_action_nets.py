@@ -41,7 +41,7 @@ def test_c3d_has_the_parameters_and_the_multiply_adds_that_are_published() -> No
 
         def count(layer: nn.Module, _: object, out: torch.Tensor) -> None:
             nonlocal adds
-            adds += out.numel() * layer.weight[0].numel()  # type: ignore[operator, index]
+            adds += out.numel() * layer.weight[0].numel()
 
         for layer in net.modules():
             if isinstance(layer, nn.Conv3d | nn.Linear):

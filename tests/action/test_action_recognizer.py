@@ -126,8 +126,8 @@ def test_none_until_the_window_is_full_then_the_running_action() -> None:
     results = [model(frame) for frame in frames([(RED, 2.0)], 10)]
     assert [r is None for r in results] == [True] * 3 + [False] * 17
     assert all(isinstance(r, Action) and r.label == RED for r in results[3:])
-    assert results[-1].start == pytest.approx(0.0)  # type: ignore[union-attr]
-    assert results[-1].end == pytest.approx(1.9)  # type: ignore[union-attr]
+    assert results[-1].start == pytest.approx(0.0)
+    assert results[-1].end == pytest.approx(1.9)
 
 
 @pytest.mark.parametrize("fps", [10.0, 25.0, 60.0])
@@ -135,7 +135,7 @@ def test_frames_are_resized_once_and_seen_once(fps: float) -> None:
     model, colours = recognizer(per_frame=True)
     resized: list[int] = []
     pixels = model.pixels
-    model.pixels = lambda image: resized.append(1) or pixels(image)  # type: ignore[method-assign, func-returns-value]
+    model.pixels = lambda image: resized.append(1) or pixels(image)
     stream = model.stream(every=0.1)
     for frame in frames([(RED, 2.0)], fps):
         stream(frame)

@@ -50,7 +50,7 @@ def make_card(tiny_nets: None, tmp_path_factory: pytest.TempPathFactory) -> Call
             "source": "random", "size_wh": (64, 48), "resize": "stretch", "names": (),
             "mean": MEAN, "std": STD,
         }
-        return Card(**{**values, **changes})                     # type: ignore[arg-type]
+        return Card(**{**values, **changes})
 
     return make
 

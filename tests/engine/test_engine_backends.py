@@ -109,8 +109,8 @@ def test_a_failure_while_running_comes_out_of_the_future(
             raise RuntimeError("the driver is gone")
         return (batch[:, 0, 0],)
 
-    assert isinstance(engine._engine, PictureEngine)      # type: ignore[attr-defined]
-    monkeypatch.setattr(engine._engine, "_build", lambda shape, alone: broken)    # type: ignore[attr-defined]
+    assert isinstance(engine._engine, PictureEngine)
+    monkeypatch.setattr(engine._engine, "_build", lambda shape, alone: broken)
     batch = pictures.copy()
     batch[:, 0, 0, 0] = 1
     assert len(engine.submit(batch).result()[0]) == 6

@@ -46,7 +46,7 @@ def card(path: Path, **changes: object) -> Card:
         "source": "made", "size_wh": (64, 48), "resize": "stretch", "names": (),
         "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0),
     }
-    return Card(**{**values, **changes})                         # type: ignore[arg-type]
+    return Card(**{**values, **changes})
 
 
 def expected(batch: np.ndarray, mean: float = 0.0, std: float = 1.0) -> np.ndarray:

@@ -126,12 +126,12 @@ def test_a_device_that_is_not_there(card: Card) -> None:
 def test_auto_asks_torch_only_where_a_driver_is(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    monkeypatch.setattr(vision.engine.shutil, "which", lambda name: None)      # type: ignore[attr-defined]
-    monkeypatch.setattr(vision.engine.sys, "platform", "linux")                # type: ignore[attr-defined]
+    monkeypatch.setattr(vision.engine.shutil, "which", lambda name: None)
+    monkeypatch.setattr(vision.engine.sys, "platform", "linux")
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: pytest.fail("asked"))
     assert vision.engine._devices() == ["cpu"]
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
-    monkeypatch.setattr(vision.engine.shutil, "which", lambda name: "/usr/bin/" + name)  # type: ignore[attr-defined]
+    monkeypatch.setattr(vision.engine.shutil, "which", lambda name: "/usr/bin/" + name)
     assert vision.engine._devices() == ["cuda", "cpu"]
 
 

@@ -31,7 +31,7 @@ def limit(engine: Engine, pictures: int) -> list[int]:
         if len(inputs[0]) > pictures:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    engine._engine._module.register_forward_pre_hook(before)      # type: ignore[attr-defined]
+    engine._engine._module.register_forward_pre_hook(before)
     return sizes
 
 
@@ -64,7 +64,7 @@ def test_memory_that_runs_out_in_the_middle_loses_no_picture(
         if calls in (1, 3):                                # 6; 3, then the second 3
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    engine._engine._module.register_forward_pre_hook(before)      # type: ignore[attr-defined]
+    engine._engine._module.register_forward_pre_hook(before)
     np.testing.assert_allclose(engine(pictures)[0], by_hand(card, pictures)[0], atol=1e-5)
 
 

@@ -67,16 +67,16 @@ def test_leaving_early_ends_the_thread(wrap: object) -> None:
         while True:
             yield (i := i + 1)
 
-    for _ in wrap(endless()):  # type: ignore[operator]
+    for _ in wrap(endless()):
         break
 
     def consume() -> None:
-        for _ in wrap(endless()):  # type: ignore[operator]
+        for _ in wrap(endless()):
             raise KeyError("the consumer's own")
 
     with pytest.raises(KeyError, match="own"):
         consume()
-    items = wrap(endless())  # type: ignore[operator]
+    items = wrap(endless())
     next(items)
     items.close()
     assert next(items, None) is None

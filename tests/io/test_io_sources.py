@@ -110,7 +110,7 @@ def test_a_picture_is_handed_out_before_the_next_one_arrives() -> None:
             self.sent += 1
             return encoded(9, ".jpg")
 
-    reader = open_stream(Pipe(), 10**8)  # type: ignore[arg-type]
+    reader = open_stream(Pipe(), 10**8)
     assert number(next(iter(reader.frames(Span(), Log()))).image) == 9
 
 
@@ -168,7 +168,7 @@ def test_a_file_on_a_server(
             pass
 
     make_video("clip.mp4", [0.0, 0.1, 0.35])
-    address = serve(partial(Quiet, directory=str(tmp_path)))  # type: ignore[arg-type]
+    address = serve(partial(Quiet, directory=str(tmp_path)))
     with read(f"{address}/clip.mp4") as source:
         assert [(number(f.image), f.time) for f in source] == [(0, 0.0), (1, 0.1), (2, 0.35)]
     assert not source.info.live

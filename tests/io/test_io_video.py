@@ -92,7 +92,7 @@ def test_a_start_that_was_read_off_a_record_includes_its_frame(make_video: MakeV
 )                                                                                   # fmt: skip
 def test_an_impossible_range_is_refused(tmp_path: Path, argument: dict[str, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        read(tmp_path, **argument)  # type: ignore[arg-type]
+        read(tmp_path, **argument)
 
 
 @pytest.mark.parametrize("degrees", [90, 180, -90])

@@ -130,7 +130,7 @@ def test_classes_meet_by_name(tmp_path: Path) -> None:
 ])
 def test_a_file_that_is_no_coco_file_is_named(tmp_path: Path, change: object, message: str) -> None:
     data = random_truth(np.random.default_rng(4))
-    change(data)  # type: ignore[operator]
+    change(data)
     with pytest.raises(DataError, match=message):
         Truth.load(written(data, tmp_path))
     with pytest.raises(DataError, match=r"none\.json"):

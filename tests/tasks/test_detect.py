@@ -72,7 +72,7 @@ def yolo_rows() -> tuple[tuple[np.ndarray, ...], list[list[tuple[object, ...]]]]
     ("dense", dense), ("rows", table_of_rows), ("yolo", yolo), ("yolo_rows", yolo_rows),
 ])
 def test_a_decoder_finds_what_a_loop_finds(output: str, make: object) -> None:
-    outputs, rows = make()  # type: ignore[operator]
+    outputs, rows = make()
     detector = Detector(FakeEngine(lambda batch: outputs), replace(CARD, output=output, max_iou=1.0))
     for threshold in (0.0, 0.3, 0.9, 1.0):
         found = detector.batch([IMAGE, IMAGE], min_score=threshold)
@@ -115,7 +115,7 @@ def test_options_are_arguments_of_the_call() -> None:
 ])
 def test_an_option_that_cannot_be_is_told_before_anything_runs(options: dict, message: str) -> None:
     calls: list[int] = []
-    detector = Detector(FakeEngine(lambda batch: calls.append(1)), CARD)  # type: ignore[arg-type,return-value]
+    detector = Detector(FakeEngine(lambda batch: calls.append(1)), CARD)
     with pytest.raises(UsageError, match=message):
         detector.submit([IMAGE], **options)
     assert not calls
