@@ -9,34 +9,30 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from vision import zoo
-from vision.engine import Engine, load
+from vision.engine import Engine
 from vision.errors import ModelError, UsageError, WeightsError
 from vision.io.clips import Clips, Scheme, at_rate, dense, read_clips, uniform, whole
 from vision.tasks.action_stream import Stream, softmax
-from vision.types import Action, Floats, Frame, Image, Names, Scores
+from vision.tasks.model import Model
+from vision.types import Action, Floats, Frame, Image, Scores
 from vision.view import fitted, short_side, three_crops, two_streams
 from vision.zoo import Card
 
 _AT_ONCE = 32                                     # pictures in one call of a 2D network
 
 
-class Recognizer:
+class Recognizer(Model):
     """Says what is done in a clip or a video, which keeps no state, and on a stream, which does.
 
     engine: what runs the card's network: clips (B,T,h,w,3) uint8, or frames (B,h,w,3) where the card is
-    `per_frame`, to logits (B,C) and the descriptors that the card names. `Recognizer.load()` makes
-    both from a name. Several threads may share one for everything but `recognizer(frame)`, which steps a
-    stream of its own; `stream()` makes others.
+    `per_frame`, to logits (B,C) and the descriptors that the card names. Several threads may share one for
+    everything but `recognizer(frame)`, which steps a stream of its own; `stream()` makes others.
     """
 
     task = "action"
 
     def __init__(self, engine: Engine, card: Card) -> None:
-        self.engine, self.card = engine, card
-        self.name = card.name
-        self.names: Names = card.classes
-        self.in_flight = engine.in_flight
+        super().__init__(engine, card)
         self.length, self.rate = card.clip
         self.sees = 3 if card.channels == "two-stream" else 1      # frames that one picture is made of
         if card.config.get("classes", len(self.names)) != len(self.names):
@@ -45,22 +41,6 @@ class Recognizer:
                 "Give the list of names that it was trained with."
             )
         self._own: Stream | None = None
-
-    @classmethod
-    def load(
-        cls,
-        model: str | Path | Card = "default",
-        device: str = "auto",
-        precision: str = "auto",
-        backend: str = "auto",
-    ) -> Recognizer:
-        """A recognizer by name (`vision models`), or a path to weights that `vision train` wrote.
-
-        Raises ModelError for an unknown name, WeightsError where its weights are missing or not
-        what they should be, EngineError for a device or a back end that is not there.
-        """
-        card = zoo.find(model, cls.task)
-        return cls(load(card, device, precision, backend), card)
 
     def __call__(self, frame: Frame) -> Action | None:
         """Step the recognizer's own stream by a frame; None while its window is not full."""

@@ -11,11 +11,11 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 
-from vision import zoo
 from vision.boxes import cxcywh_to_xyxy, nms
-from vision.engine import Engine, Outputs, load
+from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
-from vision.types import Detections, Image, Ints, Names
+from vision.tasks.model import Model
+from vision.types import Detections, Image, Ints
 from vision.view import View, letterbox, stretch
 from vision.zoo import Card
 
@@ -91,12 +91,9 @@ class _Choice:
     agnostic: bool
 
 
-class Detector:
-    """Finds objects in pictures. It keeps no state between calls: several threads may share one.
-
-    engine: what runs the card's network; tests and users may give a `FakeEngine`. `Detector.load()`
-    makes both from a name. Raises ModelError for a card whose outputs nobody decodes.
-    """
+class Detector(Model):
+    """Finds objects in pictures. engine: (B,h,w,3) uint8 to what the card's `output` names. Raises
+    ModelError for a card whose outputs nobody decodes."""
 
     task = "detect"
 
@@ -105,36 +102,17 @@ class Detector:
             raise ModelError(
                 f"{card.name!r} has outputs {card.output!r}; a detector decodes {', '.join(DECODERS)}"
             )
-        self.engine = engine
-        self.card = card
-        self.name = card.name
-        self.names: Names = card.classes
+        super().__init__(engine, card)
         self._decode = DECODERS[card.output]
 
     @classmethod
-    def load(
-        cls,
-        model: str | Path | Card = "default",
-        device: str = "auto",
-        precision: str = "auto",
-        backend: str = "auto",
-    ) -> Detector:
-        """A detector by name (`vision models`), or from a path to `.safetensors`, `.onnx`, `.pt`.
+    def _card(cls, model: str | Path | Card) -> Card:
+        card = super()._card(model)
+        if card.net != "ultralytics":
+            return card
+        from vision.tasks.yolo import to_onnx
 
-        Raises ModelError for an unknown name, WeightsError where its weights are missing or not
-        what they should be, EngineError for a device or a back end that is not there.
-        """
-        card = zoo.find(model, cls.task)
-        if card.net == "ultralytics":
-            from vision.tasks.yolo import to_onnx
-
-            card = to_onnx(card)
-        return cls(load(card, device, precision, backend), card)
-
-    @property
-    def in_flight(self) -> int:
-        """How many submitted pictures keep the engine's device busy."""
-        return self.engine.in_flight
+        return to_onnx(card)
 
     def __call__(self, image: Image, **options: Unpack[Options]) -> Detections:
         """The objects in `image` (H,W,3) uint8 BGR, best first; it gets the whole device."""

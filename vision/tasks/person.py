@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from vision import zoo
-from vision.engine import Engine, load
 from vision.errors import UsageError
+from vision.tasks.model import Model
 from vision.types import Floats, Image
 from vision.view import stretch
-from vision.zoo import Card
 
 
-class PersonMask:
-    """Tells people near the camera from what is behind them. It keeps no state between calls."""
+class PersonMask(Model):
+    """Tells people near the camera from what is behind them."""
 
     task = "person"
-
-    def __init__(self, engine: Engine, card: Card) -> None:
-        self.engine = engine
-        self.card = card
-        self.name = card.name
-        self.in_flight = engine.in_flight
-
-    @classmethod
-    def load(
-        cls,
-        model: str | Path | Card = "default",
-        device: str = "auto",
-        precision: str = "auto",
-        backend: str = "auto",
-    ) -> PersonMask:
-        """A mask model by name (`vision models`); raises as `Detector.load` does."""
-        card = zoo.find(model, cls.task)
-        return cls(load(card, device, precision, backend), card)
 
     def __call__(self, image: Image) -> Floats:
         """How much each pixel of `image` (H,W,3) belongs to a person: (H,W) float32 in 0..1."""

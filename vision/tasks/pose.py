@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from vision import zoo
 from vision.body import Poses
 from vision.boxes import nms
-from vision.engine import Engine, load
+from vision.engine import Engine
 from vision.errors import UsageError
 from vision.roster import Roster
-from vision.types import Floats, Image, Names
+from vision.tasks.model import Model
+from vision.types import Floats, Image
 from vision.view import patch
 from vision.zoo import Card
 
@@ -28,29 +27,14 @@ _SAME_PERSON = 0.6            # two people whose boxes overlap by more are one
 _VISIBLE = 0.5                # a point's score from which it counts for its person's box
 
 
-class PoseEstimator:
-    """Places 33 points on people whose boxes are known. It keeps no state between calls."""
+class PoseEstimator(Model):
+    """Places 33 points on people whose boxes are known."""
 
     task = "pose"
-    names: Names = ("person",)
 
     def __init__(self, engine: Engine, card: Card) -> None:
-        self.engine = engine
-        self.card = card
-        self.name = card.name
-        self.in_flight = engine.in_flight
-
-    @classmethod
-    def load(
-        cls,
-        model: str | Path | Card = "default",
-        device: str = "auto",
-        precision: str = "auto",
-        backend: str = "auto",
-    ) -> PoseEstimator:
-        """An estimator by name (`vision models`); raises as `Detector.load` does."""
-        card = zoo.find(model, cls.task)
-        return cls(load(card, device, precision, backend), card)
+        super().__init__(engine, card)
+        self.names = ("person",)
 
     def __call__(self, image: Image, boxes: Floats, *, min_presence: float = 0.5) -> Poses:
         """The people in `boxes` (N,4) xyxy of `image` (H,W,3); for the option see `submit`."""

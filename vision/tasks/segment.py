@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vision import zoo
-from vision.engine import Engine, Outputs, load
+from vision.engine import Outputs, load
 from vision.errors import ModelError
-from vision.types import ClassMap, Image, Names, UncertainMap
+from vision.tasks.model import Model
+from vision.types import ClassMap, Image, UncertainMap
 from vision.view import stretch
 from vision.zoo import Card
 
@@ -22,21 +22,11 @@ Plan = tuple[list[int], list[int]]     # left and top edges of tiles
 _OVERLAP = 0.25                        # of a tile's side: what neighbours share, at least
 
 
-class Segmenter:
-    """Says what every pixel shows. It keeps no state between calls: several threads may share one.
-
-    engine: what runs the card's network, (B,h,w,3) uint8 to class maps (B,h,w) uint8 and, where it
-    runs with dropout on, their variance (B,h,w); tests and users may give a `FakeEngine`.
-    `Segmenter.load()` makes both from a name.
-    """
+class Segmenter(Model):
+    """Says what every pixel shows. engine: (B,h,w,3) uint8 to class maps (B,h,w) uint8 and, where it
+    runs with dropout on, their variance (B,h,w)."""
 
     task = "segment"
-
-    def __init__(self, engine: Engine, card: Card) -> None:
-        self.engine = engine
-        self.card = card
-        self.name = card.name
-        self.names: Names = card.classes
 
     @classmethod
     def load(
@@ -56,18 +46,13 @@ class Segmenter:
         dropout, WeightsError where its weights are missing or not what they should be, EngineError
         for a device or a back end that is not there.
         """
-        card = zoo.find(model, cls.task)
+        card = cls._card(model)
         if uncertainty:
             if backend not in ("auto", "torch"):
                 raise ModelError(f"dropout at test time runs on torch alone; got the back end {backend!r}.")
             config = {"of": card.net, "config": dict(card.config), "passes": passes}
             card, backend = replace(card, net="bayesian", config=config), "torch"
         return cls(load(card, device, precision, backend), card)
-
-    @property
-    def in_flight(self) -> int:
-        """How many submitted pictures keep the engine's device busy."""
-        return self.engine.in_flight
 
     def __call__(self, image: Image, *, tiled: bool = False) -> ClassMap:
         """The classes of the pixels of `image` (H,W,3) uint8 BGR; for the option see `submit`."""
