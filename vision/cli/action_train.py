@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vision.cli.evaluate import Backend, Device, Model, Precision, Quiet, Report
+from vision.cli.options import EvalOptions, opened
 from vision.cli.train import prepare, with_settings
 from vision.errors import UsageError
 from vision.train.settings import Settings
@@ -78,20 +78,16 @@ def plain(figures: ActionFigures) -> dict[str, Any]:
     return {**values, "confusion": figures.confusion.tolist()}
 
 
+@opened
 def evaluate(
+    options: EvalOptions,
     data: Data,
-    model: Model = "default",
     split: Split = None,
     scheme: Annotated[Literal["auto", "uniform", "dense", "centre", "whole"], typer.Option(
         help="which clips of a video; auto: ten evenly spaced, all of it for a 2D network")] = "auto",
     clips: Annotated[int | None, typer.Option(min=1, help="so many, evenly spaced (uniform; 10)")] = None,
     crops: Annotated[int, typer.Option(min=1, max=3, help="3: left, middle, right")] = 1,
     confusion: Annotated[Path | None, typer.Option(help="the confusion matrix as a PNG")] = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    backend: Backend = "auto",
-    report: Report = None,
-    quiet: Quiet = False,
 ) -> None:
     """Top-1 and top-5 of actions, by videos and by clips; --split: UCF101's test list, else all videos."""
     from vision.chart import confusion_chart, save_png
@@ -100,7 +96,7 @@ def evaluate(
     from vision.tasks.action import Recognizer
     from vision.train.clips import find_videos, listed
 
-    recognizer = Recognizer.load(model, device, precision, backend)
+    recognizer = Recognizer.load(*options.where)
     if scheme == "auto" and (clips is not None or not recognizer.card.per_frame):
         scheme = "uniform"
     n = recognizer.length
@@ -109,7 +105,7 @@ def evaluate(
         "dense": dense(max(1, n // 2), n),
     }[scheme]
     videos, missing = (find_videos(data), 0) if split is None else listed(data, "test", split)
-    probs, labels = measured(recognizer, videos, quiet, chosen, crops)
+    probs, labels = measured(recognizer, videos, options.quiet, chosen, crops)
     figures = action_figures(probs, labels)
     how = f"{clips or 10} clips" if scheme == "uniform" else scheme.replace("auto", "whole")
     print(f"{recognizer.name} ({recognizer.engine.label}) on {data}: {how}, {crops} crop" + "s" * (crops > 1))
@@ -118,10 +114,10 @@ def evaluate(
     told(figures, recognizer.names)
     if confusion is not None:
         save_png(confusion, confusion_chart(figures.confusion, recognizer.names))
-    if report is not None:
+    if options.report is not None:
         facts = {"model": recognizer.name, "engine": recognizer.engine.label, "scheme": how, "crops": crops,
                  "missing": missing, "names": list(recognizer.names), **plain(figures)}
-        report.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        options.report.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 @with_settings(epochs=24, batch=9, weight_decay=0.02)

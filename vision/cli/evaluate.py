@@ -13,18 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vision.cli import segment, track
+from vision.cli.options import EvalOptions, opened
 from vision.cli.progress import progress, share_of
 
 if TYPE_CHECKING:
     from vision.pipeline import Step
+    from vision.tasks.model import Model
     from vision.types import Frame
-
-Model = Annotated[str, typer.Option(help="a name of `vision models`, or a path to weights")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")]
-Precision = Annotated[str, typer.Option(help="auto, fp32, fp16, bf16")]
-Backend = Annotated[str, typer.Option(help="auto, torch, openvino, onnxruntime, opencv")]
-Report = Annotated[Path | None, typer.Option(help="the figures as JSON")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress")]
 
 
 def _frames(paths: Sequence[Path]) -> Iterator[Frame]:
@@ -38,7 +33,7 @@ def _frames(paths: Sequence[Path]) -> Iterator[Frame]:
         yield Frame(image, index, float(index), str(path))
 
 
-def _results(paths: Sequence[Path], step: Step, take: Callable[[int, Any], None], quiet: bool) -> None:
+def results(paths: Sequence[Path], step: Step, take: Callable[[int, Any], None], quiet: bool) -> None:
     """Run a step over pictures and hand each result over with its picture's index."""
     from vision.pipeline import run
 
@@ -46,23 +41,21 @@ def _results(paths: Sequence[Path], step: Step, take: Callable[[int, Any], None]
         run(_frames(paths), step, [lambda item: take(item.frame.index, item.result)], watch=update)
 
 
-def _write(report: Path | None, figures: dict[str, Any]) -> None:
-    if report is not None:
+def write(options: EvalOptions, model: Model, figures: dict[str, Any]) -> None:
+    """The figures as JSON, where they are asked for."""
+    if options.report is not None:
         finite = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in figures.items()}
-        report.write_text(json.dumps(finite, indent=1) + "\n", encoding="utf-8")
+        facts = {"model": model.name, "engine": model.engine.label, **finite}
+        options.report.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
+@opened
 def detect(
+    options: EvalOptions,
     data: Annotated[Path, typer.Option(help="COCO annotation file (JSON)")],
     images: Annotated[Path | None, typer.Option(
         help="folder of the pictures; `images` beside the file unless given")] = None,
-    model: Model = "default",
-    device: Device = "auto",
-    precision: Precision = "auto",
-    backend: Backend = "auto",
     max_iou: Annotated[float | None, typer.Option(min=0, max=1, help="of suppression")] = None,
-    report: Report = None,
-    quiet: Quiet = False,
 ) -> None:
     """Average precision of a detector: scores from 0.01, at most 100 boxes a picture."""
     from vision.metrics.detection import Truth, average_precision, coco_rows
@@ -70,14 +63,14 @@ def detect(
     from vision.tasks.detect import Detector
 
     truth = Truth.load(data)
-    detector = Detector.load(model, device, precision, backend)
+    detector = Detector.load(*options.where)
     truth, category_of, unknown = truth.restricted(detector.names)
     folder = images or data.parent / "images"
     submit = partial(detector.submit, min_score=0.01, max_detections=100, max_iou=max_iou)
     rows: list[dict[str, Any]] = []
-    _results(
+    results(
         [folder / image["file_name"] for image in truth.images], apply(detector, submit),
-        lambda i, found: rows.extend(coco_rows(truth.images[i]["id"], found, category_of)), quiet,
+        lambda i, found: rows.extend(coco_rows(truth.images[i]["id"], found, category_of)), options.quiet,
     )
     figures = average_precision(truth, rows)
     print(f"{detector.name} ({detector.engine.label}) on {data}: "
@@ -88,17 +81,13 @@ def detect(
           f"small {figures.small:.4f}  medium {figures.medium:.4f}  large {figures.large:.4f}")
     for name, (ap, ap50) in figures.classes.items():
         print(f"  {name:<20} AP {ap:.4f}  AP50 {ap50:.4f}")
-    _write(report, {"model": detector.name, "engine": detector.engine.label, **asdict(figures)})
+    write(options, detector, asdict(figures))
 
 
+@opened
 def classify(
+    options: EvalOptions,
     data: Annotated[Path, typer.Option(help="CSV with columns file and label or class_id")],
-    model: Model = "default",
-    device: Device = "auto",
-    precision: Precision = "auto",
-    backend: Backend = "auto",
-    report: Report = None,
-    quiet: Quiet = False,
 ) -> None:
     """Top-1 and top-5 accuracy of a classifier."""
     from vision.metrics.classification import accuracy, labelled_pictures
@@ -106,28 +95,25 @@ def classify(
     from vision.tasks.classify import Classifier
     from vision.types import Scores
 
-    classifier = Classifier.load(model, device, precision, backend)
+    classifier = Classifier.load(*options.where)
     pictures, missing = labelled_pictures(data, classifier.names)
     scores: list[Scores] = []
-    _results([path for path, _ in pictures], apply(classifier), lambda _, found: scores.append(found), quiet)
+    paths = [path for path, _ in pictures]
+    results(paths, apply(classifier), lambda _, found: scores.append(found), options.quiet)
     labels = [label for _, label in pictures]
     top1, top5 = accuracy(scores, labels, 1), accuracy(scores, labels, 5)
     print(f"{classifier.name} ({classifier.engine.label}) on {data}: {len(pictures)} pictures"
           + (f"; {missing} rows without a file" if missing else ""))
     print(f"top-1 {top1:.4f}  top-5 {top5:.4f}")
-    _write(report, {"model": classifier.name, "engine": classifier.engine.label, "top1": top1, "top5": top5})
+    write(options, classifier, {"top1": top1, "top5": top5})
 
 
+@opened
 def landmarks(
+    options: EvalOptions,
     data: Annotated[Path, typer.Option(help="CSV of image, x0, y0 ... x67, y67, or dlib's XML")],
     images: Annotated[Path | None, typer.Option(
         help="folder of the pictures; `images` beside a CSV, an XML's own folder unless given")] = None,
-    model: Model = "default",
-    device: Device = "auto",
-    precision: Precision = "auto",
-    backend: Backend = "auto",
-    report: Report = None,
-    quiet: Quiet = False,
 ) -> None:
     """Normalised mean error of face landmarks on the iBUG 68 points."""
     from vision.faces.mesh import IBUG68
@@ -137,11 +123,11 @@ def landmarks(
     from vision.types import Floats
 
     pictures = labelled_faces(data, images)
-    landmarker = FaceLandmarker.load(model, device, precision, backend)
+    landmarker = FaceLandmarker.load(*options.where)
     found: list[Floats] = []
-    _results(
+    results(
         [picture.path for picture in pictures], apply(landmarker),
-        lambda _, faces: found.append(faces.points[:, IBUG68]), quiet,
+        lambda _, faces: found.append(faces.points[:, IBUG68]), options.quiet,
     )
     figures = compare([picture.points for picture in pictures], found).summary()
     print(f"{landmarker.name} ({landmarker.engine.label}) on {data}: {len(pictures)} pictures, "
@@ -150,7 +136,7 @@ def landmarks(
           f"{figures['nme_inner']:.4f}  jaw 17 {figures['nme_jaw']:.4f}; "
           f"over eye centres: all 68 {figures['nme_pupil']:.4f}")
     print(f"P90 {figures['p90']:.4f}  failures (above {FAILED}, or not found) {figures['failure_rate']:.4f}")
-    _write(report, {"model": landmarker.name, "engine": landmarker.engine.label, **figures})
+    write(options, landmarker, figures)
 
 
 def register(app: typer.Typer) -> None:

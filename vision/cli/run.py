@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import json
 import logging
 import signal
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from vision.cli.options import ENGINE, Backend, Command, Device, Precision, opened
 from vision.cli.outputs import picture_sinks, record_sinks
 from vision.cli.progress import Progress, progress, share_of, summary
 from vision.errors import VisionError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vision.pipeline import Item, Report, Sink, Step
 
 _INTERRUPTED = 130
-_IN, _OUT, _ENGINE = "Which frames", "Outputs", "Engine"
+_IN, _OUT = "Which frames", "Outputs"
 
 
 @dataclass
@@ -61,38 +61,21 @@ class RunOptions:
     max_frames: Annotated[int | None, typer.Option(min=1, rich_help_panel=_IN)] = None
     reader: Annotated[Literal["auto", "opencv"], typer.Option(
         help="what decodes video: PyAV or OpenCV", rich_help_panel=_IN)] = "auto"
-    device: Annotated[str, typer.Option(
-        help="auto, cpu, cuda, cuda:1, mps", rich_help_panel=_ENGINE)] = "auto"
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16", rich_help_panel=_ENGINE)] = "auto"
-    backend: Annotated[str, typer.Option(
-        help="auto, torch, openvino, onnxruntime, opencv", rich_help_panel=_ENGINE)] = "auto"
+    device: Device = "auto"
+    precision: Precision = "auto"
+    backend: Backend = "auto"
     batch: Annotated[int, typer.Option(
-        min=1, help="frames a call; 1 is best on a CPU", rich_help_panel=_ENGINE)] = 1
+        min=1, help="frames a call; 1 is best on a CPU", rich_help_panel=ENGINE)] = 1
 
 
-def command(function: Callable[..., None]) -> Callable[..., None]:
-    """A typer command from `function(run: RunOptions, ...)`: the fields of RunOptions become its
-    arguments and options, before the function's own."""
-    hints = get_type_hints(RunOptions, include_extras=True) | get_type_hints(function, include_extras=True)
-    common = [
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, annotation=hints[f.name],
-                          default=inspect.Parameter.empty if f.default is MISSING else f.default)
-        for f in fields(RunOptions)
-    ]
-    own = [
-        p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[p.name])
-        for p in list(inspect.signature(function).parameters.values())[1:]
-    ]
-
+def command(function: Command) -> Command:
+    """A typer command from `function(run: RunOptions, ...)`, with all of these options before its own."""
     @functools.wraps(function)
-    def wrapper(**values: Any) -> None:
-        run = RunOptions(**{p.name: values.pop(p.name) for p in common})
+    def heard(run: RunOptions, **values: Any) -> None:
         logging.getLogger("vision").setLevel(logging.WARNING if run.quiet else logging.INFO)
         function(run, **values)
 
-    wrapper.__signature__ = inspect.Signature([*common, *own])  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {p.name: p.annotation for p in (*common, *own)}
-    return wrapper
+    return opened(heard)
 
 
 def _shown(window: Window, watch: Progress) -> Progress:

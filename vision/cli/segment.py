@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vision.cli.options import EvalOptions, opened
 from vision.cli.run import RunOptions, command, execute
 from vision.errors import DataError
 
@@ -62,27 +63,23 @@ def _planes(
         )
 
 
+@opened
 def evaluate(
+    options: EvalOptions,
     data: Annotated[Path, typer.Option(help="folder with SPLIT/images and SPLIT/labels, or CamVid's layout")],
     split: Annotated[str, typer.Option(help="which part of it")] = "val",
-    model: Annotated[str, typer.Option(help="a name of `vision models`, or a path to weights")] = "default",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16")] = "auto",
-    backend: Annotated[str, typer.Option(help="auto, torch, openvino, onnxruntime, opencv")] = "auto",
-    report: Annotated[Path | None, typer.Option(help="the figures as JSON")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
 ) -> None:
     """Accuracy, class average, mean IoU and contour score of a segmenter."""
     import numpy as np
 
-    from vision.cli.evaluate import _results, _write
+    from vision.cli.evaluate import results, write
     from vision.metrics.segmentation import Figures, confusion, contour_score
     from vision.pipeline import apply
     from vision.tasks.segment import Segmenter
     from vision.train.segmentation import IGNORE, find_pairs, read_pair
 
     pairs = find_pairs(data, split)
-    segmenter = Segmenter.load(model, device, precision, backend)
+    segmenter = Segmenter.load(*options.where)
     names, classes = tuple(segmenter.names), len(segmenter.names)
     if names != pairs.names:
         raise DataError(
@@ -98,7 +95,7 @@ def evaluate(
         matrix = matrix + confusion(found.labels, labels, classes, IGNORE)
         contour.append(contour_score(found.labels, labels, classes, IGNORE))
 
-    _results(pairs.pictures, apply(segmenter), take, quiet)
+    results(pairs.pictures, apply(segmenter), take, options.quiet)
     figures = Figures.of(matrix)
     bf = float(np.nanmean(contour))
     print(f"{segmenter.name} ({segmenter.engine.label}) on {data} {split}: {len(contour)} pictures")
@@ -108,9 +105,8 @@ def evaluate(
           f"accuracy {figures.accuracy:.4f}  BF {bf:.4f}")
     for name, value in zip(names, figures.iou.tolist(), strict=True):
         print(f"  {name:<20} IoU {value:.4f}")
-    _write(report, {
-        "model": segmenter.name, "engine": segmenter.engine.label, "miou": figures.miou,
-        "class_average": figures.class_average, "accuracy": figures.accuracy, "bf": bf,
+    write(options, segmenter, {
+        "miou": figures.miou, "class_average": figures.class_average, "accuracy": figures.accuracy, "bf": bf,
         **{f"iou {name}": float(value) for name, value in zip(names, figures.iou, strict=True)},
     })
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
 import logging
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from vision.cli.options import Command, opened
 from vision.errors import MissingExtra, UsageError
 from vision.train.settings import Settings
 
@@ -43,35 +41,14 @@ _HELP = {                                       # of the settings that every tas
 }
 
 
-def with_settings(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A typer command from `function(settings: Settings, ...)`: the fields of Settings become options
-    behind the function's own, with a task's own defaults."""
-
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        hints, theirs = get_type_hints(function, include_extras=True), get_type_hints(Settings)
-        own = [
-            p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[p.name])
-            for p in list(inspect.signature(function).parameters.values())[1:]
-        ]
-        common = [
-            inspect.Parameter(
-                f.name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(f.name, f.default),
-                annotation=Annotated[
-                    theirs[f.name], typer.Option(help=_HELP[f.name][1], rich_help_panel=_HELP[f.name][0])
-                ],
-            )
-            for f in fields(Settings)
-        ]
-
-        @functools.wraps(function)
-        def wrapper(**values: Any) -> None:
-            function(Settings(**{p.name: values.pop(p.name) for p in common}), **values)
-
-        wrapper.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]
-        wrapper.__annotations__ = {p.name: p.annotation for p in (*own, *common)}
-        return wrapper
-
-    return decorate
+def with_settings(**defaults: Any) -> Callable[[Command], Command]:
+    """A typer command from `function(settings: Settings, ...)`: the fields of Settings become options,
+    with a task's own defaults."""
+    hints = {
+        name: Annotated[kind, typer.Option(help=_HELP[name][1], rich_help_panel=_HELP[name][0])]
+        for name, kind in get_type_hints(Settings).items()
+    }
+    return lambda function: opened(function, hints, defaults)
 
 
 def prepare() -> None:

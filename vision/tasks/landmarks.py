@@ -24,7 +24,8 @@ from vision.faces.detector import LEFT_EYE, RIGHT_EYE, FaceDetector
 from vision.faces.face import Faces
 from vision.faces.yunet import YunetEngine
 from vision.roster import Roster
-from vision.types import Floats, Image, Landmarks, Names
+from vision.tasks.model import Model
+from vision.types import Floats, Image, Landmarks
 from vision.view import patch, turn
 from vision.weights import resolve
 from vision.zoo import Card
@@ -77,23 +78,24 @@ class Options(TypedDict, total=False):
     camera: npt.ArrayLike | None
 
 
-class FaceLandmarker:
-    """Finds faces and their 478 points in pictures. It keeps no state between calls.
+class FaceLandmarker(Model):
+    """Finds faces and their 478 points in pictures.
 
     detector finds the faces; engine runs the card's mesh, iris the irises and lids. Tests and users
     may give `FakeEngine`s; `FaceLandmarker.load()` makes all three.
     """
 
     task = "landmarks"
-    names: Names = ("face",)
 
     def __init__(self, detector: FaceDetector, engine: Engine, iris: Engine, card: Card) -> None:
-        self.detector = detector
-        self.engine = engine
-        self.iris = iris
-        self.card = card
-        self.name = card.name
-        self.in_flight = detector.in_flight
+        super().__init__(engine, card)
+        self.detector, self.iris = detector, iris
+        self.names = ("face",)
+
+    @property
+    def in_flight(self) -> int:
+        """How many pictures keep the device busy."""
+        return self.detector.in_flight
 
     @classmethod
     def load(
