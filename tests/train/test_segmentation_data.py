@@ -16,6 +16,7 @@ from vision.train import losses
 from vision.train.data import Shuffled
 from vision.train.ema import Average
 from vision.train.optim import optimiser, schedule
+from vision.train.segment import Segmentation
 from vision.train.segmentation import (
     CAMVID,
     IGNORE,
@@ -149,6 +150,27 @@ def test_label_pixels_come_from_their_own_centres(width: int, tmp_path: Path) ->
     seen = {tuple(data[(0, seed)][1][0].tolist()) for seed in range(20)}
     row = [0] * (width // 2) + [1] * (width // 2)             # an edge in the middle stays in the middle
     assert seen == {tuple(row), tuple(row[::-1])}
+
+
+def test_validation_looks_at_pictures_as_in_use_and_counts_labels_at_their_own_size(tmp_path: Path) -> None:
+    """A network that copies what it sees makes the errors of the smaller picture, and no others."""
+    labels = np.zeros((12, 12), np.uint8)
+    labels[:, 5:] = 1                                         # at half the size the edge moves to 6
+    pairs = one_pair(tmp_path, labels)
+    cv2.imwrite(str(pairs.pictures[0]), np.repeat(labels[..., None] * 255, 3, 2))
+    picture, truth = SegmentationSet(pairs, size_wh=(6, 6))[(0, 0)]
+    assert picture.shape == (3, 6, 6)
+    assert torch.equal(truth, torch.from_numpy(labels))
+
+    class Copies(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.stack([0.75 - x[:, 0], x[:, 0] - 0.75, *[x[:, 0] - 9] * (len(pairs.names) - 2)], 1)
+
+    objective = Segmentation(pairs.names, None, 0.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    objective.update(Copies(), (picture[None], truth[None]))
+    found = objective.figures()
+    assert found["accuracy"] == pytest.approx(11 / 12)        # the column at 5, of twelve
+    assert found["miou"] == pytest.approx((5 / 6 + 6 / 7) / 2)
 
 
 def test_normalise_is_what_deploy_does() -> None:

@@ -121,16 +121,13 @@ class Segmentation(Objective):
         return terms
 
     def update(self, net: nn.Module, batch: Any) -> None:
-        """Count the pixels; a prediction of another size is brought to the labels' first."""
+        """Count the pixels; class maps are brought to the labels' size, as in use."""
         pictures, labels = batch
-        logits = self.logits(net, pictures)
-        if logits.shape[-2:] != labels.shape[-2:]:
-            logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=False)
-        self.confusion.update(logits.argmax(1), labels)
+        self.confusion.update(_resized(self.logits(net, pictures).argmax(1), labels.shape[-2:]), labels)
 
     def pictures(self, net: nn.Module, batch: Any) -> Tensor:
         """Up to four pictures, each over its labels over its prediction."""
-        pictures, labels = batch[0][:4], batch[1][:4]
+        pictures, labels = batch[0][:4], _resized(batch[1][:4], batch[0].shape[-2:])
         palette = torch.tensor([class_colour(c)[::-1] for c in range(255)] + [(0, 0, 0)], dtype=torch.uint8)
         found = self.logits(net, pictures).argmax(1)
         painted = [palette.to(m.device)[m.long()].movedim(-1, 1) for m in (labels, found)]
@@ -143,6 +140,13 @@ class Segmentation(Objective):
         return {
             "miou": now.miou, "class_average": now.class_average, "accuracy": now.accuracy, **per_class
         }
+
+
+def _resized(maps: Tensor, size_hw: Sequence[int]) -> Tensor:
+    """Label maps (B,H,W) at another size: of each pixel the nearest one's, as `Segmenter` does it."""
+    if maps.shape[-2:] == tuple(size_hw):
+        return maps
+    return F.interpolate(maps[:, None].byte(), tuple(size_hw), mode="nearest-exact")[:, 0].long()
 
 
 def train_segmenter(
@@ -171,7 +175,7 @@ def train_segmenter(
         licence="as the training data's", source=f"trained on {data.name}", size_wh=recipe.size_wh,
         resize="stretch", names=train.names, config=config, mean=mean, std=std,
     )
-    sets = (SegmentationSet(train, recipe.augment), SegmentationSet(val, None, None))
+    sets = (SegmentationSet(train, recipe.augment), SegmentationSet(val, None, recipe.size_wh))
     balanced = _weights(recipe, sets[0], len(train.names))
     objective = Segmentation(train.names, balanced, recipe.dice, card.mean, card.std)
     return fit(

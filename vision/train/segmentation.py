@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 
 from vision.errors import DataError
 from vision.train.data import Key, drawn
+from vision.view import stretch
 from vision.zoo import CAMVID, IMAGENET_MEAN, IMAGENET_STD
 
 IGNORE = 255                           # what no class counts as, in every label map that leaves here
@@ -133,7 +134,8 @@ class Augment:
 class SegmentationSet(Dataset[tuple[Tensor, Tensor]]):
     """Items (3,H,W) uint8 RGB and (H,W) uint8 labels, decoded once and kept in memory.
 
-    augment: for training; None: the pair as it is, stretched to size_wh if that is given.
+    augment: for training; None: the picture as it is, or stretched to size_wh as in use, and the labels
+    at their own size.
     """
 
     def __init__(
@@ -144,8 +146,7 @@ class SegmentationSet(Dataset[tuple[Tensor, Tensor]]):
         for i in range(len(pairs.pictures)):
             picture, labels = read_pair(pairs, i)
             if augment is None and size_wh is not None:
-                picture = cv2.resize(picture, size_wh, interpolation=cv2.INTER_LINEAR)
-                labels = cv2.resize(labels, size_wh, interpolation=cv2.INTER_NEAREST)
+                picture = stretch(picture, size_wh).pixels
             self.items.append((torch.from_numpy(picture).permute(2, 0, 1), torch.from_numpy(labels)))
         self.transform = augment.transform() if augment is not None else None
 
