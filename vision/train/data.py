@@ -13,14 +13,20 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from vision.train.settings import Settings
 
 Key = tuple[int, int]                  # which item, and the seed of all that is drawn for it
+_SEED_BITS = 31                        # of a key's seed; what lies above is the epoch
 
 
 @contextmanager
 def drawn(seed: int) -> Iterator[None]:
-    """Random numbers of torch from `seed` inside, and untouched outside."""
+    """Random numbers of torch from `seed` (a key's) inside, and untouched outside."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(seed % 2**_SEED_BITS)
         yield
+
+
+def epoch_of(key: Key) -> int:
+    """The epoch that a key of `Shuffled` is from: whatever process loads it, it knows the time."""
+    return key[1] >> _SEED_BITS
 
 
 class Shuffled(Sampler[Key]):
@@ -42,7 +48,8 @@ class Shuffled(Sampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         random = np.random.default_rng((self.seed, self.epoch))
-        order, seeds = random.permutation(self.n), random.integers(0, 2**31, self.n)
+        order, seeds = random.permutation(self.n), random.integers(0, 2**_SEED_BITS, self.n)
+        seeds += self.epoch << _SEED_BITS
         return iter(zip(order.tolist(), seeds.tolist(), strict=True))
 
 
