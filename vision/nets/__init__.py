@@ -27,6 +27,7 @@ NETS: dict[str, str] = {
     "segnet-basic": "segnet:SegNetBasic",
     "fcn-basic": "segnet:FCNBasic",
     "ssdlite": "ssdlite:ssdlite",
+    "gfl": "gfl:Gfl",
     "single_shot": "published_detectors:single_shot",
     "pyramidal": "published_detectors:pyramidal",
     "two_stage": "published_detectors:two_stage",
