@@ -77,6 +77,14 @@ def decode_picture(data: bytes, name: str = "picture", max_pixels: int = MAX_PIX
     return turned(np.asarray(decoded, np.uint8), orientation)
 
 
+def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height of the file's first picture, upright, from its header. Raises SourceError."""
+    with _guarded(str(path), max_pixels), pil.open(path) as picture:
+        width, height = picture.size
+        sideways = picture.format != "TIFF" and picture.getexif().get(_ORIENTATION, 1) > 4
+        return (height, width) if sideways else (width, height)
+
+
 def turned(image: Image, orientation: int) -> Image:
     """The picture upright; orientation is EXIF's, 1 to 8."""
     if orientation in (5, 6, 7, 8):
@@ -143,10 +151,7 @@ class Pictures:
 
     def _size_of_first(self) -> tuple[int, int] | None:
         try:
-            with _guarded("", self._max_pixels), pil.open(self._paths[0]) as picture:
-                width, height = picture.size
-                sideways = picture.format != "TIFF" and picture.getexif().get(_ORIENTATION, 1) > 4
-                return (height, width) if sideways else (width, height)
+            return picture_size(self._paths[0], self._max_pixels)
         except SourceError:                # told when its turn to be read comes
             return None
 

@@ -1,0 +1,207 @@
+"""How pictures with boxes vary for training: a scaled crop, mirror, colour, mosaic, mix-up, multi-scale.
+
+A sample is a dict: `picture` (3,H,W) uint8 RGB, and with N rows each `boxes` (N,4) xyxy, `labels` (N,)
+and where there are some `masks` (N,H,W) and `points` (N,K,2): torchvision's tv_tensors, which its
+transforms, and those here, keep together. Boxes are made with `clamping_mode=None`: a crop leaves them
+as long as they are, and `visible` then sees how much of each is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as T
+
+from vision.errors import UsageError
+
+Sample = dict[str, Tensor]
+_BLEND = 32.0                           # of mix-up's Beta distribution, as YOLOv5 has it: near one half
+GREY = 114                              # of the border, as `view.letterbox` has it in use
+
+
+def sample(picture: Tensor, boxes: Tensor, labels: Tensor, **rows: Tensor) -> Sample:
+    """A sample of plain tensors: picture (3,H,W), boxes (N,4) float32 xyxy pixels, labels (N,) int64."""
+    size_hw = (int(picture.shape[-2]), int(picture.shape[-1]))
+    kept = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size_hw, clamping_mode=None)
+    return {"picture": tv_tensors.Image(picture), "boxes": kept, "labels": labels, **rows}
+
+
+class ScaledCrop(v2.Transform):  # type: ignore[misc]
+    """The picture at a drawn scale and place on a canvas of size_hw: cut where it is larger, on grey where
+    it is smaller (large scale jittering, Ghiasi et al. 2021).
+
+    scale: a range; 1 is the size at which the picture just fits into `fit_hw` (the canvas, if None). It is
+    drawn so that halving is as likely as doubling. ratio: the largest change of the aspect.
+    """
+
+    def __init__(
+        self, size_hw: tuple[int, int], scale: tuple[float, float], ratio: float = 1.0,
+        fit_hw: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.size_hw, self.scale, self.ratio, self.fit_hw = size_hw, scale, ratio, fit_hw or size_hw
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """What is cut out, (top, left, height, width); its size on the canvas; the border around it."""
+        hw = v2.query_size(flat_inputs)
+        scale, stretch = _log_uniform(*self.scale), _log_uniform(1 / self.ratio, self.ratio) ** 0.5
+        fit = scale * min(self.fit_hw[0] / hw[0], self.fit_hw[1] / hw[1])
+        cut, size, border = [], [], []
+        for side, canvas, ratio in zip(hw, self.size_hw, (fit / stretch, fit * stretch), strict=True):
+            length = min(side, max(1, round(canvas / ratio)))
+            placed = min(canvas, max(1, round(length * ratio)))
+            before = _below(canvas - placed + 1)
+            cut.append((_below(side - length + 1), length))
+            size.append(placed)
+            border.append((before, canvas - placed - before))
+        (top, height), (left, width) = cut
+        (above, below), (before, after) = border
+        return {
+            "cut": (top, left, height, width), "size": size, "border": [before, above, after, below],
+        }
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Crop, resize and pad, whatever the input is."""
+        top, left, height, width = params["cut"]
+        if isinstance(inpt, tv_tensors.Mask):  # torchvision's `nearest` is half a pixel off, see segmentation
+            part = inpt.as_subclass(Tensor)[..., top : top + height, left : left + width]
+            if part.shape[0]:
+                part = F.interpolate(part[None].byte(), params["size"], mode="nearest-exact")[0]
+            else:
+                part = part.new_zeros((0, *params["size"]))
+            return T.pad(tv_tensors.Mask(part.to(inpt.dtype)), params["border"])
+        resized = T.resized_crop(inpt, top, left, height, width, params["size"])
+        return T.pad(resized, params["border"], fill=GREY if isinstance(inpt, tv_tensors.Image) else 0)
+
+
+def visible(sample: Sample, share: float = 0.25, side: float = 2.0) -> Sample:
+    """The rows whose boxes are still to be seen, cut to the picture: at least `share` of their area, and
+    `side` pixels of width and height (as YOLOv5 does it, which asks for 0.1)."""
+    boxes = sample["boxes"].as_subclass(Tensor)
+    height, width = sample["picture"].shape[-2:]
+    cut = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
+    sides, whole = cut[:, 2:] - cut[:, :2], boxes[:, 2:] - boxes[:, :2]
+    keep = (sides >= side).all(1) & (sides.prod(1) >= share * whole.prod(1))
+    rows = {name: _like(value[keep], value) for name, value in sample.items() if name != "picture"}
+    return {**rows, "picture": sample["picture"], "boxes": _like(cut[keep], sample["boxes"])}
+
+
+def mosaic(
+    samples: Sequence[Sample], size_hw: tuple[int, int], scale: tuple[float, float], share: float = 0.25
+) -> Sample:
+    """Four samples around a drawn centre (YOLOv4, Bochkovskiy et al. 2020), each cut to its quarter by
+    `ScaledCrop`; 1 in `scale` is the size at which a picture would fill all of size_hw."""
+    height, width = size_hw
+    y, x = (round(side * float(torch.empty(()).uniform_(0.3, 0.7))) for side in size_hw)
+    canvas = samples[0]["picture"].new_full((3, height, width), GREY)
+    parts = []
+    for one, (top, left, bottom, right) in zip(
+        samples, ((0, 0, y, x), (0, x, y, width), (y, 0, height, x), (y, x, height, width)), strict=True
+    ):
+        tile = visible(ScaledCrop((bottom - top, right - left), scale, fit_hw=size_hw)(one), share)
+        canvas[:, top:bottom, left:right] = tile.pop("picture")
+        border = [left, top, width - right, height - bottom]
+        parts.append({k: v if k == "labels" else T.pad(v, border) for k, v in tile.items()})
+    return {**_joined(parts), "picture": tv_tensors.Image(canvas)}
+
+
+def mix_up(a: Sample, b: Sample, share: float) -> Sample:
+    """Two pictures of one size blended, `share` of them the first (mixup, Zhang et al. 2018), with the
+    objects of both."""
+    pictures = [s["picture"].as_subclass(Tensor).float() for s in (a, b)]
+    blended = torch.lerp(pictures[1], pictures[0], share).round().byte()
+    rows = [{k: v for k, v in s.items() if k != "picture"} for s in (a, b)]
+    return {**_joined(rows), "picture": tv_tensors.Image(blended)}
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How training pictures vary. size_wh: what the network sees, in pixels.
+
+    scale: of a picture alone, a range; at 1 it just fits into size_wh. ratio: the largest change of its
+    aspect. mosaic, mix_up: the share of items made so. mosaic_scale: of each of the four, with 1 as
+    before: at 0.25 a person of half the picture's height is an eighth of it. mixed_epochs: after so many
+    epochs there is no mosaic and no mix-up any more (YOLOX, Ge et al. 2021), None for never. colour:
+    strength of the change of brightness, contrast and saturation. visible: the share of a box's area that
+    a crop must leave for the object to stay. Left and right are swapped half of the time.
+    """
+
+    size_wh: tuple[int, int]
+    scale: tuple[float, float] = (0.5, 1.75)
+    ratio: float = 1.25
+    mosaic: float = 0.5
+    mosaic_scale: tuple[float, float] = (0.25, 1.0)
+    mix_up: float = 0.0
+    mixed_epochs: int | None = None
+    colour: float = 0.4
+    visible: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name in ("mosaic", "mix_up", "visible"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is a share in 0..1; got {getattr(self, name)}.")
+        for name in ("scale", "mosaic_scale"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise UsageError(f"{name} is a range above 0, for example 0.5, 1.5; got {low}, {high}.")
+
+    def __call__(self, index: int, read: Callable[[int], Sample], count: int, mixed: bool = True) -> Sample:
+        """A varied sample of picture `index`. read: gives the sample of one of `count` pictures; mixed:
+        whether mosaic and mix-up are still on. Draws from torch's generator."""
+        item = self._composed(index, read, count, mixed)
+        if mixed and torch.rand(()) < self.mix_up:
+            share = float(torch.distributions.Beta(_BLEND, _BLEND).sample())
+            item = mix_up(item, self._composed(_below(count), read, count, mixed), share)
+        jitter = v2.ColorJitter(self.colour, self.colour, self.colour)
+        varied: Sample = v2.Compose([v2.RandomHorizontalFlip(), jitter])(item)
+        return varied
+
+    def _composed(self, index: int, read: Callable[[int], Sample], count: int, mixed: bool) -> Sample:
+        size_hw = self.size_wh[1], self.size_wh[0]
+        if mixed and torch.rand(()) < self.mosaic:
+            others = [read(_below(count)) for _ in range(3)]
+            return mosaic([read(index), *others], size_hw, self.mosaic_scale, self.visible)
+        crop = ScaledCrop(size_hw, self.scale, self.ratio)
+        return visible(crop(read(index)), self.visible)
+
+
+def multi_scale(
+    pictures: Tensor, boxes: Tensor, sizes_wh: Sequence[tuple[int, int]]
+) -> tuple[Tensor, Tensor]:
+    """A batch (B,3,H,W) uint8 with its boxes (B,M,4) at one of the sizes, drawn for the whole of it. For
+    use in an objective, whose draws the trainer seeds at every step: a resumed run repeats it."""
+    width, height = sizes_wh[_below(len(sizes_wh))]
+    now = pictures.shape[-2:]
+    if tuple(now) == (height, width):
+        return pictures, boxes
+    ratio = boxes.new_tensor([width / now[1], height / now[0]])
+    return T.resize(pictures, [height, width], antialias=True), boxes * ratio.repeat(2)
+
+
+def _joined(parts: Sequence[Sample]) -> Sample:
+    """The rows of all parts, one after the other."""
+    return {name: _like(torch.cat([p[name] for p in parts]), parts[0][name]) for name in parts[0]}
+
+
+def _like(value: Tensor, model: Tensor) -> Tensor:
+    """`value` as the kind of tv_tensor that `model` is."""
+    if not isinstance(model, tv_tensors.TVTensor):
+        return value
+    wrapped: Tensor = tv_tensors.wrap(value, like=model)
+    return wrapped
+
+
+def _log_uniform(low: float, high: float) -> float:
+    return low * (high / low) ** float(torch.rand(()))
+
+
+def _below(n: int) -> int:
+    """A number drawn from 0 to n - 1."""
+    return int(torch.randint(n, ()))
