@@ -134,10 +134,10 @@ class Augment:
     """
 
     size_wh: tuple[int, int]
-    scale: tuple[float, float] = (0.5, 1.75)
+    scale: tuple[float, float] = (0.6, 1.8)
     ratio: float = 1.25
     mosaic: float = 0.5
-    mosaic_scale: tuple[float, float] = (0.25, 1.0)
+    mosaic_scale: tuple[float, float] = (0.25, 1.25)
     mix_up: float = 0.0
     mixed_epochs: int | None = None
     colour: float = 0.4
