@@ -73,7 +73,7 @@ class Card:
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the network's outputs."""
-        return _name_list(self.names) if isinstance(self.names, str) else self.names
+        return name_list(self.names) if isinstance(self.names, str) else self.names
 
     def to_json(self) -> str:
         """The card as JSON: what a trained weights file carries in its safetensors metadata."""
@@ -81,7 +81,8 @@ class Card:
 
 
 @cache
-def _name_list(name: str) -> tuple[str, ...]:
+def name_list(name: str) -> tuple[str, ...]:
+    """The list of classes `name` in `vision/names`: voc, coco, ..."""
     path = Path(__file__).parent / "names" / f"{name}.txt"
     return tuple(path.read_text(encoding="utf-8").splitlines())
 
@@ -278,7 +279,7 @@ def _voc_segmenter(name: str, arch: str, file: str) -> Card:
         name=name, task="segment", net="torchvision_segmenter", file=file, sha256=file[-12:-4],
         licence="BSD-3-Clause (torchvision); trained on COCO train2017",
         source=f"torchvision {arch}, COCO_WITH_VOC_LABELS_V1", url=f"https://download.pytorch.org/models/{file}",
-        size_wh=(693, 520), resize="stretch", names=("background", *_name_list("voc")), tolerance=0.05,
+        size_wh=(693, 520), resize="stretch", names=("background", *name_list("voc")), tolerance=0.05,
         config={"arch": arch},
     )
 

@@ -1,12 +1,11 @@
-"""Labelled pictures for detection as people have them: COCO JSON, YOLO folders, Pascal VOC XML."""
+"""A data set for detection, checked: what it holds, and what is wrong in it, named and counted."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from vision.boxes import area, clip, xyxy_to_xywh
 from vision.errors import DataError, SourceError
 from vision.io.pictures import picture_size
 from vision.metrics.detection import Truth
+from vision.train.detection_layouts import LAYOUTS, LOOKED_FOR, Found, Problem, Problems, note
 from vision.types import Floats, Ints
 
 SLACK = 0.5                             # pixels that rounding may put a box outside of its picture
@@ -40,7 +40,7 @@ class DetectionData:
 
     names: tuple[str, ...]
     pictures: tuple[Labelled, ...]
-    problems: dict[str, list[str]]
+    problems: Problems
 
     def summary(self) -> list[str]:
         """A line for each kind of problem: how many there are, and the first."""
@@ -67,94 +67,73 @@ class DetectionData:
         return Truth(images, annotations, [{"id": i, "name": n} for i, n in enumerate(self.names)])
 
 
-class Found(NamedTuple):
-    """A picture as a layout tells of it. size_wh: as the labels state it, or None. rows: class name, box
-    xyxy, difficult, crowd. relative: boxes are in shares of the picture instead of pixels."""
-
-    path: Path
-    size_wh: tuple[int, int] | None
-    rows: Sequence[tuple[str, Sequence[float], bool, bool]]
-    relative: bool = False
-
-
 def read_detection(data: Path, split: str, names: Sequence[str] | None = None) -> DetectionData:
-    """The split (`train` or `val`) of the data set in folder `data`.
+    """The split (`train` or `val`) of the data set in the folder `data`, in one of the `LAYOUTS`.
 
-    COCO: `SPLIT.json` or `annotations/*SPLIT*.json` in it. names: the classes of another split, which
-    this one must have too, in the order to use. Raises DataError where no layout fits, where there are no
-    pictures, no classes or no boxes that can be used, or where the names differ.
+    names: the classes of another split, which this one must have too, in the order to use. Raises
+    DataError where no layout fits, where there are no classes, no pictures or no box to use, or where
+    the names differ.
     """
-    problems: dict[str, list[str]] = {}
-    own, found = _coco(data, split, problems)
-    if names is not None and set(names) != set(own):
+    problems: Problems = {}
+    layout = next((found for read in LAYOUTS if (found := read(data, split, problems))), None)
+    if layout is None:
+        raise DataError(f"{str(data)!r} has no split {split!r}. Looked for {LOOKED_FOR.format(split=split)}.")
+    if not layout.names:
+        raise DataError(f"{str(data)!r} names no class.")
+    if names is not None and set(names) != set(layout.names):
+        here, there = set(layout.names) - set(names), set(names) - set(layout.names)
         raise DataError(
-            f"the classes of {split} are not those of the other split: {_some(set(own) - set(names))} "
-            f"only here, {_some(set(names) - set(own))} only there."
+            f"the classes of {split!r} in {str(data)!r} are not those of the other split: only here "
+            f"{_some(here)}; only there {_some(there)}. Both must name the same ones."
         )
-    chosen = tuple(names or own)
-    pictures = [p for one in found if (p := _checked(one, chosen, problems)) is not None]
+    chosen = tuple(names or layout.names)
+    label_of = {name: i for i, name in enumerate(chosen)}
+    pictures = tuple(p for one in layout.pictures if (p := _checked(one, label_of, problems)) is not None)
+    found = DetectionData(chosen, pictures, problems)
     if not any(len(p.boxes) for p in pictures):
-        raise DataError(f"{str(data)!r} has {len(pictures)} pictures for {split} and no box to use in them.")
-    return DetectionData(chosen, tuple(pictures), problems)
+        wrong = "".join(f" {line}." for line in found.summary())
+        raise DataError(f"{str(data)!r} has {len(pictures)} pictures for {split!r} and no box to use.{wrong}")
+    return found
 
 
-def _checked(found: Found, names: Sequence[str], problems: dict[str, list[str]]) -> Labelled | None:
+def _checked(found: Found, label_of: dict[str, int], problems: Problems) -> Labelled | None:
     """The picture with what is right of its labels; None where it cannot be used."""
-    place = found.path.name
-
-    def note(kind: str, where: str = "") -> None:
-        problems.setdefault(kind, []).append(place + where)
-
-    if not found.path.is_file():
-        note("pictures are missing, left out")
+    path, rows = found.path, found.rows
+    if not path.is_file():
+        note(problems, Problem.MISSING, path.name)
         return None
     try:
-        size_wh = picture_size(found.path)
+        size_wh = picture_size(path)
     except SourceError:
-        note("pictures cannot be read, left out")
+        note(problems, Problem.BROKEN, path.name)
         return None
-    if found.size_wh not in (None, size_wh):
-        note("pictures have another size than their labels say, left out", f" {size_wh}")
+    if found.size_wh is not None and found.size_wh != size_wh:
+        (w, h), (label_w, label_h) = size_wh, found.size_wh
+        note(problems, Problem.OTHER_SIZE, f"{path.name}, {w}x{h} for {label_w}x{label_h}")
         return None
-    if not found.rows:
-        note("pictures have no labels, kept as background")
-    boxes, labels, flags = [], [], []
-    for i, (name, box, *flag) in enumerate(found.rows):
-        scale = np.tile(size_wh, 2) if found.relative else 1.0
-        whole = np.asarray(box, np.float64) * scale
-        cut = clip(whole[None].astype(np.float32), size_wh)[0]
-        if name not in names:
-            note("boxes are of an unknown class, dropped", f" box {i}: {name}")
-        elif not (np.isfinite(whole).all() and (cut[2:] > cut[:2]).all()):
-            note("boxes have no area, dropped", f" box {i}")
+    if not rows:
+        note(problems, Problem.UNLABELLED, path.name)
+    whole = np.array([row.box for row in rows], np.float64).reshape(-1, 4)
+    if found.relative:
+        whole *= np.tile(size_wh, 2)
+    boxes = clip(whole.astype(np.float32), size_wh)
+    kept = []
+    for i, row in enumerate(rows):
+        place = f"{path.name}, box {i} of {row.name}"
+        if row.name not in label_of:
+            note(problems, Problem.UNKNOWN, place)
+        elif not (whole[i, 2:] > whole[i, :2]).all():                   # nor where one is not a number
+            note(problems, Problem.NO_AREA, place)
+        elif not (boxes[i, 2:] > boxes[i, :2]).all():
+            note(problems, Problem.BEYOND, place)
         else:
-            if np.abs(whole - cut).max() > SLACK:
-                note("boxes reach outside their picture, cut", f" box {i}")
-            boxes.append(cut)
-            labels.append(names.index(name))
-            flags.append(flag)
-    difficult, crowd = np.array(flags, bool).reshape(-1, 2).T
+            kept.append(i)
+            if np.abs(whole[i] - boxes[i]).max() > SLACK:
+                note(problems, Problem.OUTSIDE, place)
     return Labelled(
-        found.path, size_wh, np.array(boxes, np.float32).reshape(-1, 4), np.array(labels, np.int64),
-        difficult, crowd,
+        path, size_wh, boxes[kept], np.array([label_of[rows[i].name] for i in kept], np.int64),
+        np.array([rows[i].difficult for i in kept], bool), np.array([rows[i].crowd for i in kept], bool),
     )
-
-
-def _coco(data: Path, split: str, problems: dict[str, list[str]]) -> tuple[list[str], Iterator[Found]]:
-    path = data / f"{split}.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    names = {c["id"]: str(c["name"]) for c in sorted(content["categories"], key=lambda c: c["id"])}
-    rows: dict[Any, list[Any]] = {}
-    for a in content["annotations"]:
-        x, y, w, h = a["bbox"]
-        name = names.get(a["category_id"], f"category {a['category_id']}")
-        row = (name, (x, y, x + w, y + h), bool(a.get("difficult")), bool(a.get("iscrowd")))
-        rows.setdefault(a["image_id"], []).append(row)
-    found = (
-        Found(data / "images" / i["file_name"], (i["width"], i["height"]), rows.get(i["id"], ()))
-        for i in content["images"]
-    )
-    return list(dict.fromkeys(names.values())), found
 
 
 def _some(names: Iterable[str]) -> str:
