@@ -18,7 +18,7 @@ from vision.io.pictures import decode_picture
 from vision.metrics.detection import Truth
 from vision.train.data import Key, drawn, epoch_of
 from vision.train.detection_data import DetectionData
-from vision.train.detection_transforms import GREY, Augment, Sample, sample
+from vision.train.detection_transforms import GREY, Augment, Sample, as_sample
 from vision.types import Floats, Image
 from vision.view import View, fitted
 
@@ -91,7 +91,7 @@ class DetectionSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
             if image is not None:
                 labelled = self.data.pictures[index]
                 chosen = ~labelled.crowd
-                return sample(
+                return as_sample(
                     _rgb(image), torch.from_numpy(labelled.boxes[chosen]),
                     torch.from_numpy(labelled.labels[chosen]),
                 )

@@ -26,11 +26,34 @@ _BLEND = 32.0                           # of mix-up's Beta distribution, as YOLO
 GREY = 114                              # of the border, as `view.letterbox` has it in use
 
 
-def sample(picture: Tensor, boxes: Tensor, labels: Tensor, **rows: Tensor) -> Sample:
-    """A sample of plain tensors: picture (3,H,W), boxes (N,4) float32 xyxy pixels, labels (N,) int64."""
+def as_sample(
+    picture: Tensor, boxes: Tensor, labels: Tensor, masks: Tensor | None = None, points: Tensor | None = None
+) -> Sample:
+    """A sample of plain tensors: picture (3,H,W), boxes (N,4) float32 xyxy pixels, labels (N,) int64, masks
+    (N,H,W), points (N,K,2) float32 xy pixels."""
     size_hw = (int(picture.shape[-2]), int(picture.shape[-1]))
-    kept = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size_hw, clamping_mode=None)
-    return {"picture": tv_tensors.Image(picture), "boxes": kept, "labels": labels, **rows}
+    item: Sample = {
+        "picture": tv_tensors.Image(picture), "labels": labels,
+        "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size_hw, clamping_mode=None),
+    }
+    if masks is not None:
+        item["masks"] = tv_tensors.Mask(masks)
+    if points is not None:
+        item["points"] = tv_tensors.KeyPoints(points, canvas_size=size_hw)
+    return item
+
+
+class Mirror(v2.RandomHorizontalFlip):  # type: ignore[misc]
+    """As torchvision's, which takes key points for pixels' indices (x becomes width - 1 - x), unlike boxes
+    and unlike its own scaling: here they are places on the picture like everything else. Names of left
+    and right parts are the caller's to swap."""
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """The mirrored input."""
+        mirrored = super().transform(inpt, params)
+        if isinstance(inpt, tv_tensors.KeyPoints):
+            return _like(mirrored.as_subclass(Tensor) + mirrored.new_tensor([1, 0]), inpt)
+        return mirrored
 
 
 class ScaledCrop(v2.Transform):  # type: ignore[misc]
@@ -160,7 +183,7 @@ class Augment:
             share = float(torch.distributions.Beta(_BLEND, _BLEND).sample())
             item = mix_up(item, self._composed(_below(count), read, count, mixed), share)
         jitter = v2.ColorJitter(self.colour, self.colour, self.colour)
-        varied: Sample = v2.Compose([v2.RandomHorizontalFlip(), jitter])(item)
+        varied: Sample = v2.Compose([Mirror(), jitter])(item)
         return varied
 
     def _composed(self, index: int, read: Callable[[int], Sample], count: int, mixed: bool) -> Sample:
