@@ -223,8 +223,9 @@ def test_a_resumed_run_ends_like_one_that_was_not_killed(write_video: WriteVideo
     rows = []
     for label in range(3):
         picture = np.zeros((32, 32, 3), np.uint8)
-        picture[..., label] = 200
-        rows += [(write_video(f"{label}{k}.mp4", [picture] * 8), label) for k in range(2)]
+        picture[:, :8, label] = 200
+        moving = [np.roll(picture, 4 * i, 1) for i in range(8)]
+        rows += [(write_video(f"{label}{k}.mp4", moving), label) for k in range(2)]
     videos = videos_of([path for path, _ in rows], [label for _, label in rows])
     recipe, settings = recipe_of("c3d-lite"), Settings(epochs=2, batch=3, lr=1e-3)
     whole = train_action(videos, videos, recipe, settings, tmp_path / "whole")

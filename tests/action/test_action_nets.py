@@ -70,6 +70,19 @@ def test_lite_is_a_quarter_as_wide_and_has_batch_norm() -> None:
     assert "conv1a.1.weight" in lite
 
 
+def test_differences_show_what_moves_and_nothing_that_stands_still() -> None:
+    net = C3D(3, width=1 / 16, norm=True, side=32, difference=True).eval()
+    moving, still = torch.rand(2, 3, 16, 32, 32), torch.rand(2, 3, 1, 32, 32)
+    seen: list[torch.Tensor] = []
+    net.conv1a.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    net(moving)
+    net(moving + still)
+    alone, beside = seen
+    torch.testing.assert_close(beside, alone, rtol=0, atol=1e-6)
+    assert torch.equal(alone[:, :, 0], torch.zeros(2, 3, 32, 32))          # the first has none before it
+    assert torch.equal(alone[:, :, 1:], moving[:, :, 1:] - moving[:, :, :-1])
+
+
 def test_mmaction2s_checkpoint_loads_by_its_names() -> None:
     with torch.device("meta"):
         published = {k: v.shape for k, v in build("c3d", classes=101).state_dict().items()}

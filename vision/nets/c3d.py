@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,13 +24,17 @@ class C3D(nn.Module):
 
     classes: of the last layer. width: factor on every layer's channels and units; 1 is the paper.
     norm: batch normalisation after each convolution, which training from scratch needs. side:
-    pixels of the square input; 112 is the paper. Clips have 16 frames.
+    pixels of the square input; 112 is the paper. difference: the first layer sees what changes from
+    each frame to the next, and nothing that stands still. Clips have 16 frames.
 
     With 101 classes, width 1 and no norm: 78,409,573 parameters, 38.6 G multiply-adds a clip.
     """
 
-    def __init__(self, classes: int, width: float = 1.0, norm: bool = False, side: int = 112) -> None:
+    def __init__(
+        self, classes: int, width: float = 1.0, norm: bool = False, side: int = 112, difference: bool = False
+    ) -> None:
         super().__init__()
+        self.difference = difference
         channels = 3
         for block in _BLOCKS:
             for name, units in block:
@@ -50,7 +55,7 @@ class C3D(nn.Module):
     def forward(self, clips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B,3,16,S,S) -> logits (B,classes), and the descriptors fc6 (B,4096 width), after its ReLU,
         and pool5 (B,8192 width)."""
-        x = clips
+        x = torch.diff(clips, dim=2, prepend=clips[:, :, :1]) if self.difference else clips
         for index, block in enumerate(_BLOCKS):
             for name, _ in block:
                 x = F.relu(self.get_submodule(name)(x))
@@ -73,6 +78,6 @@ def _from_published(module: nn.Module, state: dict[str, Any], prefix: str, *_: A
         state[prefix + name] = state.pop(key)
 
 
-def c3d_lite(classes: int, side: int = 112) -> C3D:
+def c3d_lite(classes: int, side: int = 112, difference: bool = False) -> C3D:
     """The same shape at a quarter of the width, with batch normalisation: a CPU can train it."""
-    return C3D(classes, width=0.25, norm=True, side=side)
+    return C3D(classes, width=0.25, norm=True, side=side, difference=difference)

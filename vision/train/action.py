@@ -64,7 +64,8 @@ def _resnet(arch: str) -> Recipe:
 RECIPES: dict[str, Recipe] = {
     "c3d": Recipe("c3d", (112, 112), "crop", (16, 25.0), (16, 25.0), ("fc6", "pool5")),
     "c3d-lite": Recipe(
-        "c3d_lite", (56, 56), "stretch", (16, 12.5), (16, 12.5), ("fc6", "pool5"), {"side": 56}
+        "c3d_lite", (56, 56), "stretch", (16, 12.5), (16, 12.5), ("fc6", "pool5"),
+        {"side": 56, "difference": True},
     ),
     "r3d_18": _resnet("r3d_18"),
     "mc3_18": _resnet("mc3_18"),
