@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 from vision.errors import DataError
 from vision.io.clips import Scheme, at_rate, read_clips, uniform, whole
 from vision.io.source import VIDEO_SUFFIXES
-from vision.train.data import Key, drawn
+from vision.train.data import Key, drawn, one_thread
 from vision.types import Image
 from vision.view import stretch
 from vision.zoo import Card
@@ -187,7 +187,7 @@ class TrainClips(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, key: Key) -> tuple[Tensor, int]:
         index, seed = key
         video, part = divmod(index, self.samples)
-        with drawn(seed):
+        with drawn(seed), one_thread():
             place = (part + float(torch.rand(()))) / self.samples
             scheme = _at_share(place, self.length)
             if video < len(self._kept):

@@ -24,6 +24,18 @@ def drawn(seed: int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch works on one thread inside: a picture's operations are so small that sharing them out costs
+    more than it saves, and ten times as much where the cores are busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def epoch_of(key: Key) -> int:
     """The epoch that a key of `Shuffled` is from: whatever process loads it, it knows the time."""
     return key[1] >> _SEED_BITS

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from vision.errors import DataError, SourceError
 from vision.io.pictures import decode_picture
 from vision.metrics.detection import Truth
-from vision.train.data import Key, drawn, epoch_of
+from vision.train.data import Key, drawn, epoch_of, one_thread
 from vision.train.detection_data import DetectionData
 from vision.train.detection_transforms import GREY, Augment, Sample, as_sample
 from vision.types import Floats, Image
@@ -81,7 +81,7 @@ class DetectionSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor, Tensor]:
         index, seed = key
         last = self.augment.mixed_epochs
-        with drawn(seed):
+        with drawn(seed), one_thread():
             item = self.augment(index, self._sample, len(self), last is None or epoch_of(key) < last)
         return tuple(item[name].as_subclass(Tensor) for name in ("picture", "boxes", "labels"))  # type: ignore[return-value]
 

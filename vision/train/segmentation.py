@@ -16,7 +16,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from vision.errors import DataError
-from vision.train.data import Key, drawn
+from vision.train.data import Key, drawn, one_thread
 from vision.view import stretch
 from vision.zoo import CAMVID, IMAGENET_MEAN, IMAGENET_STD
 
@@ -158,7 +158,7 @@ class SegmentationSet(Dataset[tuple[Tensor, Tensor]]):
         picture, labels = self.items[index]
         if self.transform is None:
             return picture, labels
-        with drawn(seed):
+        with drawn(seed), one_thread():
             varied, mask = self.transform(tv_tensors.Image(picture), tv_tensors.Mask(labels))
         return varied.as_subclass(Tensor), mask.as_subclass(Tensor)
 
