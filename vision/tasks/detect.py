@@ -139,7 +139,7 @@ class Detector(Model):
         found = self._decode(outputs, row, choice.min_score)
         if choice.labels is not None:
             found = found[np.isin(found.labels, choice.labels)]
-        found = _suppressed(found, choice.max_iou, choice.agnostic)[: choice.max_detections]
+        found = suppressed(found, choice.max_iou, choice.agnostic)[: choice.max_detections]
         return Detections(view.to_frame(found.boxes), found.scores, found.labels)
 
     def _choice(self, options: Options) -> _Choice:
@@ -187,7 +187,7 @@ def _launch(engine: Engine, pictures: Sequence[Image]) -> list[tuple[Future[Outp
     return [places[i] for i in range(len(pictures))]
 
 
-def _suppressed(found: Detections, max_iou: float, agnostic: bool) -> Detections:
+def suppressed(found: Detections, max_iou: float, agnostic: bool) -> Detections:
     """What non-maximum suppression leaves, best first."""
     found = found[np.argsort(-found.scores, kind="stable")[:_CANDIDATES]]
     if max_iou >= 1:                                 # suppressed inside the graph already
