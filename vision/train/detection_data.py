@@ -44,7 +44,7 @@ class DetectionData:
 
     def summary(self) -> list[str]:
         """A line for each kind of problem: how many there are, and the first."""
-        return [f"{len(places)} {kind} (first: {places[0]})" for kind, places in self.problems.items()]
+        return [f"{kind}: {len(places)} (first: {places[0]})" for kind, places in self.problems.items()]
 
     def truth(self, without: Iterable[int] = ()) -> Truth:
         """The labels to score against, as COCO's lists: a picture's id is its index, a category's its
@@ -91,8 +91,8 @@ def read_detection(data: Path, split: str, names: Sequence[str] | None = None) -
     pictures = tuple(p for one in layout.pictures if (p := _checked(one, label_of, problems)) is not None)
     found = DetectionData(chosen, pictures, problems)
     if not any(len(p.boxes) for p in pictures):
-        wrong = "".join(f" {line}." for line in found.summary())
-        raise DataError(f"{str(data)!r} has {len(pictures)} pictures for {split!r} and no box to use.{wrong}")
+        wrong = "; ".join(found.summary()) or "nothing else is wrong with them"
+        raise DataError(f"{str(data)!r} has {len(pictures)} pictures for {split!r} and no box to use: {wrong}.")
     return found
 
 
