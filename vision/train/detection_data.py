@@ -92,7 +92,9 @@ def read_detection(data: Path, split: str, names: Sequence[str] | None = None) -
     found = DetectionData(chosen, pictures, problems)
     if not any(len(p.boxes) for p in pictures):
         wrong = "; ".join(found.summary()) or "nothing else is wrong with them"
-        raise DataError(f"{str(data)!r} has {len(pictures)} pictures for {split!r} and no box to use: {wrong}.")
+        raise DataError(
+            f"{str(data)!r} has {len(pictures)} pictures for {split!r} and no box to use: {wrong}."
+        )
     return found
 
 
