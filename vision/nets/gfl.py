@@ -84,17 +84,19 @@ class Gfl(nn.Module):
 
     def __init__(self, classes: int, channels: int = 96, bins: int = 8) -> None:
         super().__init__()
-        self.classes, self.bins = classes, bins
+        self.bins = bins
         self.encoder = Encoder()
         self.neck = PathAggregation(channels)
         self.towers = nn.ModuleList(
             nn.Sequential(_Separable(channels, channels), _Separable(channels, channels)) for _ in STRIDES
         )
-        self.predict = nn.ModuleList(nn.Conv2d(channels, classes + 4 * bins, 1) for _ in STRIDES)
-        for layer in self.predict:
+        self.classify = nn.ModuleList(nn.Conv2d(channels, classes, 1) for _ in STRIDES)
+        self.place = nn.ModuleList(nn.Conv2d(channels, 4 * bins, 1) for _ in STRIDES)
+        for layer in (*self.classify, *self.place):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)
-            nn.init.constant_(layer.bias[:classes], -log((1 - _PRIOR) / _PRIOR))
+        for layer in self.classify:
+            nn.init.constant_(layer.bias, -log((1 - _PRIOR) / _PRIOR))
 
     def train(self, mode: bool = True) -> Gfl:
         """As usual, but the norms of what is frozen (no gradient is asked for) stand still."""
@@ -107,12 +109,11 @@ class Gfl(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B,3,H,W) normalised RGB, H and W multiples of 32 -> logits (B,A,classes), and logits
         (B,A,4,bins) of the distances to left, top, right and bottom, in strides."""
-        levels = self.neck(self.encoder(x))
-        cells = torch.cat([
-            predict(tower(level)).flatten(2).transpose(1, 2)
-            for tower, predict, level in zip(self.towers, self.predict, levels, strict=True)
-        ], 1)
-        logits, distances = cells.split([self.classes, 4 * self.bins], 2)
+        levels = [tower(level) for tower, level in zip(self.towers, self.neck(self.encoder(x)), strict=True)]
+        logits, distances = (
+            torch.cat([layer(x).flatten(2).transpose(1, 2) for layer, x in zip(layers, levels, strict=True)], 1)
+            for layers in (self.classify, self.place)
+        )
         return logits, distances.unflatten(2, (4, self.bins))
 
     def boxes(self, distances: Tensor, size_wh: tuple[int, int]) -> Tensor:

@@ -1,0 +1,192 @@
+"""Training of detectors: the objective, where a network starts, and the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from vision.drawing import draw
+from vision.engine.program import state_dict
+from vision.errors import ModelError, WeightsError
+from vision.metrics.detection import average_precision, coco_rows
+from vision.nets import build
+from vision.tasks.detect import DECODERS, suppressed
+from vision.train.criteria import Criterion, GflCriterion
+from vision.train.detection_data import read_detection
+from vision.train.detection_set import DetectionSet, HeldOutPictures, collate
+from vision.train.detection_transforms import Augment, multi_scale
+from vision.train.fit import Run, fit
+from vision.train.learner import Objective
+from vision.train.segment import load_encoder
+from vision.train.segmentation import normalise
+from vision.train.settings import Settings
+from vision.types import Detections
+from vision.weights import resolve
+from vision.zoo import CARDS, DEFAULTS, IMAGENET_MEAN, IMAGENET_STD, Card, find
+
+# a network of `nets.NETS` that can be trained -> what it learns by
+CRITERIA: dict[str, Callable[[], Criterion]] = {"gfl": GflCriterion}
+_MIN_SCORE, _MOST = 0.01, 100          # of what average precision looks at, as `vision eval detect`
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What detection adds to `Settings`.
+
+    model: a network of `CRITERIA`, or a detector to start from: a name of the zoo, or a path. size_wh:
+    what the network sees in use. augment: how training pictures vary. sizes_wh: of the batches, drawn for
+    each (multi-scale); none: `augment.size_wh`. frozen: parameters whose names begin so do not learn, which
+    saves their backward pass. options: arguments of the network.
+    """
+
+    model: str
+    size_wh: tuple[int, int]
+    augment: Augment
+    sizes_wh: tuple[tuple[int, int], ...] = ()
+    frozen: tuple[str, ...] = ()
+    options: dict[str, Any] | None = None
+
+
+class Detection(Objective):
+    """A family's criterion; judged by COCO's average precision in the pixels of the pictures."""
+
+    figure = "ap"
+
+    def __init__(
+        self, criterion: Criterion, card: Card, held_out: HeldOutPictures,
+        sizes_wh: tuple[tuple[int, int], ...] = (),
+    ) -> None:
+        super().__init__()
+        self.criterion, self.card, self.held_out, self.sizes_wh = criterion, card, held_out, sizes_wh
+        self.rows: list[dict[str, Any]] = []
+
+    def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
+        """The criterion's terms."""
+        pictures, boxes, labels = batch
+        if self.sizes_wh:
+            pictures, boxes = multi_scale(pictures, boxes, self.sizes_wh)
+        return self.criterion(net, normalise(pictures, self.card.mean, self.card.std), boxes, labels)
+
+    def found(self, net: nn.Module, pictures: Tensor) -> list[Detections]:
+        """The best objects in each of the pictures (B,3,H,W) uint8, in their pixels."""
+        size_wh = (pictures.shape[-1], pictures.shape[-2])
+        outputs = net.decode(net(normalise(pictures, self.card.mean, self.card.std)), size_wh)  # type: ignore[operator]
+        arrays = tuple(output.float().cpu().numpy() for output in outputs)
+        decode = DECODERS[self.card.output]
+        return [
+            suppressed(decode(arrays, i, _MIN_SCORE), self.card.max_iou, False)[:_MOST]
+            for i in range(len(pictures))
+        ]
+
+    def update(self, net: nn.Module, batch: Any) -> None:
+        """Keep what is found; pictures that could not be read are left out."""
+        pictures, _, _, indices, views = batch
+        category_of = {label: label for label in range(len(self.card.classes))}
+        for found, index, view in zip(
+            self.found(net, pictures), indices.tolist(), views.tolist(), strict=True
+        ):
+            if index >= 0:
+                there = replace(found, boxes=self.held_out.to_picture(found.boxes, index, view))
+                self.rows += coco_rows(index, there, category_of)
+
+    def pictures(self, net: nn.Module, batch: Any) -> Tensor:
+        """Up to four pictures with what is found in them at the card's threshold."""
+        drawn = []
+        for picture, found in zip(batch[0][:4], self.found(net, batch[0][:4]), strict=True):
+            image = np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy()[..., ::-1])
+            drawn.append(draw(found[found.scores >= self.card.min_score], image, self.card.classes))
+        return torch.from_numpy(np.stack(drawn)[..., ::-1].copy()).permute(0, 3, 1, 2)
+
+    def figures(self) -> dict[str, float]:
+        """ap, ap50, ap75, those of small, medium and large objects, and the ap of each class."""
+        rows, self.rows = self.rows, []
+        now = average_precision(self.held_out.truth(), rows)
+        return {
+            "ap": now.ap, "ap50": now.ap50, "ap75": now.ap75, "small": now.small, "medium": now.medium,
+            "large": now.large, **{f"ap_{name}": ap for name, (ap, _) in now.classes.items()},
+        }
+
+
+def start(
+    recipe: Recipe, names: tuple[str, ...], encoder_weights: Path | None = None, weights: Path | None = None
+) -> tuple[nn.Module, Card]:
+    """The network to train and the card of the result.
+
+    encoder_weights: of the encoder of a new network, with the normalisation that the file names
+    (`mean`, `std` in its metadata), or ImageNet's. weights: a `.safetensors` of the same network. A
+    detector to start from keeps the layers that tell its classes where these are the same.
+    Raises ModelError for a network that nothing here trains, WeightsError for weights that do not fit.
+    """
+    base = None if recipe.model in CRITERIA else find(recipe.model, "detect")
+    if base is not None and base.net not in CRITERIA:
+        raise ModelError(
+            f"{base.name!r} is a {base.net!r}, which is not trained here. There are: {', '.join(CRITERIA)}"
+        )
+    net_name = recipe.model if base is None else base.net
+    config = {**(base.config if base else {}), **(recipe.options or {}), "classes": len(names)}
+    net = build(net_name, **config)
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if base is not None:
+        mean, std = base.mean, base.std
+        _load(net, resolve(base))
+    elif encoder_weights is not None:
+        mean, std = _normalisation(encoder_weights)
+        load_encoder(net.encoder, encoder_weights)  # type: ignore[arg-type]
+    if weights is not None:
+        _load(net, weights)
+    card = Card(
+        name="", task="detect", net=net_name, file="best.safetensors", sha256="",
+        licence="as the training data's", source="", size_wh=recipe.size_wh, resize="letterbox",
+        names=names, config=config, mean=mean, std=std,
+    )
+    return net, card
+
+
+def train_detector(
+    data: Path, recipe: Recipe, settings: Settings, folder: Path, *, encoder_weights: Path | None = None,
+    weights: Path | None = None, resume: bool = False, progress: bool = False,
+) -> Run:
+    """Train `recipe.model` on `data` (`read_detection` says which layouts) into `folder`; the arguments
+    between are those of `start`."""
+    train = read_detection(data, "train")
+    val = read_detection(data, "val", train.names)
+    torch.manual_seed(settings.seed)
+    net, card = start(recipe, train.names, encoder_weights, weights)
+    card = replace(card, name=folder.name, source=f"trained on {data.name}")
+    for name, parameter in net.named_parameters():
+        if recipe.frozen and name.startswith(recipe.frozen):
+            parameter.requires_grad_(False)
+    sets = (DetectionSet(train, recipe.augment), HeldOutPictures(val, recipe.size_wh))
+    objective = Detection(CRITERIA[card.net](), card, sets[1], recipe.sizes_wh)
+    return fit(
+        net, objective, sets, settings, folder, card, extra=asdict(recipe), resume=resume,
+        progress=progress, collate=collate,
+    )
+
+
+def _normalisation(path: Path) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """The mean and the deviation that an encoder's file names, or ImageNet's."""
+    if path.suffix != ".safetensors":
+        return IMAGENET_MEAN, IMAGENET_STD
+    with safe_open(path, "numpy") as file:
+        named = file.metadata() or {}
+    if "mean" not in named:
+        return IMAGENET_MEAN, IMAGENET_STD
+    return tuple(json.loads(named["mean"])), tuple(json.loads(named["std"]))  # type: ignore[return-value]
+
+
+def _load(net: nn.Module, path: Path) -> None:
+    """The weights of `path`; where the classes are others, all but the layers that tell them."""
+    state, mine = state_dict(path), net.state_dict()
+    other = [name for name, value in state.items() if name in mine and mine[name].shape != value.shape]
+    if state.keys() - mine.keys() or any(not name.startswith("classify.") for name in other):
+        raise WeightsError(f"{str(path)!r} has the weights of another network.")
+    net.load_state_dict({**mine, **{n: v for n, v in state.items() if n not in other}})
