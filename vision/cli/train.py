@@ -147,8 +147,10 @@ def segment(
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
     from vision.cli.action_train import train as train_action
+    from vision.cli.detect_train import train as train_detect
 
     group = typer.Typer(help="Train networks on your own data.", no_args_is_help=True)
+    group.command("detect")(train_detect)
     group.command("segment")(segment)
     group.command("action")(train_action)
     app.add_typer(group, name="train")

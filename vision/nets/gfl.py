@@ -34,6 +34,19 @@ def points(size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return torch.cat(centres), torch.cat(strides)
 
 
+def _predict(channels: int, outputs: int, bias: float) -> nn.Conv2d:
+    layer = nn.Conv2d(channels, outputs, 1)
+    nn.init.normal_(layer.weight, std=0.01)
+    nn.init.constant_(layer.bias, bias)  # type: ignore[arg-type]
+    return layer
+
+
+def _cells(layers: nn.ModuleList, levels: Sequence[Tensor]) -> Tensor:
+    """What each layer says of its level, (B,A,channels), the cells of all levels in a row."""
+    maps = [layer(level) for layer, level in zip(layers, levels, strict=True)]
+    return torch.cat([x.flatten(2).transpose(1, 2) for x in maps], 1)
+
+
 class _Separable(nn.Sequential):
     """A 5x5 convolution of each channel by itself, then 1x1 across them."""
 
@@ -90,13 +103,8 @@ class Gfl(nn.Module):
         self.towers = nn.ModuleList(
             nn.Sequential(_Separable(channels, channels), _Separable(channels, channels)) for _ in STRIDES
         )
-        self.classify = nn.ModuleList(nn.Conv2d(channels, classes, 1) for _ in STRIDES)
-        self.place = nn.ModuleList(nn.Conv2d(channels, 4 * bins, 1) for _ in STRIDES)
-        for layer in (*self.classify, *self.place):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
-        for layer in self.classify:
-            nn.init.constant_(layer.bias, -log((1 - _PRIOR) / _PRIOR))
+        self.classify = nn.ModuleList(_predict(channels, classes, log(_PRIOR / (1 - _PRIOR))) for _ in STRIDES)
+        self.place = nn.ModuleList(_predict(channels, 4 * bins, 0.0) for _ in STRIDES)
 
     def train(self, mode: bool = True) -> Gfl:
         """As usual, but the norms of what is frozen (no gradient is asked for) stand still."""
@@ -110,11 +118,8 @@ class Gfl(nn.Module):
         """(B,3,H,W) normalised RGB, H and W multiples of 32 -> logits (B,A,classes), and logits
         (B,A,4,bins) of the distances to left, top, right and bottom, in strides."""
         levels = [tower(level) for tower, level in zip(self.towers, self.neck(self.encoder(x)), strict=True)]
-        logits, distances = (
-            torch.cat([layer(x).flatten(2).transpose(1, 2) for layer, x in zip(layers, levels, strict=True)], 1)
-            for layers in (self.classify, self.place)
-        )
-        return logits, distances.unflatten(2, (4, self.bins))
+        logits, distances = _cells(self.classify, levels), _cells(self.place, levels)
+        return logits, distances.reshape(*distances.shape[:2], 4, self.bins)
 
     def boxes(self, distances: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """Boxes (B,A,4) xyxy in input pixels from the logits of the distances: their means."""

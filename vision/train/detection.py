@@ -30,7 +30,7 @@ from vision.train.segmentation import normalise
 from vision.train.settings import Settings
 from vision.types import Detections
 from vision.weights import resolve
-from vision.zoo import CARDS, DEFAULTS, IMAGENET_MEAN, IMAGENET_STD, Card, find
+from vision.zoo import IMAGENET_MEAN, IMAGENET_STD, Card, find
 
 # a network of `nets.NETS` that can be trained -> what it learns by
 CRITERIA: dict[str, Callable[[], Criterion]] = {"gfl": GflCriterion}
@@ -116,13 +116,13 @@ class Detection(Objective):
 
 
 def start(
-    recipe: Recipe, names: tuple[str, ...], encoder_weights: Path | None = None, weights: Path | None = None
+    recipe: Recipe, names: tuple[str, ...], encoder_weights: Path | None = None
 ) -> tuple[nn.Module, Card]:
     """The network to train and the card of the result.
 
     encoder_weights: of the encoder of a new network, with the normalisation that the file names
-    (`mean`, `std` in its metadata), or ImageNet's. weights: a `.safetensors` of the same network. A
-    detector to start from keeps the layers that tell its classes where these are the same.
+    (`mean`, `std` in its metadata), or ImageNet's. A detector to start from keeps its own, and the layers
+    that tell its classes only for as many classes.
     Raises ModelError for a network that nothing here trains, WeightsError for weights that do not fit.
     """
     base = None if recipe.model in CRITERIA else find(recipe.model, "detect")
@@ -140,8 +140,6 @@ def start(
     elif encoder_weights is not None:
         mean, std = _normalisation(encoder_weights)
         load_encoder(net.encoder, encoder_weights)  # type: ignore[arg-type]
-    if weights is not None:
-        _load(net, weights)
     card = Card(
         name="", task="detect", net=net_name, file="best.safetensors", sha256="",
         licence="as the training data's", source="", size_wh=recipe.size_wh, resize="letterbox",
@@ -152,14 +150,14 @@ def start(
 
 def train_detector(
     data: Path, recipe: Recipe, settings: Settings, folder: Path, *, encoder_weights: Path | None = None,
-    weights: Path | None = None, resume: bool = False, progress: bool = False,
+    resume: bool = False, progress: bool = False,
 ) -> Run:
-    """Train `recipe.model` on `data` (`read_detection` says which layouts) into `folder`; the arguments
-    between are those of `start`."""
+    """Train `recipe.model` on `data` (`read_detection` says which layouts) into `folder`, from what
+    `start` says."""
     train = read_detection(data, "train")
     val = read_detection(data, "val", train.names)
     torch.manual_seed(settings.seed)
-    net, card = start(recipe, train.names, encoder_weights, weights)
+    net, card = start(recipe, train.names, encoder_weights)
     card = replace(card, name=folder.name, source=f"trained on {data.name}")
     for name, parameter in net.named_parameters():
         if recipe.frozen and name.startswith(recipe.frozen):
@@ -180,7 +178,7 @@ def _normalisation(path: Path) -> tuple[tuple[float, float, float], tuple[float,
         named = file.metadata() or {}
     if "mean" not in named:
         return IMAGENET_MEAN, IMAGENET_STD
-    return tuple(json.loads(named["mean"])), tuple(json.loads(named["std"]))  # type: ignore[return-value]
+    return tuple(json.loads(named["mean"])), tuple(json.loads(named["std"]))
 
 
 def _load(net: nn.Module, path: Path) -> None:
