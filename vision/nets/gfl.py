@@ -103,7 +103,8 @@ class Gfl(nn.Module):
         self.towers = nn.ModuleList(
             nn.Sequential(_Separable(channels, channels), _Separable(channels, channels)) for _ in STRIDES
         )
-        self.classify = nn.ModuleList(_predict(channels, classes, log(_PRIOR / (1 - _PRIOR))) for _ in STRIDES)
+        rare = log(_PRIOR / (1 - _PRIOR))
+        self.classify = nn.ModuleList(_predict(channels, classes, rare) for _ in STRIDES)
         self.place = nn.ModuleList(_predict(channels, 4 * bins, 0.0) for _ in STRIDES)
 
     def train(self, mode: bool = True) -> Gfl:

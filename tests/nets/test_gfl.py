@@ -1,0 +1,96 @@
+"""The anchor-free detector: where its cells lie, what its distributions mean, what stands still."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vision.engine import load
+from vision.engine.program import Program
+from vision.nets import build
+from vision.nets.gfl import STRIDES, Gfl, points
+from vision.train.fit import save_weights
+from vision.zoo import Card, card_of
+
+SIZE = (96, 160)                                             # width, height: not a multiple of 64
+
+
+def test_every_cell_has_a_point_in_its_middle() -> None:
+    centres, strides = points(SIZE)
+    expected = [
+        ((x + 0.5) * s, (y + 0.5) * s, s)
+        for s in STRIDES for y in range(-(-SIZE[1] // s)) for x in range(-(-SIZE[0] // s))
+    ]
+    assert torch.cat([centres, strides[:, None]], 1).tolist() == [list(e) for e in expected]
+
+
+@pytest.mark.parametrize("size", [SIZE, (32, 32), (64, 192)])
+def test_outputs_have_a_row_for_each_point(size: tuple[int, int]) -> None:
+    net = build("gfl", classes=3).eval()
+    logits, distances = net(torch.zeros(2, 3, size[1], size[0]))
+    cells = len(points(size)[0])
+    assert logits.shape == (2, cells, 3)
+    assert distances.shape == (2, cells, 4, 8)
+
+
+def test_boxes_are_the_means_of_their_distributions() -> None:
+    net = build("gfl", classes=1)
+    centres, strides = points(SIZE)
+    chosen = torch.randint(0, 8, (1, len(centres), 4), generator=torch.Generator().manual_seed(1))
+    certain = torch.nn.functional.one_hot(chosen, 8).float() * 50           # one bin has all of it
+    boxes, scores = net.decode((torch.full((1, len(centres), 1), -1.0), certain), SIZE)
+    left, top, right, bottom = (chosen[0, :, i] * strides for i in range(4))
+    x, y = centres.T
+    expected = torch.stack([x - left, y - top, x + right, y + bottom], 1)
+    torch.testing.assert_close(boxes[0], expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(scores, torch.full_like(scores, 0.268941), atol=1e-6, rtol=0)
+    halves = torch.zeros(1, len(centres), 4, 8)
+    halves[..., 2] = halves[..., 5] = 50.0                   # half at 2, half at 5 strides: 3.5
+    boxes = net.boxes(halves, SIZE)[0]
+    torch.testing.assert_close(boxes[:, 2] - boxes[:, 0], 7 * strides, atol=1e-2, rtol=0)
+
+
+def test_a_new_network_believes_in_nothing() -> None:
+    torch.manual_seed(0)
+    net = build("gfl", classes=4).eval()
+    with torch.no_grad():
+        logits, _ = net(torch.rand(1, 3, 64, 64))
+    assert logits.sigmoid().mean() == pytest.approx(0.01, abs=0.003)
+
+
+def test_norms_of_what_is_frozen_stand_still() -> None:
+    net = build("gfl", classes=2)
+    assert isinstance(net, Gfl)
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(not name.startswith(("encoder.features.0.", "encoder.features.1.")))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    net.train()
+    net(torch.rand(2, 3, 64, 64))
+    moved = {n for n, v in net.state_dict().items() if n.endswith("running_mean") and not v.equal(before[n])}
+    assert not any(n.startswith(("encoder.features.0.", "encoder.features.1.")) for n in moved)
+    assert any(n.startswith("encoder.features.2.") for n in moved)
+    assert any(n.startswith("neck.") for n in moved)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_back_ends_agree_with_torch(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    torch.manual_seed(0)
+    net = build("gfl", classes=3)
+    net(torch.rand(4, 3, 96, 128))                           # norms that have seen something
+    card = Card("gfl", "detect", "gfl", "", "", "", "", (128, 96), "letterbox", ("a", "b", "c"),
+                config={"classes": 3}, tolerance=1e-3)
+    save_weights(tmp_path / "net.safetensors", net, card, {})
+    card = card_of(tmp_path / "net.safetensors")
+    picture = np.random.default_rng(0).integers(0, 255, (1, 96, 128, 3), np.uint8)
+    with torch.inference_mode():
+        expected = Program(card).module()(torch.from_numpy(picture))
+    found = load(card, "cpu", "fp32", backend)(picture)
+    np.testing.assert_allclose(found[0], expected[0].numpy(), atol=0.05)     # pixels
+    np.testing.assert_allclose(found[1], expected[1].numpy(), atol=1e-4)
