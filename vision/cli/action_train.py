@@ -156,8 +156,9 @@ def train(
         if linear_svm:
             kept = _svm(recipe, learned, folder, weights, feature, rows, quiet)
         else:
+            begun = resume and (not folds or (folder / "last.ckpt").exists())      # a later fold is not
             kept = train_action(
-                learned, held, recipe, settings, folder, weights=weights, resume=resume, progress=not quiet
+                learned, held, recipe, settings, folder, weights=weights, resume=begun, progress=not quiet
             ).weights
         print(f"weights with their card: {kept}")
         if not everything:

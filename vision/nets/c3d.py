@@ -55,7 +55,9 @@ class C3D(nn.Module):
     def forward(self, clips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B,3,16,S,S) -> logits (B,classes), and the descriptors fc6 (B,4096 width), after its ReLU,
         and pool5 (B,8192 width)."""
-        x = torch.diff(clips, dim=2, prepend=clips[:, :, :1]) if self.difference else clips
+        x = clips
+        if self.difference:                               # torch.diff is not exported to ONNX
+            x = clips - torch.cat([clips[:, :, :1], clips[:, :, :-1]], 2)
         for index, block in enumerate(_BLOCKS):
             for name, _ in block:
                 x = F.relu(self.get_submodule(name)(x))

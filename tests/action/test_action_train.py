@@ -1,0 +1,61 @@
+"""`vision train action` over folds: what a kill leaves is gone on with."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from shutil import copytree
+
+import numpy as np
+import pytest
+import torch
+import typer
+from conftest import WriteVideo
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+pytest.importorskip("lightning", reason="training needs the extra 'train'")
+
+from vision.cli.action_train import train
+from vision.tasks.action import Recognizer
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning"),
+]
+
+
+@pytest.fixture
+def videos(write_video: WriteVideo, tmp_path: Path) -> Path:
+    """Two classes of three groups each: a bar that goes to the right, or down."""
+    picture = np.zeros((32, 32, 3), np.uint8)
+    picture[:8, :8] = 200
+    for axis, name in enumerate(("Down", "Right")):
+        for group in (1, 2, 3):
+            shown = [np.roll(picture, (4 + group) * i, axis) for i in range(10)]
+            write_video(f"data/{name}/v_{name}_g{group:02d}_c01.mp4", shown)
+    return tmp_path / "data"
+
+
+def test_folds_go_on_after_a_kill(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recognizer, "load", partial(Recognizer.load, backend="torch"))    # no export
+    app = typer.Typer()
+    app.command()(train)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    common = f"--data {videos} --model c3d-lite --folds 2 --epochs 1 --batch 2 -q".split()
+    first = CliRunner().invoke(app, [*common, "-o", str(whole)])
+    assert first.exit_code == 0, first.output
+    killed.mkdir()
+    copytree(whole / "fold1", killed / "fold1")               # as if the kill came before the second began
+    before = (killed / "fold1" / "best.safetensors").stat().st_mtime_ns
+    second = CliRunner().invoke(app, [*common, "-o", str(killed), "--resume"])
+    assert second.exit_code == 0, second.output
+    assert (killed / "fold1" / "best.safetensors").stat().st_mtime_ns == before
+    ours, theirs = (load_file(root / "fold2" / "best.safetensors") for root in (killed, whole))
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        assert torch.equal(ours[name], value), name
+    told, expected = (json.loads((root / "folds.json").read_text()) for root in (killed, whole))
+    assert told == expected
+    assert told["videos"] == 6
