@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -104,6 +105,26 @@ def test_a_picture_is_shrunk_and_enlarged_by_what_was_asked_for() -> None:
         assert (shown[2:] - shown[:2]).tolist() == [width, width / 2]
     twice = ScaledCrop((80, 80), (2.0, 2.0))(item)
     assert (twice["boxes"][0, 2:] - twice["boxes"][0, :2]).tolist() == [80, 80]   # not cut: `visible` cuts
+
+
+def test_places_are_drawn_evenly() -> None:
+    """Of a small picture on the canvas, and of the canvas on a large picture."""
+    item = rectangles((40, 40), [[0, 0, 40, 40]])
+    for scale, low, high in ((0.5, 0, 20), (2.0, -40, 0)):
+        with drawn(0):
+            corners = [ScaledCrop((40, 40), (scale, scale))(item)["boxes"][0, :2] for _ in range(300)]
+        places = torch.stack([corner.as_subclass(Tensor) for corner in corners])
+        for axis in (0, 1):
+            thirds = torch.histc(places[:, axis], bins=3, min=low, max=high)
+            assert thirds.sum() == 300
+            assert thirds.min() > 70
+        assert abs(np.corrcoef(places.T)[0, 1]) < 0.2                        # across and down on their own
+
+
+def test_a_mask_s_pixels_come_from_their_own_centres() -> None:
+    item = rectangles((24, 24), [[5, 5, 19, 19]])                            # as far from either side
+    shrunk = ScaledCrop((16, 16), (1.0, 1.0))(item)
+    assert extent(shrunk["masks"][0]).tolist() == [3, 3, 13, 13]             # and still is
 
 
 def test_scales_are_drawn_evenly_by_octave() -> None:
