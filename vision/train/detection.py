@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -164,10 +165,14 @@ def train_detector(
             parameter.requires_grad_(False)
     sets = (DetectionSet(train, recipe.augment), HeldOutPictures(val, recipe.size_wh))
     objective = Detection(CRITERIA[card.net](), card, sets[1], recipe.sizes_wh)
-    return fit(
+    run = fit(
         net, objective, sets, settings, folder, card, extra=asdict(recipe), resume=resume,
         progress=progress, collate=collate,
     )
+    unread = [str(each.data.pictures[i].path) for each in sets for i in each.broken]
+    if unread:
+        warnings.warn(f"{len(unread)} pictures were passed over: {', '.join(unread[:5])}", stacklevel=2)
+    return run
 
 
 def _normalisation(path: Path) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
