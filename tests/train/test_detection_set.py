@@ -215,3 +215,26 @@ def test_a_batch_without_any_box() -> None:
     empty = torch.zeros(3, 8, 8, dtype=torch.uint8), torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
     _, boxes, labels = collate([empty, empty])
     assert (boxes.shape, labels.shape) == ((2, 0, 4), (2, 0))
+
+
+@pytest.mark.slow
+def test_a_run_passes_over_a_picture_that_is_cut_off_and_says_so_at_its_end(tmp_path: Path) -> None:
+    pytest.importorskip("lightning", reason="training needs the extra 'train'")
+    from vision.train.detection import Recipe, train_detector
+
+    splits = {
+        split: {f"{split}{i}": (SIZE, [Thing(i % 3, (4 + i, 6, 30 + i, 40))]) for i in range(count)}
+        for split, count in (("train", 8), ("val", 3))
+    }
+    root = write_coco(tmp_path / "data", splits)
+    for name in ("train3", "val1"):                                           # whole at its head
+        path = root / "images" / f"{name}.png"
+        path.write_bytes(path.read_bytes()[:150])
+    recipe = Recipe("gfl", (64, 64), Augment((64, 64), mosaic=0.0))
+    with pytest.warns(UserWarning, match="passed over") as told:
+        run = train_detector(root, recipe, Settings(epochs=2, batch=4), tmp_path / "run")
+    messages = [str(w.message) for w in told if "passed over" in str(w.message)]
+    assert [sum(name in m for m in messages[:-1]) for name in ("train3.png", "val1.png")] == [1, 1]
+    assert messages[-1].startswith("2 pictures were passed over: ")
+    assert run.epochs == 2
+    assert np.isfinite(run.figures["ap"])
