@@ -81,7 +81,8 @@ def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Width and height of the file's first picture, upright, from its header. Raises SourceError."""
     with _guarded(str(path), max_pixels), pil.open(path) as picture:
         width, height = picture.size
-        sideways = picture.format != "TIFF" and picture.getexif().get(_ORIENTATION, 1) > 4
+        exif = pil.Image.getexif(picture)            # its own, of a PNG, would decode all of it
+        sideways = picture.format != "TIFF" and exif.get(_ORIENTATION, 1) > 4
         return (height, width) if sideways else (width, height)
 
 
