@@ -30,10 +30,10 @@ class Card:
     """One model.
 
     name: what the user types. task: `detect`, `classify`, ... net: a key of `vision.nets.NETS`, or
-    `onnx` for a foreign graph. file: the weights' file name. sha256: its digest, whole or the
-    leading digits that its publisher states. licence, source: of the weights. size_wh: the
-    network's input in pixels. resize: how a frame gets there (`vision.view`). names: the classes,
-    either a tuple or the name of a list in `vision/names`. min_score: the default threshold.
+    `onnx` for a foreign graph, `openvino` for a compressed one. file: the weights' file name. sha256:
+    its digest, whole or the leading digits that its publisher states. licence, source: of the weights.
+    size_wh: the network's input in pixels. resize: how a frame gets there (`vision.view`). names: the
+    classes, either a tuple or the name of a list in `vision/names`. min_score: the default threshold.
     max_iou: a detector's default for suppression; 1 where the graph suppresses by itself. output:
     how a detector reads the network's outputs, a key of `vision.tasks.detect.DECODERS`.
     crop: with resize "crop", the share of the frame's shorter side that the middle keeps.

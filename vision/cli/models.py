@@ -116,7 +116,10 @@ def _image(path: Path) -> Image:
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
+    from vision.cli.compress import compress
+
     group = typer.Typer(invoke_without_command=True)
     group.callback()(catalogue)
     group.command("check")(check)
+    group.command("compress")(compress)
     app.add_typer(group, name="models")

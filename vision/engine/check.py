@@ -41,6 +41,8 @@ def check(card: Card, pictures: Sequence[Image], device: str = "auto") -> Iterat
     """
     if card.clip[0] > 1:
         raise EngineError(f"{card.name!r} takes clips of {card.clip[0]} frames; only pictures are compared.")
+    if card.net == "openvino":
+        raise EngineError(f"openvino alone runs {card.name!r}: there is nothing to compare it with.")
     reference = load(card, "cpu", "fp32", "onnxruntime" if card.net == "onnx" else "torch")
     size_wh = reference.input_wh or card.size_wh
     batch = np.stack([stretch(picture, size_wh).pixels for picture in pictures])

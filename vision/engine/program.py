@@ -44,6 +44,9 @@ class Program:
     @cached_property
     def input_wh(self) -> tuple[int, int] | None:
         """The only picture size that the graph takes, or None: any."""
+        if self.card.net == "openvino" and "input_wh" in self.card.config:
+            width, height = self.card.config["input_wh"]
+            return width, height
         if self.card.net != "onnx":
             return None
         from vision.engine import foreign
@@ -58,6 +61,7 @@ class Program:
         """The graph in torch: float32, on the CPU, in evaluation mode."""
         if self.card.net == "onnx":
             raise CannotRun(f"torch does not run ONNX files such as {str(self.weights)!r}")
+        self._not_compressed()
         from vision.nets import build
         from vision.nets.deploy import Deploy
 
@@ -74,6 +78,7 @@ class Program:
     def onnx(self, shape: Shape, any_batch: bool = False) -> Path:
         """The graph as an ONNX file for single pictures of `shape` (or batches of any size), uint8
         BGR in: from the cache, or made now and put there. Raises CannotRun where it cannot be."""
+        self._not_compressed()
         size = "x".join(map(str, shape[:-1])) + ("-any" if any_batch else "")
         target = cache_dir() / "onnx" / f"{Path(self.card.name).name}-{size}-{self._key}.onnx"
         with self._lock:
@@ -85,9 +90,13 @@ class Program:
                 if self.card.net == "onnx":
                     self._adapt(shape, any_batch, part)
                 else:
-                    self._export(shape, any_batch, part)
+                    self.export(shape, {0: "B"} if any_batch else {}, part)
             cache.trim(target.parent, "*.onnx")
         return target
+
+    def _not_compressed(self) -> None:
+        if self.card.net == "openvino":
+            raise CannotRun(f"openvino alone runs {self.card.name!r}, which is compressed for it")
 
     def _adapt(self, shape: Shape, any_batch: bool, target: Path) -> None:
         import onnx
@@ -99,9 +108,13 @@ class Program:
         batch = None if any_batch else 1
         onnx.save(foreign.adapt(self.weights, self.card, (shape[1], shape[0]), batch), target)
 
-    def _export(self, shape: Shape, any_batch: bool, target: Path) -> None:
-        """By torch's older exporter: two to seven times as fast as the one on torch.export, and it knows
-        every network here. It follows one picture, hence `traceable`."""
+    def export(self, shape: Shape, axes: dict[int, str], target: Path) -> None:
+        """Write the torch graph as ONNX, for pictures of `shape`; axes: those of the input (B,H,W,3) that
+        may have any size, with a name each. Raises CannotRun where it cannot be.
+
+        By torch's older exporter: two to seven times as fast as the one on torch.export, and it knows
+        every network here. It follows one picture, hence `traceable`.
+        """
         import warnings
 
         import torch
@@ -109,7 +122,7 @@ class Program:
         module = self.module()
         if not getattr(module.net, "traceable", True):
             raise CannotRun(f"only torch runs {self.card.name!r}, whose steps depend on the picture")
-        example = torch.zeros((2 if any_batch else 1, *shape), dtype=torch.uint8)
+        example = torch.zeros((2 if 0 in axes else 1, *shape), dtype=torch.uint8)
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
             try:
@@ -120,7 +133,7 @@ class Program:
                     dynamo=False,
                     opset_version=17,
                     input_names=["batch"],
-                    dynamic_axes={"batch": {0: "B"}} if any_batch else None,
+                    dynamic_axes={"batch": axes},
                 )
             except VisionError:
                 raise

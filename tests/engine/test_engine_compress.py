@@ -1,0 +1,124 @@
+"""Networks in int8: what stays in float, what the file carries, and how far the numbers move."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from safetensors.torch import save_file
+from tiny import Tiny, by_hand
+from torch import Tensor
+
+from vision.engine import check, load
+from vision.engine.compress import compress, float_nodes
+from vision.errors import DataError, EngineError
+from vision.nets import NETS
+from vision.zoo import Card, find
+
+
+class AnySize(Tiny):
+    """Tiny, with boxes that the size of the picture does not change."""
+
+    def decode(self, outputs: tuple[Tensor, Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        return outputs[0].softmax(1), outputs[1].flatten(2).transpose(1, 2).sigmoid() * 50
+
+
+@pytest.fixture
+def any_size(make_card: Callable[..., Card], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Card:
+    module = ModuleType("vision.nets.any_size_for_tests")
+    vars(module)["AnySize"] = AnySize
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(NETS, "any_size", "any_size_for_tests:AnySize")
+    torch.manual_seed(0)
+    save_file(AnySize().state_dict(), tmp_path / "any.safetensors")
+    return make_card(net="any_size", file=str(tmp_path / "any.safetensors"), resize="letterbox")
+
+
+@pytest.fixture
+def batches(pictures: np.ndarray) -> list[np.ndarray]:
+    return [picture[None] for picture in pictures]
+
+
+@pytest.mark.slow
+def test_a_compressed_file_opens_and_stays_near(
+    card: Card, batches: list[np.ndarray], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("nncf")
+    odd = np.zeros((1, 48, 80, 3), np.uint8)                     # another size: cannot be looked at
+    target = tmp_path / "tiny-int8.safetensors"
+    made = compress(card, [*batches, odd], target, "pieces")
+    assert "tiny-int8.safetensors takes pictures of 64x48 alone" in caplog.text     # decode knows the size
+    found = find(target, "test")
+    assert (found.net, found.names, found.tolerance) == ("openvino", card.names, card.tolerance)
+    assert made.source == found.source == "tiny in int8, ranges from 6 pictures of pieces"
+    engine = load(found, "cpu")
+    assert (engine.label, engine.input_wh) == ("openvino CPU int8", (64, 48))
+    got, wanted = engine(np.concatenate(batches)), by_hand(card, np.concatenate(batches))
+    engine.close()
+    moved = [float(np.abs(g - w).max()) for g, w in zip(got, wanted, strict=True)]
+    assert moved[0] < 0.01, moved                                # scores
+    assert 0 < moved[1] < 1.0, moved                             # pixels: rounded, so not 0
+    with pytest.raises(EngineError, match="openvino alone runs 'tiny-int8'"):
+        load(found, "cpu", backend="torch")
+    with pytest.raises(EngineError, match="nothing to compare"):
+        list(check.check(found, [batches[0][0]]))
+
+
+@pytest.mark.slow
+def test_a_network_of_any_size_stays_one(
+    any_size: Card, batches: list[np.ndarray], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("nncf")
+    target = tmp_path / "any-int8.safetensors"
+    made = compress(any_size, [*batches, np.ascontiguousarray(batches[0][:, :, :32])], target, "pieces")
+    assert "alone" not in caplog.text
+    assert made.source.startswith("any_size in int8, ranges from 7 pictures")
+    engine, exact = load(find(target, "test"), "cpu"), load(any_size, "cpu", backend="torch")
+    small = np.ascontiguousarray(batches[1][:, :32, :32])
+    for picture in (batches[0], small, np.tile(batches[2], (1, 2, 2, 1))):
+        got, wanted = engine(picture), exact(picture)
+        assert got[1].shape == wanted[1].shape
+        np.testing.assert_allclose(got[0], wanted[0], atol=0.02)
+        np.testing.assert_allclose(got[1], wanted[1], atol=1.5)
+    engine.close()
+    exact.close()
+
+
+def test_there_must_be_pictures(card: Card, tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    with pytest.raises(DataError, match="there are none"):
+        compress(card, [], tmp_path / "x.safetensors", "nothing")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_lies_before_and_behind_the_layers_stays_in_float() -> None:
+    def node(kind: str, name: str, *inputs: str) -> onnx.NodeProto:
+        return helper.make_node(kind, [*inputs], [name], name)
+
+    nodes = [
+        node("Cast", "cast", "x"), node("Mul", "scale", "cast", "s"),
+        node("Conv", "conv1", "scale", "w"), node("Relu", "relu", "conv1"),
+        node("Add", "residual", "relu", "conv2"), node("Conv", "conv2", "relu", "w"),
+        node("Conv", "conv3", "residual", "w"), node("Sigmoid", "scores", "conv3"),
+        node("Softmax", "bins", "conv3"), node("Conv", "/model/dfl/Conv", "bins", "w"),
+        node("Shape", "shape", "relu"), node("Resize", "resize", "conv2", "shape"),
+        node("Conv", "conv4", "resize", "w"),
+    ]
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("x", "scores", "conv4")]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:])
+    assert float_nodes(graph) == {"cast", "scale", "scores", "bins", "/model/dfl/Conv"}
+
+
+def test_a_card_with_its_size_says_it(card: Card) -> None:
+    from vision.engine.program import Program
+
+    assert Program(replace(card, net="openvino")).input_wh is None
+    assert Program(replace(card, net="openvino", config={"input_wh": [64, 48]})).input_wh == (64, 48)

@@ -1,0 +1,77 @@
+"""`vision models compress`: a model in int8, its ranges from pictures of its use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from vision.cli.models import card_named
+from vision.errors import UsageError
+
+if TYPE_CHECKING:
+    from vision.engine import Outputs
+    from vision.types import Image
+
+_MODELS = {                              # task -> "module:class"
+    "detect": "detect:Detector",
+    "classify": "classify:Classifier",
+    "segment": "segment:Segmenter",
+}
+
+
+def compress(
+    name: Annotated[str, typer.Argument(help="a name of `vision models`, or a path to weights")],
+    data: Annotated[Path, typer.Option(
+        help="what it will see: a folder of pictures, a video, or a COCO file with `images` beside it")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the file, NAME-int8.safetensors")],
+    pictures: Annotated[int, typer.Option(min=1, help="how many to look at")] = 300,
+    stride: Annotated[int, typer.Option(min=1, help="every so many frames")] = 1,
+) -> None:
+    """Quantise a model to int8 (extra `compress`): a file with its card, which `--model` opens."""
+    from vision.engine import FakeEngine
+    from vision.engine.compress import compress as quantised
+    from vision.weights import resolve
+
+    task = card_named(name).task
+    if output.suffix != ".safetensors" or task not in _MODELS:
+        raise UsageError(
+            f"a model for {', '.join(_MODELS)} becomes a .safetensors file; got one for {task}, "
+            f"{output.name!r}"
+        )
+    module, kind = _MODELS[task].split(":")
+    model = getattr(import_module(f"vision.tasks.{module}"), kind)
+    loaded = model.load(name, "cpu")
+    card, input_wh = loaded.card, loaded.engine.input_wh         # a YOLO .pt is an .onnx file by now
+    loaded.engine.close()
+    batches: list[np.ndarray] = []
+
+    def record(batch: np.ndarray) -> Outputs:
+        batches.append(batch)
+        return ()
+
+    recorder: Any = model(FakeEngine(record, input_wh), card)
+    for image in _images(data, pictures, stride):
+        recorder.submit([image])                         # what the engine would get; nothing comes back
+    small = quantised(card, batches, output, data.name)
+    before, after = (path.stat().st_size / 1e6 for path in (resolve(card), output))
+    print(f"{output}: {small.source}; {after:.1f} MB, before {before:.1f} MB")
+
+
+def _images(data: Path, most: int, stride: int) -> Iterator[Image]:
+    """Up to `most` pictures: the listed ones of a COCO file evenly, else the first ones of a source."""
+    from vision.io import read
+    from vision.metrics.detection import Truth
+
+    if data.suffix != ".json":
+        with read(data, stride=stride, max_frames=most) as source:
+            yield from (frame.image for frame in source)
+        return
+    listed = Truth.load(data).images
+    for picture in listed[:: max(stride, len(listed) // most)][:most]:
+        with read(data.parent / "images" / picture["file_name"]) as source:
+            yield next(source).image
