@@ -1,7 +1,9 @@
-"""An anchor-free detector: MobileNetV2, a light path aggregation network, distances as distributions.
+"""An anchor-free detector: SSDLite's predictors and a light path aggregation network on MobileNetV2,
+distances as distributions.
 
-Li et al. 2020, "Generalized Focal Loss" (the head and its distributions); Liu et al. 2018, "Path
-Aggregation Network"; the separable 5x5 convolutions and the fourth level after Yu et al. 2021, "PicoDet".
+Li et al. 2020, "Generalized Focal Loss" (the head and its distributions); Sandler et al. 2018,
+"MobileNetV2" (SSDLite); Liu et al. 2018, "Path Aggregation Network"; its separable 5x5 convolutions
+after Yu et al. 2021, "PicoDet".
 """
 
 from __future__ import annotations
@@ -13,38 +15,39 @@ from math import log
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import mobilenet_v2
 from torchvision.ops import Conv2dNormActivation
 
+from vision.nets.mobile import EXPANDED, LAST, STRIDED, MobileStages
+
 STRIDES = (8, 16, 32, 64)
-_TAPS = {6: 32, 13: 96, 17: 320}       # blocks of MobileNetV2 and their channels, at strides 8, 16, 32
+_TAPS = (*EXPANDED[2:], LAST, 512)     # channels of the maps at these strides
 _PRIOR = 0.01                          # score of every class before training, so that it starts calmly
 
 _conv = partial(Conv2dNormActivation, activation_layer=nn.Hardswish)
+_conv6 = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
 
 
 def points(size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Centres (A,2) float32 xy in pixels of the cells of all levels, finest first, row by row, and the
-    strides (A,) of theirs."""
+    strides (A,) of theirs. Nothing here is a constant of one size where a graph for any size is made."""
     centres, strides = [], []
     for stride in STRIDES:
-        x, y = (torch.arange(-(-side // stride)) + 0.5 for side in size_wh)
+        x, y = (torch.arange((side + stride - 1) // stride) + 0.5 for side in size_wh)
         centres.append(torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2) * stride)
-        strides.append(torch.full((len(x) * len(y),), float(stride)))
+        strides.append(torch.full_like(centres[-1][:, 0], stride))
     return torch.cat(centres), torch.cat(strides)
 
 
-def _predict(channels: int, outputs: int, bias: float) -> nn.Conv2d:
-    layer = nn.Conv2d(channels, outputs, 1)
-    nn.init.normal_(layer.weight, std=0.01)
-    nn.init.constant_(layer.bias, bias)  # type: ignore[arg-type]
-    return layer
+class _Halving(nn.Conv2d):
+    """A 3x3 convolution of stride 2 that pads as TensorFlow does, at the right and at the bottom: cell i
+    looks at pixels 2i to 2i + 2. The maps of detectors that were trained there need it."""
 
+    def __init__(self, before: int, after: int, groups: int = 1) -> None:
+        super().__init__(before, after, 3, 2, groups=groups, bias=False)
 
-def _cells(layers: nn.ModuleList, levels: Sequence[Tensor]) -> Tensor:
-    """What each layer says of its level, (B,A,channels), the cells of all levels in a row."""
-    maps = [layer(level) for layer, level in zip(layers, levels, strict=True)]
-    return torch.cat([x.flatten(2).transpose(1, 2) for x in maps], 1)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B,C,H,W) -> (B,C',H/2,W/2), rounded up."""
+        return super().forward(F.pad(x, (x.shape[-1] % 2, 1, x.shape[-2] % 2, 1)))
 
 
 class _Separable(nn.Sequential):
@@ -55,57 +58,80 @@ class _Separable(nn.Sequential):
 
 
 class Encoder(nn.Module):
-    """MobileNetV2 up to its last block, with torchvision's names."""
+    """MobileNetV2, with torchvision's names."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = mobilenet_v2(weights=None).features[: max(_TAPS) + 1]
+        self.features = MobileStages(last=True)
+        self.features[0][0] = _Halving(3, 32)  # type: ignore[index]
+        for i in STRIDED:
+            channels = self.features[i].conv[1][0].in_channels  # type: ignore[union-attr, index]
+            self.features[i].conv[1][0] = _Halving(channels, channels, channels)  # type: ignore[union-attr, index]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B,3,H,W) -> maps of 32, 96 and 320 channels at strides 8, 16 and 32."""
-        maps = []
-        for i, block in enumerate(self.features):
-            x = block(x)
-            if i in _TAPS:
-                maps.append(x)
-        return maps
+        """(B,3,H,W) -> maps of 192, 576 and 1280 channels at strides 8, 16 and 32."""
+        expansions, last = self.features(x)
+        return [*expansions[2:], last]
 
 
 class PathAggregation(nn.Module):
-    """Three maps in; four of `channels` at `STRIDES` out, each informed by all."""
+    """Maps of `taps` channels in; as many of `channels` out, each informed by all: top-down, bottom-up."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, taps: Sequence[int], channels: int) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(_conv(before, channels, 1) for before in _TAPS.values())
-        self.down_up = nn.ModuleList(_Separable(2 * channels, channels) for _ in range(2))
-        self.shrink = nn.ModuleList(_Separable(channels, channels, 2) for _ in range(3))
-        self.up_down = nn.ModuleList(_Separable(2 * channels, channels) for _ in range(2))
+        steps = range(len(taps) - 1)
+        self.lateral = nn.ModuleList(_conv(before, channels, 1) for before in taps)
+        self.top_down = nn.ModuleList(_Separable(2 * channels, channels) for _ in steps)
+        self.shrink = nn.ModuleList(_Separable(channels, channels, 2) for _ in steps)
+        self.bottom_up = nn.ModuleList(_Separable(2 * channels, channels) for _ in steps)
 
-    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Top-down from the coarsest map, then bottom-up, then the level above."""
-        fine, middle, top = (lateral(x) for lateral, x in zip(self.lateral, maps, strict=True))
-        middle = self.down_up[0](torch.cat([middle, F.interpolate(top, scale_factor=2.0)], 1))
-        fine = self.down_up[1](torch.cat([fine, F.interpolate(middle, scale_factor=2.0)], 1))
-        middle = self.up_down[0](torch.cat([self.shrink[0](fine), middle], 1))
-        top = self.up_down[1](torch.cat([self.shrink[1](middle), top], 1))
-        return [fine, middle, top, self.shrink[2](top)]
+    def forward(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        """Finest first, as they come."""
+        maps = [lateral(x) for lateral, x in zip(self.lateral, taps, strict=True)]
+        for i in reversed(range(len(maps) - 1)):
+            above = F.interpolate(maps[i + 1], maps[i].shape[-2:])
+            maps[i] = self.top_down[i](torch.cat([maps[i], above], 1))
+        for i in range(len(maps) - 1):
+            maps[i + 1] = self.bottom_up[i](torch.cat([self.shrink[i](maps[i]), maps[i + 1]], 1))
+        return maps
+
+
+class _Predictor(nn.Module):
+    """The sum of what SSDLite says of a tap and of what a convolution says of the pyramid's level."""
+
+    def __init__(self, tap: int, channels: int, outputs: int, bias: float = 0.0) -> None:
+        super().__init__()
+        self.ssdlite = nn.Sequential(_conv6(tap, tap, 3, groups=tap), nn.Conv2d(tap, outputs, 1))
+        self.level = nn.Conv2d(channels, outputs, 1, bias=False)
+        nn.init.normal_(self.ssdlite[1].weight, std=0.01)
+        nn.init.constant_(self.ssdlite[1].bias, bias)
+        nn.init.normal_(self.level.weight, std=0.01)
+
+    def forward(self, tap: Tensor, level: Tensor) -> Tensor:
+        """(B,cells,outputs), row by row."""
+        return (self.ssdlite(tap) + self.level(level)).flatten(2).transpose(1, 2)
 
 
 class Gfl(nn.Module):
-    """The detector. classes: counted without background. channels: of the pyramid and the heads.
-    bins: of a distribution: the distance from a cell's centre to a side is 0 to bins - 1 strides."""
+    """The detector. classes: counted without background. channels: of the pyramid. bins: of a
+    distribution: the distance from a cell's centre to a side is 0 to bins - 1 strides."""
 
     def __init__(self, classes: int, channels: int = 96, bins: int = 8) -> None:
         super().__init__()
         self.bins = bins
         self.encoder = Encoder()
-        self.neck = PathAggregation(channels)
+        self.extra = nn.Sequential(
+            _conv6(LAST, 256, 1),
+            nn.Sequential(_Halving(256, 256, 256), nn.BatchNorm2d(256), nn.ReLU6()),
+            _conv6(256, _TAPS[-1], 1),
+        )
+        self.neck = PathAggregation(_TAPS, channels)
         self.towers = nn.ModuleList(
             nn.Sequential(_Separable(channels, channels), _Separable(channels, channels)) for _ in STRIDES
         )
         rare = log(_PRIOR / (1 - _PRIOR))
-        self.classify = nn.ModuleList(_predict(channels, classes, rare) for _ in STRIDES)
-        self.place = nn.ModuleList(_predict(channels, 4 * bins, 0.0) for _ in STRIDES)
+        self.classify = nn.ModuleList(_Predictor(tap, channels, classes, rare) for tap in _TAPS)
+        self.place = nn.ModuleList(_Predictor(tap, channels, 4 * bins) for tap in _TAPS)
 
     def train(self, mode: bool = True) -> Gfl:
         """As usual, but the norms of what is frozen (no gradient is asked for) stand still."""
@@ -118,13 +144,18 @@ class Gfl(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B,3,H,W) normalised RGB, H and W multiples of 32 -> logits (B,A,classes), and logits
         (B,A,4,bins) of the distances to left, top, right and bottom, in strides."""
-        levels = [tower(level) for tower, level in zip(self.towers, self.neck(self.encoder(x)), strict=True)]
-        logits, distances = _cells(self.classify, levels), _cells(self.place, levels)
+        taps = self.encoder(x)
+        taps.append(self.extra(taps[-1]))
+        levels = [tower(level) for tower, level in zip(self.towers, self.neck(taps), strict=True)]
+        logits, distances = (
+            torch.cat([p(t, level) for p, t, level in zip(heads, taps, levels, strict=True)], 1)
+            for heads in (self.classify, self.place)
+        )
         return logits, distances.reshape(*distances.shape[:2], 4, self.bins)
 
     def boxes(self, distances: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """Boxes (B,A,4) xyxy in input pixels from the logits of the distances: their means."""
-        centres, strides = (t.to(distances) for t in points(size_wh))        # constants of the graph
+        centres, strides = (t.to(distances) for t in points(size_wh))
         steps = torch.arange(self.bins, dtype=distances.dtype, device=distances.device)
         away = (distances.softmax(-1) * steps).sum(-1) * strides[:, None]
         return torch.cat([centres - away[..., :2], centres + away[..., 2:]], -1)
@@ -132,4 +163,4 @@ class Gfl(nn.Module):
     def decode(self, outputs: Sequence[Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Boxes (B,A,4) xyxy in input pixels, and scores (B,A,classes) in 0..1 of independent classes."""
         logits, distances = outputs
-        return self.boxes(distances, (int(size_wh[0]), int(size_wh[1]))), logits.sigmoid()
+        return self.boxes(distances, size_wh), logits.sigmoid()

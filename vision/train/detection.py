@@ -35,6 +35,7 @@ from vision.zoo import IMAGENET_MEAN, IMAGENET_STD, Card, find
 
 # a network of `nets.NETS` that can be trained -> what it learns by
 CRITERIA: dict[str, Callable[[], Criterion]] = {"gfl": GflCriterion}
+_PER_CLASS = (".ssdlite.1.weight", ".ssdlite.1.bias", ".level.weight")      # layers with a row a class
 _MIN_SCORE, _MOST = 0.01, 100          # of what average precision looks at, as `vision eval detect`
 
 
@@ -123,7 +124,7 @@ def start(
 
     encoder_weights: of the encoder of a new network, with the normalisation that the file names
     (`mean`, `std` in its metadata), or ImageNet's. A detector to start from keeps its own, and the layers
-    that tell its classes only for as many classes.
+    that tell its classes for those of the same name.
     Raises ModelError for a network that nothing here trains, WeightsError for weights that do not fit.
     """
     base = None if recipe.model in CRITERIA else find(recipe.model, "detect")
@@ -137,7 +138,7 @@ def start(
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if base is not None:
         mean, std = base.mean, base.std
-        _load(net, resolve(base))
+        _load(net, base, names)
     elif encoder_weights is not None:
         mean, std = _normalisation(encoder_weights)
         load_encoder(net.encoder, encoder_weights)  # type: ignore[arg-type]
@@ -163,6 +164,7 @@ def train_detector(
     for name, parameter in net.named_parameters():
         if recipe.frozen and name.startswith(recipe.frozen):
             parameter.requires_grad_(False)
+    net.train()                                              # norms of what is frozen stand still
     sets = (DetectionSet(train, recipe.augment), HeldOutPictures(val, recipe.size_wh))
     objective = Detection(CRITERIA[card.net](), card, sets[1], recipe.sizes_wh)
     run = fit(
@@ -186,10 +188,17 @@ def _normalisation(path: Path) -> tuple[tuple[float, float, float], tuple[float,
     return tuple(json.loads(named["mean"])), tuple(json.loads(named["std"]))
 
 
-def _load(net: nn.Module, path: Path) -> None:
-    """The weights of `path`; where the classes are others, all but the layers that tell them."""
-    state, mine = state_dict(path), net.state_dict()
-    other = [name for name, value in state.items() if name in mine and mine[name].shape != value.shape]
-    if state.keys() - mine.keys() or any(not name.startswith("classify.") for name in other):
-        raise WeightsError(f"{str(path)!r} has the weights of another network.")
-    net.load_state_dict({**mine, **{n: v for n, v in state.items() if n not in other}})
+def _load(net: nn.Module, base: Card, names: tuple[str, ...]) -> None:
+    """The weights of `base`; of the layers that tell the classes, the rows of those in `names`."""
+    path, known, mine = resolve(base), base.classes, net.state_dict()
+    there = [(names.index(name), known.index(name)) for name in names if name in known]
+    rows = torch.tensor(there, dtype=torch.int64).reshape(-1, 2)
+    for name, value in state_dict(path).items():
+        of_class = name.startswith("classify.") and name.endswith(_PER_CLASS)
+        if name not in mine or mine[name].shape[of_class:] != value.shape[of_class:]:
+            raise WeightsError(f"{str(path)!r} has the weights of another network (first {name!r}).")
+        if of_class:
+            mine[name][rows[:, 0]] = value[rows[:, 1]].float()
+        else:
+            mine[name] = value
+    net.load_state_dict(mine)
