@@ -127,6 +127,26 @@ def test_colours_are_rgb(tmp_path: Path) -> None:
         assert picture.reshape(3, -1).unique(dim=1).tolist() == [[200], [0], [0]]
 
 
+def test_a_large_jpeg_is_decoded_as_large_as_it_is_needed(tmp_path: Path) -> None:
+    """1001 pixels for 64 at most twice enlarged: an eighth, 126 pixels, does not suffice, a quarter does."""
+    root = write_coco(tmp_path, {"train": {"a": ((1001, 650), [Thing(1, (160, 80, 640, 480))])}})
+    image = cv2.imread(str(root / "images/a.png"))
+    cv2.imwrite(str(root / "images/a.jpg"), image)
+    path = root / "train.json"
+    path.write_text(path.read_text().replace("a.png", "a.jpg"))
+    found = read_detection(root, "train")
+    data = DetectionSet(found, Augment(SIZE, (1.0, 2.0), ratio=1.0, mosaic=0, colour=0.0))
+    assert data._sample(0)["picture"].shape == (3, 163, 251)
+    assert data._sample(0)["boxes"].tolist() == [[40, 20, 160, 120]]
+    assert found.pictures[0].boxes.tolist() == [[160, 80, 640, 480]]
+    for seed in range(10):
+        picture, boxes, _ = data[(0, seed)]
+        ys, xs = (picture[0] > 180).nonzero(as_tuple=True)
+        for box in boxes:
+            seen = torch.stack([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+            assert (seen - box).abs().max() <= 1
+
+
 def test_crowds_are_not_learnt_and_difficult_ones_are(tmp_path: Path) -> None:
     data = read_detection(write_coco(tmp_path), "train")
     data.pictures[0].crowd[0] = True

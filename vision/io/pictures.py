@@ -33,6 +33,10 @@ _MAGIC = (
     *(b"P%d%c" % (kind, space) for kind in range(1, 7) for space in b" \t\r\n#"),
 )                                                                                   # fmt: skip
 _MOVES = ("GIF", "WEBP", "PNG", "AVIF", "TIFF")      # formats whose further pictures count
+_REDUCED = {
+    1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 _ORIENTATION = 0x0112                                # EXIF's tag
 _pillow_limit = threading.Lock()
 
@@ -61,8 +65,14 @@ def open_picture(uri: str, path: Path, max_pixels: int = MAX_PIXELS) -> Pictures
     return Pictures(uri, [path], max_pixels)
 
 
-def decode_picture(data: bytes, name: str = "picture", max_pixels: int = MAX_PIXELS) -> Image:
-    """The first picture in a file's bytes, upright: (H,W,3) uint8 BGR. Raises SourceError."""
+def decode_picture(
+    data: bytes, name: str = "picture", max_pixels: int = MAX_PIXELS, reduced: int = 1
+) -> Image:
+    """The first picture in a file's bytes, upright: (H,W,3) uint8 BGR. Raises SourceError.
+
+    reduced: 2, 4 or 8: a JPEG's sides divided by it, rounded up, for a fraction of the work; other
+    formats stay whole.
+    """
     with _guarded(name, max_pixels), pil.open(BytesIO(data)) as picture:
         if picture.format not in ("JPEG", "MPO") or picture.mode not in ("L", "RGB"):
             image = _bgr(picture)                # turns a TIFF by itself, and takes its orientation away
@@ -70,7 +80,7 @@ def decode_picture(data: bytes, name: str = "picture", max_pixels: int = MAX_PIX
         orientation = picture.getexif().get(_ORIENTATION, 1)
     if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):            # no end of image behind the scan
         raise SourceError(f"{name!r} is a JPEG that is cut off.")
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = _REDUCED[reduced] | cv2.IMREAD_IGNORE_ORIENTATION
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if decoded is None:
         raise SourceError(f"{name!r} cannot be decoded as a JPEG.")

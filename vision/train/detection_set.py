@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -40,13 +41,15 @@ class _Pictures:
         """Indices of the pictures that could not be read so far, by any process."""
         return [int(i) for i in self._broken.nonzero()[:, 0]]
 
-    def read(self, index: int) -> Image | None:
-        """Picture `index` (H,W,3) BGR; None where it is broken or not of the size of its labels."""
+    def read(self, index: int, needed: float = math.inf) -> Image | None:
+        """Picture `index` (H,W,3) BGR; None where it is broken or not of the size of its labels. A JPEG
+        comes reduced to a half, a quarter or an eighth where its longer side stays above `needed`."""
         labelled = self.data.pictures[index]
+        reduced = max(r for r in (1, 2, 4, 8) if r == 1 or max(labelled.size_wh) / r >= needed)
         try:
-            image = decode_picture(labelled.path.read_bytes(), str(labelled.path))
+            image = decode_picture(labelled.path.read_bytes(), str(labelled.path), reduced=reduced)
             size_wh = image.shape[1], image.shape[0]
-            if size_wh == labelled.size_wh:
+            if size_wh in (labelled.size_wh, tuple(-(-side // reduced) for side in labelled.size_wh)):
                 return image
             problem = f"{str(labelled.path)!r} is {size_wh}, its labels are for {labelled.size_wh}."
         except (SourceError, OSError) as error:
@@ -69,6 +72,7 @@ class DetectionSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __init__(self, data: DetectionData, augment: Augment) -> None:
         self.data, self.augment = data, augment
         self._pictures = _Pictures(data)
+        self._needed = max(augment.size_wh) * max(augment.scale[1], augment.mosaic_scale[1])
 
     @property
     def broken(self) -> list[int]:
@@ -87,12 +91,13 @@ class DetectionSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     def _sample(self, index: int) -> Sample:
         for _ in range(_TRIES):
-            image = self._pictures.read(index)
+            image = self._pictures.read(index, self._needed)
             if image is not None:
                 labelled = self.data.pictures[index]
                 chosen = ~labelled.crowd
+                reduced = np.float32(round(max(labelled.size_wh) / max(image.shape[:2])))
                 return as_sample(
-                    _rgb(image), torch.from_numpy(labelled.boxes[chosen]),
+                    _rgb(image), torch.from_numpy(labelled.boxes[chosen] / reduced),
                     torch.from_numpy(labelled.labels[chosen]),
                 )
             index = int(torch.randint(len(self), ()))
