@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image as pil
 
 from vision.errors import DataError
@@ -78,15 +81,15 @@ def test_what_is_wrong_in_a_coco_file_is_counted(tmp_path: Path) -> None:
     (root / "images" / "text.png").write_text("no picture")
     data = read_detection(root, "train")
     assert counts(data) == {
-        Problem.OUTSIDE: 2, Problem.BEYOND: 1, Problem.NO_AREA: 3, Problem.UNKNOWN: 1, Problem.STRAY: 1,
-        Problem.UNREADABLE_ROW: 3, Problem.UNLABELLED: 1, Problem.MISSING: 1, Problem.BROKEN: 1,
+        Problem.OUTSIDE: 2, Problem.BEYOND: 1, Problem.NO_AREA: 2, Problem.UNKNOWN: 1, Problem.STRAY: 1,
+        Problem.UNREADABLE_ROW: 4, Problem.UNLABELLED: 1, Problem.MISSING: 1, Problem.BROKEN: 1,
         Problem.OTHER_SIZE: 1,
     }
     first = data.pictures[0]
     assert first.boxes[2:].tolist() == [[0, 10, 15, 20], [60, 40, 64, 48], [pytest.approx(60.3), 0, 64, 4]]
     assert data.pictures[1].crowd.tolist() == [False, True]
     assert data.problems[Problem.OTHER_SIZE] == ["b.png, 40x60 for 64x48"]
-    assert "boxes of an unknown class, dropped: 1 (first: a.png, box 9 of category 99)" in data.summary()
+    assert "boxes of an unknown class, dropped: 1 (first: a.png, box 8 of category 99)" in data.summary()
 
 
 def test_what_is_wrong_in_a_yolo_folder_is_counted(tmp_path: Path) -> None:
@@ -97,7 +100,7 @@ def test_what_is_wrong_in_a_yolo_folder_is_counted(tmp_path: Path) -> None:
     (root / "images/train/b.png").write_bytes((root / "images/train/b.png").read_bytes()[:20])
     data = read_detection(root, "train")
     assert counts(data) == {
-        Problem.OUTSIDE: 1, Problem.UNKNOWN: 1, Problem.NO_AREA: 2, Problem.UNREADABLE_ROW: 3,
+        Problem.OUTSIDE: 1, Problem.UNKNOWN: 1, Problem.NO_AREA: 1, Problem.UNREADABLE_ROW: 4,
         Problem.BEYOND: 1, Problem.BROKEN: 1, Problem.UNLABELLED: 1,
     }
     assert data.problems[Problem.UNREADABLE_ROW][0] == "a.txt, line 6"
@@ -247,6 +250,28 @@ def test_what_cannot_be_a_data_set_is_told(tmp_path: Path) -> None:
         (root / "data.yaml").write_text(text)
         with pytest.raises(DataError, match=message):
             read_detection(root, "val")
+
+
+numbers = st.floats() | st.integers(-(10**400), 10**400) | st.integers(-3, 99)
+words = numbers.map(str) | st.sampled_from(["", "0", "1", "0.5", "x", "1e400", "\x00", "-"])
+
+
+@settings(max_examples=60)
+@given(st.lists(st.lists(words, max_size=12).map(" ".join), max_size=6))
+def test_no_label_file_can_spoil_the_others(lines: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = write_yolo(Path(folder))
+        (root / "labels/train/a.txt").write_text("\n".join(lines), encoding="utf-8-sig")
+        data = read_detection(root, "train")
+    for found in data.pictures:
+        assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()
+        assert ((found.boxes >= 0) & (found.boxes <= np.tile(found.size_wh, 2))).all()
+        assert set(found.labels) <= {0, 1, 2}
+    assert data.pictures[1].boxes.tolist() == [[0, 0, 40, 60]]
+    dropped = Problem.UNKNOWN, Problem.NO_AREA, Problem.BEYOND, Problem.UNREADABLE_ROW
+    told = sum(len(data.problems.get(kind, [])) for kind in dropped)
+    rows = [line for line in "\n".join(lines).splitlines() if line.strip()]
+    assert told + len(data.pictures[0].boxes) == len(rows)
 
 
 def test_one_class_and_ten_thousand_boxes(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def _checked(found: Found, label_of: dict[str, int], problems: Problems) -> Labe
         place = f"{path.name}, box {i} of {row.name}"
         if row.name not in label_of:
             note(problems, Problem.UNKNOWN, place)
-        elif not (whole[i, 2:] > whole[i, :2]).all():                   # nor where one is not a number
+        elif not (whole[i, 2:] > whole[i, :2]).all():
             note(problems, Problem.NO_AREA, place)
         elif not (boxes[i, 2:] > boxes[i, :2]).all():
             note(problems, Problem.BEYOND, place)

@@ -85,7 +85,7 @@ def coco(data: Path, split: str, problems: Problems) -> Layout | None:
     if path is None:
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         categories = sorted(content["categories"], key=lambda category: int(category["id"]))
         names = {category["id"]: str(category["name"]) for category in categories}
         sizes = {image["id"]: (image.get("width"), image.get("height")) for image in content["images"]}
@@ -127,8 +127,8 @@ def voc(data: Path, split: str, problems: Problems) -> Layout | None:
     names = standard if used <= set(standard) else tuple(sorted(used))
 
     def found() -> Iterator[Found]:
-        stems = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        for stem in stems:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        for stem in (line.split()[0] for line in lines if line.strip()):    # a flag may follow
             picture = files.get(stem, data / "JPEGImages" / f"{stem}.jpg")
             content = every.get(stem, (None, []))
             if content is None:
@@ -147,7 +147,7 @@ def yolo(data: Path, split: str, problems: Problems) -> Layout | None:
     if path is None:
         return None
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         listed = content["names"]
         pairs = listed.items() if isinstance(listed, dict) else enumerate(listed)
         names = {int(i): str(name) for i, name in pairs}
@@ -172,11 +172,12 @@ LAYOUTS = (coco, voc, yolo)
 
 
 def _floats(values: Any) -> tuple[float, ...]:
-    """The values as floats; none at all where one is not a number."""
+    """The values as floats; none at all where one is not a number, or no place on any picture."""
     try:
-        return tuple(float(value) for value in values)
-    except (TypeError, ValueError):
+        floats = tuple(float(value) for value in values)
+    except (TypeError, ValueError, OverflowError):
         return ()
+    return floats if all(abs(value) < 1e9 for value in floats) else ()
 
 
 def _size(width: Any, height: Any) -> tuple[int, int] | None:
@@ -233,7 +234,7 @@ def _listed(entry: str, roots: tuple[Path, ...], source: Path) -> list[Path]:
         return sorted((p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES), key=natural)
     if path.suffix.lower() in SUFFIXES:
         return [path]
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     places = (path.parent, *roots)
     return [next((p / line for p in places if (p / line).is_file()), path.parent / line) for line in lines]
 
@@ -244,7 +245,7 @@ def _yolo_rows(picture: Path, names: dict[int, str], posed: bool, problems: Prob
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
     path = Path(*parts).with_suffix(".txt")
     rows = []
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
     for number, line in enumerate(text.splitlines(), start=1):
         values = _floats(line.split())
         polygon = len(values) >= 7 and len(values) % 2 == 1 and not posed
