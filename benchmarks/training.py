@@ -1,10 +1,12 @@
-"""What the trainer costs: pictures a second of `vision train segment` against a bare loop of the same
-network and loss on tensors in memory.
+"""What the trainer costs: pictures a second of `vision train segment` or `vision train detect` against a
+bare loop of the same network and loss on tensors in memory.
 
     python benchmarks/training.py --data ../shared/data/camvid
+    python benchmarks/training.py --task detect --data ../shared/data/voc2007
 
-Both take the same crops of the same pictures, in turns, on one thread count; the bare loop has its
-tensors made before. CPU seconds are what is compared: other work on the machine does not count.
+Both take the same items of the same pictures, in turns, on one thread count; the bare loop has its
+tensors made before. CPU seconds are what is compared: other work on the machine does not count. The
+loader's share is what making the items takes, in one process; with `--workers` it lies beside the training.
 """
 
 from __future__ import annotations
@@ -14,11 +16,19 @@ import logging
 import tempfile
 import time
 import warnings
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.utils.data import default_collate
 
+from vision.nets import build
+from vision.train.detection import CRITERIA, Detection, Recipe, start
+from vision.train.detection_data import read_detection
+from vision.train.detection_set import DetectionSet, HeldOutPictures, collate
+from vision.train.detection_transforms import Augment as Varied
 from vision.train.fit import fit
 from vision.train.learner import Objective
 from vision.train.optim import optimiser
@@ -28,67 +38,115 @@ from vision.train.settings import Settings
 from vision.zoo import IMAGENET_MEAN, IMAGENET_STD, Card
 
 
-def first(pairs: Pairs, count: int) -> Pairs:
-    return replace(pairs, pictures=pairs.pictures[:count], maps=pairs.maps[:count])
+@dataclass
+class Case:
+    """A task's part of the comparison."""
+
+    make: Callable[[], torch.nn.Module]
+    objective: Objective
+    train: Any
+    val: Any
+    settings: Settings
+    card: Card
+    collate: Callable[..., Any] = default_collate
 
 
-def bare(net: torch.nn.Module, objective: Objective, data: SegmentationSet, settings: Settings) -> float:
-    """CPU seconds of one pass, tensors ready."""
-    items = [data[(i, i)] for i in range(len(data))]
-    batches = [
-        tuple(torch.stack(part) for part in zip(*items[i : i + settings.batch], strict=True))
-        for i in range(0, len(items), settings.batch)
+def segment(data: Path, model: str, count: int) -> Case:
+    def first(pairs: Pairs, n: int) -> Pairs:
+        return replace(pairs, pictures=pairs.pictures[:n], maps=pairs.maps[:n])
+
+    pairs = first(find_pairs(data, "train"), count)
+    key, config = net_of(model, len(pairs.names))
+    card = Card(
+        name="bench", task="segment", net=key, file="", sha256="", licence="", source="", size_wh=(480, 360),
+        resize="stretch", names=pairs.names, config=config,
+    )
+    return Case(
+        lambda: build(key, **config), Segmentation(pairs.names, None, 0.0, IMAGENET_MEAN, IMAGENET_STD),
+        SegmentationSet(pairs, Augment((256, 192), (0.1, 0.5))), SegmentationSet(first(pairs, 1)),
+        Settings(), card,
+    )
+
+
+def detect(data: Path, model: str, count: int) -> Case:
+    """With the defaults of `vision train detect`: 320x320, mosaic, moving average, batches of 16."""
+    found = read_detection(data, "train")
+    found = replace(found, pictures=found.pictures[:count])
+    recipe = Recipe(model, (320, 320), Varied((320, 320)))
+    held_out = HeldOutPictures(replace(found, pictures=found.pictures[:1]), recipe.size_wh)
+    _, card = start(recipe, found.names)
+    settings = Settings(batch=16, ema=0.997, clip=10.0)
+    return Case(
+        lambda: start(recipe, found.names)[0], Detection(CRITERIA[card.net](), card, held_out),
+        DetectionSet(found, recipe.augment), held_out, settings, card, collate,
+    )
+
+
+def items(case: Case) -> list[Any]:
+    """The batches of one pass."""
+    batch, count = case.settings.batch, len(case.train)
+    return [
+        case.collate([case.train[(i, i)] for i in range(begin, min(begin + batch, count))])
+        for begin in range(0, count, batch)
     ]
-    net.train().to(memory_format=torch.channels_last)
-    steps = optimiser(net, settings)
+
+
+def bare(case: Case, batches: list[Any]) -> float:
+    """CPU seconds of one pass over tensors that are ready."""
+    net = case.make().train().to(memory_format=torch.channels_last)
+    steps = optimiser(net, case.settings)
     began = time.process_time()
     for batch in batches:
         steps.zero_grad()
-        torch.stack(list(objective.loss(net, batch).values())).sum().backward()
+        torch.stack(list(case.objective.loss(net, batch).values())).sum().backward()
         steps.step()
     return time.process_time() - began
 
 
+def trained(case: Case) -> float:
+    """CPU seconds of one epoch of the trainer: what the second one adds."""
+    times = []
+    for epochs in (1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.process_time()
+            settings = replace(case.settings, epochs=epochs, val_every=epochs + 1)
+            data = (case.train, case.val)
+            fit(case.make(), case.objective, data, settings, Path(folder), case.card, collate=case.collate)
+            times.append(time.process_time() - began)
+    return times[1] - times[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--task", choices=("segment", "detect"), default="segment")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", default="fcn8s:mobilenet_v2")
+    parser.add_argument("--model", help="fcn8s:mobilenet_v2 or gfl unless given")
     parser.add_argument("--pictures", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
 
-    from vision.nets import build
-
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    pairs = first(find_pairs(options.data, "train"), options.pictures)
-    data = SegmentationSet(pairs, Augment((256, 192), (0.1, 0.5)))
-    val = SegmentationSet(first(pairs, 1))
-    key, config = net_of(options.model, len(pairs.names))
-    objective = Segmentation(pairs.names, None, 0.0, IMAGENET_MEAN, IMAGENET_STD)
-    settings = Settings(epochs=1, val_every=2, threads=options.threads)
-    card = Card(
-        name="bench", task="segment", net=key, file="", sha256="", licence="", source="", size_wh=(480, 360),
-        resize="stretch", names=pairs.names, config=config,
-    )
     torch.set_num_threads(options.threads)
-    count, ours, theirs = len(data), [], []
-    bare(build(key, **config), objective, data, settings)              # the first pass warms up
+    make, usual = {"segment": (segment, "fcn8s:mobilenet_v2"), "detect": (detect, "gfl")}[options.task]
+    model = options.model or usual
+    case = make(options.data, model, options.pictures)
+    case.settings = replace(case.settings, threads=options.threads)
+    ours, theirs, loading = [], [], []
+    bare(case, items(case))                                            # the first pass warms up
     for _ in range(options.rounds):
-        theirs.append(bare(build(key, **config), objective, data, settings))
-        times: list[float] = []
-        for epochs in (1, 2):                                          # the difference: one epoch alone
-            with tempfile.TemporaryDirectory() as folder:
-                began = time.process_time()
-                two = replace(settings, epochs=epochs, val_every=epochs + 1)
-                fit(build(key, **config), objective, (data, val), two, Path(folder), card)
-                times.append(time.process_time() - began)
-        ours.append(times[1] - times[0])
-    bare_s, ours_s = min(theirs), min(ours)
-    print(f"{options.model}, {count} pictures, batch {settings.batch}, {options.threads} thread(s)")
-    print(f"bare loop {count / bare_s:.2f} pictures per CPU second")
-    print(f"trainer   {count / ours_s:.2f} pictures per CPU second: {bare_s / ours_s:.3f} of it")
+        began = time.process_time()
+        batches = items(case)
+        loading.append(time.process_time() - began)
+        theirs.append(bare(case, batches))
+        ours.append(trained(case))
+    count = len(case.train)
+    print(f"{model}, {count} pictures, batch {case.settings.batch}, {options.threads} thread(s)")
+    print(f"bare loop {count / min(theirs):.2f} pictures per CPU second")
+    print(f"trainer   {count / min(ours):.2f} pictures per CPU second: {min(theirs) / min(ours):.3f} of it")
+    print(f"loader    {count / min(loading):.2f} pictures per CPU second: {min(loading) / min(ours):.3f} "
+          "of the trainer's time")
 
 
 if __name__ == "__main__":
