@@ -73,8 +73,9 @@ def test_detection_figures_of_a_known_case(rectangles: Path, monkeypatch: pytest
         CARDS["ssdlite-voc"], name="white", names=("nothing", "box"), size_wh=(200, 100), resize="stretch"
     )
     monkeypatch.setattr(Detector, "load", lambda *args: Detector(FakeEngine(white_part), card))
-    report = rectangles / "report.json"
-    printed = run("detect", "--data", rectangles / "truth.json", "--report", report)
+    report, shown = rectangles / "report.json", rectangles / "page.html"
+    printed = run("detect", "--data", rectangles / "truth.json", "--report", report, "--html", shown)
+    assert "2.png: 1.80 faults" in shown.read_text()         # one missed, one at 0.8 on nothing
     assert "white (fake) on" in printed
     assert "3 pictures, 3 objects" in printed
     assert "left out: circle" in printed

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,23 +57,28 @@ def detect(
     images: Annotated[Path | None, typer.Option(
         help="folder of the pictures; `images` beside the file unless given")] = None,
     max_iou: Annotated[float | None, typer.Option(min=0, max=1, help="of suppression")] = None,
+    html: Annotated[Path | None, typer.Option(
+        help="a page with plots, the confusion matrix and the worst pictures")] = None,
 ) -> None:
     """Average precision of a detector: scores from 0.01, at most 100 boxes a picture."""
-    from vision.metrics.detection import Truth, average_precision, coco_rows
+    from vision.metrics.detection import Truth, coco_rows, precision_table, summary
     from vision.pipeline import apply
     from vision.tasks.detect import Detector
+    from vision.types import Detections
 
     truth = Truth.load(data)
     detector = Detector.load(*options.where)
     truth, category_of, unknown = truth.restricted(detector.names)
     folder = images or data.parent / "images"
     submit = partial(detector.submit, min_score=0.01, max_detections=100, max_iou=max_iou)
-    rows: list[dict[str, Any]] = []
+    found: list[Detections] = []
     results(
         [folder / image["file_name"] for image in truth.images], apply(detector, submit),
-        lambda i, found: rows.extend(coco_rows(truth.images[i]["id"], found, category_of)), options.quiet,
+        lambda _, objects: found.append(objects), options.quiet,
     )
-    figures = average_precision(truth, rows)
+    rows = [coco_rows(i["id"], objects, category_of) for i, objects in zip(truth.images, found, strict=True)]
+    table = precision_table(truth, chain.from_iterable(rows))
+    figures = summary(table, truth.names)
     print(f"{detector.name} ({detector.engine.label}) on {data}: "
           f"{len(truth.images)} pictures, {len(truth.annotations)} objects")
     if unknown:
@@ -82,6 +88,22 @@ def detect(
     for name, (ap, ap50) in figures.classes.items():
         print(f"  {name:<20} AP {ap:.4f}  AP50 {ap50:.4f}")
     write(options, detector, asdict(figures))
+    if html is not None:
+        from vision.metrics.detection_errors import judge
+        from vision.metrics.detection_page import page
+
+        difficult = sum(a["iscrowd"] for a in truth.annotations)
+        facts = {
+            "Model": f"{detector.name}, {detector.engine.label}",
+            "Data": f"{data}: {len(truth.images)} pictures, {len(truth.annotations)} objects, "
+                    f"{difficult} of them difficult (not judged)",
+        }
+        min_score = detector.card.min_score
+        judged = judge(truth, found, category_of, min_score)
+        html.write_text(page(
+            f"{detector.name} on {data.parent.name}", facts, figures, table[0, :, :, 0, -1], judged, folder,
+            truth.names, min_score,
+        ), encoding="utf-8")
 
 
 @opened

@@ -12,7 +12,7 @@ import numpy as np
 
 from vision.boxes import xyxy_to_xywh
 from vision.errors import DataError, MissingExtra
-from vision.types import Detections, Names
+from vision.types import Detections, Floats, Names
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ class Truth:
             raise DataError(f"{str(path)!r} has {stray} boxes of a picture or category that it does not list")
         crowd = [{**a, "iscrowd": int(bool(a["iscrowd"] or a.get("difficult")))} for a in boxes]
         return replace(truth, annotations=crowd)
+
+    @property
+    def names(self) -> list[str]:
+        """The classes, in the order of their ids: that of every table of figures."""
+        return [str(c["name"]) for c in sorted(self.categories, key=lambda c: int(c["id"]))]
 
     def restricted(self, names: Names) -> tuple[Truth, dict[int, int], list[str]]:
         """The truth about the classes in `names`; the category id for each of the names' indices; and
@@ -90,6 +95,12 @@ class AveragePrecision:
 
 def average_precision(truth: Truth, results: Iterable[dict[str, Any]]) -> AveragePrecision:
     """Score COCO results (`coco_rows`), at most 100 a picture, against the truth."""
+    return summary(precision_table(truth, results), truth.names)
+
+
+def precision_table(truth: Truth, results: Iterable[dict[str, Any]]) -> Floats:
+    """COCO's table of precisions, (T,R,K,A,M): IoU 0.50 to 0.95, recall 0 to 1 in 101 steps, class,
+    size, limit of boxes; -1 where there is nothing to find."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
@@ -98,19 +109,17 @@ def average_precision(truth: Truth, results: Iterable[dict[str, Any]]) -> Averag
     def quiet(text: str) -> None:
         """The library reports its progress; a figure that is printed here is printed once."""
 
-    names = {int(c["id"]): str(c["name"]) for c in truth.categories}
     gold = COCO({"images": truth.images, "annotations": truth.annotations, "categories": truth.categories})
     rows = list(results)
     found = gold.loadRes(rows) if rows else COCO({**gold.dataset, "annotations": []})
     evaluation = COCOeval_faster(gold, found, iouType="bbox", print_function=quiet)
     evaluation.evaluate()
     evaluation.accumulate()
-    return summary(evaluation.eval["precision"], [names[i] for i in sorted(names)])
+    return np.asarray(evaluation.eval["precision"])
 
 
-def summary(precision: np.ndarray, names: Names) -> AveragePrecision:
-    """The figures from COCO's table of precisions, (T,R,K,A,M): IoU, recall, class, size, limit;
-    -1 where there is nothing to find."""
+def summary(precision: Floats, names: Names) -> AveragePrecision:
+    """The figures from a `precision_table`."""
     table = np.where(precision[..., -1] < 0, np.nan, precision[..., -1])           # (T,R,K,A)
 
     def mean(part: np.ndarray) -> float:
