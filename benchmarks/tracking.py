@@ -4,7 +4,8 @@
 
 Every tracker gets the detections of `det/det.txt` with scores in 0..1 (`mot.as_probabilities`) and runs
 with its own defaults; the peers are told the frame rate where they ask for it, and BoT-SORT gets the
-frames. `--stride n` keeps every n-th frame and averages over the n ways to begin. Scored by trackeval.
+frames where there are some. `--stride n` keeps every n-th frame and averages over the n ways to begin;
+`--mean` gives one table, the mean over the folders (`worlds.py` makes such folders). Scored by trackeval.
 Needs the extras `track-eval`, `bench` and `yolo`.
 """
 
@@ -59,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="MOT_FOLDER")
     parser.add_argument("--stride", type=int, default=1)
+    parser.add_argument("--mean", action="store_true")
     options = parser.parse_args()
     sequences = [Sequence.read(folder) for folder in options.folders]
     makers: dict[str, Callable[[float], Track]] = {
@@ -66,17 +68,28 @@ def main() -> None:
     }
     makers |= {f"trackers {name}": make for name, make in roboflow().items()}
     makers["ultralytics BYTETracker"] = ultralytics
+    if not all((sequence.folder / "img1").is_dir() for sequence in sequences):
+        makers = {name: make for name, make in makers.items() if name.split()[-1] not in WITH_IMAGES}
+    together = {name: np.zeros(6) for name in makers}
     for sequence in sequences:
-        print(f"\n{sequence.name}, {sequence.rate / options.stride:.3g} frames a second")
-        print(f"{'':26s}   HOTA   DetA   AssA   MOTA   IDF1   IDSW")
+        table = {}
         for name, make in makers.items():
             with TemporaryDirectory() as folder:
                 runs = [score(sequence, make, name.split()[-1] in WITH_IMAGES, options.stride, first,
                               Path(folder)) for first in range(options.stride)]
-            shares = [np.mean([getattr(run, field) for run in runs]) * 100
-                      for field in ("hota", "det_a", "ass_a", "mota", "idf1")]
-            switches = np.mean([run.switches for run in runs])
-            print(f"{name:26s} " + " ".join(f"{share:6.1f}" for share in shares) + f" {switches:6.1f}")
+            table[name] = np.mean([(100 * run.hota, 100 * run.det_a, 100 * run.ass_a, 100 * run.mota,
+                                    100 * run.idf1, run.switches) for run in runs], axis=0)
+            together[name] += table[name] / len(sequences)
+        if not options.mean:
+            show(f"{sequence.name}, {sequence.rate / options.stride:.3g} frames a second", table)
+    if options.mean:
+        show(f"mean of {len(sequences)} sequences, every {options.stride}. frame", together)
+
+
+def show(title: str, table: dict[str, np.ndarray]) -> None:
+    print(f"\n{title}\n{'':26s}   HOTA   DetA   AssA   MOTA   IDF1   IDSW")
+    for name, row in table.items():
+        print(f"{name:26s} " + " ".join(f"{value:6.1f}" for value in row))
 
 
 if __name__ == "__main__":

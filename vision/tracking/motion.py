@@ -77,6 +77,13 @@ def corners(boxes: Boxes) -> npt.NDArray[np.float32]:
     return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1).astype(np.float32)
 
 
+def grown(boxes: Boxes, sizes: float) -> npt.NDArray[np.float32]:
+    """(N,4) cx, cy, w, h -> (N,4) xyxy, moved out by so many sizes on each side."""
+    wider = boxes.copy()
+    wider[:, 2:] += 2 * sizes * np.sqrt(_area(boxes))
+    return corners(wider)
+
+
 def warp(states: States, affine: npt.NDArray[np.float64]) -> None:
     """Every state as the camera sees it after it moved by the (2,3) `affine`, in place.
 

@@ -20,14 +20,18 @@ class Method:
     """How detections become tracks; the papers' trackers are settings of it (`METHODS`).
 
     strong, weak: detections from `strong` on are associated first, those from `weak` on may continue
-    a track that was seen a frame ago (ByteTrack, Zhang et al. 2022). start: a track begins at this
-    score. hits: a track is confirmed, and gets its id, when it was seen so many times in a row.
+    a track that was seen `recent` seconds ago or in the last frame (ByteTrack, Zhang et al. 2022).
+    start: a track begins at this score. hits: a track is confirmed, and gets its id, when it was seen so
+    many times in a row; at once where nothing can be known yet, in the first frame and after a gap of
+    `lost_after` (as the papers' own programs do).
     min_iou, min_iou_weak, min_iou_last: the least overlap of a track's prediction with a strong
-    detection, with a weak one, and of its last observation with a strong one that is left over
-    (OC-SORT's recovery, Cao et al. 2023; 1 switches it off). gate: the largest squared Mahalanobis
-    distance of a pair (DeepSORT, Wojke et al. 2017; 18.47 holds 99.9 % of what belongs together).
-    heading: weight of the direction of motion in the association. reupdate: when a lost track is seen
-    again, its filter goes over the gap once more along a straight line (both OC-SORT).
+    detection, with a weak one, and of a recent track's last observation with a strong one that is left
+    over (OC-SORT's recovery, Cao et al. 2023; 1 switches it off). reach: an unconfirmed track's velocity
+    is not known, so its box and the detections grow by so many sizes a second on each side before they
+    are compared (the buffered IoU of C-BIoU, Yang et al. 2023, on real time). gate: the largest squared
+    Mahalanobis distance of a pair (DeepSORT, Wojke et al. 2017; 18.47 holds 99.9 % of what belongs
+    together). heading: weight of the direction of motion in the association. reupdate: when a lost track
+    is seen again, its filter goes over the gap once more along a straight line (both OC-SORT).
     """
 
     strong: float = 0.5
@@ -37,6 +41,8 @@ class Method:
     min_iou: float = 0.2
     min_iou_weak: float = 0.5
     min_iou_last: float = 0.4
+    recent: float = 0.5
+    reach: float = 1.0
     gate: float = 18.47
     heading: float = 0.0
     reupdate: bool = False
@@ -115,9 +121,9 @@ class Tracker:
         """
         order = self._usable(detections)
         seen, looks = detections[order], self._unit(looks, len(detections))[order]
-        self._advance(time, camera)
+        dt = self._advance(time, camera)
         measured = xyxy_to_cxcywh(seen.boxes).astype(np.float64)
-        partner = self._associate(seen, measured, looks)
+        partner = self._associate(seen, measured, looks, dt)
 
         rows = np.flatnonzero(partner >= 0)
         columns = partner[rows]
@@ -125,7 +131,8 @@ class Tracker:
         free = seen.scores >= self.method.start
         free[columns] = False
         if free.any():
-            self._begin(seen[free], measured[free], looks[free])
+            hits = self.method.hits if dt > self.lost_after else 1
+            self._begin(seen[free], measured[free], looks[free], hits)
         self._confirm()
         return self._visible()
 
@@ -153,26 +160,28 @@ class Tracker:
             return looks
         return np.asarray(looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-9), np.float32)
 
-    def _advance(self, time: float, camera: npt.NDArray[np.float64] | None) -> None:
-        """Predict every track at `time`, and end those that were lost for too long."""
+    def _advance(self, time: float, camera: npt.NDArray[np.float64] | None) -> float:
+        """Predict every track at `time`, and end those that were lost for too long; the seconds since
+        the last frame (infinite in the first)."""
         if not math.isfinite(time) or time < self._now:
             raise DataError(
                 f"time must be finite and must not go back: it was {self._now} s and is now {time} s. "
                 "Call reset() before another video."
             )
-        dt = time - self._now if len(self._tracks) else 0.0
-        self._now = time
+        dt, self._now = time - self._now, time
         self._keep(time - self._tracks["seen"] <= self.lost_after + 1e-6)
-        motion.predict(self._tracks["state"], dt)
+        if len(self._tracks):
+            motion.predict(self._tracks["state"], dt)
         if camera is not None:
             motion.warp(self._tracks["state"], camera)
             motion.warp(self._tracks["saved"], camera)
             for field in ("last", "lagged"):
                 centre = self._tracks[field][:, :2]
                 centre[:] = centre @ camera[:, :2].T + camera[:, 2]
+        return dt
 
     def _associate(
-        self, seen: Detections, measured: motion.Boxes, looks: npt.NDArray[np.float32]
+        self, seen: Detections, measured: motion.Boxes, looks: npt.NDArray[np.float32], dt: float
     ) -> npt.NDArray[np.int64]:
         """The detection of each track, or -1."""
         method, tracks = self.method, self._tracks
@@ -204,11 +213,16 @@ class Tracker:
                 taken[columns[b]] = True
 
         stage(known, strong, overlap, method.min_iou, value)
-        stage(known & (tracks["missed"] == 0), ~strong, overlap, method.min_iou_weak, overlap)
-        if method.min_iou_last < 1 and (known & (partner < 0)).any() and not taken[strong].all():
+        recent = known & ((tracks["missed"] == 0) | (self._now - tracks["seen"] <= method.recent + 1e-6))
+        stage(recent, ~strong, overlap, method.min_iou_weak, overlap)
+        if method.min_iou_last < 1 and (recent & (partner < 0)).any() and not taken[strong].all():
             again = iou(motion.corners(tracks["last"]), seen.boxes) * alike
-            stage(known, strong, again, method.min_iou_last, again)
-        stage(~known, strong, overlap, method.min_iou, overlap)
+            stage(recent, strong, again, method.min_iou_last, again)
+        if not known.all() and not taken[strong].all():
+            way = method.reach * dt
+            young = tracks["state"][~known, 0]
+            overlap[~known] = iou(motion.grown(young, way), motion.grown(measured, way)) * near[~known]
+            stage(~known, strong, overlap, method.min_iou, overlap)
         return partner
 
     def _see(
@@ -245,10 +259,12 @@ class Tracker:
         motion.predict(state, dt)
         track["state"] = state
 
-    def _begin(self, seen: Detections, measured: motion.Boxes, looks: npt.NDArray[np.float32]) -> None:
+    def _begin(
+        self, seen: Detections, measured: motion.Boxes, looks: npt.NDArray[np.float32], hits: int
+    ) -> None:
         """New tracks, which have no id yet."""
         new = np.zeros(len(seen), _TRACK)
-        new["label"], new["score"], new["hits"] = seen.labels, seen.scores, 1
+        new["label"], new["score"], new["hits"] = seen.labels, seen.scores, hits
         new["born"] = new["seen"] = self._now
         new["last"], new["lagged"] = measured, measured[:, :2]
         new["state"] = new["saved"] = motion.start(measured)
