@@ -77,7 +77,7 @@ def world(seed: int, seconds: float = 15.0) -> World:
     steps, people = round(seconds * RATE), int(rng.integers(4, 28))
     skill, jitter, clutter = rng.uniform(-0.3, 2.2), rng.uniform(0.02, 0.06), rng.uniform(0.02, 0.6)
     near, blunt = rng.uniform(1, 2.5), rng.random() < 0.4
-    walks = np.stack([_walk(rng, steps, near) for _ in range(people)], axis=1)             # (steps, people, 5)
+    walks = np.stack([_walk(rng, steps, near) for _ in range(people)], axis=1)            # (steps, people, 5)
     logits = skill + rng.normal(0, 0.6, people) + _wander(rng, steps, people, 0.5)
     logits += rng.normal(0, 0.6, (steps, people))
     sway = _wander(rng, steps, people * 4, 0.3).reshape(steps, people, 4)
