@@ -58,11 +58,27 @@ def test_looking_is_due_by_the_clock(roster: Roster):
     asked = []
     for i in range(1, 31):
         roster.begin(SIZE, i / 25)
-        asked.append(roster.due())
-    assert sum(asked) == 2
+        asked += roster.due()
+    assert asked == [0, 0]
     assert not roster.missing
     roster.keep([0], box(0)[None])
     assert roster.missing
+
+
+@pytest.mark.parametrize(("rate", "parts"), [(25, 7), (30, 1), (30, 4), (10, 9), (3, 5), (1, 4)])
+def test_each_part_has_its_turn(rate: int, parts: int):
+    """All at the start, then each within 0.5 s and a frame of its last turn, spread evenly."""
+    roster = Roster(look_every=0.5, forget_after=2.0)
+    last = dict.fromkeys(range(parts), 0.0)
+    for i in range(5 * rate):
+        time = i / rate
+        roster.begin(SIZE, time)
+        turns = roster.due(parts)
+        if i == 0:
+            assert sorted(turns) == list(range(parts))
+        assert len(turns) == len(set(turns)) <= max(1, np.ceil(parts / rate / 0.5)) or i == 0
+        last |= dict.fromkeys(turns, time)
+        assert all(time - then < 0.5 + 1 / rate + 1e-9 for then in last.values())
 
 
 @pytest.mark.parametrize(("size", "time"), [(SIZE, 1.2), (SIZE, -0.1), ((240, 320, 3), 0.1)])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.errors import UsageError
-from vision.view import View, centre_crop, letterbox, patch, stretch
+from vision.view import View, centre_crop, letterbox, patch, stretch, window
 
 side = st.integers(2, 300)
 sizes = st.tuples(side, side)
@@ -146,3 +146,19 @@ def test_a_box_in_a_turned_patch_becomes_the_box_around_it() -> None:
 def test_a_patch_of_no_size_is_refused(centre: tuple[float, float], side: float) -> None:
     with pytest.raises(UsageError, match="a patch needs"):
         patch(np.zeros((10, 10, 3), np.uint8), centre, side, 64)
+
+
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize("box", [(0, 0, 90, 60), (20, 10, 70, 50), (31, 5, 52, 57)])
+def test_a_window_shows_what_the_map_says(box: tuple[int, int, int, int], quarters: int) -> None:
+    """Blocks of four pixels are where the view shows them, and come back to where they are."""
+    left, top, right, bottom = box
+    for x, y in ((left + 4, top + 4), (right - 9, top + 6), (left + 5, bottom - 8)):
+        image = np.zeros((60, 90, 3), np.uint8)
+        image[y : y + 4, x : x + 4] = 255
+        view = window(image, box, (128, 96), fill=0, quarters=quarters)
+        weights = view.pixels[..., 0].astype(float)
+        rows, columns = np.indices(weights.shape) + 0.5
+        spot = np.array([[(columns * weights).sum(), (rows * weights).sum()]]) / weights.sum()
+        assert np.allclose(view.points_to_frame(spot), [[x + 2, y + 2]], atol=0.5)
+        assert np.allclose(view.points_from_frame(view.points_to_frame(spot)), spot, atol=1e-3)

@@ -37,7 +37,8 @@ class Roster:
         self._lost: list[tuple[float, Subject]] = []
         self._next_id = 1
         self._time: float | None = None
-        self._looked = -np.inf
+        self._looked = -np.inf                # until when searches have been done
+        self._turn = 0                        # the part that is next
         self._size: tuple[int, ...] = ()
 
     def begin(self, size: tuple[int, ...], time: float) -> None:
@@ -69,13 +70,16 @@ class Roster:
         self.present.append(subject)
         return subject
 
-    def due(self) -> bool:
-        """Whether the whole frame is to be searched now; asking counts as having done so."""
+    def due(self, parts: int = 1) -> list[int]:
+        """Which of the frame's parts are to be searched now: all of them at the start, then each in its
+        turn, once every `look_every` seconds. Asking counts as having done so."""
         now = self._time or 0.0
-        due = now - self._looked >= self.look_every
-        if due:
-            self._looked = now
-        return due
+        waited = now - self._looked
+        count = parts if waited >= self.look_every else int(waited / self.look_every * parts)
+        self._looked = now if count == parts else self._looked + count * self.look_every / parts
+        turns = [(self._turn + i) % parts for i in range(count)]
+        self._turn += count
+        return turns
 
     @property
     def missing(self) -> bool:

@@ -102,6 +102,28 @@ def letterbox(
     return View(pixels, (new_w / w, new_h / h), (float(left), float(top)), (w, h))
 
 
+def window(
+    image: Image,
+    box: tuple[int, int, int, int],
+    size_wh: tuple[int, int],
+    *,
+    fill: int = 114,
+    quarters: int = 0,
+) -> View:
+    """A part of the frame, `box` xyxy in pixels, as `letterbox` sees it, turned by `quarters` of a
+    circle counter-clockwise as seen."""
+    left, top, right, bottom = box
+    part = image[top:bottom, left:right]
+    if quarters:
+        part = np.ascontiguousarray(np.rot90(part, quarters))
+    view = letterbox(part, size_wh, fill=fill)
+    angle = quarters * np.pi / 2
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]]) @ turn(angle)
+    offset = np.array(view.offset) - corners.min(axis=0) * np.array(view.scale)
+    x, y = offset.tolist()
+    return View(view.pixels, view.scale, (x, y), (image.shape[1], image.shape[0]), angle)
+
+
 def centre_crop(image: Image, size_wh: tuple[int, int], *, short_side: int) -> View:
     """The middle of the frame: its shorter side resized to `short_side`, then cut to `size_wh`."""
     h, w = image.shape[:2]

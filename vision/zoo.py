@@ -236,7 +236,7 @@ def _mediapipe(name: str, task: str, side: int, sha256: str, min_score: float = 
 
 _FACES = (
     _mediapipe(
-        "blazeface-full", "faces", 192, "93d97252c7f4ae2f7e1a8fd7b9b328943f564ad1f04291fb199360d1247c1407"
+        "blazeface-full", "faces", 192, "037c755446c85190d314044f2309a02d6632a659d80358f073809ad05faf89e5"
     ),
     _mediapipe(
         "blazeface-back", "faces", 256, "7ba5db1f8daa6ed7245fd260f810af9ea845258b5fd93bbf7ef7a50efed20eb5"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,17 +22,20 @@ from onnx import TensorProto, helper, numpy_helper
 @dataclass(frozen=True)
 class Recipe:
     """made: the file that ships. low: what byte 0 becomes (byte 255 becomes 1). keep: the outputs
-    that are used. anchors: (stride, anchors a cell) of each layer of a detector."""
+    that are used. anchors: (stride, anchors a cell) of each layer of a detector. any_size: it is to
+    take pictures of any size; its anchors, one a cell of one layer, are made in the graph."""
 
     made: str
     low: float
     keep: tuple[str, ...]
     anchors: tuple[tuple[int, int], ...] = ()
+    any_size: bool = False
 
 
 RECIPES = {
     "fdl_face_detection_full_range": Recipe(
-        "blazeface-full.onnx", -1.0, ("reshaped_regressor_face_4", "reshaped_classifier_face_4"), ((4, 1),)
+        "blazeface-full.onnx", -1.0, ("reshaped_regressor_face_4", "reshaped_classifier_face_4"), ((4, 1),),
+        any_size=True,
     ),
     "fdl_face_detection_back": Recipe(
         "blazeface-back.onnx", -1.0, ("regressors", "classificators"), ((16, 2), (32, 6))
@@ -54,7 +58,7 @@ class Graph:
         self.graph.initializer.append(numpy_helper.from_array(value, name))
         return name
 
-    def node(self, op: str, inputs: list[str], output: str, **attributes: int) -> str:
+    def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.graph.node.append(helper.make_node(op, inputs, [output], **attributes))
         return output
 
@@ -67,14 +71,15 @@ class Graph:
                 shape[0] = 0
                 node.input[1] = self.constant(f"{node.output[0]}/shape", shape)
 
-    def bytes_in(self, low: float) -> tuple[int, int]:
-        """The input becomes uint8 BGR, of any batch; returns its height and width."""
+    def bytes_in(self, low: float, any_size: bool) -> tuple[int, int]:
+        """The input becomes uint8 BGR, of any batch; returns the height and width that it had."""
         old = self.graph.input[0]
         height, width = (d.dim_value for d in old.type.tensor_type.shape.dim[1:3])
         body = list(self.graph.node)
         del self.graph.node[:], self.graph.input[:]
+        sides = ["height", "width"] if any_size else [height, width]
         self.graph.input.append(
-            helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", height, width, 3])
+            helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *sides, 3])
         )
         order = self.constant("rgb_of_bgr", np.array([2, 1, 0]))
         rgb = self.node("Gather", ["image", order], "rgb", axis=3)
@@ -92,7 +97,20 @@ class Graph:
         half[:2] = 0.5
         return self.node("Add", [rows, self.constant(f"{output}/half", half)], output)
 
-    def outputs(self, shapes: dict[str, tuple[int, ...]]) -> None:
+    def anchors(self, stride: int) -> str:
+        """(A,16): what the places among a row's numbers are relative to: its cell's centre in pixels."""
+        sides = self.node("Shape", ["image"], "sides", start=1, end=3)
+        cells = self.node("Div", [sides, self.constant("stride", np.array(stride))], "cells")
+        one = helper.make_tensor("one", TensorProto.INT64, [1], [1])
+        ones = self.node("ConstantOfShape", [cells], "ones", value=one)
+        yx = self.node("Transpose", [self.node("NonZero", [ones], "indices")], "yx", perm=[1, 0])
+        yx = self.node("Cast", [yx], "yx/float", to=TensorProto.FLOAT)
+        yx = self.node("Add", [yx, self.constant("middle", np.float32(0.5))], "centres")
+        spread = np.tile(np.array([[0, 1], [1, 0]], np.float32) * stride, 8)
+        spread[:, 2:4] = 0                   # width and height are no places
+        return self.node("MatMul", [yx, self.constant("spread", spread)], "anchors")
+
+    def outputs(self, shapes: dict[str, tuple[int | str, ...]]) -> None:
         """These outputs and what they need: everything else goes."""
         del self.graph.output[:], self.graph.value_info[:]
         for name, shape in shapes.items():
@@ -121,15 +139,19 @@ def grid(size_hw: tuple[int, int], layers: tuple[tuple[int, int], ...]) -> np.nd
 def make(source: Path, target: Path, recipe: Recipe) -> None:
     g = Graph(source)
     g.any_batch()
-    size = g.bytes_in(recipe.low)
+    size = g.bytes_in(recipe.low, recipe.any_size)
     first = recipe.keep[0]
     if recipe.anchors:                       # (B,A,17): centre, size and six points in pixels, and a score
-        centres = grid(size, recipe.anchors)
-        shift = np.tile(centres, (1, 8))
-        shift[:, 2:4] = 0                    # width and height are no places
-        boxes = g.node("Add", [first, g.constant("anchors", shift[None])], "placed")
+        if recipe.any_size:
+            count, anchors = "anchors", g.anchors(recipe.anchors[0][0])
+        else:
+            centres = grid(size, recipe.anchors)
+            shift = np.tile(centres, (1, 8))
+            shift[:, 2:4] = 0                # width and height are no places
+            count, anchors = len(centres), g.constant("anchors", shift[None])
+        boxes = g.node("Add", [first, anchors], "placed")
         scores = g.node("Sigmoid", [recipe.keep[1]], "probability")
-        g.outputs({g.node("Concat", [boxes, scores], "faces", axis=2): (len(centres), 17)})
+        g.outputs({g.node("Concat", [boxes, scores], "faces", axis=2): (count, 17)})
     elif recipe.made == "facemesh.onnx":
         shape = g.constant("points/shape", np.array([0, 468, 3]))
         points = g.centred(g.node("Reshape", [first, shape], "rows"), 3, "points")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -89,15 +90,16 @@ def test_merging_is_its_plain_twin(count: int, seed: int):
         assert np.allclose(six.ravel(), want[4:], atol=1e-3)
 
 
-@given(st.floats(1, 5000), st.floats(50, 1000))
-def test_tiles_cover_the_picture_and_overlap(length: float, side: float):
-    centres = _spread(length, side)
-    if length <= side:
-        assert centres == [length / 2]
-        return
-    assert centres[0] - side / 2 == pytest.approx(0, abs=1e-6)
-    assert centres[-1] + side / 2 == pytest.approx(length)
-    assert (np.diff(centres) <= side * 5 / 6 + 1e-6).all()
+@given(st.integers(1, 5000), st.floats(50, 1000))
+def test_tiles_cover_the_picture_and_overlap(length: int, side: float):
+    tiles = _spread(length, side)
+    assert (tiles[0][0], tiles[-1][1]) == (0, length)
+    assert len({end - start for start, end in tiles}) == 1
+    assert tiles[0][1] <= side + 1
+    for (_, end), (start, _) in pairwise(tiles):
+        assert end - start >= side / 7 - 2                     # pixels, for the rounding
+    if length > side:
+        assert (len(tiles) - 1) * side * 6 / 7 + side / 7 < length         # one fewer would not do
 
 
 def test_a_face_in_two_tiles_is_one():
@@ -116,10 +118,41 @@ def test_a_face_in_two_tiles_is_one():
             answers.append(rows(face))
         return (np.stack(answers),)
 
-    found = FaceDetector(FakeEngine(run), CARDS["blazeface-full"])(image, min_face=24)
-    assert batches == [1 + 4 * 2]
+    finder = FaceDetector(FakeEngine(run), CARDS["blazeface-full"])
+    found = finder(image, min_face=24)
+    assert batches == [1, 2]                                  # the whole and two tiles, of other sizes
     assert len(found) == 1
     assert np.abs(found.boxes - [420, 170, 480, 230]).max() < 5
+    assert np.array_equal(finder.submit([image, image])()[1].boxes, found.boxes)
+    assert batches[2:] == [2, 4]                                            # two pictures: one batch a size
+
+
+def test_only_some_windows_are_looked_at():
+    finder = detector((96, 96, 40, 0.9))
+    image = np.zeros((720, 1280, 3), np.uint8)
+    whole, *tiles = finder.windows(image, 24)
+    assert whole.box == (0, 0, 1280, 720)
+    assert len(tiles) == 4
+    for window in tiles:
+        (found,) = finder(image, windows=[window]).boxes
+        left, top, right, bottom = window.box
+        width, height = window.size_wh
+        scale = max((right - left) / width, (bottom - top) / height)         # the tile is letterboxed
+        aside = np.array([96 - width / 2, 96 - height / 2]) * scale
+        middle = np.array([left + right, top + bottom]) / 2 + aside
+        assert np.allclose((found[:2] + found[2:]) / 2, middle, atol=1.5)
+
+
+def test_an_engine_of_one_size_gets_that_size():
+    sizes = []
+
+    def run(batch: np.ndarray) -> tuple[np.ndarray]:
+        sizes.append(batch.shape)
+        return (np.repeat(rows((96, 96, 40, 0.0))[None], len(batch), axis=0),)
+
+    finder = FaceDetector(FakeEngine(run, (256, 256)), CARDS["blazeface-back"])
+    assert len(finder(np.zeros((480, 640, 3), np.uint8), turned=True)) == 0
+    assert sizes == [(4 * (1 + 2 * 2), 256, 256, 3)]
 
 
 @pytest.mark.parametrize("options", [{"min_score": 1.5}, {"min_score": 0.0}, {"min_face": 0}])

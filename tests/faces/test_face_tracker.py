@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +15,7 @@ from vision.errors import UsageError
 from vision.faces.eyes import Eye
 from vision.faces.face import Faces
 from vision.tasks.landmarks import FaceLandmarker, FaceTracker
-from vision.types import Image
+from vision.types import Image, Landmarks
 
 RATE = 25.0
 
@@ -34,10 +36,41 @@ def test_a_moving_face_is_followed_without_the_detector(landmarker: FaceLandmark
 
 
 def test_the_detector_runs_by_the_clock(landmarker: FaceLandmarker, ancelotti: Image):
-    tracker = FaceTracker(landmarker, detect_every=0.2)
+    tracker = FaceTracker(landmarker, detect_every=0.2, min_face=48.0)      # no tiles
     for i in range(26):                                           # 1.0 s
         tracker(ancelotti, i / RATE)
     assert 5 <= tracker.detections <= 6
+
+
+def test_tiles_are_looked_at_in_turns(landmarker: FaceLandmarker, ancelotti: Image):
+    """A small face that comes into a large picture, where the whole does not show it, is found within
+    `detect_every` and a frame, wherever it is; and no frame is searched whole but the first."""
+    wide = np.full((720, 1280, 3), 120, np.uint8)
+    wide[:480, 400:880] = ancelotti
+    small = cv2.resize(ancelotti, (103, 103), interpolation=cv2.INTER_AREA)     # a face of 30 pixels
+    looked = []
+    detector = landmarker.detector
+
+    class Spy:
+        windows = staticmethod(detector.windows)
+
+        def __call__(self, image: Image, **options: Any) -> Landmarks:
+            looked.append(len(options["windows"]))
+            return detector(image, **options)
+
+    watched = copy(landmarker)
+    watched.detector = Spy()
+    for x, y in ((30, 20), (1150, 30), (60, 600), (1120, 590)):
+        crowd = wide.copy()
+        crowd[y : y + 103, x : x + 103] = small
+        assert len(detector(crowd, min_face=1e6)) == 1            # the whole does not show it
+        tracker, looked[:] = FaceTracker(watched, detect_every=0.4), []
+        for i in range(5):
+            assert tracker(wide, i / RATE).ids.tolist() == [1]
+        later = [len(tracker(crowd, i / RATE)) for i in range(5, 17)]
+        assert later[11] == 2                                     # 0.44 s after it came
+        assert looked[0] == 5
+        assert max(looked[1:]) == 1
 
 
 def test_still_points_are_steady(landmarker: FaceLandmarker, ancelotti: Image):

@@ -8,6 +8,8 @@ keeps the points of a video steady.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,13 +17,21 @@ from vision.boxes import cxcywh_to_xyxy, iou
 from vision.engine import Engine
 from vision.errors import UsageError
 from vision.types import Floats, Image, Landmarks
-from vision.view import View, letterbox, patch
+from vision.view import View, window
 from vision.zoo import Card
 
 RIGHT_EYE, LEFT_EYE, NOSE_TIP, MOUTH, RIGHT_EAR, LEFT_EAR = range(6)
-_SMALLEST = 15.0            # pixels of the network's input: smaller faces are hardly found
-_OVERLAP = 1.0 / 6          # of a tile's side: what lies on the edge of one is whole in the next
-_TURNS = (np.pi / 2, np.pi, -np.pi / 2)
+_SMALLEST = 15.6            # pixels of the network's input: smaller faces are hardly found
+_TILE = 448                 # pixels of the network's input, at most
+_OVERLAP = 1.0 / 7          # of a tile's side: what lies on the edge of one is whole in the next
+_STRIDE = 32                # of the network's coarsest layer
+
+
+class Window(NamedTuple):
+    """A part of a picture, xyxy in pixels, and the size of the network's input that shows it."""
+
+    box: tuple[int, int, int, int]
+    size_wh: tuple[int, int]
 
 
 class FaceDetector:
@@ -34,10 +44,24 @@ class FaceDetector:
         self.in_flight = engine.in_flight
 
     def __call__(
-        self, image: Image, *, min_score: float | None = None, min_face: float = 24.0, turned: bool = False
+        self,
+        image: Image,
+        *,
+        min_score: float | None = None,
+        min_face: float = 24.0,
+        turned: bool = False,
+        windows: Sequence[Window] | None = None,
     ) -> Landmarks:
-        """The faces in `image` (H,W,3) uint8 BGR, best first; for the options see `submit`."""
-        return self.submit([image], min_score=min_score, min_face=min_face, turned=turned)()[0]
+        """The faces in `image` (H,W,3) uint8 BGR, best first; for the options see `submit`.
+
+        windows: look only at these, some of `self.windows`, at least one.
+        """
+        threshold = self._threshold(min_score, min_face)
+        views = self._views(image, windows or self.windows(image, min_face), turned)
+        answers: dict[int, Floats] = {}
+        for rows in _alike(views):
+            answers |= zip(rows, self.engine(np.stack([views[i].pixels for i in rows]))[0], strict=True)
+        return _found([(view, answers[i]) for i, view in enumerate(views)], threshold)
 
     def submit(
         self,
@@ -54,46 +78,81 @@ class FaceDetector:
         the picture turned by 90, 180 and 270 degrees too; upright, faces tilted by up to about 60
         degrees are found. Raises UsageError for a value that cannot be.
         """
+        threshold = self._threshold(min_score, min_face)
+        counts, views = [], []
+        for image in images:
+            some = self._views(image, self.windows(image, min_face), turned)
+            counts.append(len(some))
+            views += some
+        asked = [
+            (rows, self.engine.submit(np.stack([views[i].pixels for i in rows]))) for rows in _alike(views)
+        ]
+
+        def collect() -> list[Landmarks]:
+            answers: dict[int, Floats] = {}
+            for rows, future in asked:
+                answers |= zip(rows, future.result()[0], strict=True)
+            pairs = ((view, answers[i]) for i, view in enumerate(views))
+            return [_found(list(islice(pairs, count)), threshold) for count in counts]
+
+        return collect
+
+    def windows(self, image: Image, min_face: float) -> list[Window]:
+        """Where faces of `min_face` pixels and larger are looked for: the whole picture, and tiles in
+        which they are large enough for the network where in the whole they are not."""
+        h, w = image.shape[:2]
+        windows = [Window((0, 0, w, h), self.card.size_wh)]
+        scale, fixed = _SMALLEST / min_face, self.engine.input_wh
+        if max(w, h) * scale > self.card.size_wh[0]:
+            side = (fixed[0] if fixed else _TILE) / scale
+            for top, bottom in _spread(h, side):
+                for left, right in _spread(w, side):
+                    size = _padded((right - left) * scale), _padded((bottom - top) * scale)
+                    windows.append(Window((left, top, right, bottom), fixed or size))
+        return windows
+
+    def _threshold(self, min_score: float | None, min_face: float) -> float:
         threshold = self.card.min_score if min_score is None else min_score
         if not 0 < threshold <= 1 or min_face <= 0:
             raise UsageError(
                 f"min_score lies in 0..1 and min_face above 0; got {threshold} and {min_face}"
             )
-        views = [_views(image, self.card.size_wh[0], min_face, turned) for image in images]
-        future = self.engine.submit(np.stack([view.pixels for some in views for view in some]))
+        return threshold
 
-        def collect() -> list[Landmarks]:
-            rows = iter(future.result()[0])                                 # (A,17) a view
-            results = []
-            for some in views:
-                found = [_decode(next(rows), view, threshold) for view in some]
-                results.append(merge(np.concatenate(found)))
-            return results
-
-        return collect
-
-
-def _views(image: Image, size: int, min_face: float, turned: bool) -> list[View]:
-    """The whole picture, its turned copies, and tiles in which a face of `min_face` is large enough."""
-    h, w = image.shape[:2]
-    views = [letterbox(image, (size, size), fill=0)]
-    side = size * min_face / _SMALLEST
-    angles = (0.0, *_TURNS) if turned else (0.0,)
-    views += [patch(image, (w / 2, h / 2), max(w, h), size, angle=angle) for angle in angles[1:]]
-    if max(w, h) <= side:
+    def _views(self, image: Image, windows: Sequence[Window], turned: bool) -> list[View]:
+        views = []
+        for box, size_wh in windows:
+            for quarters in range(4 if turned else 1):
+                lies = quarters % 2 and not self.engine.input_wh
+                size = size_wh[::-1] if lies else size_wh
+                views.append(window(image, box, size, fill=0, quarters=quarters))
         return views
-    for y in _spread(h, side):
-        for x in _spread(w, side):
-            views += [patch(image, (x, y), side, size, angle=angle) for angle in angles]
-    return views
 
 
-def _spread(length: float, side: float) -> list[float]:
-    """The centres of tiles of `side` that cover 0..length with the least overlap allowed."""
-    if length <= side:
-        return [length / 2]
-    count = int(np.ceil((length - side * _OVERLAP) / (side * (1 - _OVERLAP))))
-    return [float(x) for x in np.linspace(side / 2, length - side / 2, count)]
+def _padded(side: float) -> int:
+    return -(-round(side) // _STRIDE) * _STRIDE
+
+
+def _spread(length: int, side: float) -> list[tuple[int, int]]:
+    """The fewest stretches of one size, at most about `side`, that cover 0..length with an overlap."""
+    overlap = side * _OVERLAP
+    count = max(1, int(np.ceil((length - overlap) / (side - overlap))))
+    each = min(length, int(np.ceil((length + (count - 1) * overlap) / count)))
+    starts = np.rint(np.linspace(0, length - each, count)).astype(int).tolist()
+    return [(start, start + each) for start in starts]
+
+
+def _alike(views: Sequence[View]) -> list[list[int]]:
+    """The rows of views that can be one batch: those of one size."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, view in enumerate(views):
+        groups.setdefault(view.pixels.shape, []).append(i)
+    return list(groups.values())
+
+
+def _found(pairs: Sequence[tuple[View, Floats]], threshold: float) -> Landmarks:
+    """The faces in views of one picture, each with the network's answer (A,17) to it."""
+    return merge(np.concatenate([_decode(answer, view, threshold) for view, answer in pairs]))
 
 
 def _decode(rows: Floats, view: View, threshold: float) -> Floats:

@@ -7,7 +7,7 @@ again from the crop that these give, then a closer look at each eye for its iris
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -17,16 +17,16 @@ import numpy.typing as npt
 
 from vision import zoo
 from vision.boxes import nms
-from vision.engine import Engine, load
+from vision.engine import Engine, Outputs, load
 from vision.errors import UsageError
 from vision.faces import eyes, headpose, mesh
-from vision.faces.detector import LEFT_EYE, RIGHT_EYE, FaceDetector
+from vision.faces.detector import LEFT_EYE, RIGHT_EYE, FaceDetector, Window
 from vision.faces.face import Faces
 from vision.faces.yunet import YunetEngine
 from vision.roster import Roster
 from vision.tasks.model import Model
 from vision.types import Floats, Image, Landmarks
-from vision.view import patch, turn
+from vision.view import View, patch, turn
 from vision.weights import resolve
 from vision.zoo import Card
 
@@ -68,13 +68,18 @@ def _slope(right: Floats, left: Floats) -> float:
     return float(np.arctan2(left[1] - right[1], left[0] - right[0]))
 
 
-class Options(TypedDict, total=False):
-    """What a call may ask for; see `FaceLandmarker.submit`."""
+class Finding(TypedDict, total=False):
+    """What a call may ask of the detector; see `FaceDetector.submit`."""
 
     min_score: float | None
-    min_presence: float
     min_face: float
     turned: bool
+
+
+class Options(Finding, total=False):
+    """What a call may ask for; see `FaceLandmarker.submit`."""
+
+    min_presence: float
     camera: npt.ArrayLike | None
 
 
@@ -121,9 +126,17 @@ class FaceLandmarker(Model):
         engine, closeup = (load(c, device, precision, backend) for c in (card, iris))
         return cls(FaceDetector(finder, faces), engine, closeup, card)
 
-    def __call__(self, image: Image, **options: Unpack[Options]) -> Faces:
-        """The faces in `image` (H,W,3) uint8 BGR; for the options see `submit`."""
-        return self.submit([image], **options)()[0]
+    def __call__(
+        self,
+        image: Image,
+        *,
+        min_presence: float = 0.5,
+        camera: npt.ArrayLike | None = None,
+        **finding: Unpack[Finding],
+    ) -> Faces:
+        """The faces in `image` (H,W,3) uint8 BGR, as soon as can be; for the options see `submit`."""
+        _check(min_presence, camera)
+        return self._placed([image], [self.detector(image, **finding)], min_presence, camera)[0]
 
     def batch(self, images: Sequence[Image], **options: Unpack[Options]) -> list[Faces]:
         """The faces in each of `images`; for the options see `submit`."""
@@ -133,39 +146,39 @@ class FaceLandmarker(Model):
         self,
         images: Sequence[Image],
         *,
-        min_score: float | None = None,
         min_presence: float = 0.5,
-        min_face: float = 24.0,
-        turned: bool = False,
         camera: npt.ArrayLike | None = None,
+        **finding: Unpack[Finding],
     ) -> Callable[[], list[Faces]]:
         """Start on `images`; what comes back waits and hands out the faces of each, best first.
 
-        min_score, min_face, turned: of the detector (`FaceDetector.submit`). min_presence: 0..1, of
-        the mesh: a crop that it takes for no face (a full profile, a clock) gives none. camera: its
-        (3,3) matrix or its focal length in pixels; None estimates it for the head's pose, and leaves
-        the distance unknown. Raises UsageError for a value that cannot be.
+        finding: min_score, min_face and turned of the detector (`FaceDetector.submit`). min_presence:
+        0..1, of the mesh: a crop that it takes for no face (a full profile, a clock) gives none.
+        camera: its (3,3) matrix or its focal length in pixels; None estimates it for the head's pose,
+        and leaves the distance unknown. Raises UsageError for a value that cannot be.
         """
-        if not 0 <= min_presence <= 1:
-            raise UsageError(f"min_presence lies in 0..1; got {min_presence}")
-        headpose.intrinsics(camera, (1, 1))                       # one that cannot be is told now
-        wait = self.detector.submit(images, min_score=min_score, min_face=min_face, turned=turned) \
-            if images else list
+        _check(min_presence, camera)
+        wait = self.detector.submit(images, **finding) if images else list
+        return lambda: self._placed(images, wait(), min_presence, camera)
 
-        def collect() -> list[Faces]:
-            found = wait()
-            owners = [image for image, some in zip(images, found, strict=True) for _ in range(len(some))]
-            points, presence = self.place(owners, [face for some in found for face in some])
-            results, start = [], 0
-            for image, some in zip(images, found, strict=True):
-                rows = np.arange(start, start + len(some))
-                start += len(some)
-                rows = rows[presence[rows] >= min_presence]
-                rows = rows[distinct(points[rows], presence[rows])]
-                results.append(self.describe(image, points[rows], presence[rows], camera))
-            return results
-
-        return collect
+    def _placed(
+        self,
+        images: Sequence[Image],
+        found: Sequence[Landmarks],
+        min_presence: float,
+        camera: npt.ArrayLike | None,
+    ) -> list[Faces]:
+        """The faces of each picture, from what the detector found in it."""
+        owners = [image for image, some in zip(images, found, strict=True) for _ in range(len(some))]
+        points, presence = self.place(owners, [face for some in found for face in some])
+        results, start = [], 0
+        for image, some in zip(images, found, strict=True):
+            rows = np.arange(start, start + len(some))
+            start += len(some)
+            rows = rows[presence[rows] >= min_presence]
+            rows = rows[distinct(points[rows], presence[rows])]
+            results.append(self.describe(image, points[rows], presence[rows], camera))
+        return results
 
     def place(self, images: Sequence[Image], found: Sequence[Landmarks]) -> tuple[Floats, Floats]:
         """The meshes of detected faces, face i in image i: `fit`, and again from what that gave."""
@@ -179,16 +192,16 @@ class FaceLandmarker(Model):
         pixels with the depth in the same unit, and presence (N,) in 0..1."""
         if not crops:
             return np.empty((0, mesh.MESH, 3), np.float32), np.empty(0, np.float32)
-        views = [
-            patch(image, crop.centre, crop.side, self.card.size_wh[0], angle=crop.angle)
+        size = self.card.size_wh[0]
+        placed, presence = [], []
+        for view, (points, sure) in _answers(self.engine, (
+            patch(image, crop.centre, crop.side, size, angle=crop.angle)
             for image, crop in zip(images, crops, strict=True)
-        ]
-        points, presence = self.engine(np.stack([view.pixels for view in views]))
-        placed = [
-            np.column_stack([view.points_to_frame(face[:, :2]), face[:, 2] / view.scale[1]])
-            for view, face in zip(views, points, strict=True)
-        ]
-        return np.stack(placed).astype(np.float32), presence
+        )):
+            depth = points[:, 2] / view.scale[1]
+            placed.append(np.column_stack([view.points_to_frame(points[:, :2]), depth]))
+            presence.append(sure)
+        return np.stack(placed).astype(np.float32), np.array(presence, np.float32)
 
     def describe(
         self, image: Image, points: Floats, presence: Floats, camera: npt.ArrayLike | None = None
@@ -222,23 +235,41 @@ class FaceLandmarker(Model):
     def _look_closely(self, image: Image, points: Floats) -> tuple[Floats, Floats, eyes.Flags]:
         """The right and left eye of each mesh: irises (N,2,5,2) and lids (N,2,16,2) in frame pixels,
         and whether each can be judged (N,2). The network knows right eyes: left ones are mirrored."""
-        views, widths = [], []
-        for face in points[..., :2]:
-            for lids, mirror in zip(_EYES, (False, True), strict=True):
-                outer, inner = face[[lids[i] for i in _CORNERS]]
-                widths.append(max(1.0, float(np.linalg.norm(outer - inner))))
-                angle = _slope(inner, outer) if mirror else _slope(outer, inner)
-                x, y = ((outer + inner) / 2).tolist()
-                views.append(patch(image, (x, y), widths[-1] * _EYE_MARGIN, 64, angle=angle, mirror=mirror))
-        seen, irises = self.iris(np.stack([view.pixels for view in views]))
-        clear = [
-            eyes.visible(view.pixels, lids[:16, :2], width)
-            for view, lids, width in zip(views, seen, widths, strict=True)
+        corners = [
+            (face[lids[_CORNERS[0]]], face[lids[_CORNERS[1]]], mirror)
+            for face in points[..., :2] for lids, mirror in zip(_EYES, (False, True), strict=True)
         ]
-        edges = np.stack([view.points_to_frame(eye[:16, :2]) for view, eye in zip(views, seen, strict=True)])
-        rims = np.stack([view.points_to_frame(eye[:, :2]) for view, eye in zip(views, irises, strict=True)])
+        widths = [max(1.0, float(np.linalg.norm(outer - inner))) for outer, inner, _ in corners]
+        views = (
+            patch(
+                image, tuple(((outer + inner) / 2).tolist()), width * _EYE_MARGIN, 64, mirror=mirror,
+                angle=_slope(inner, outer) if mirror else _slope(outer, inner),
+            )
+            for (outer, inner, mirror), width in zip(corners, widths, strict=True)
+        )
+        rims, edges, clear = [], [], []
+        for width, (view, (seen, iris)) in zip(widths, _answers(self.iris, views), strict=True):
+            rims.append(view.points_to_frame(iris[:, :2]))
+            edges.append(view.points_to_frame(seen[:16, :2]))
+            clear.append(eyes.visible(view.pixels, seen[:16, :2], width))
         n = len(points)
-        return rims.reshape(n, 2, 5, 2), edges.reshape(n, 2, 16, 2), np.array(clear).reshape(n, 2)
+        return (
+            np.stack(rims).reshape(n, 2, 5, 2), np.stack(edges).reshape(n, 2, 16, 2),
+            np.array(clear).reshape(n, 2),
+        )
+
+
+def _answers(engine: Engine, views: Iterable[View]) -> Iterator[tuple[View, Outputs]]:
+    """Each view with the network's answer to it. The network is at the first while the next is made."""
+    asked = [(view, engine.submit(view.pixels[None])) for view in views]
+    for view, future in asked:
+        yield view, tuple(output[0] for output in future.result())
+
+
+def _check(min_presence: float, camera: npt.ArrayLike | None) -> None:
+    if not 0 <= min_presence <= 1:
+        raise UsageError(f"min_presence lies in 0..1; got {min_presence}")
+    headpose.intrinsics(camera, (1, 1))
 
 
 def mouth_open(points: Floats) -> Floats:
@@ -261,13 +292,16 @@ def distinct(points: Floats, presence: Floats) -> npt.NDArray[np.int64]:
 
 class FaceTracker:
     """Faces on a video: the crop follows the last landmarks, and the detector looks at the frame only
-    where a face was lost, where there is none, and (with its tiles) every `detect_every` seconds.
+    where a face was lost, where there is none, and in turns: the whole frame and each of its tiles once
+    every `detect_every` seconds, spread evenly over the frames of that time, so that none takes long. A
+    new face is found within that time of its coming, or at the next frame. The first frame is searched
+    as a picture is.
 
     It remembers: one tracker a stream. A face keeps its id (from 1) while its presence holds, and for
     `forget_after` seconds where it comes back to the same place; after that it is a new face, with a
     new id. Points are smoothed over time (One Euro filter); crops and eyes are not. A jump in time of
     more than `forget_after` seconds, backwards, or another picture size starts with new faces. The
-    options are `FaceLandmarker.submit`'s.
+    other options are `FaceLandmarker.submit`'s.
     """
 
     def __init__(
@@ -278,13 +312,16 @@ class FaceTracker:
         forget_after: float = 1.0,
         max_faces: int = 16,
         smooth: bool = True,
-        **options: Unpack[Options],
+        min_presence: float = 0.5,
+        camera: npt.ArrayLike | None = None,
+        **finding: Unpack[Finding],
     ) -> None:
+        _check(min_presence, camera)
         self.landmarker = landmarker
         self.max_faces, self.smooth = max_faces, smooth
+        self.min_presence, self.camera = min_presence, camera
         self.detections = 0                           # how often the detector has run
-        self._options: Options = {"min_presence": 0.5, "min_face": 24.0, "camera": None, **options}
-        headpose.intrinsics(self._options["camera"], (1, 1))      # one that cannot be is told now
+        self._finding: Finding = {"min_face": 24.0, **finding}
         self._roster = Roster(detect_every, forget_after)
         self._crops: list[Crop] = []                  # of those present, in their order
         self._watches: dict[int, eyes.EyeWatch] = {}
@@ -293,12 +330,15 @@ class FaceTracker:
         """The faces in the frame (H,W,3) uint8 BGR at `time` seconds."""
         self._roster.begin(image.shape, time)
         points, presence = self._follow(image)
-        whole = self._roster.due()
-        if whole or self._roster.missing:
-            found = self._look_for_new(image, self._options["min_face"] if whole else np.inf)
+        windows = self.landmarker.detector.windows(image, self._finding["min_face"])
+        turns = self._roster.due(len(windows))
+        if self._roster.missing and 0 not in turns:
+            turns.append(0)                                       # the whole frame
+        if turns:
+            found = self._look_for_new(image, [windows[i] for i in turns])
             points, presence = (np.concatenate(pair) for pair in zip((points, presence), found, strict=True))
         self._crops = [crop_of_points(face) for face in points]
-        faces = self.landmarker.describe(image, points, presence, self._options["camera"])
+        faces = self.landmarker.describe(image, points, presence, self.camera)
         return self._over_time(faces, time)
 
     def watch(self, face_id: int) -> eyes.EyeWatch:
@@ -311,22 +351,22 @@ class FaceTracker:
     def _follow(self, image: Image) -> tuple[Floats, Floats]:
         crops = self._crops[: len(self._roster.present)]          # none after a jump
         points, presence = self.landmarker.fit([image] * len(crops), crops)
-        held = np.flatnonzero(presence >= self._options["min_presence"])
+        held = np.flatnonzero(presence >= self.min_presence)
         kept = held[np.sort(distinct(points[held], presence[held]))]     # of two on one face the surer stays
         self._roster.keep(kept.tolist(), extents(points[kept]))
         return points[kept], presence[kept]
 
-    def _look_for_new(self, image: Image, min_face: float) -> tuple[Floats, Floats]:
-        """The meshes of faces that are not followed yet: they are from now on."""
+    def _look_for_new(self, image: Image, windows: Sequence[Window]) -> tuple[Floats, Floats]:
+        """The meshes of faces in these windows that are not followed yet: they are from now on."""
         self.detections += 1
-        found = self.landmarker.detector.submit(
-            [image], min_score=self._options.get("min_score"), min_face=min_face,
-            turned=self._options.get("turned", False),
-        )()[0]
-        points, presence = self.landmarker.place([image] * len(found), list(found))
+        found = [
+            face for face in self.landmarker.detector(image, windows=windows, **self._finding)
+            if not self._roster.overlapped(face.boxes[0], _SAME_FACE)
+        ]
+        points, presence = self.landmarker.place([image] * len(found), found)
         fresh = []
         for i, box in enumerate(extents(points)):
-            sure = presence[i] >= self._options["min_presence"] and len(self._roster.present) < self.max_faces
+            sure = presence[i] >= self.min_presence and len(self._roster.present) < self.max_faces
             if sure and not self._roster.overlapped(box, _SAME_FACE):
                 self._watches.setdefault(self._roster.admit(box).id, eyes.EyeWatch())
                 fresh.append(i)
