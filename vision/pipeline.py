@@ -59,6 +59,7 @@ class Step:
 
     begin: starts on a batch without waiting for it. then: what remembers (a tracker, a recognizer):
     called with each frame and its result, in order. in_flight: how many frames may be under way.
+    min_score: where a detector decides, for its records.
     """
 
     task: str
@@ -67,6 +68,7 @@ class Step:
     begin: Callable[[Sequence[Frame]], Pending]
     then: Callable[[Frame, Any], Any] | None = None
     in_flight: int = 1
+    min_score: float | None = None
 
 
 def apply(
@@ -94,11 +96,13 @@ class Item:
     task: str
     model: str
     names: Names
+    min_score: float | None = None
 
     @cached_property
     def record(self) -> dict[str, Any]:
         """The JSON record of this frame."""
-        return record(self.frame, self.result, task=self.task, model=self.model, names=self.names)
+        return record(self.frame, self.result, task=self.task, model=self.model, names=self.names,
+                      min_score=self.min_score)
 
     @cached_property
     def drawn(self) -> Image:
@@ -208,7 +212,7 @@ def run(
         for (frame, read_at), result in zip(chunk, results, strict=True):
             report.inferred += 1
             final = step.then(frame, result) if step.then else result
-            item = Item(frame, final, step.task, step.model, step.names)
+            item = Item(frame, final, step.task, step.model, step.names, step.min_score)
             watch(report, item)
             writer.put(item, read_at)
 

@@ -15,9 +15,12 @@ class Result(Protocol):
         ...
 
 
-def record(frame: Frame, result: Result, *, task: str, model: str, names: Names) -> dict[str, Any]:
+def record(
+    frame: Frame, result: Result, *, task: str, model: str, names: Names, min_score: float | None = None
+) -> dict[str, Any]:
     """The record of one frame: source, frame (decode order), time_s (microseconds kept), size (width
-    and height in pixels), task, model, and the task's payload."""
+    and height in pixels), task, model, of a detector the score where it decides (`min_score`), and the
+    task's payload."""
     return {
         "source": frame.source,
         "frame": frame.index,
@@ -25,5 +28,6 @@ def record(frame: Frame, result: Result, *, task: str, model: str, names: Names)
         "size": list(frame.size_wh),
         "task": task,
         "model": model,
+        **({} if min_score is None else {"min_score": min_score}),
         **result.to_dict(names),
     }

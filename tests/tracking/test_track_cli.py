@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -66,6 +67,32 @@ def test_tracking_from_records_is_tracking_with_the_model(clip: Path, tmp_path: 
     detected = tmp_path / "detected.jsonl"                      # what `vision detect` writes serves too
     run("detect", clip, "-q", "--jsonl", detected, "--min-score", 0.1)
     run("track", clip, "-q", "--jsonl", again, "--from", detected)
+    assert full.read_bytes() == again.read_bytes()
+
+
+def test_a_model_with_low_scores_is_followed_from_its_own_threshold(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both squares at 0.3, where the card decides at 0.2: followed; from the records too."""
+    def faint(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        boxes, scores = squares(batch)
+        return boxes, np.where(scores > 0, np.float32(0.3), 0)
+
+    card = replace(CARD, min_score=0.2)
+    monkeypatch.setattr(Detector, "load", classmethod(lambda cls, *_: cls(FakeEngine(faint), card)))
+    found, detected, full, again = (tmp_path / f"{n}.jsonl" for n in ("found", "detected", "full", "again"))
+    run("track", clip, "-q", "--jsonl", full, "--save-detections", found)
+    assert {o["id"] for r in lines(full) for o in r["objects"]} == {1, 2}
+    run("detect", clip, "-q", "--jsonl", detected)
+    assert {r["min_score"] for r in (*lines(found), *lines(detected))} == {0.2}
+    for records in (found, detected):
+        run("track", clip, "-q", "--jsonl", again, "--from", records)
+        assert full.read_bytes() == again.read_bytes()
+    run("track", clip, "-q", "--jsonl", again, "--from", found, "--min-score", 0.5)      # asked for more
+    assert all(r["objects"] == [] for r in lines(again))
+    run("track", clip, "-q", "--jsonl", full, "--min-score", 0.5, "--save-detections", found)
+    assert lines(found)[0]["min_score"] == 0.5
+    run("track", clip, "-q", "--jsonl", again, "--from", found)
     assert full.read_bytes() == again.read_bytes()
 
 

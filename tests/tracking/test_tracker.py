@@ -278,6 +278,32 @@ def test_looks_tell_apart_what_boxes_cannot() -> None:
         assert [first, second] == expected
 
 
+def test_a_model_whose_scores_run_low_is_tracked_from_where_it_decides() -> None:
+    """Odds of 0.35 are 7/13: of them 0.6's (3/2) make 21/26, and 0.1's (1/9) make 7/117."""
+    method = Tracker(min_score=0.35).method
+    np.testing.assert_allclose((method.strong, method.start, method.weak), (0.35, 21 / 47, 7 / 124))
+    assert replace(method, strong=0.5, start=0.6, weak=0.1) == METHODS["default"]
+    same_as = Tracker(min_score=0.5).method
+    np.testing.assert_allclose((same_as.strong, same_as.start, same_as.weak), (0.5, 0.6, 0.1), rtol=1e-12)
+
+    frames = [EMPTY_FIRST, *((n / RATE, seen(boxes_at(n / RATE), 0.45)) for n in range(6))]
+    assert walk(Tracker(), frames)[-1].ids.tolist() == []
+    assert walk(Tracker(min_score=0.35), frames)[-1].ids.tolist() == [1, 2, 3]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.floats(0.05, 0.95))
+def test_scores_of_moved_odds_with_moved_thresholds_change_nothing(seed: int, min_score: float) -> None:
+    def moved(d: Detections) -> Detections:
+        odds = d.scores.astype(float) / (1 - d.scores.astype(float)) * min_score / (1 - min_score)
+        return Detections(d.boxes, odds / (1 + odds), d.labels)
+
+    frames = [(t, d[abs(d.scores - 0.5) > 1e-4]) for t, d in scene(30, seed)]
+    frames = [(t, d[(abs(d.scores - 0.6) > 1e-4) & (abs(d.scores - 0.1) > 1e-4)]) for t, d in frames]
+    low = walk(Tracker(min_score=min_score), [(t, moved(d)) for t, d in frames])
+    same(walk(Tracker(), frames), low)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_box_that_is_not_finite_is_an_error(bad: float) -> None:
     with pytest.raises(DataError, match="not finite"):
@@ -307,6 +333,8 @@ def test_time_may_repeat_and_must_not_go_back() -> None:
 def test_unknown_settings_are_errors() -> None:
     with pytest.raises(UsageError, match="ocsort"):
         Tracker("deepest")
+    with pytest.raises(UsageError, match="min_score must lie between 0 and 1; got 1"):
+        Tracker(min_score=1)
     with pytest.raises(UsageError, match="lost_after"):
         Tracker(lost_after=0)
     tracker = Tracker()

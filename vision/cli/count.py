@@ -50,7 +50,7 @@ def count(
     hysteresis: Annotated[float, typer.Option(
         min=0, help="box sizes that a track must be past a border")] = 0.1,
     model: Model = "default",
-    min_score: MinScore = 0.1,
+    min_score: MinScore = None,
     classes: Classes = None,
     stored: From = None,
     save_detections: Save = None,

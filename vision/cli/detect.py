@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
@@ -33,7 +34,7 @@ def detect(
         max_detections=max_detections, max_iou=max_iou, agnostic=agnostic,
     )
     submit([])                              # an impossible option is told before any output is opened
-    execute(run, lambda source: apply(detector, submit))
+    execute(run, lambda source: replace(apply(detector, submit), min_score=detector.card.min_score))
 
 
 def register(app: typer.Typer) -> None:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from vision.types import Detections, Frame, Tracks
 
 Model = Annotated[str, typer.Option(help="a detector of `vision models`, or a path to weights")]
-MinScore = Annotated[float, typer.Option(
-    min=0, max=1, help="0..1; weak boxes may continue a track, only strong ones begin one")]
+MinScore = Annotated[float | None, typer.Option(
+    min=0, max=1, help="0..1; the model's own unless given. Weaker boxes may continue a track, "
+                       "stronger ones begin one")]
 Classes = Annotated[str | None, typer.Option(help="only these, by name: person,car")]
 From = Annotated[Path | None, typer.Option(
     "--from", help="detections from a file: records (JSONL) or MOT text; no model is loaded")]
@@ -43,7 +44,7 @@ class Tracking:
     """How detections are found and tracked: the options that `track` and `count` share."""
 
     model: str
-    min_score: float
+    min_score: float | None
     classes: str | None
     stored: Path | None
     save: Path | None
@@ -61,9 +62,10 @@ class Tracking:
         with each frame's tracks and their time."""
         from vision.tracking import Tracker
 
-        Tracker(self.method, self.lost_after)          # an impossible option is told before a model loads
+        # an impossible option is told before a model loads
+        Tracker(self.method, self.lost_after, 0.5 if self.min_score is None else self.min_score)
         one_source(run, "--save-detections", self.save)
-        begin, model, names, in_flight, stored = self._detections(run)
+        begin, model, names, in_flight, decides, stored = self._detections(run)
         embed = _embedder(self.looks, run) if self.looks else None
         found: dict[int, Detections] = {}              # of frames that are under way, for `save`
 
@@ -73,7 +75,7 @@ class Tracking:
             from vision.tracking.looks import crops
             from vision.types import Detections
 
-            tracker, after = Tracker(self.method, self.lost_after), then(source)
+            tracker, after = Tracker(self.method, self.lost_after, decides), then(source)
             camera = CameraMotion() if self.camera_motion else None
             rate = _rate(source, self.rate)
 
@@ -93,7 +95,7 @@ class Tracking:
 
         def extra(source: Source, stack: ExitStack) -> Iterable[Sink]:
             if self.save is not None:
-                yield _saver(self.save, found, model, names, stack)
+                yield _saver(self.save, found, model, names, decides, stack)
             if stored is not None:
                 yield _checker(run, stored, source, stack)
             yield from sinks(source, stack)
@@ -102,8 +104,9 @@ class Tracking:
 
     def _detections(
         self, run: RunOptions
-    ) -> tuple[Callable[[Sequence[Frame]], Pending], str, Sequence[str], int, Stored | None]:
-        """What begins on frames, the model's name, its classes, how many it keeps busy with."""
+    ) -> tuple[Callable[[Sequence[Frame]], Pending], str, Sequence[str], int, float, Stored | None]:
+        """What begins on frames, the model's name, its classes, how many it keeps busy with, and the
+        score where it decides."""
         if self.stored is not None:
             from vision.tracking.stored import Stored
 
@@ -112,17 +115,30 @@ class Tracking:
             if self.classes is not None:
                 raise UsageError("--classes chooses what a detector looks for; with --from it is settled.")
             file = Stored.read(self.stored)
-            return lambda frames: lambda: [file.at(f) for f in frames], file.model, file.names, 1, file
+            decides = _first(self.min_score, file.min_score, 0.5)
+
+            def look_up(frames: Sequence[Frame]) -> Pending:
+                return lambda: [file.at(f) for f in frames]
+
+            return look_up, file.model, file.names, 1, decides, file
         from vision.pipeline import apply
         from vision.tasks.detect import Detector
+        from vision.tracking import Tracker
 
         detector = Detector.load(self.model, run.device, run.precision, run.backend)
+        decides = _first(self.min_score, detector.card.min_score)
         submit = partial(
-            detector.submit, min_score=self.min_score,
+            detector.submit, min_score=Tracker(self.method, min_score=decides).method.weak,
             classes=self.classes.split(",") if self.classes else None,
         )
         submit([])
-        return apply(detector, submit).begin, detector.name, detector.names, detector.in_flight, None
+        begin = apply(detector, submit).begin
+        return begin, detector.name, detector.names, detector.in_flight, decides, None
+
+
+def _first(*values: float | None) -> float:
+    """The first that is known."""
+    return next(value for value in values if value is not None)
 
 
 def one_source(run: RunOptions, option: str, path: Path | None) -> None:
@@ -167,7 +183,8 @@ def _embedder(model: str, run: RunOptions) -> Callable[[Sequence[Any]], Any]:
 
 
 def _saver(
-    path: Path, found: dict[int, Detections], model: str, names: Sequence[str], stack: ExitStack
+    path: Path, found: dict[int, Detections], model: str, names: Sequence[str], decides: float,
+    stack: ExitStack,
 ) -> Sink:
     from vision.io import JsonLines
     from vision.records import record
@@ -176,7 +193,7 @@ def _saver(
 
     def write(item: Any) -> None:
         seen = found.pop(item.frame.index)
-        file.write(record(item.frame, seen, task="detect", model=model, names=names))
+        file.write(record(item.frame, seen, task="detect", model=model, names=names, min_score=decides))
 
     return write
 
@@ -201,7 +218,7 @@ def _checker(run: RunOptions, stored: Stored, source: Source, stack: ExitStack) 
 def track(
     run: RunOptions,
     model: Model = "default",
-    min_score: MinScore = 0.1,
+    min_score: MinScore = None,
     classes: Classes = None,
     stored: From = None,
     save_detections: Save = None,

@@ -17,7 +17,8 @@ class Stored:
     """What a detector found in one video, by frame index.
 
     times: seconds of each frame, where the file knows them. names: of the classes. size_wh: of the
-    frames, where the file knows it. gaps: whether a frame that is left out had nothing in it (MOT).
+    frames, where the file knows it. min_score: where the detector decides, where the file knows it.
+    gaps: whether a frame that is left out had nothing in it (MOT).
     """
 
     path: Path
@@ -27,6 +28,7 @@ class Stored:
     times: Mapping[int, float]
     size_wh: tuple[int, int] | None
     gaps: bool
+    min_score: float | None = None
 
     @classmethod
     def read(cls, path: str | Path) -> Stored:
@@ -45,7 +47,7 @@ class Stored:
         frames: dict[int, Detections] = {}
         times: dict[int, float] = {}
         names: dict[int, str] = {}
-        model, size = "", None
+        model, size, decides = "", None, None
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -61,12 +63,13 @@ class Stored:
                 frames[index], times[index] = Detections.from_dict(record), float(record["time_s"])
                 names |= {entry["class_id"]: entry["label"] for entry in record["objects"]}
                 model, size = record["model"], record.get("size", size)
+                decides = record.get("min_score", decides)
             except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
                 raise DataError(
                     f"{path}:{number}: expected a record of `vision detect --jsonl` of one video ({error})."
                 ) from error
         known = tuple(names.get(i, str(i)) for i in range(max(names, default=-1) + 1))
-        return cls(path, model, known, frames, times, (size[0], size[1]) if size else None, gaps=False)
+        return cls(path, model, known, frames, times, (size[0], size[1]) if size else None, False, decides)
 
     def at(self, frame: Frame) -> Detections:
         """What was found in `frame`. Raises DataError where the file cannot be of this video."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,14 @@ class Method:
     heading: float = 0.0
     reupdate: bool = False
 
+    def at(self, min_score: float) -> Method:
+        """This method for a model that decides at `min_score`, 0..1, where the method's own scores are of
+        one that decides at 0.5: their odds are multiplied by those of `min_score`."""
+        def moved(score: float) -> float:
+            return score * min_score / (score * min_score + (1 - score) * (1 - min_score))
+
+        return replace(self, strong=moved(self.strong), weak=moved(self.weak), start=moved(self.start))
+
 
 METHODS = {
     "default": Method(),               # ByteTrack's two stages, OC-SORT's recovery, DeepSORT's gate
@@ -84,15 +92,22 @@ class Tracker:
     with their filtered boxes. A track keeps its class. The order of the detections does not matter.
     An instance can be pickled in mid-run.
 
-    lost_after: seconds without a detection after which a track ends.
+    lost_after: seconds without a detection after which a track ends. min_score: where the model that
+    found the detections decides, its card's `min_score`; with a model whose scores run low,
+    `Tracker(min_score=detector.card.min_score)` follows what the detector shows. Detections down to
+    `tracker.method.weak` are of use.
     """
 
-    def __init__(self, method: Method | str = "default", lost_after: float = 1.5) -> None:
+    def __init__(
+        self, method: Method | str = "default", lost_after: float = 1.5, min_score: float = 0.5
+    ) -> None:
         if isinstance(method, str) and method not in METHODS:
             raise UsageError(f"no tracker {method!r}. Choose one of: {', '.join(METHODS)}.")
         if not lost_after > 0:
             raise UsageError(f"lost_after must be more than 0 seconds; got {lost_after}.")
-        self.method = METHODS[method] if isinstance(method, str) else method
+        if not 0 < min_score < 1:
+            raise UsageError(f"min_score must lie between 0 and 1; got {min_score}.")
+        self.method = (METHODS[method] if isinstance(method, str) else method).at(min_score)
         self.lost_after = lost_after
         self.reset()
 
