@@ -135,6 +135,39 @@ def test_records_fit_the_schema(clip: Path, tmp_path: Path) -> None:
             assert speeds == [pytest.approx(3.0, rel=0.1)] * len(speeds)
 
 
+def test_a_box_drawn_in_a_window_is_the_box_given(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window is a fake; what the user draws there, and leaves undone, is what OpenCV would tell."""
+    shown: list[np.ndarray] = []
+    drawn = (4, 10, 20, 30)
+
+    def select(title: str, image: np.ndarray, showCrosshair: bool) -> tuple[int, int, int, int]:
+        shown.append(image.copy())
+        return drawn
+
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setattr(cv2, "selectROI", select)
+    monkeypatch.setattr(cv2, "destroyAllWindows", lambda: shown.append(np.empty(0)))
+    given, by_hand = tmp_path / "given.jsonl", tmp_path / "by_hand.jsonl"
+    run("follow", clip, "-q", "--jsonl", given, "--box", "4,10,20,30")
+    assert shown == []                                                  # nobody is asked
+    run("follow", clip, "-q", "--jsonl", by_hand)
+    assert by_hand.read_bytes() == given.read_bytes()
+    assert len(shown) == 2                                              # asked once, and the window is closed
+    white = shown[0][..., 1] > 128
+    np.testing.assert_allclose(np.argwhere(white).min(axis=0), [10, 4], atol=1)      # the first frame
+
+    drawn = (0, 0, 0, 0)                                                # Escape, or c
+    result = CliRunner().invoke(app, ["follow", str(clip), "-q", "--jsonl", str(by_hand)])
+    assert (result.exit_code != 0, "no box was drawn" in result.output) == (True, True)
+    monkeypatch.delenv("DISPLAY")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    result = CliRunner().invoke(app, ["follow", str(clip), "-q", "--jsonl", str(by_hand)])
+    assert (result.exit_code != 0, "no display to draw a box on" in result.output) == (True, True)
+
+
 def test_a_counted_video_shows_lines_and_totals(clip: Path, tmp_path: Path) -> None:
     run("count", clip, "-q", "--line", "80,96,80,0", "--save-frames", tmp_path / "frames")
     picture = cv2.imread(str(sorted((tmp_path / "frames").glob("*.png"))[-1]))
