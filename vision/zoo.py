@@ -111,6 +111,16 @@ def card_of(path: Path) -> Card:
     return _from_json(metadata["card"], path)
 
 
+def _of_run(folder: Path) -> Card:
+    """The card of the best weights in a run's folder."""
+    if (folder / "best.safetensors").is_file():
+        return card_of(folder / "best.safetensors")
+    card = folder / "card.json"
+    if not card.is_file():
+        raise WeightsError(f"{str(folder)!r} is no run of `vision train`: no best.safetensors, no card.json.")
+    return _from_json(card.read_text(encoding="utf-8"), folder / "best.onnx")
+
+
 def _elsewhere(name: str, task: str) -> Card:
     """The card for a name that is not in the catalogue."""
     from vision import foreign
@@ -118,6 +128,8 @@ def _elsewhere(name: str, task: str) -> Card:
     if name.startswith(("torchvision:", "timm:")):
         return foreign.published(name)
     path = Path(name)
+    if path.is_dir():
+        return _of_run(path)
     if path.suffix in (".safetensors", ".onnx") and not path.is_file():
         raise WeightsError(f"there is no file {name!r}. Give a path, or a name from `vision models`.")
     match path.suffix:

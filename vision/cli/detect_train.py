@@ -16,13 +16,14 @@ from vision.train.settings import Settings
 _VARIED = "How pictures vary"
 
 
-def _encoder_file(choice: str) -> Path | None:
+def _encoder_file(choice: str, model: str, options: dict[str, Any]) -> Path | None:
     """The file that `--encoder-weights` means."""
     from vision.weights import resolve
     from vision.zoo import CARDS
 
     if choice == "auto":
-        return resolve(CARDS["mobilenet-v2"])
+        of_mobilenet = model in ("gfl", "ssdlite", "faster_rcnn") and "encoder" not in options
+        return resolve(CARDS["mobilenet-v2"]) if of_mobilenet else None
     if choice != "none" and not Path(choice).is_file():
         raise WeightsError(f"there are no encoder weights at {choice!r}. Give a file, auto or none.")
     return None if choice == "none" else Path(choice)
@@ -47,7 +48,8 @@ def train(
         help="folder with train and val as COCO JSON, YOLO (data.yaml) or Pascal VOC has them")],
     output: Annotated[Path, typer.Option("-o", "--output", help="folder of the run")],
     model: Annotated[str, typer.Option(
-        help="gfl: a new network; default, or a file of one: its weights, with a new head for new classes",
+        help="a new network: gfl, ssdlite, single_shot, faster_rcnn; default, or a file: its weights, with a "
+             "new head for new classes; yolo11n: ultralytics' trainer",
     )] = "default",
     encoder_weights: Annotated[str, typer.Option(
         help="of a new network's encoder: a path, none, or auto (the shipped MobileNetV2)")] = "auto",
@@ -86,6 +88,12 @@ def train(
     except ValueError as error:
         raise UsageError(f'--options is JSON, as {{"channels": 128}}; got {options!r}') from error
     _tell_problems(data)
+    if Path(model).name.startswith("yolo"):
+        from vision.train.yolo import train_yolo
+
+        side = max(size_wh(crop, "--crop"))
+        tell(train_yolo(data, model, settings, side, output, resume=resume, progress=not quiet), "ap")
+        return
     augment = Augment(
         size_wh(crop, "--crop"), numbers(scale, "--scale"), mosaic=mosaic,
         mosaic_scale=numbers(mosaic_scale, "--mosaic-scale"), mix_up=mix_up,
@@ -96,7 +104,7 @@ def train(
         tuple(size_wh(s, "--sizes") for s in sizes.split(",") if s),
         tuple(filter(None, frozen.split(","))), arguments or None,
     )
-    start = _encoder_file(encoder_weights) if model in CRITERIA else None
+    start = _encoder_file(encoder_weights, model, arguments) if model in CRITERIA else None
     run = train_detector(
         data, recipe, settings, output, encoder_weights=start, resume=resume, progress=not quiet
     )

@@ -31,6 +31,7 @@ NETS: dict[str, str] = {
     "single_shot": "published_detectors:single_shot",
     "pyramidal": "published_detectors:pyramidal",
     "two_stage": "published_detectors:two_stage",
+    "faster_rcnn": "published_detectors:faster_rcnn",
     "c3d": "c3d:C3D",
     "c3d_lite": "c3d:c3d_lite",
     "video_resnet": "video_resnet:VideoResNet",

@@ -7,13 +7,18 @@ so that the published weights load strictly; resizing, normalisation and suppres
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import get_model
+from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 _PER_LEVEL = 1000                    # candidates of a pyramid level, as published
 
@@ -27,19 +32,25 @@ def _published(arch: str, classes: int) -> Any:
 
 
 class SingleShot(nn.Module):
-    """SSD: (B,3,H,W) to boxes (B,A,4) xyxy in input pixels and scores (B,A,classes)."""
+    """SSD: (B,3,H,W) to offsets (B,A,4), logits (B,A,1+classes), 0 background, and the anchors (A,4)
+    xyxy in input pixels, which are the same for all pictures."""
 
     def __init__(self, net: Any) -> None:
         super().__init__()
         self.backbone, self.head = net.backbone, net.head
         self.anchor_generator, self.box_coder = net.anchor_generator, net.box_coder
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features = list(self.backbone(x).values())
         out = self.head(features)
-        anchors = torch.stack(self.anchor_generator(_pictures(x), features))            # (B,A,4)
-        boxes = self.box_coder.decode_single(out["bbox_regression"].flatten(0, 1), anchors.flatten(0, 1))
-        return boxes.view_as(anchors), out["cls_logits"].softmax(dim=-1)[..., 1:]
+        return out["bbox_regression"], out["cls_logits"], self.anchor_generator(_pictures(x[:1]), features)[0]
+
+    def decode(self, outputs: Sequence[Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Boxes (B,A,4) xyxy in input pixels, and scores (B,A,classes) in 0..1 without background."""
+        offsets, logits, anchors = outputs
+        each = anchors.expand(offsets.shape)
+        boxes = self.box_coder.decode_single(offsets.flatten(0, 1), each.flatten(0, 1))
+        return boxes.view_as(offsets), logits.softmax(dim=-1)[..., 1:]
 
 
 class Pyramidal(nn.Module):
@@ -85,6 +96,12 @@ class TwoStage(nn.Module):
         super().__init__()
         self.backbone, self.rpn, self.roi_heads = net.backbone, net.rpn, net.roi_heads
 
+    @property
+    def encoder(self) -> nn.Module:
+        """What ImageNet's weights are for."""
+        inner: nn.Module = self.backbone.body
+        return inner
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         pictures, features = _pictures(x), self.backbone(x)
         proposals, _ = self.rpn(pictures, features)
@@ -97,6 +114,14 @@ class TwoStage(nn.Module):
             ])
 
         return padded("boxes"), padded("scores"), padded("labels") - 1
+
+    def losses(self, x: Tensor, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The losses of both stages, in training mode. targets: for each picture `boxes` (N,4) xyxy in
+        input pixels and `labels` (N,), 1 the first class."""
+        pictures, features = _pictures(x), self.backbone(x)
+        proposals, of_proposals = self.rpn(pictures, features, targets)
+        _, of_boxes = self.roi_heads(features, proposals, pictures.image_sizes, targets)
+        return {**of_proposals, **of_boxes}
 
 
 def single_shot(arch: str, classes: int = 90) -> nn.Module:
@@ -112,6 +137,31 @@ def pyramidal(arch: str, classes: int = 90, eps: float = 1e-5) -> nn.Module:
 def two_stage(arch: str, classes: int = 90, eps: float = 1e-5) -> nn.Module:
     """`fasterrcnn_resnet50_fpn`, its `_v2`, or `fasterrcnn_mobilenet_v3_large_fpn`; eps: as above."""
     return TwoStage(_with_eps(_published(arch, classes), eps))
+
+
+class TimmPyramid(nn.Module):
+    """Any classifier of timm as an encoder, and a feature pyramid (Lin et al. 2017) on its maps of
+    strides 4 to 32: maps `0` to `3` and `pool` of 256 channels."""
+
+    out_channels = 256
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.body = timm.create_model(name, pretrained=False, features_only=True)
+        info = self.body.feature_info
+        self.taps = [i for i, stride in enumerate(info.reduction()) if 4 <= stride <= 32]
+        channels = [info.channels()[i] for i in self.taps]
+        self.fpn = FeaturePyramidNetwork(channels, self.out_channels, extra_blocks=LastLevelMaxPool())
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        maps = self.body(x)
+        out: dict[str, Tensor] = self.fpn({str(k): maps[i] for k, i in enumerate(self.taps)})
+        return out
+
+
+def faster_rcnn(classes: int, encoder: str = "mobilenetv2_100") -> nn.Module:
+    """Faster R-CNN with a feature pyramid on any encoder of timm that has maps of strides 4 to 32."""
+    return TwoStage(FasterRCNN(TimmPyramid(encoder), classes + 1))
 
 
 def _with_eps(net: Any, eps: float) -> Any:

@@ -11,7 +11,9 @@ import os
 import shutil
 import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from vision import foreign
 from vision.errors import MissingExtra, ModelError, WeightsError
@@ -30,27 +32,35 @@ def to_onnx(card: Card) -> Card:
     weights = resolve(card)
     target = cache_dir() / "yolo" / f"{card.name}-{sha256(weights)[:16]}.onnx"
     if not target.is_file():
-        _export(weights, target)
+        export(weights, target)
     return replace(foreign.onnx_detector(target), name=card.name, source=card.source)
 
 
-def _export(weights: Path, target: Path) -> None:
+def ultralytics(what: str) -> Any:
+    """The class `YOLO`, for `what`: offline, and with a word on its licence. Raises MissingExtra."""
     for name, value in (("YOLO_AUTOINSTALL", "false"), ("YOLO_OFFLINE", "true"), ("YOLO_VERBOSE", "false")):
         os.environ.setdefault(name, value)           # no package is installed, nothing is fetched or sent
     try:
         from ultralytics import YOLO
     except ImportError as error:
-        raise MissingExtra("ultralytics", "yolo", f"the YOLO file {str(weights)!r}") from error
+        raise MissingExtra("ultralytics", "yolo", what) from error
+    _tell_licence()
+    return YOLO
 
-    _log.warning(
-        "%s is opened with ultralytics, which is licensed AGPL-3.0: what ships it falls under that licence",
-        weights.name,
-    )
+
+@cache
+def _tell_licence() -> None:
+    _log.warning("this runs ultralytics, which is licensed AGPL-3.0: what ships it falls under that licence")
+
+
+def export(weights: Path, target: Path) -> None:
+    """Export a YOLO `.pt` to the ONNX file `target`; raises as `to_onnx` does."""
+    yolo = ultralytics(f"the YOLO file {str(weights)!r}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         copy = shutil.copy(weights, folder)          # ultralytics writes beside the file it reads
         try:
-            model = YOLO(copy)
+            model = yolo(copy)
             if model.task == "detect":
                 made = model.export(format="onnx", dynamic=True, simplify=False)
         except Exception as error:                   # a foreign pickle: whatever its code trips over

@@ -20,6 +20,7 @@ from vision.errors import ModelError, WeightsError
 from vision.metrics.detection import average_precision, coco_rows
 from vision.nets import build
 from vision.tasks.detect import DECODERS, suppressed
+from vision.train.anchored import MultiboxCriterion, TwoStageCriterion
 from vision.train.criteria import Criterion, GflCriterion
 from vision.train.detection_data import read_detection
 from vision.train.detection_set import DetectionSet, HeldOutPictures, collate
@@ -34,7 +35,10 @@ from vision.weights import resolve
 from vision.zoo import IMAGENET_MEAN, IMAGENET_STD, Card, find
 
 # a network of `nets.NETS` that can be trained -> what it learns by
-CRITERIA: dict[str, Callable[[], Criterion]] = {"gfl": GflCriterion}
+CRITERIA: dict[str, Callable[[], Criterion]] = {
+    "gfl": GflCriterion, "ssdlite": MultiboxCriterion, "single_shot": MultiboxCriterion,
+    "faster_rcnn": TwoStageCriterion, "two_stage": TwoStageCriterion,
+}
 _PER_CLASS = (".ssdlite.1.weight", ".ssdlite.1.bias", ".level.weight")      # layers with a row a class
 _MIN_SCORE, _MOST = 0.01, 100          # of what average precision looks at, as `vision eval detect`
 
@@ -80,7 +84,9 @@ class Detection(Objective):
     def found(self, net: nn.Module, pictures: Tensor) -> list[Detections]:
         """The best objects in each of the pictures (B,3,H,W) uint8, in their pixels."""
         size_wh = (pictures.shape[-1], pictures.shape[-2])
-        outputs = net.decode(net(normalise(pictures, self.card.mean, self.card.std)), size_wh)  # type: ignore[operator]
+        outputs = net(normalise(pictures, self.card.mean, self.card.std))
+        if hasattr(net, "decode"):
+            outputs = net.decode(outputs, size_wh)  # type: ignore[operator]
         arrays = tuple(output.float().cpu().numpy() for output in outputs)
         decode = DECODERS[self.card.output]
         return [
@@ -142,10 +148,12 @@ def start(
     elif encoder_weights is not None:
         mean, std = _normalisation(encoder_weights)
         load_encoder(net.encoder, encoder_weights)  # type: ignore[arg-type]
+    suppressed_inside = CRITERIA[net_name] is TwoStageCriterion
     card = Card(
         name="", task="detect", net=net_name, file="best.safetensors", sha256="",
         licence="as the training data's", source="", size_wh=recipe.size_wh, resize="letterbox",
         names=names, config=config, mean=mean, std=std,
+        output="rows" if suppressed_inside else "dense", max_iou=1.0 if suppressed_inside else 0.5,
     )
     return net, card
 
@@ -196,9 +204,15 @@ def _load(net: nn.Module, base: Card, names: tuple[str, ...]) -> None:
     for name, value in state_dict(path).items():
         of_class = name.startswith("classify.") and name.endswith(_PER_CLASS)
         if name not in mine or mine[name].shape[of_class:] != value.shape[of_class:]:
+            if _is_head(base, name) and name in mine and len(names) != len(known):
+                continue                                     # anchors and classes in one axis: it starts anew
             raise WeightsError(f"{str(path)!r} has the weights of another network (first {name!r}).")
         if of_class:
             mine[name][rows[:, 0]] = value[rows[:, 1]].float()
         else:
             mine[name] = value
     net.load_state_dict(mine)
+
+
+def _is_head(base: Card, name: str) -> bool:
+    return base.net != "gfl" and name.startswith(("head.", "roi_heads.box_predictor."))

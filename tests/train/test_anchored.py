@@ -1,0 +1,165 @@
+"""SSD's matching and loss against torchvision's own; what is trained with anchors, from end to end."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchvision.models.detection._utils import BoxCoder
+from torchvision.models.detection.ssd import SSD
+from torchvision.ops import box_iou
+
+pytest.importorskip("lightning", reason="training needs the extra 'train'")
+
+from tests.train.labelled import Pictures, Thing, picture, write_coco
+from vision.tasks.detect import Detector
+from vision.train.anchored import matched, multibox
+from vision.train.detection import Recipe, start, train_detector
+from vision.train.detection_transforms import Augment
+from vision.train.fit import Run
+from vision.train.settings import Settings
+
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+
+def boxes(n: int, seed: int, low: float = 8, high: float = 60) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    corner = torch.rand(n, 2, generator=random) * 80
+    return torch.cat([corner, corner + low + torch.rand(n, 2, generator=random) * (high - low)], 1)
+
+
+def padded(*rows: Tensor, value: float) -> Tensor:
+    most = max(len(r) for r in rows)
+    return torch.stack([
+        torch.cat([r, torch.full((most - len(r), *r.shape[1:]), value, dtype=r.dtype)]) for r in rows
+    ])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_matching_is_that_of_the_paper(seed: int) -> None:
+    prior, objects = boxes(60, seed), boxes(4, seed + 100)
+    overlap = box_iou(objects, prior)
+    expected = []
+    for a in range(60):
+        best = max(range(4), key=lambda m: overlap[m, a])
+        expected.append(best if overlap[best, a] >= 0.5 else -1)
+    for m in range(4):                                   # none goes without: its best anchor is its own
+        expected[int(overlap[m].argmax())] = m
+    labels = torch.tensor([0, 3, 1, 2, -1, -1])
+    found = matched(prior, torch.cat([objects, torch.zeros(2, 4)]), labels)
+    assert found.tolist() == expected
+    assert set(range(4)) <= set(found.tolist()) or len({int(overlap[m].argmax()) for m in range(4)}) < 4
+
+
+def test_the_loss_is_torchvisions() -> None:
+    prior, coder = boxes(200, 1), BoxCoder((10.0, 10.0, 5.0, 5.0))
+    objects = [boxes(5, 2), boxes(0, 3), boxes(2, 4)]
+    labels = [torch.tensor(k, dtype=torch.int64) for k in ([0, 1, 1, 2, 0], [], [2, 1])]
+    torch.manual_seed(0)
+    offsets, logits = torch.randn(3, 200, 4), torch.randn(3, 200, 4)
+    owners = [matched(prior, o, k) for o, k in zip(objects, labels, strict=True)]
+    theirs = SSD.compute_loss(
+        SimpleNamespace(box_coder=coder, neg_to_pos_ratio=3),
+        [{"boxes": o, "labels": k + 1} for o, k in zip(objects, labels, strict=True)],
+        {"bbox_regression": offsets, "cls_logits": logits}, [prior] * 3, owners,
+    )
+    ours = multibox(offsets, logits, prior, padded(*objects, value=0.0), padded(*labels, value=-1))
+    torch.testing.assert_close(ours["location"], theirs["bbox_regression"])
+    torch.testing.assert_close(ours["confidence"], theirs["classification"])
+    assert ours["location"] > 0.1
+
+
+def test_three_hard_negatives_for_each_positive_and_none_without_objects() -> None:
+    prior = torch.tensor([[0.0, 0, 10, 10]] + [[50.0 + i, 50, 60 + i, 60] for i in range(9)])
+    logits = torch.zeros(1, 10, 2)
+    logits[0, 1:, 1] = torch.arange(9.0)                 # the later, the surer that background is an object
+    objects, labels = torch.tensor([[[0.0, 0, 10, 10]]]), torch.tensor([[0]])
+    loss = multibox(torch.zeros(1, 10, 4), logits, prior, objects, labels)
+    entropy = -logits[0].log_softmax(1)
+    assert loss["confidence"].item() == pytest.approx(float(entropy[0, 1] + entropy[7:, 0].sum()), rel=1e-5)
+    assert loss["location"].item() == 0
+    empty = multibox(torch.zeros(1, 10, 4), logits, prior, objects, torch.tensor([[-1]]))
+    assert (empty["location"].item(), empty["confidence"].item()) == (0, 0)
+
+
+def squares(n: int, seed: int) -> Pictures:
+    """Pictures of 128x128 with one or two blocks of 30 to 70 pixels: cats stand, dogs lie."""
+    random = np.random.default_rng(seed)
+    pictures = {}
+    for i in range(n):
+        things = []
+        for left in random.permutation([0, 64])[: int(random.integers(1, 3))].tolist():
+            label, long = int(random.integers(2)), int(random.integers(40, 60))
+            width, height = (long // 2, long) if label == 0 else (long, long // 2)
+            top = int(random.integers(0, 128 - height))
+            things.append(Thing(label, (left + 2, top, left + 2 + width, top + height)))
+        pictures[f"{seed}-{i}"] = ((128, 128), tuple(things))
+    return pictures
+
+
+def trained(
+    model: str, options: dict[str, Any] | None, folder: Path, side: int, n: int, **settings: Any
+) -> Run:
+    data = write_coco(folder / "data", {"train": squares(n, 0), "val": squares(2, 1)})
+    recipe = Recipe(model, (side, side), Augment((side, side), (0.9, 1.2), mosaic=0.0), options=options)
+    chosen = Settings(**{"epochs": 2, "batch": 4, "lr": 1e-3, "warmup": 0.0, "seed": 3, **settings})
+    return train_detector(data, recipe, chosen, folder / "run")
+
+
+def losses(folder: Path, *terms: str) -> list[float]:
+    lines = [json.loads(line) for line in (folder / "run" / "curve.jsonl").read_text().splitlines()]
+    return [sum(line[f"train/{term}"] for term in terms) for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "options", "side", "terms", "output"), [
+    ("ssdlite", None, 128, ("location", "confidence"), "dense"),
+    ("single_shot", {"arch": "ssdlite320_mobilenet_v3_large"}, 128, ("location", "confidence"), "dense"),
+    ("single_shot", {"arch": "ssd300_vgg16"}, 300, ("location", "confidence"), "dense"),
+    ("faster_rcnn", {"encoder": "mobilenetv2_050"}, 128,
+     ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg"), "rows"),
+], ids=["ssdlite", "ssdlite320", "ssd300", "faster_rcnn"])
+def test_two_epochs_lower_the_loss_and_leave_a_model_that_opens(
+    model: str, options: dict[str, Any] | None, side: int, terms: tuple[str, ...], output: str, tmp_path: Path
+) -> None:
+    n = 4 if side == 300 else 16
+    run = trained(model, options, tmp_path, side, n, batch=2 if side == 300 else 4)
+    first, last = losses(tmp_path, *terms)
+    assert last < 0.9 * first
+    detector = Detector.load(run.weights, device="cpu")
+    assert (detector.names, detector.card.output) == (("cat", "dog", "mouse"), output)
+    found = detector(picture((128, 128), squares(2, 1)["1-0"][1]), min_score=0.0, max_detections=20)
+    assert len(found) == 20
+    assert found.boxes.min() >= 0
+    assert found.boxes.max() <= 128
+
+
+@pytest.mark.slow
+def test_ssdlite_learns_to_find_what_it_was_shown(tmp_path: Path) -> None:
+    run = trained("ssdlite", None, tmp_path, 128, 32, epochs=12, batch=8)
+    assert run.figures["ap50"] > 0.5
+
+
+def test_faster_rcnn_starts_from_imagenets_mobilenet() -> None:
+    from vision.engine.program import state_dict
+    from vision.weights import resolve
+    from vision.zoo import CARDS
+
+    path = resolve(CARDS["mobilenet-v2"])
+    theirs = state_dict(path)
+    recipe = Recipe("faster_rcnn", (128, 128), Augment((128, 128)))
+    net, card = start(recipe, ("cat",), path)
+    assert torch.equal(net.backbone.body.conv_stem.weight, theirs["features.0.0.weight"])
+    assert (card.output, card.max_iou) == ("rows", 1.0)
+    net, card = start(replace(recipe, model="ssdlite"), ("cat",), path)
+    assert torch.equal(net.backbone.s32.state_dict()["18.0.weight"], theirs["features.18.0.weight"])
+    assert (card.output, card.max_iou) == ("dense", 0.5)
