@@ -42,7 +42,7 @@ class Method:
     min_iou_weak: float = 0.5
     min_iou_last: float = 0.4
     recent: float = 0.5
-    reach: float = 1.0
+    reach: float = 0.5
     gate: float = 18.47
     heading: float = 0.0
     reupdate: bool = False
