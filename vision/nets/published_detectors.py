@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
+from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 from torchvision.models import get_model
 from torchvision.models.detection import FasterRCNN
@@ -139,29 +139,28 @@ def two_stage(arch: str, classes: int = 90, eps: float = 1e-5) -> nn.Module:
     return TwoStage(_with_eps(_published(arch, classes), eps))
 
 
-class TimmPyramid(nn.Module):
-    """Any classifier of timm as an encoder, and a feature pyramid (Lin et al. 2017) on its maps of
-    strides 4 to 32: maps `0` to `3` and `pool` of 256 channels."""
+class EncoderPyramid(nn.Module):
+    """An encoder of segmentation-models-pytorch (`tu-NAME`: any of timm's) with a feature pyramid (Lin et
+    al. 2017) on its maps of strides 4 to 32: maps `0` to `3` and `pool` of 256 channels."""
 
     out_channels = 256
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.body = timm.create_model(name, pretrained=False, features_only=True)
-        info = self.body.feature_info
-        self.taps = [i for i, stride in enumerate(info.reduction()) if 4 <= stride <= 32]
-        channels = [info.channels()[i] for i in self.taps]
-        self.fpn = FeaturePyramidNetwork(channels, self.out_channels, extra_blocks=LastLevelMaxPool())
+        self.body = get_encoder(name, weights=None)
+        self.fpn = FeaturePyramidNetwork(
+            self.body.out_channels[-4:], self.out_channels, extra_blocks=LastLevelMaxPool()
+        )
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        maps = self.body(x)
-        out: dict[str, Tensor] = self.fpn({str(k): maps[i] for k, i in enumerate(self.taps)})
+        maps = self.body(x)[-4:]
+        out: dict[str, Tensor] = self.fpn({str(k): one for k, one in enumerate(maps)})
         return out
 
 
-def faster_rcnn(classes: int, encoder: str = "mobilenetv2_100") -> nn.Module:
-    """Faster R-CNN with a feature pyramid on any encoder of timm that has maps of strides 4 to 32."""
-    return TwoStage(FasterRCNN(TimmPyramid(encoder), classes + 1))
+def faster_rcnn(classes: int, encoder: str = "mobilenet_v2") -> nn.Module:
+    """Faster R-CNN with a feature pyramid on any encoder that `EncoderPyramid` names."""
+    return TwoStage(FasterRCNN(EncoderPyramid(encoder), classes + 1))
 
 
 def _with_eps(net: Any, eps: float) -> Any:

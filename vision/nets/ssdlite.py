@@ -108,9 +108,10 @@ class SSDLite(nn.Module):
         self.head = SSDLiteHead([96, 160, 1280, 512, 256, 256], per_cell, classes + 1, norm)
 
     @property
-    def encoder(self) -> nn.Sequential:
-        """MobileNetV2, for ImageNet's weights."""
-        return nn.Sequential(self.backbone.s8, self.backbone.s16, self.backbone.s32)
+    def encoder(self) -> nn.Module:
+        """MobileNetV2 by torchvision's names, for ImageNet's weights."""
+        blocks = [*self.backbone.s8, *self.backbone.s16, *self.backbone.s32]
+        return nn.ModuleDict({"features": nn.Sequential(*blocks)})
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B,3,H,W) normalised RGB -> offsets (B,A,4) and logits (B,A,1+classes), 0 background."""
