@@ -32,7 +32,8 @@ class Card:
     name: what the user types. task: `detect`, `classify`, ... net: a key of `vision.nets.NETS`, or
     `onnx` for a foreign graph, `openvino` for a compressed one. file: the weights' file name. sha256:
     its digest, whole or the leading digits that its publisher states. licence, source: of the weights.
-    size_wh: the network's input in pixels. resize: how a frame gets there (`vision.view`). names: the
+    size_wh: the network's input in pixels. resize: how a frame gets there (`vision.view`). enlarge: with
+    "letterbox", whether a smaller frame is brought to that size; else it stays as it is. names: the
     classes, either a tuple or the name of a list in `vision/names`. min_score: the default threshold.
     max_iou: a detector's default for suppression; 1 where the graph suppresses by itself. output:
     how a detector reads the network's outputs, a key of `vision.tasks.detect.DECODERS`.
@@ -58,6 +59,7 @@ class Card:
     names: tuple[str, ...] | str
     min_score: float = 0.25
     max_iou: float = 0.5
+    enlarge: bool = True
     output: str = "dense"
     crop: float = 0.875
     mean: tuple[float, float, float] = IMAGENET_MEAN

@@ -159,6 +159,22 @@ def test_a_letterbox_follows_the_engine_and_the_pictures_way_up() -> None:
     assert seen == [(768, 1344), (1344, 768), (480, 640), (480, 640)]
 
 
+def test_small_pictures_stay_as_large_as_they_are_where_the_card_says_so() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def corner(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        seen.append(batch.shape[1:3])
+        inside = np.argwhere(batch[0, ..., 0] == 7)          # where the picture lies on the canvas
+        (top, left), (bottom, right) = inside.min(0), inside.max(0) + 1
+        return np.float32([[[left, top, right, bottom]]]), np.float32([[[0.9, 0, 0]]])
+
+    card = replace(CARD, resize="letterbox", size_wh=(512, 384), enlarge=False)
+    for w, h in ((352, 250), (250, 352), (600, 300), (400, 390)):
+        found = Detector(FakeEngine(corner), card)(np.full((h, w, 3), 7, np.uint8))
+        np.testing.assert_allclose(found.boxes, [[0, 0, w, h]], atol=1e-3)
+    assert seen == [(256, 352), (352, 256), (256, 512), (384, 416)]
+
+
 def test_boxes_come_back_in_frame_pixels_cut_to_the_frame() -> None:
     boxes = np.float32([[[-5, 8, 32, 70]]])
     engine = FakeEngine(lambda batch: (boxes, np.float32([[[0.9, 0, 0]]])))

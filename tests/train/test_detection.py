@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +35,7 @@ from vision.zoo import card_of
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
+ROOT = Path(__file__).resolve().parents[2]
 AUGMENT = Augment((64, 64), (0.8, 1.5), mosaic=0.5, mixed_epochs=1)
 RECIPE = Recipe("gfl", (64, 64), AUGMENT, frozen=("encoder.features.0.", "encoder.features.1."))
 SETTINGS = Settings(epochs=2, batch=8, lr=2e-3, warmup=0.0, ema=0.9, clip=10.0, seed=3)
@@ -289,3 +293,37 @@ def test_a_resumed_run_with_other_classes_is_refused(pictures: Path, whole: Path
     other = write_coco(tmp_path / "other", {"train": squares(8, 0), "val": squares(2, 1)}, ("x", "y", "z"))
     with pytest.raises(UsageError, match="classes"):
         train(other, whole, resume=True)
+
+
+@pytest.mark.slow
+def test_two_processes_judge_all_pictures_once(pictures: Path, tmp_path: Path) -> None:
+    """DDP: each process sees half of the pictures (three, and one twice to come out even)."""
+    data = tmp_path / "data"
+    write_coco(data, {"train": squares(8, 0), "val": squares(3, 1)})
+    script = f"""
+import warnings; warnings.filterwarnings("ignore")
+from pathlib import Path
+import torch
+from tests.train.test_detection import RECIPE, SETTINGS, replace, train_detector
+from vision.metrics import detection
+import vision.train.detection as training
+def told(truth, rows):
+    rows = list(rows)
+    judged = sorted(i["id"] for i in truth.images)
+    Path({str(tmp_path)!r}, f"rank{{torch.distributed.get_rank()}}").write_text(f"{{judged}} {{len(rows)}}")
+    return detection.average_precision(truth, rows)
+training.average_precision = told
+settings = replace(SETTINGS, epochs=1, batch=2, devices=2, threads=1)
+train_detector(Path({str(data)!r}), RECIPE, settings, Path({str(tmp_path / "run")!r}))
+"""
+    program = tmp_path / "go.py"
+    program.write_text(script)
+    done = subprocess.run(
+        [sys.executable, str(program)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=300, check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = ((tmp_path / f"rank{r}").read_text() for r in (0, 1))
+    assert first == second
+    assert first.startswith("[0, 1, 2] ")
+    assert (tmp_path / "run" / "best.safetensors").is_file()

@@ -54,7 +54,7 @@ def train(
     encoder_weights: Annotated[str, typer.Option(
         help="of a new network's encoder: a path, none, or auto (the shipped MobileNetV2)")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="go on after the run's last whole epoch")] = False,
-    size: Annotated[str, typer.Option(help="what the network sees in use")] = "512x384",
+    size: Annotated[str, typer.Option(help="what the network sees in use")] = "416x416",
     crop: Annotated[str, typer.Option(help="what it sees in training")] = "320x320",
     sizes: Annotated[str, typer.Option(
         help="multi-scale: sizes of batches, drawn for each: 256x256,320x320,384x384",

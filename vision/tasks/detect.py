@@ -171,6 +171,9 @@ class Detector(Model):
             return letterbox(image, fixed)
         upright = image.shape[0] > image.shape[1]                # a card's size is of a lying picture
         size_wh = (min(w, h), max(w, h)) if upright else (max(w, h), min(w, h))
+        own_wh = image.shape[1], image.shape[0]
+        if not self.card.enlarge and all(own <= most for own, most in zip(own_wh, size_wh, strict=True)):
+            size_wh = own_wh
         return letterbox(image, size_wh, multiple=_STRIDE)
 
 

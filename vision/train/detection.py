@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class Detection(Objective):
     ) -> None:
         super().__init__()
         self.criterion, self.card, self.held_out, self.sizes_wh = criterion, card, held_out, sizes_wh
-        self.rows: list[dict[str, Any]] = []
+        self.rows: dict[int, list[dict[str, Any]]] = {}      # of each picture that was looked at
 
     def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
         """The criterion's terms."""
@@ -103,7 +104,7 @@ class Detection(Objective):
         ):
             if index >= 0:
                 there = replace(found, boxes=self.held_out.to_picture(found.boxes, index, view))
-                self.rows += coco_rows(index, there, category_of)
+                self.rows[index] = coco_rows(index, there, category_of)
 
     def pictures(self, net: nn.Module, batch: Any) -> Tensor:
         """Up to four pictures with what is found in them at the card's threshold."""
@@ -115,12 +116,23 @@ class Detection(Objective):
 
     def figures(self) -> dict[str, float]:
         """ap, ap50, ap75, those of small, medium and large objects, and the ap of each class."""
-        rows, self.rows = self.rows, []
-        now = average_precision(self.held_out.truth(), rows)
+        rows, self.rows = _of_all_processes(self.rows), {}
+        data = self.held_out.data
+        unseen = [i for i in range(len(data.pictures)) if i not in rows]
+        now = average_precision(data.truth(without=unseen), chain.from_iterable(rows.values()))
         return {
             "ap": now.ap, "ap50": now.ap50, "ap75": now.ap75, "small": now.small, "medium": now.medium,
             "large": now.large, **{f"ap_{name}": ap for name, (ap, _) in now.classes.items()},
         }
+
+
+def _of_all_processes(rows: dict[int, Any]) -> dict[int, Any]:
+    """The rows of every process of a DDP run; a picture that several have seen to come out even is one."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return rows
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, rows)
+    return {index: found for part in parts for index, found in part.items()}
 
 
 def start(
