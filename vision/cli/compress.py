@@ -7,13 +7,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from vision.cli.models import card_named
 from vision.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from vision.engine import Outputs
     from vision.types import Image
 
