@@ -43,8 +43,9 @@ class Card:
     clip: for networks on video, the frames of a window and their rate in frames a second. per_frame:
     such a network takes single pictures, and a window's logits are the mean of theirs. channels: what
     it sees of one: its colours, or those and what moves (`vision.view.two_streams`). features: names
-    of the descriptors that follow the logits among the outputs.
-    url: where `vision weights pull` finds the file.
+    of the descriptors that follow the logits among the outputs. int8: the name of the card of the
+    compressed file, which a CPU takes unless it is told otherwise. url: where `vision weights pull` finds
+    the file.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Card:
     per_frame: bool = False
     channels: Literal["colour", "two-stream"] = "colour"
     features: tuple[str, ...] = ()
+    int8: str = ""
     url: str | None = None
 
     @property

@@ -21,7 +21,7 @@ from vision.engine import check, load
 from vision.engine.compress import compress, float_nodes
 from vision.errors import DataError, EngineError
 from vision.nets import NETS
-from vision.zoo import Card, find
+from vision.zoo import CARDS, Card, find
 
 
 class AnySize(Tiny):
@@ -49,7 +49,8 @@ def batches(pictures: np.ndarray) -> list[np.ndarray]:
 
 @pytest.mark.slow
 def test_a_compressed_file_opens_and_stays_near(
-    card: Card, batches: list[np.ndarray], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    card: Card, batches: list[np.ndarray], tmp_path: Path, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("nncf")
     odd = np.zeros((1, 48, 80, 3), np.uint8)                     # another size: cannot be looked at
@@ -66,6 +67,21 @@ def test_a_compressed_file_opens_and_stays_near(
     moved = [float(np.abs(g - w).max()) for g, w in zip(got, wanted, strict=True)]
     assert moved[0] < 0.01, moved                                # scores
     assert 0 < moved[1] < 1.0, moved                             # pixels: rounded, so not 0
+    monkeypatch.setitem(CARDS, "tiny-int8", found)
+    both = replace(card, int8="tiny-int8")
+    for options, label in (
+        ({}, "openvino CPU int8"), ({"precision": "int8"}, "openvino CPU int8"),
+        ({"precision": "fp32"}, "openvino CPU fp32"), ({"backend": "torch"}, "torch cpu fp32"),
+    ):
+        engine = load(both, "cpu", **options)
+        assert engine.label == label
+        near = engine(batches[0])[1]
+        assert np.array_equal(near, got[1][:1]) == label.endswith("int8")
+        engine.close()
+    compared = {row.engine for row in check.check(both, [batches[0][0]])}
+    assert compared >= {"openvino CPU int8", "openvino CPU fp32"}
+    with pytest.raises(EngineError, match="vision models compress tiny"):
+        load(card, "cpu", "int8")
     with pytest.raises(EngineError, match="openvino alone runs 'tiny-int8'"):
         load(found, "cpu", backend="torch")
     with pytest.raises(EngineError, match="nothing to compare"):

@@ -20,7 +20,7 @@ from vision.zoo import Card
 
 @pytest.mark.parametrize(("option", "value", "allowed"), [
     ("backend", "tensorflow", "openvino, onnxruntime, torch, opencv"),
-    ("precision", "int4", "fp32, fp16, bf16"),
+    ("precision", "int4", "int8, fp32, fp16, bf16"),
     ("device", "gpu", "cpu, cuda"),
 ])
 def test_an_unknown_value_is_answered_with_the_known_ones(

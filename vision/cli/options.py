@@ -14,7 +14,7 @@ import typer
 Command = Callable[..., None]
 ENGINE = "Engine"                                         # the panel of these three in a command's help
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps", rich_help_panel=ENGINE)]
-Precision = Annotated[str, typer.Option(help="auto, fp32, fp16, bf16", rich_help_panel=ENGINE)]
+Precision = Annotated[str, typer.Option(help="auto, int8, fp32, fp16, bf16", rich_help_panel=ENGINE)]
 Backend = Annotated[str, typer.Option(
     help="auto, torch, openvino, onnxruntime, opencv", rich_help_panel=ENGINE)]
 

@@ -19,7 +19,7 @@ import numpy as np
 from vision.engine.base import CannotRun, Engine, FakeEngine, Outputs
 from vision.engine.program import Program
 from vision.errors import EngineError, UsageError
-from vision.zoo import Card
+from vision.zoo import CARDS, Card
 
 __all__ = ["BACKENDS", "PRECISIONS", "Engine", "FakeEngine", "Outputs", "load"]
 
@@ -40,15 +40,16 @@ def load(card: Card, device: str = "auto", precision: str = "auto", backend: str
     """The card's network, ready to run.
 
     device: `auto` (an accelerator that torch sees, else the CPU), `cpu`, `cuda`, `cuda:1`, `mps`,
-    `xpu`. precision: `auto` (the fastest that the card's tolerance allows), `fp32`, `fp16`, `bf16`.
+    `xpu`. precision: `auto` (the fastest that the card's tolerance allows; on a CPU int8, where the
+    card names a compressed file), `int8`, `fp32`, `fp16`, `bf16`.
     backend: `auto` (the fastest that is installed and runs the network; logged), or a key of
     `BACKENDS`.
 
     Raises UsageError for a value that there is not, WeightsError where the weights are missing or
     not the card's, EngineError where the back end is not installed or cannot do what was asked.
     """
-    if precision not in ("auto", *PRECISIONS):
-        raise UsageError(f"no precision {precision!r}. There are: auto, {', '.join(PRECISIONS)}")
+    if precision not in ("auto", "int8", *PRECISIONS):
+        raise UsageError(f"no precision {precision!r}. There are: auto, int8, {', '.join(PRECISIONS)}")
     if backend not in ("auto", *BACKENDS):
         raise UsageError(f"no back end {backend!r}. There are: auto, {', '.join(BACKENDS)}")
     if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", device):
@@ -60,7 +61,14 @@ def load(card: Card, device: str = "auto", precision: str = "auto", backend: str
         ranked = [(b, d) for d in devices for b in (BACKENDS if d == "cpu" else torch_first)]
     else:
         ranked = [(backend, d) for d in devices]
-    return _FirstThatRuns(program, precision, ranked)
+    if precision == "int8":
+        if not card.int8:
+            raise EngineError(f"{card.name!r} has no int8 file. Make one: vision models compress {card.name}")
+        return _FirstThatRuns("auto", [(Program(CARDS[card.int8]), *where) for where in ranked])
+    choices = [(program, *where) for where in ranked]
+    if precision == "auto" and card.int8 and ("openvino", "cpu") in ranked:
+        choices.insert(ranked.index(("openvino", "cpu")), (Program(CARDS[card.int8]), "openvino", "cpu"))
+    return _FirstThatRuns(precision, choices)
 
 
 def _devices() -> list[str]:
@@ -79,13 +87,13 @@ def _devices() -> list[str]:
 
 
 class _FirstThatRuns:
-    """The first engine of a ranking that can run the program. Some tell only when the graph is built,
+    """The first engine of a ranking that can run its program. Some tell only when the graph is built,
     at the first picture: that is logged, and the next one takes over."""
 
-    def __init__(self, program: Program, precision: str, ranked: list[tuple[str, str]]) -> None:
-        self._program = program
+    def __init__(self, precision: str, ranked: list[tuple[Program, str, str]]) -> None:
+        self._name = ranked[0][0].card.name
         self._precision = precision
-        self._left = ranked                             # (back end, device), not tried yet
+        self._left = ranked                             # (program, back end, device), not tried yet
         self._reasons: list[str] = []                   # why those before it could not
         self._started: list[Engine] = []
         self._lock = threading.Lock()
@@ -130,19 +138,18 @@ class _FirstThatRuns:
             engine.close()
 
     def _start(self) -> Engine:
-        name = self._program.card.name
         while self._left:
-            backend, device = self._left.pop(0)
+            program, backend, device = self._left.pop(0)
             try:
-                engine = _engine(self._program, device, self._precision, backend)
+                engine = _engine(program, device, self._precision, backend)
             except CannotRun as error:
                 self._reasons.append(str(error))
-                _log.info("not %s for %s: %s", backend, name, error)
+                _log.info("not %s for %s: %s", backend, program.card.name, error)
                 continue
             self._started.append(engine)
-            _log.info("%s runs on %s", name, engine.label)
+            _log.info("%s runs on %s", program.card.name, engine.label)
             return engine
-        raise EngineError(f"nothing here runs {name!r}: {'; '.join(self._reasons)}.")
+        raise EngineError(f"nothing here runs {self._name!r}: {'; '.join(self._reasons)}.")
 
     def _give_up(self, engine: Engine, error: CannotRun) -> None:
         with self._lock:
