@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from math import log
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -63,10 +64,11 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = MobileStages(last=True)
-        self.features[0][0] = _Halving(3, 32)  # type: ignore[index]
+        blocks: list[Any] = list(self.features)
+        blocks[0][0] = _Halving(3, 32)
         for i in STRIDED:
-            channels = self.features[i].conv[1][0].in_channels  # type: ignore[union-attr, index]
-            self.features[i].conv[1][0] = _Halving(channels, channels, channels)  # type: ignore[union-attr, index]
+            channels = blocks[i].conv[1][0].in_channels
+            blocks[i].conv[1][0] = _Halving(channels, channels, channels)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B,3,H,W) -> maps of 192, 576 and 1280 channels at strides 8, 16 and 32."""
@@ -101,15 +103,17 @@ class _Predictor(nn.Module):
 
     def __init__(self, tap: int, channels: int, outputs: int, bias: float = 0.0) -> None:
         super().__init__()
-        self.ssdlite = nn.Sequential(_conv6(tap, tap, 3, groups=tap), nn.Conv2d(tap, outputs, 1))
+        last = nn.Conv2d(tap, outputs, 1)
+        self.ssdlite = nn.Sequential(_conv6(tap, tap, 3, groups=tap), last)
         self.level = nn.Conv2d(channels, outputs, 1, bias=False)
-        nn.init.normal_(self.ssdlite[1].weight, std=0.01)
-        nn.init.constant_(self.ssdlite[1].bias, bias)
+        nn.init.normal_(last.weight, std=0.01)
+        nn.init.constant_(last.bias, bias)  # type: ignore[arg-type]
         nn.init.normal_(self.level.weight, std=0.01)
 
     def forward(self, tap: Tensor, level: Tensor) -> Tensor:
         """(B,cells,outputs), row by row."""
-        return (self.ssdlite(tap) + self.level(level)).flatten(2).transpose(1, 2)
+        said: Tensor = self.ssdlite(tap) + self.level(level)
+        return said.flatten(2).transpose(1, 2)
 
 
 class Gfl(nn.Module):

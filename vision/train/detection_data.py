@@ -89,13 +89,13 @@ def read_detection(data: Path, split: str, names: Sequence[str] | None = None) -
     chosen = tuple(names or layout.names)
     label_of = {name: i for i, name in enumerate(chosen)}
     pictures = tuple(p for one in layout.pictures if (p := _checked(one, label_of, problems)) is not None)
-    found = DetectionData(chosen, pictures, problems)
+    whole = DetectionData(chosen, pictures, problems)
     if not any(len(p.boxes) for p in pictures):
-        wrong = "; ".join(found.summary()) or "nothing else is wrong with them"
+        wrong = "; ".join(whole.summary()) or "nothing else is wrong with them"
         raise DataError(
             f"{str(data)!r} has {len(pictures)} pictures for {split!r} and no box to use: {wrong}."
         )
-    return found
+    return whole
 
 
 def _checked(found: Found, label_of: dict[str, int], problems: Problems) -> Labelled | None:

@@ -222,7 +222,7 @@ def _like(value: Tensor, model: Tensor) -> Tensor:
 
 
 def _log_uniform(low: float, high: float) -> float:
-    return low * (high / low) ** float(torch.rand(()))
+    return float(low * (high / low) ** float(torch.rand(())))
 
 
 def _below(n: int) -> int:
