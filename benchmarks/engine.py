@@ -64,7 +64,7 @@ def pictures(video: Path | None, size_wh: tuple[int, int], count: int) -> list[n
 
 
 def main(
-    model: Annotated[str, typer.Argument(help="a name of `vision models`, or a path")] = "ssdlite-voc",
+    model: Annotated[str, typer.Argument(help="a name of `vision models`, or a path")] = "default",
     video: Annotated[Path | None, typer.Option(help="frames to run on")] = None,
     frames: int = 40,
     rounds: int = 5,

@@ -170,4 +170,4 @@ def test_the_commands_list_pull_and_verify(run: CliRunner, own_cache: Path) -> N
     spoilt = run.invoke(app, ["weights", "verify"])
     assert spoilt.exit_code == 1
     assert "not the file of 'remote'" in spoilt.output
-    assert "ok  ssdlite-voc" in spoilt.output                 # the others are looked at all the same
+    assert "ok  gfl-voc" in spoilt.output                 # the others are looked at all the same

@@ -34,8 +34,8 @@ def test_a_card_is_whole(card: Card) -> None:
 
 
 def test_the_name_lists_are_those_of_their_data_sets() -> None:
-    assert [len(CARDS[n].classes) for n in ("ssdlite-voc", "mobilenet-v2", "fcos-resnet50")] == [20, 1000, 90]
-    assert CARDS["ssdlite-voc"].classes[14] == "person"
+    assert [len(CARDS[n].classes) for n in ("gfl-voc", "mobilenet-v2", "fcos-resnet50")] == [20, 1000, 90]
+    assert CARDS["gfl-voc"].classes[14] == "person"
     assert CARDS["mobilenet-v2"].classes[0] == "tench"
     coco = CARDS["fcos-resnet50"].classes
     assert [coco[i] for i in (0, 2, 11, 89)] == ["person", "car", "N/A", "toothbrush"]
@@ -44,13 +44,13 @@ def test_the_name_lists_are_those_of_their_data_sets() -> None:
 def test_default_and_names_and_cards_are_found() -> None:
     for task, name in DEFAULTS.items():
         assert find("default", task) is CARDS[name]
-    card = CARDS["ssdlite-voc"]
-    assert find("ssdlite-voc", "detect") is card
+    card = CARDS["gfl-voc"]
+    assert find("gfl-voc", "detect") is card
     assert find(card, "detect") is card
 
 
 @pytest.mark.parametrize(("name", "task", "message"), [
-    ("ssdlite-vok", "detect", "no model 'ssdlite-vok' for detect. Nearest: ssdlite-voc"),
+    ("gfl-vok", "detect", "no model 'gfl-vok' for detect. Nearest: gfl-voc"),
     ("mobilenet", "classify", "Nearest: mobilenet-v2"),
     ("mobilenet-v2", "detect", "'mobilenet-v2' is a model for classify, not for detect"),
     ("torchvision:resnet51", "classify", "torchvision has no classifier 'resnet51'. Nearest: resnet50"),
@@ -88,7 +88,7 @@ def test_weights_of_the_users_own_come_after_an_at_sign(tmp_path: Path) -> None:
 
 
 def test_a_trained_file_carries_its_card(tmp_path: Path) -> None:
-    card = CARDS["ssdlite-voc"]
+    card = CARDS["gfl-voc"]
     path = tmp_path / "mine.safetensors"
     save_file({"x": np.zeros(1, np.float32)}, path, metadata={"card": card.to_json()})
     again = find(path, "detect")

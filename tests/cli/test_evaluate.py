@@ -70,7 +70,7 @@ def rectangles(tmp_path: Path) -> Path:
 
 def test_detection_figures_of_a_known_case(rectangles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = replace(
-        CARDS["ssdlite-voc"], name="white", names=("nothing", "box"), size_wh=(200, 100), resize="stretch"
+        CARDS["gfl-voc"], name="white", names=("nothing", "box"), size_wh=(200, 100), resize="stretch"
     )
     monkeypatch.setattr(Detector, "load", lambda *args: Detector(FakeEngine(white_part), card))
     report, shown = rectangles / "report.json", rectangles / "page.html"
@@ -107,7 +107,7 @@ def test_classification_figures_of_a_known_case(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.realdata
 def test_the_shipped_detector_has_the_accuracy_that_its_readme_states(data: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    run("detect", "--data", data / "voc2007" / "val.json", "--model", "ssdlite-voc-320", "--report", report)
+    run("detect", "--data", data / "voc2007" / "val.json", "--model", "gfl-voc", "--report", report)
     figures = json.loads(report.read_text())
-    assert figures["ap"] == pytest.approx(0.2931, abs=0.005)
-    assert figures["ap50"] == pytest.approx(0.5582, abs=0.005)
+    assert figures["ap"] == pytest.approx(0.4296, abs=0.005)
+    assert figures["ap50"] == pytest.approx(0.6793, abs=0.005)

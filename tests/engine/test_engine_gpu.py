@@ -50,7 +50,7 @@ def test_many_batches_on_two_streams_keep_their_results(card: Card, pictures: np
 
 
 def test_memory_that_really_runs_out(caplog: pytest.LogCaptureFixture) -> None:
-    engine = load(CARDS["ssdlite-voc"], "cuda", "fp32", "torch")
+    engine = load(CARDS["gfl-voc"], "cuda", "fp32", "torch")
     one = np.random.default_rng(0).integers(0, 256, (1, 640, 640, 3), np.uint8)
     expected = engine(one)[1]
     total = torch.cuda.get_device_properties(0).total_memory
