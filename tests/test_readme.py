@@ -22,7 +22,7 @@ def test_the_loop_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with VideoFile(tmp_path / "video.mp4") as film:
         for time in times:
             film.write(np.full((48, 64, 3), 60, np.uint8), time)
-    boxes, scores = np.array([[[100, 100, 400, 400]]], np.float32), np.zeros((1, 1, 20), np.float32)
+    boxes, scores = np.array([[[10, 10, 40, 40]]], np.float32), np.zeros((1, 1, 20), np.float32)
     scores[..., 14] = 0.9
     detector = Detector(FakeEngine(lambda batch: (boxes, scores)), zoo.find("default", "detect"))
     monkeypatch.setattr(Detector, "load", lambda: detector)
