@@ -271,20 +271,34 @@ def test_threads_share_the_shipped_detector(shipped: Detector, photos: dict[str,
     assert as_set(expected[0]) != as_set(expected[1])
 
 
+WALKERS = {                            # of vtest.avi, counted and boxed by eye: frame, then x0, y0, x1, y1
+    79: [(259, 173, 285, 242), (373, 181, 396, 260), (410, 182, 434, 263), (445, 176, 472, 254),
+         (476, 175, 502, 251), (569, 190, 601, 283), (276, 52, 288, 84)],
+    238: [(40, 176, 60, 242), (243, 157, 279, 238), (456, 254, 492, 357), (620, 205, 653, 284),
+          (643, 118, 660, 174), (661, 118, 677, 173), (667, 275, 710, 377)],
+    397: [(268, 198, 296, 280), (588, 142, 612, 205), (686, 296, 729, 406)],
+    556: [(94, 165, 118, 232), (168, 358, 205, 493), (208, 381, 268, 530), (393, 160, 416, 238),
+          (588, 160, 616, 231), (641, 303, 668, 407)],
+    715: [(165, 190, 190, 262), (246, 180, 270, 257), (320, 173, 344, 236), (437, 192, 470, 281),
+          (483, 186, 508, 260), (540, 129, 560, 186), (590, 204, 613, 291), (57, 257, 91, 351)],
+}
 
 
 @pytest.mark.realdata
 def test_the_walkers_of_vtest_are_boxed(shipped: Detector, data: Path) -> None:
+    """At least 26 of 31 by a box of their own, and at most two people where there are none."""
     video = cv2.VideoCapture(str(data / "videos" / "vtest.avi"))
     frames = [video.read()[1] for _ in range(716)]
-    found = shipped(frames[715])
-    names = [shipped.names[i] for i in found.labels]
-    walkers = np.float32([                                             # counted and boxed by eye
-        [165, 190, 190, 262], [246, 180, 270, 257], [320, 173, 344, 236], [437, 192, 470, 281],
-        [483, 186, 508, 260], [540, 129, 560, 186], [590, 204, 613, 291], [57, 257, 91, 351],
-    ])
-    people = found[found.labels == shipped.names.index("person")]
-    hit = iou(walkers, people.boxes).max(axis=1, initial=0) >= 0.3
-    assert hit.sum() >= 7
-    assert names.count("car") == 2
-    assert len(found) <= 10
+    hits = strays = 0
+    for index, walkers in WALKERS.items():
+        found = shipped(frames[index])
+        people = found[found.labels == shipped.names.index("person")]
+        overlap, mine = iou(np.float32(walkers), people.boxes), set()
+        for row in overlap:
+            best = max((k for k in range(len(people)) if k not in mine), key=lambda k: row[k], default=None)
+            if best is not None and row[best] >= 0.4:
+                mine.add(best)
+        hits, strays = hits + len(mine), strays + len(people) - len(mine)
+        assert [shipped.names[label] for label in found.labels].count("car") == 2      # those at the gate
+    assert hits >= 26
+    assert strays <= 2
