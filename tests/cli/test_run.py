@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def _two_objects(batch: np.ndarray) -> tuple[np.ndarray, ...]:
 
 @pytest.fixture(autouse=True)
 def _fake_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    card = zoo.find("default", "detect")
+    card = replace(zoo.find("default", "detect"), size_wh=(640, 640), enlarge=True)
     monkeypatch.setattr(Detector, "load", lambda *args: Detector(FakeEngine(_two_objects), card))
     monkeypatch.chdir(tmp_path)
 
@@ -173,7 +174,7 @@ def test_ctrl_c_finishes_the_outputs_and_exits_130(clip: Path, monkeypatch: pyte
             raise KeyboardInterrupt
         return _two_objects(batch)
 
-    card = zoo.find("default", "detect")
+    card = replace(zoo.find("default", "detect"), size_wh=(640, 640), enlarge=True)
     engine = FakeEngine(slow)
     engine.submit = lambda batch: FakeEngine(lambda b: out).submit(batch) if (out := slow(batch)) else None
     monkeypatch.setattr(Detector, "load", lambda *args: Detector(engine, card))
