@@ -134,7 +134,7 @@ def test_the_walkers_of_vtest(data: Path, tmp_path: Path) -> None:
     assert [line["frame"] for line in lines] == list(range(795))
     assert [line["time_s"] for line in lines] == pytest.approx([i / 10 for i in range(795)], abs=1e-6)
     boxes = np.array([o["box"] for o in lines[715]["objects"] if o["label"] == "person"], np.float32)
-    walker = np.array([[596, 181, 625, 265]], np.float32)      # seen in frame 319, by eye at six times its size
+    walker = np.array([[596, 181, 625, 265]], np.float32)  # seen in frame 319, by eye, enlarged
     near = np.array([o["box"] for o in lines[319]["objects"] if o["label"] == "person"], np.float32)
     assert iou(walker, near).max() > 0.7
     assert len(boxes) >= 7                                      # of eight
