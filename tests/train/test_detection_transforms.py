@@ -73,7 +73,7 @@ def assert_together(item: Sample, tolerance: float = 1.0) -> None:
 sides = st.integers(24, 90)
 
 
-@pytest.mark.xfail(strict=False, reason="open: box two pixels off at size_hw=(24, 36), canvas=(31, 46), seed=30")
+@pytest.mark.xfail(strict=False, reason="open: two pixels off at (24, 36) on (31, 46), seed 30")
 @settings(max_examples=60)
 @given(st.tuples(sides, sides), st.tuples(sides, sides), st.integers(0, 10**6))
 def test_a_scaled_crop_keeps_colour_box_mask_and_points_together(
