@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torchvision import tv_tensors
@@ -73,9 +73,9 @@ def assert_together(item: Sample, tolerance: float = 1.0) -> None:
 sides = st.integers(24, 90)
 
 
-@pytest.mark.xfail(strict=False, reason="open: two pixels off at (24, 36) on (31, 46), seed 30")
 @settings(max_examples=60)
 @given(st.tuples(sides, sides), st.tuples(sides, sides), st.integers(0, 10**6))
+@example((24, 36), (31, 46), 30)                        # cut, and by rounding two pixels short of the canvas
 def test_a_scaled_crop_keeps_colour_box_mask_and_points_together(
     size_hw: tuple[int, int], canvas: tuple[int, int], seed: int
 ) -> None:

@@ -79,7 +79,8 @@ class ScaledCrop(v2.Transform):  # type: ignore[misc]
         cut, size, border = [], [], []
         for side, canvas, ratio in zip(hw, self.size_hw, (fit / stretch, fit * stretch), strict=True):
             length = min(side, max(1, round(canvas / ratio)))
-            placed = min(canvas, max(1, round(length * ratio)))
+            # what is cut fills the canvas: no border shows where the rest of an object would be
+            placed = canvas if length < side else min(canvas, max(1, round(length * ratio)))
             before = _below(canvas - placed + 1)
             cut.append((_below(side - length + 1), length))
             size.append(placed)
