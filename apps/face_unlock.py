@@ -21,6 +21,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from vision.card import Card
 from vision.engine import Engine, load
 from vision.errors import DataError, UsageError, VisionError
 from vision.faces.eyes import Eye
@@ -29,7 +30,6 @@ from vision.io import latest, read
 from vision.tasks.landmarks import FaceLandmarker, FaceTracker
 from vision.types import Floats, Frame, Image
 from vision.view import patch
-from vision.zoo import Card
 
 # Where eyes, nose and corners of the mouth lie on the 112x112 picture that these networks learned
 # from (Deng et al. 2019), and the points of the mesh that are these

@@ -18,13 +18,13 @@ import cv2
 import numpy as np
 import torch
 
+from vision.card import Card
 from vision.engine import load
 from vision.io import read
 from vision.io.clips import read_clips, uniform
 from vision.nets import build
 from vision.tasks.action import Recognizer
 from vision.train.fit import save_weights
-from vision.zoo import Card
 
 ROUNDS = 5
 

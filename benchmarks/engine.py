@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 import typer
 
+from vision.card import Card
 from vision.cli.models import card_named
 from vision.engine import BACKENDS, PRECISIONS, Engine, Outputs, load
 from vision.errors import EngineError
 from vision.io import read
 from vision.view import stretch
-from vision.zoo import Card
 
 
 def rate(engine: Engine, frames: list[np.ndarray]) -> float:

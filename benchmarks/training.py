@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch.utils.data import default_collate
 
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from vision.nets import build
 from vision.train.detection import CRITERIA, Detection, Recipe, start
 from vision.train.detection_data import read_detection
@@ -35,7 +36,6 @@ from vision.train.optim import optimiser
 from vision.train.segment import Segmentation, net_of
 from vision.train.segmentation import Augment, Pairs, SegmentationSet, find_pairs
 from vision.train.settings import Settings
-from vision.zoo import IMAGENET_MEAN, IMAGENET_STD, Card
 
 
 @dataclass

@@ -13,9 +13,10 @@ import typer
 from typer.testing import CliRunner
 
 from vision import weights
+from vision.card import Card
 from vision.cli import weights as command
 from vision.errors import WeightsError
-from vision.zoo import CARDS, Card
+from vision.zoo import CARDS
 
 CONTENT = bytes(range(256)) * 4000                            # 1 MB: several blocks
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -12,9 +12,10 @@ from onnx import TensorProto, helper
 from safetensors.numpy import save_file
 
 from vision import weights
+from vision.card import Card
 from vision.errors import ModelError, WeightsError
 from vision.nets import NETS
-from vision.zoo import CARDS, DEFAULTS, Card, find
+from vision.zoo import CARDS, DEFAULTS, find
 
 
 @pytest.mark.parametrize("card", CARDS.values(), ids=list(CARDS))

@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vision.card import Card
 from vision.errors import ModelError, WeightsError
-from vision.zoo import Card
 
 _DIGEST = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")        # in a published file's name
 _YOLO_RELEASE = "https://github.com/ultralytics/assets/releases/download/v8.4.0/"

@@ -11,8 +11,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from vision.card import Card
 from vision.errors import WeightsError
-from vision.zoo import Card
 
 _PACKAGE = Path(__file__).resolve().parent
 

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vision.card import Card
 from vision.nets.gfl import Gfl
 from vision.train.fit import save_weights
-from vision.zoo import Card
 
 SIDE, BATCH, BATCHES = 320, 32, 8
 ROOT = "FeatureExtractor/MobilenetV2/"

@@ -11,10 +11,10 @@ import av
 import numpy as np
 import pytest
 
+from vision.card import Card
 from vision.engine import FakeEngine
 from vision.tasks.action import Recognizer
 from vision.types import Frame
-from vision.zoo import Card
 
 WriteVideo = Callable[..., Path]
 

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+from vision.card import Card
 from vision.cli import main
 from vision.engine import FakeEngine
 from vision.tasks.segment import Segmenter
-from vision.zoo import Card
 
 NAMES = ("ground", "block")
 CARD = Card(

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import save_file
 from tiny import MEAN, STD, Tiny, TinyClip
 
+from vision.card import Card
 from vision.nets import NETS
-from vision.zoo import Card
 
 
 @pytest.fixture(autouse=True)

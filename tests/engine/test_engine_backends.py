@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tiny import TinyClip, by_hand
 
+from vision.card import Card
 from vision.engine import BACKENDS, Engine, load
 from vision.errors import EngineError
-from vision.zoo import Card
 
 
 @pytest.fixture(params=list(BACKENDS))

@@ -12,10 +12,11 @@ import typer
 from typer.testing import CliRunner
 
 import vision.engine.check as checking
+from vision.card import Card
 from vision.cli import models
 from vision.engine import FakeEngine
 from vision.errors import EngineError
-from vision.zoo import CARDS, Card
+from vision.zoo import CARDS
 
 
 def outputs(batch: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -17,11 +17,12 @@ from safetensors.torch import save_file
 from tiny import Tiny, by_hand
 from torch import Tensor
 
+from vision.card import Card
 from vision.engine import check, load
 from vision.engine.compress import compress, float_nodes
 from vision.errors import DataError, EngineError
 from vision.nets import NETS
-from vision.zoo import CARDS, Card, find
+from vision.zoo import CARDS, find
 
 
 class AnySize(Tiny):

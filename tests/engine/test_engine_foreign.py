@@ -10,10 +10,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from vision.card import Card
 from vision.engine import load
 from vision.engine.program import Program
 from vision.errors import EngineError, ModelError
-from vision.zoo import Card
 
 WEIGHTS = np.array([[1.0, 10.0, 100.0], [0.5, -0.25, 2.0]], np.float32)       # (2 outputs, RGB)
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from tiny import by_hand
 
+from vision.card import Card
 from vision.engine import load
-from vision.zoo import CARDS, Card
+from vision.zoo import CARDS
 
 pytestmark = [
     pytest.mark.gpu,

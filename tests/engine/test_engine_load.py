@@ -12,10 +12,10 @@ import pytest
 from tiny import by_hand
 
 import vision.engine
+from vision.card import Card
 from vision.engine import BACKENDS, load
 from vision.engine.base import CannotRun
 from vision.errors import EngineError, UsageError, WeightsError
-from vision.zoo import Card
 
 
 @pytest.mark.parametrize(("option", "value", "allowed"), [
@@ -162,7 +162,7 @@ import sys
 sys.modules["torch"] = None
 import numpy as np
 from vision.engine import load
-from vision.zoo import Card
+from vision.card import Card
 engine = load({card!r}, "cpu", backend={backend!r})
 print(engine(np.zeros((1, 48, 64, 3), np.uint8))[0].shape)
 """

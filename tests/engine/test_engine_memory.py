@@ -10,9 +10,9 @@ import pytest
 import torch
 from tiny import by_hand
 
+from vision.card import Card
 from vision.engine import Engine, load
 from vision.errors import EngineError
-from vision.zoo import Card
 
 
 @pytest.fixture

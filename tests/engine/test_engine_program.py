@@ -14,11 +14,11 @@ import pytest
 import torch
 from tiny import Tiny, by_hand
 
+from vision.card import Card
 from vision.engine import cache, load
 from vision.engine.base import CannotRun
 from vision.engine.program import Program, state_dict
 from vision.errors import WeightsError
-from vision.zoo import Card
 
 SHAPE = (48, 64, 3)
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
-from vision.zoo import Card
+from vision.card import Card
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from vision.card import Card, card_of
 from vision.engine import load
 from vision.engine.program import Program
 from vision.nets import build
 from vision.nets.gfl import STRIDES, Gfl, points
 from vision.train.fit import save_weights
-from vision.zoo import Card, card_of
 
 SIZE = (96, 160)                                             # width, height: not a multiple of 64
 

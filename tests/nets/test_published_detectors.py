@@ -13,10 +13,11 @@ from safetensors.torch import save_file
 from torchvision.models import get_model
 from torchvision.ops import batched_nms
 
+from vision.card import Card
 from vision.engine import load
 from vision.nets import build
 from vision.tasks.detect import Detector
-from vision.zoo import CARDS, Card
+from vision.zoo import CARDS
 
 SIDE = 128
 PUBLISHED = [card for card in CARDS.values() if card.net in ("single_shot", "pyramidal", "two_stage")]

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vision.card import Card
 from vision.drawing import class_colour, draw
 from vision.engine import FakeEngine
 from vision.errors import DataError
 from vision.records import record
 from vision.tasks.segment import Segmenter, _shares, _starts
 from vision.types import ClassMap, Frame, UncertainMap
-from vision.zoo import CAMVID, CARDS, Card
+from vision.zoo import CAMVID, CARDS
 
 CARD = Card(
     name="fake", task="segment", net="smp", file="", sha256="", licence="", source="", size_wh=(64, 48),

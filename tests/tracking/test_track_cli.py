@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from vision.card import Card
 from vision.cli import app
 from vision.engine import FakeEngine
 from vision.io import VideoFile
 from vision.tasks.detect import Detector
-from vision.zoo import Card
 
 CARD = Card("fake", "detect", "ssdlite", "fake", "", "Apache-2.0", "a test", (64, 64), "stretch",
             ("dark", "bright"))

@@ -19,6 +19,7 @@ pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
 from tests.train.labelled import Pictures, Thing, write_coco
 from vision.boxes import iou
+from vision.card import card_of
 from vision.engine.program import state_dict
 from vision.errors import ModelError, UsageError, WeightsError
 from vision.nets import build
@@ -30,7 +31,6 @@ from vision.train.detection import Recipe, start, train_detector
 from vision.train.detection_transforms import Augment
 from vision.train.fit import Run
 from vision.train.settings import Settings
-from vision.zoo import card_of
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")

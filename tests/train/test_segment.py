@@ -13,6 +13,7 @@ import torch
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
+from vision.card import card_of
 from vision.errors import DataError, ModelError, UsageError, WeightsError
 from vision.tasks.segment import Segmenter
 from vision.train.data import loaders
@@ -20,7 +21,6 @@ from vision.train.fit import Run
 from vision.train.segment import Recipe, load_encoder, net_of, train_segmenter
 from vision.train.segmentation import Augment, SegmentationSet, find_pairs
 from vision.train.settings import Settings
-from vision.zoo import card_of
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vision.card import card_of
 from vision.errors import MissingExtra, ModelError
 from vision.weights import locate
-from vision.zoo import CARDS, DEFAULTS, card_of, find
+from vision.zoo import CARDS, DEFAULTS, find
 
 if TYPE_CHECKING:
+    from vision.card import Card
     from vision.types import Image
-    from vision.zoo import Card
 
 
 def card_named(name: str) -> Card:

@@ -14,7 +14,7 @@ from vision.weights import folders, locate, pull, verify
 from vision.zoo import CARDS
 
 if TYPE_CHECKING:
-    from vision.zoo import Card
+    from vision.card import Card
 
 Names = Annotated[list[str] | None, typer.Argument(help="names of `vision models`; all unless given")]
 

@@ -16,10 +16,11 @@ from importlib import import_module
 
 import numpy as np
 
+from vision.card import Card
 from vision.engine.base import CannotRun, Engine, FakeEngine, Outputs
 from vision.engine.program import Program
 from vision.errors import EngineError, UsageError
-from vision.zoo import CARDS, Card
+from vision.zoo import CARDS
 
 __all__ = ["BACKENDS", "PRECISIONS", "Engine", "FakeEngine", "Outputs", "load"]
 

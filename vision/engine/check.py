@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vision.card import Card
 from vision.engine import BACKENDS, PRECISIONS, Outputs, load
 from vision.errors import EngineError
 from vision.types import Image
 from vision.view import stretch
-from vision.zoo import CARDS, Card
+from vision.zoo import CARDS
 
 
 @dataclass(frozen=True)

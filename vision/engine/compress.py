@@ -23,10 +23,10 @@ import onnx
 import openvino as ov
 from safetensors.numpy import save_file
 
+from vision.card import Card
 from vision.engine import cache, foreign
 from vision.engine.program import Program
 from vision.errors import DataError, MissingExtra
-from vision.zoo import Card
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _MULTIPLE = 32                        # what a network that takes any size wants its sides to be a multiple of

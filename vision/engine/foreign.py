@@ -16,9 +16,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from vision.card import Card
 from vision.engine.base import CannotRun
 from vision.errors import ModelError
-from vision.zoo import Card
 
 
 def input_wh(path: Path, card: Card) -> tuple[int, int] | None:

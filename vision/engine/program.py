@@ -14,11 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vision.card import Card
 from vision.engine import cache
 from vision.engine.base import CannotRun
 from vision.errors import VisionError, WeightsError
 from vision.weights import cache_dir, resolve, sha256
-from vision.zoo import Card
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from vision.boxes import cxcywh_to_xyxy, iou
+from vision.card import Card
 from vision.engine import Engine
 from vision.errors import UsageError
 from vision.types import Floats, Image, Landmarks
 from vision.view import View, window
-from vision.zoo import Card
 
 RIGHT_EYE, LEFT_EYE, NOSE_TIP, MOUTH, RIGHT_EAR, LEFT_EAR = range(6)
 _SMALLEST = 15.6            # pixels of the network's input: smaller faces are hardly found

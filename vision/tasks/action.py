@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from vision.card import Card
 from vision.engine import Engine
 from vision.errors import ModelError, UsageError, WeightsError
 from vision.io.clips import Clips, Scheme, at_rate, dense, read_clips, uniform, whole
@@ -16,7 +17,6 @@ from vision.tasks.action_stream import Stream, softmax
 from vision.tasks.model import Model
 from vision.types import Action, Floats, Frame, Image, Scores
 from vision.view import fitted, short_side, three_crops, two_streams
-from vision.zoo import Card
 
 _AT_ONCE = 32                                     # pictures in one call of a 2D network
 

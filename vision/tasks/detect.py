@@ -12,12 +12,12 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from vision.boxes import cxcywh_to_xyxy, nms
+from vision.card import Card
 from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
 from vision.tasks.model import Model
 from vision.types import Detections, Image, Ints
 from vision.view import View, letterbox, stretch
-from vision.zoo import Card
 
 _STRIDE = 32                 # a network that takes any size gets multiples of this
 _CANDIDATES = 4096           # at most this many boxes of a picture go into suppression, best first

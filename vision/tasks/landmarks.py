@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from vision import zoo
 from vision.boxes import nms
+from vision.card import Card
 from vision.engine import Engine, Outputs, load
 from vision.errors import UsageError
 from vision.faces import eyes, headpose, mesh
@@ -28,7 +29,6 @@ from vision.tasks.model import Model
 from vision.types import Floats, Image, Landmarks
 from vision.view import View, patch, turn
 from vision.weights import resolve
-from vision.zoo import Card
 
 _MARGIN = 1.5                 # the crop's side, in longer sides of the face's box
 _REFINEMENTS = 2              # after these the points hardly depend on the detector's box any more

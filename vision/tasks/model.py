@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Self
 
 from vision import zoo
+from vision.card import Card
 from vision.engine import Engine, load
 from vision.types import Names
-from vision.zoo import Card
 
 
 class Model:

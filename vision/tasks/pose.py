@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from vision.body import Poses
 from vision.boxes import nms
+from vision.card import Card
 from vision.engine import Engine
 from vision.errors import UsageError
 from vision.roster import Roster
 from vision.tasks.model import Model
 from vision.types import Floats, Image
 from vision.view import patch
-from vision.zoo import Card
 
 _MARGIN = 1.25                # the crop's side, in longer sides of the person's box
 _SAME_PERSON = 0.6            # two people whose boxes overlap by more are one

@@ -11,12 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vision.card import Card
 from vision.engine import Outputs, load
 from vision.errors import ModelError
 from vision.tasks.model import Model
 from vision.types import ClassMap, Image, UncertainMap
 from vision.view import stretch
-from vision.zoo import Card
 
 Plan = tuple[list[int], list[int]]     # left and top edges of tiles
 _OVERLAP = 0.25                        # of a tile's side: what neighbours share, at least

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from vision import foreign
+from vision.card import Card
 from vision.errors import MissingExtra, ModelError, WeightsError
 from vision.weights import cache_dir, resolve, sha256
-from vision.zoo import Card
 
 _log = logging.getLogger("vision.yolo")
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision import zoo
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from vision.engine.program import state_dict
 from vision.errors import DataError, ModelError, UsageError, WeightsError
 from vision.metrics.action import action_figures
@@ -26,10 +27,9 @@ from vision.train.settings import Settings
 from vision.types import Floats, Image
 from vision.view import fitted
 from vision.weights import resolve
-from vision.zoo import Card
 
 _KINETICS = zoo.KINETICS_MEAN, zoo.KINETICS_STD
-_IMAGENET = zoo.IMAGENET_MEAN, zoo.IMAGENET_STD
+_IMAGENET = IMAGENET_MEAN, IMAGENET_STD
 _VAL_CLIPS = 4
 
 

@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
+from vision.card import Card
 from vision.errors import DataError
 from vision.io.clips import Scheme, at_rate, read_clips, uniform, whole
 from vision.io.source import VIDEO_SUFFIXES
 from vision.train.data import Key, drawn, one_thread
 from vision.types import Image
 from vision.view import stretch
-from vision.zoo import Card
 
 _GROUP = re.compile(r"_(g\d+)_c\d+$")                      # v_Punch_g08_c01: UCF101's group
 _LISTS = ("", "splits", "ucfTrainTestlist", "../ucfTrainTestlist")

@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from vision.drawing import draw
 from vision.engine.program import state_dict
 from vision.errors import ModelError, WeightsError
@@ -33,7 +34,7 @@ from vision.train.segmentation import normalise
 from vision.train.settings import Settings
 from vision.types import Detections
 from vision.weights import resolve
-from vision.zoo import IMAGENET_MEAN, IMAGENET_STD, Card, find
+from vision.zoo import find
 
 # a network of `nets.NETS` that can be trained -> what it learns by
 CRITERIA: dict[str, Callable[[], Criterion]] = {

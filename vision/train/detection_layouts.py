@@ -16,9 +16,9 @@ from xml.etree import ElementTree
 import yaml
 
 from vision.boxes import cxcywh_to_xyxy
+from vision.card import name_list
 from vision.errors import DataError
 from vision.io.pictures import SUFFIXES, natural
-from vision.zoo import name_list
 
 LOOKED_FOR = (
     "{split}.json, annotations/{split}.json, annotations/instances_{split}*.json or "

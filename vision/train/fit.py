@@ -16,11 +16,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import save_file
 from torch import nn
 
+from vision.card import Card
 from vision.errors import UsageError, WeightsError
 from vision.train.data import loaders
 from vision.train.learner import Learner, Objective
 from vision.train.settings import Settings, differences
-from vision.zoo import Card
 
 Keep = Literal["best", "last"]
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}

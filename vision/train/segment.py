@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from vision.drawing import class_colour
 from vision.engine.program import state_dict
 from vision.errors import ModelError, WeightsError
@@ -23,7 +24,7 @@ from vision.train.learner import Objective
 from vision.train.segmentation import IGNORE, Augment, SegmentationSet, find_pairs, normalise
 from vision.train.settings import Settings
 from vision.weights import resolve
-from vision.zoo import CARDS, IMAGENET_MEAN, IMAGENET_STD, Card
+from vision.zoo import CARDS
 
 Balance = Literal["none", "median", "segnet"]
 _HALF = (0.5, 0.5, 0.5)                # what the EfficientNet-Lites of TensorFlow are fed with

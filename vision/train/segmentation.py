@@ -15,10 +15,11 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from vision.card import IMAGENET_MEAN, IMAGENET_STD
 from vision.errors import DataError
 from vision.train.data import Key, drawn, one_thread
 from vision.view import stretch
-from vision.zoo import CAMVID, IMAGENET_MEAN, IMAGENET_STD
+from vision.zoo import CAMVID
 
 IGNORE = 255                           # what no class counts as, in every label map that leaves here
 _PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
