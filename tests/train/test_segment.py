@@ -17,8 +17,9 @@ from vision.card import card_of
 from vision.errors import DataError, ModelError, UsageError, WeightsError
 from vision.tasks.segment import Segmenter
 from vision.train.data import loaders
+from vision.train.encoder import load_encoder
 from vision.train.fit import Run
-from vision.train.segment import Recipe, load_encoder, net_of, train_segmenter
+from vision.train.segment import Recipe, net_of, train_segmenter
 from vision.train.segmentation import Augment, SegmentationSet, find_pairs
 from vision.train.settings import Settings
 

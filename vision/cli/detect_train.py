@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from vision.cli.train import numbers, prepare, size_wh, tell, with_settings
-from vision.errors import UsageError, WeightsError
+from vision.cli.train import network_options, numbers, prepare, size_wh, tell, with_settings
 from vision.train.settings import Settings
 
 _VARIED = "How pictures vary"
-
-
-def _encoder_file(choice: str, model: str, options: dict[str, Any]) -> Path | None:
-    """The file that `--encoder-weights` means."""
-    from vision.weights import resolve
-    from vision.zoo import CARDS
-
-    if choice == "auto":
-        of_mobilenet = model in ("gfl", "ssdlite", "faster_rcnn") and "encoder" not in options
-        return resolve(CARDS["mobilenet-v2"]) if of_mobilenet else None
-    if choice != "none" and not Path(choice).is_file():
-        raise WeightsError(f"there are no encoder weights at {choice!r}. Give a file, auto or none.")
-    return None if choice == "none" else Path(choice)
-
-
-def _tell_problems(data: Path) -> None:
-    """What is wrong in the data, a line for each kind."""
-    from vision.train.detection_data import read_detection
-
-    names: tuple[str, ...] | None = None
-    for split in ("train", "val"):
-        found = read_detection(data, split, names)
-        names = found.names
-        for line in found.summary():
-            print(f"{split}: {line}", file=sys.stderr)
 
 
 @with_settings(epochs=20, batch=16, lr=1e-3, backbone_lr=0.3, weight_decay=0.03, ema=0.997, clip=10.0)
@@ -82,12 +54,9 @@ def train(
     prepare()
     from vision.train.detection import CRITERIA, Recipe, train_detector
     from vision.train.detection_transforms import Augment
+    from vision.train.encoder import encoder_file
 
-    try:
-        arguments: dict[str, Any] = json.loads(options)
-    except ValueError as error:
-        raise UsageError(f'--options is JSON, as {{"channels": 128}}; got {options!r}') from error
-    _tell_problems(data)
+    arguments = network_options(options)
     if Path(model).name.startswith("yolo"):
         from vision.train.yolo import train_yolo
 
@@ -104,7 +73,8 @@ def train(
         tuple(size_wh(s, "--sizes") for s in sizes.split(",") if s),
         tuple(filter(None, frozen.split(","))), arguments or None,
     )
-    start = _encoder_file(encoder_weights, model, arguments) if model in CRITERIA else None
+    mobilenet = model in ("gfl", "ssdlite", "faster_rcnn") and "encoder" not in arguments
+    start = encoder_file(encoder_weights, mobilenet) if model in CRITERIA else None
     run = train_detector(
         data, recipe, settings, output, encoder_weights=start, resume=resume, progress=not quiet
     )

@@ -86,6 +86,17 @@ def size_wh(text: str, option: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def network_options(text: str) -> dict[str, Any]:
+    """`--options`: a network's arguments; UsageError for what is no JSON object."""
+    try:
+        arguments = json.loads(text)
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise UsageError(f'--options is a JSON object, as {{"dropout": 0.5}}; got {text!r}')
+    return arguments
+
+
 @with_settings(epochs=40, lr=2e-3, backbone_lr=0.25, weight_decay=0.02, ema=0.995)
 def segment(
     settings: Settings,
@@ -119,13 +130,11 @@ def segment(
 ) -> None:
     """Semantic segmentation, on pictures with index PNGs."""
     prepare()
-    from vision.train.segment import Recipe, encoder_file, train_segmenter
+    from vision.train.encoder import encoder_file
+    from vision.train.segment import Recipe, train_segmenter
     from vision.train.segmentation import Augment, find_pairs
 
-    try:
-        arguments = json.loads(options)
-    except ValueError as error:
-        raise UsageError(f"--options is JSON, as {{\"dropout\": 0.5}}; got {options!r}") from error
+    arguments = network_options(options)
     for split in ("train", "val"):
         without = find_pairs(data, split).without
         if without:
@@ -136,7 +145,9 @@ def segment(
         model, size_wh(size, "--size"), Augment(size_wh(crop, "--crop"), (low, high), colour), balance,
         balance_power, dice, tuple(filter(None, frozen.split(","))), arguments or None,
     )
-    start = None if weights or resume else encoder_file(encoder_weights, model)
+    start = None if weights or resume else encoder_file(
+        encoder_weights, model.endswith(":mobilenet_v2")
+    )
     run = train_segmenter(
         data, recipe, settings, output, encoder_weights=start, weights=weights, resume=resume,
         progress=not quiet,

@@ -107,7 +107,8 @@ class _Predictor(nn.Module):
         self.ssdlite = nn.Sequential(_conv6(tap, tap, 3, groups=tap), last)
         self.level = nn.Conv2d(channels, outputs, 1, bias=False)
         nn.init.normal_(last.weight, std=0.01)
-        nn.init.constant_(last.bias, bias)  # type: ignore[arg-type]
+        assert last.bias is not None
+        nn.init.constant_(last.bias, bias)
         nn.init.normal_(self.level.weight, std=0.01)
 
     def forward(self, tap: Tensor, level: Tensor) -> Tensor:
@@ -137,16 +138,8 @@ class Gfl(nn.Module):
         self.classify = nn.ModuleList(_Predictor(tap, channels, classes, rare) for tap in _TAPS)
         self.place = nn.ModuleList(_Predictor(tap, channels, 4 * bins) for tap in _TAPS)
 
-    def train(self, mode: bool = True) -> Gfl:
-        """As usual, but the norms of what is frozen (no gradient is asked for) stand still."""
-        super().train(mode)
-        for module in self.encoder.modules():
-            if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
-                module.eval()
-        return self
-
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,3,H,W) normalised RGB, H and W multiples of 32 -> logits (B,A,classes), and logits
+        """(B,3,H,W) normalised RGB of any size -> logits (B,A,classes), and logits
         (B,A,4,bins) of the distances to left, top, right and bottom, in strides."""
         taps = self.encoder(x)
         taps.append(self.extra(taps[-1]))

@@ -21,15 +21,16 @@ from vision.engine.program import state_dict
 from vision.errors import ModelError, WeightsError
 from vision.metrics.detection import average_precision, coco_rows
 from vision.nets import build
+from vision.nets.deploy import Deploy
 from vision.tasks.detect import DECODERS, suppressed
 from vision.train.anchored import MultiboxCriterion, TwoStageCriterion
 from vision.train.criteria import Criterion, GflCriterion
-from vision.train.detection_data import read_detection
+from vision.train.detection_data import read_splits
 from vision.train.detection_set import DetectionSet, HeldOutPictures, collate
 from vision.train.detection_transforms import Augment, multi_scale
+from vision.train.encoder import load_encoder
 from vision.train.fit import Run, fit
 from vision.train.learner import Objective
-from vision.train.segment import load_encoder
 from vision.train.segmentation import normalise
 from vision.train.settings import Settings
 from vision.types import Detections
@@ -85,10 +86,8 @@ class Detection(Objective):
 
     def found(self, net: nn.Module, pictures: Tensor) -> list[Detections]:
         """The best objects in each of the pictures (B,3,H,W) uint8, in their pixels."""
-        size_wh = (pictures.shape[-1], pictures.shape[-2])
-        outputs = net(normalise(pictures, self.card.mean, self.card.std))
-        if hasattr(net, "decode"):
-            outputs = net.decode(outputs, size_wh)  # type: ignore[operator]
+        deployed = Deploy(net, self.card.mean, self.card.std).to(pictures.device)
+        outputs = deployed(pictures.permute(0, 2, 3, 1).flip(-1))
         arrays = tuple(output.float().cpu().numpy() for output in outputs)
         decode = DECODERS[self.card.output]
         return [
@@ -160,7 +159,7 @@ def start(
         _load(net, base, names)
     elif encoder_weights is not None:
         mean, std = _normalisation(encoder_weights)
-        load_encoder(net.encoder, encoder_weights)  # type: ignore[arg-type]
+        load_encoder(net.get_submodule("encoder"), encoder_weights)
     suppressed_inside = CRITERIA[net_name] is TwoStageCriterion
     card = Card(
         name="", task="detect", net=net_name, file="best.safetensors", sha256="",
@@ -177,15 +176,13 @@ def train_detector(
 ) -> Run:
     """Train `recipe.model` on `data` (`read_detection` says which layouts) into `folder`, from what
     `start` says."""
-    train = read_detection(data, "train")
-    val = read_detection(data, "val", train.names)
+    train, val = read_splits(data)
     torch.manual_seed(settings.seed)
     net, card = start(recipe, train.names, encoder_weights)
     card = replace(card, name=folder.name, source=f"trained on {data.name}")
     for name, parameter in net.named_parameters():
         if recipe.frozen and name.startswith(recipe.frozen):
             parameter.requires_grad_(False)
-    net.train()                                              # norms of what is frozen stand still
     sets = (DetectionSet(train, recipe.augment), HeldOutPictures(val, recipe.size_wh))
     objective = Detection(CRITERIA[card.net](), card, sets[1], recipe.sizes_wh)
     run = fit(

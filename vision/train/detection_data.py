@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from vision.metrics.detection import Truth
 from vision.train.detection_layouts import LAYOUTS, LOOKED_FOR, Found, Problem, Problems, note
 from vision.types import Floats, Ints
 
+_log = logging.getLogger("vision.train")
 SLACK = 0.5                             # pixels that rounding may put a box outside of its picture
 Bools = npt.NDArray[np.bool_]
 
@@ -96,6 +98,17 @@ def read_detection(data: Path, split: str, names: Sequence[str] | None = None) -
             f"{str(data)!r} has {len(pictures)} pictures for {split!r} and no box to use: {wrong}."
         )
     return whole
+
+
+def read_splits(data: Path) -> tuple[DetectionData, DetectionData]:
+    """`train` and `val` of the data set in the folder `data`, with the same classes in the same order;
+    what is wrong in them is logged."""
+    train = read_detection(data, "train")
+    val = read_detection(data, "val", train.names)
+    for split, found in (("train", train), ("val", val)):
+        for line in found.summary():
+            _log.warning("%s: %s", split, line)
+    return train, val
 
 
 def _checked(found: Found, label_of: dict[str, int], problems: Problems) -> Labelled | None:

@@ -87,7 +87,8 @@ class DetectionSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
         last = self.augment.mixed_epochs
         with drawn(seed), one_thread():
             item = self.augment(index, self._sample, len(self), last is None or epoch_of(key) < last)
-        return tuple(item[name].as_subclass(Tensor) for name in ("picture", "boxes", "labels"))  # type: ignore[return-value]
+        picture, boxes, labels = (item[name].as_subclass(Tensor) for name in ("picture", "boxes", "labels"))
+        return picture, boxes, labels
 
     def _sample(self, index: int) -> Sample:
         for _ in range(_TRIES):

@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vision.errors import DataError
 from vision.train.ema import Average
@@ -76,8 +77,11 @@ class Learner(L.LightningModule):  # type: ignore[misc]
         return loss
 
     def on_train_epoch_start(self) -> None:
-        """No figures yet."""
+        """No figures yet; and norms whose parameters are frozen stand still, as these do."""
         self.latest = {}
+        for module in self.net.modules():
+            if isinstance(module, _BatchNorm) and module.affine and not module.weight.requires_grad:
+                module.eval()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
         """The average follows the weights."""

@@ -19,16 +19,14 @@ from vision.errors import ModelError, WeightsError
 from vision.metrics.segmentation import Confusion
 from vision.nets import build
 from vision.train import losses
+from vision.train.encoder import load_encoder
 from vision.train.fit import Run, fit
 from vision.train.learner import Objective
 from vision.train.segmentation import IGNORE, Augment, SegmentationSet, find_pairs, normalise
 from vision.train.settings import Settings
-from vision.weights import resolve
-from vision.zoo import CARDS
 
 Balance = Literal["none", "median", "segnet"]
 _HALF = (0.5, 0.5, 0.5)                # what the EfficientNet-Lites of TensorFlow are fed with
-_COUNTER = "num_batches_tracked"       # of a norm; plays no part in what it computes
 _PAPER_NETS = {"fcn32s", "fcn16s", "fcn8s", "segnet", "segnet-basic", "fcn-basic"}
 
 
@@ -62,34 +60,6 @@ def net_of(model: str, classes: int, options: dict[str, Any] | None = None) -> t
     if not encoder:
         raise ModelError(f"{model!r} names no encoder: for example {arch}:mobilenet_v2.")
     return "smp", {"arch": arch, "encoder": encoder, "classes": classes, "options": options}
-
-
-def encoder_file(choice: str, model: str) -> Path | None:
-    """The file of ImageNet weights for the encoder of `model`: `auto` is the shipped one, where there
-    is one, `none` is none, anything else a path. Raises WeightsError where it is not there."""
-    if choice == "auto":
-        return resolve(CARDS["mobilenet-v2"]) if model.endswith(":mobilenet_v2") else None
-    if choice == "none":
-        return None
-    if not Path(choice).is_file():
-        raise WeightsError(f"there are no encoder weights at {choice!r}. Give a file, auto or none.")
-    return Path(choice)
-
-
-def load_encoder(encoder: nn.Module, path: Path) -> None:
-    """Load ImageNet weights strictly into an encoder: by name, or - where the file has the same
-    layers in the same order under other names - by order and shape. A classifier that the file
-    has beyond the encoder is left out. Raises WeightsError where they do not fit."""
-    state = state_dict(path)
-    mine = {name: v for name, v in encoder.state_dict().items() if not name.endswith(_COUNTER)}
-    if not mine.keys() <= state.keys():
-        state = dict(zip(mine, (v for n, v in state.items() if not n.endswith(_COUNTER)), strict=False))
-    wrong = [n for n, v in mine.items() if n not in state or state[n].shape != v.shape]
-    if wrong:
-        raise WeightsError(
-            f"{str(path)!r} does not fit the encoder: {len(wrong)} tensors differ, first {wrong[0]}."
-        )
-    nn.Module.load_state_dict(encoder, {n: state[n] for n in mine}, strict=False)   # all but counters
 
 
 class Segmentation(Objective):
@@ -166,7 +136,7 @@ def train_segmenter(
     if weights is not None:
         _load(net, weights, recipe.model)
     elif encoder_weights is not None:
-        load_encoder(net.encoder, encoder_weights)  # type: ignore[arg-type]
+        load_encoder(net.get_submodule("encoder"), encoder_weights)
     for name, parameter in net.named_parameters():
         if recipe.frozen and name.startswith(recipe.frozen):
             parameter.requires_grad_(False)

@@ -14,7 +14,7 @@ from vision import foreign
 from vision.boxes import xyxy_to_cxcywh
 from vision.errors import ModelError, WeightsError
 from vision.tasks.yolo import export, ultralytics
-from vision.train.detection_data import DetectionData, read_detection
+from vision.train.detection_data import DetectionData, read_splits
 from vision.train.fit import Run
 from vision.train.settings import Settings
 from vision.weights import locate
@@ -33,8 +33,7 @@ def train_yolo(
     epochs, batch, patience, seed and workers count; the rest is ultralytics' own choice.
     """
     yolo = ultralytics(f"training {model!r}")
-    sets = {"train": read_detection(data, "train")}
-    sets["val"] = read_detection(data, "val", sets["train"].names)
+    sets = dict(zip(("train", "val"), read_splits(data), strict=True))
     described = write_yolo(sets, folder / "data")
     last = folder / "ultralytics" / "weights" / "last.pt"
     if resume and not last.is_file():
