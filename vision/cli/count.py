@@ -12,20 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vision.cli.run import RunOptions, command
-from vision.cli.track import (
-    Camera,
-    Classes,
-    From,
-    Looks,
-    LostAfter,
-    Method,
-    MinScore,
-    Model,
-    Rate,
-    Save,
-    Tracking,
-    one_source,
-)
+from vision.cli.track import Tracking, one_source
 from vision.errors import SinkError, UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +28,7 @@ _COLUMNS = ("source", "frame", "time_s", "event", "place", "side", "id", "label"
 @command
 def count(
     run: RunOptions,
+    tracking: Tracking,
     scene: Annotated[Path | None, typer.Option(help="lines, zones and the ground (TOML)")] = None,
     line: Annotated[list[str] | None, typer.Option(
         help="x1,y1,x2,y2 in pixels: a line, as often as you like")] = None,
@@ -49,16 +37,6 @@ def count(
     heatmap: Annotated[Path | None, typer.Option(help="where the time was spent (PNG)")] = None,
     hysteresis: Annotated[float, typer.Option(
         min=0, help="box sizes that a track must be past a border")] = 0.1,
-    model: Model = "default",
-    min_score: MinScore = None,
-    classes: Classes = None,
-    stored: From = None,
-    save_detections: Save = None,
-    tracker: Method = "default",
-    lost_after: LostAfter = 1.5,
-    camera_motion: Camera = False,
-    looks: Looks = None,
-    rate: Rate = None,
 ) -> None:
     """Count what crosses lines and is in zones, with the time, the place and the track of each event."""
     from vision.tracking.count import Counter
@@ -70,10 +48,7 @@ def count(
         one_source(run, option, path)
     if heatmap is not None and heatmap.suffix.lower() != ".png":
         raise UsageError(f"--heatmap is a .png; got {str(heatmap)!r}.")
-    options = Tracking(
-        model, min_score, classes, stored, save_detections, tracker, lost_after, camera_motion, looks, rate
-    )
-    counter = Counter(view, hysteresis=hysteresis, lost_after=lost_after)
+    counter = Counter(view, hysteresis=hysteresis, lost_after=tracking.lost_after)
 
     def then(source: Source) -> Callable[[Tracks, float], Counted]:
         if source.info.size_wh is not None:
@@ -87,7 +62,7 @@ def count(
         if heatmap is not None:
             yield _heat_writer(heatmap, view, stack)
 
-    options.execute(run, "count", then, sinks)
+    tracking.execute(run, "count", then, sinks)
     counter.close()
     if not run.quiet:
         print(_summary(counter), file=sys.stderr)

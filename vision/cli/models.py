@@ -29,6 +29,8 @@ def card_named(name: str) -> Card:
         return card_of(Path(name))
     if name.endswith((".onnx", ".pt")) or ":" in name:
         return find(name, "classify" if ":" in name else "detect")
+    if name == "default":
+        raise ModelError(f"each task has a default. Name one: {', '.join(DEFAULTS.values())}")
     near = ", ".join(difflib.get_close_matches(name, CARDS, n=3, cutoff=0.3)) or ", ".join(CARDS)
     raise ModelError(f"no model {name!r}. Nearest: {near}. All of them: vision models")
 

@@ -20,39 +20,31 @@ if TYPE_CHECKING:
     from vision.tracking.stored import Stored
     from vision.types import Detections, Frame, Tracks
 
-Model = Annotated[str, typer.Option(help="a detector of `vision models`, or a path to weights")]
-MinScore = Annotated[float | None, typer.Option(
-    min=0, max=1, help="0..1; the model's own unless given. Weaker boxes may continue a track, "
-                       "stronger ones begin one")]
-Classes = Annotated[str | None, typer.Option(help="only these, by name: person,car")]
-From = Annotated[Path | None, typer.Option(
-    "--from", help="detections from a file: records (JSONL) or MOT text; no model is loaded")]
-Save = Annotated[Path | None, typer.Option(
-    "--save-detections", help="the detections as records, for --from")]
 Method = Annotated[str, typer.Option("--tracker", help="default, sort, bytetrack or ocsort")]
 LostAfter = Annotated[float, typer.Option(help="seconds unseen after which a track ends")]
-Camera = Annotated[bool, typer.Option(
-    "--camera-motion", help="take the camera's own motion out (optical flow)")]
-Looks = Annotated[str | None, typer.Option(
-    help="a classifier of `vision models`: what it sees in the boxes helps to tell them apart")]
-Rate = Annotated[float | None, typer.Option(
-    help="frames a second of a folder of pictures, where no seqinfo.ini says it")]
 
 
 @dataclass(frozen=True)
 class Tracking:
     """How detections are found and tracked: the options that `track` and `count` share."""
 
-    model: str
-    min_score: float | None
-    classes: str | None
-    stored: Path | None
-    save: Path | None
-    method: str
-    lost_after: float
-    camera_motion: bool
-    looks: str | None
-    rate: float | None
+    model: Annotated[str, typer.Option(
+        help="a detector of `vision models`, or a path to weights")] = "default"
+    min_score: Annotated[float | None, typer.Option(
+        min=0, max=1, help="0..1; the model's own unless given. Weaker boxes may continue a track, "
+                           "stronger ones begin one")] = None
+    classes: Annotated[str | None, typer.Option(help="only these, by name: person,car")] = None
+    stored: Annotated[Path | None, typer.Option(
+        "--from", help="detections from a file: records (JSONL) or MOT text; no model is loaded")] = None
+    save_detections: Annotated[Path | None, typer.Option(help="the detections as records, for --from")] = None
+    tracker: Method = "default"
+    lost_after: LostAfter = 1.5
+    camera_motion: Annotated[bool, typer.Option(
+        "--camera-motion", help="take the camera's own motion out (optical flow)")] = False
+    looks: Annotated[str | None, typer.Option(
+        help="a classifier of `vision models`: what it sees in the boxes helps to tell them apart")] = None
+    rate: Annotated[float | None, typer.Option(
+        help="frames a second of a folder of pictures, where no seqinfo.ini says it")] = None
 
     def execute(
         self, run: RunOptions, task: str, then: Callable[[Source], Callable[[Tracks, float], Any]],
@@ -63,8 +55,8 @@ class Tracking:
         from vision.tracking import Tracker
 
         # an impossible option is told before a model loads
-        Tracker(self.method, self.lost_after, 0.5 if self.min_score is None else self.min_score)
-        one_source(run, "--save-detections", self.save)
+        Tracker(self.tracker, self.lost_after, 0.5 if self.min_score is None else self.min_score)
+        one_source(run, "--save-detections", self.save_detections)
         begin, model, names, in_flight, decides, stored = self._detections(run)
         embed = _embedder(self.looks, run) if self.looks else None
         found: dict[int, Detections] = {}              # of frames that are under way, for `save`
@@ -75,13 +67,13 @@ class Tracking:
             from vision.tracking.looks import crops
             from vision.types import Detections
 
-            tracker, after = Tracker(self.method, self.lost_after, decides), then(source)
+            tracker, after = Tracker(self.tracker, self.lost_after, decides), then(source)
             camera = CameraMotion() if self.camera_motion else None
             rate = _rate(source, self.rate)
 
             def step(frame: Frame, seen: Detections) -> Any:
                 seen = Detections.from_dict(seen.to_dict())                # as precise as a record
-                if self.save is not None:
+                if self.save_detections is not None:
                     found[frame.index] = seen
                 time = frame.index / rate if rate else frame.time
                 tracks = tracker(
@@ -94,8 +86,8 @@ class Tracking:
             return Step(task, model, names, begin, step, in_flight)
 
         def extra(source: Source, stack: ExitStack) -> Iterable[Sink]:
-            if self.save is not None:
-                yield _saver(self.save, found, model, names, decides, stack)
+            if self.save_detections is not None:
+                yield _saver(self.save_detections, found, model, names, decides, stack)
             if stored is not None:
                 yield _checker(run, stored, source, stack)
             yield from sinks(source, stack)
@@ -128,7 +120,7 @@ class Tracking:
         detector = Detector.load(self.model, run.device, run.precision, run.backend)
         decides = _first(self.min_score, detector.card.min_score)
         submit = partial(
-            detector.submit, min_score=Tracker(self.method, min_score=decides).method.weak,
+            detector.submit, min_score=Tracker(self.tracker, min_score=decides).method.weak,
             classes=self.classes.split(",") if self.classes else None,
         )
         submit([])
@@ -217,30 +209,17 @@ def _checker(run: RunOptions, stored: Stored, source: Source, stack: ExitStack) 
 @command
 def track(
     run: RunOptions,
-    model: Model = "default",
-    min_score: MinScore = None,
-    classes: Classes = None,
-    stored: From = None,
-    save_detections: Save = None,
-    tracker: Method = "default",
-    lost_after: LostAfter = 1.5,
-    camera_motion: Camera = False,
-    looks: Looks = None,
-    rate: Rate = None,
+    tracking: Tracking,
     mot: Annotated[Path | None, typer.Option(help="the tracks as MOT Challenge text")] = None,
 ) -> None:
     """Follow every object through a video, with an id that lasts."""
-    options = Tracking(
-        model, min_score, classes, stored, save_detections, tracker, lost_after, camera_motion, looks, rate
-    )
-
     one_source(run, "--mot", mot)
 
     def sinks(source: Source, stack: ExitStack) -> Iterable[Sink]:
         if mot is not None:
             yield _mot_writer(mot, stack)
 
-    options.execute(run, "track", lambda source: lambda tracks, time: tracks, sinks)
+    tracking.execute(run, "track", lambda source: lambda tracks, time: tracks, sinks)
 
 
 def _mot_writer(path: Path, stack: ExitStack) -> Sink:

@@ -93,7 +93,7 @@ def network_options(text: str) -> dict[str, Any]:
     except ValueError:
         arguments = None
     if not isinstance(arguments, dict):
-        raise UsageError(f'--options is a JSON object, as {{"dropout": 0.5}}; got {text!r}')
+        raise UsageError(f'--options is JSON, an object as {{"dropout": 0.5}}; got {text!r}')
     return arguments
 
 
