@@ -3,8 +3,8 @@
 Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference": 8-bit weights, a scale a channel, and 8-bit activations, whose ranges real pictures tell.
 What lies before the first layer and behind the last ones (normalisation, the decoding of boxes) stays
-in float. The result is OpenVINO's own graph: the same ranges in ONNX's form (QuantizeLinear), run by
-OpenVINO 2026.4, lost five times the average precision.
+in float. The result is OpenVINO's own graph: OpenVINO 2026.4 ran the same ranges in ONNX's form
+(QuantizeLinear) less exactly than onnxruntime did.
 """
 
 from __future__ import annotations

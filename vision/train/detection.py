@@ -53,7 +53,7 @@ class Recipe:
     model: a network of `CRITERIA`, or a detector to start from: a name of the zoo, or a path. size_wh:
     what the network sees in use. augment: how training pictures vary. sizes_wh: of the batches, drawn for
     each (multi-scale); none: `augment.size_wh`. frozen: parameters whose names begin so do not learn, which
-    saves their backward pass. options: arguments of the network.
+    saves their backward pass, and their norms stand still. options: arguments of the network.
     """
 
     model: str

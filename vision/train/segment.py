@@ -39,7 +39,7 @@ class Recipe:
     the classes: none, recomputed median frequencies, or the SegNet paper's. balance_power: 0.5
     takes their square root, which helps the rare classes and costs the others less. dice: weight
     of the Dice loss beside cross entropy. frozen: parameters whose names begin so do not learn, which
-    saves their backward pass. options: arguments of the architecture.
+    saves their backward pass, and their norms stand still. options: arguments of the architecture.
     """
 
     model: str
