@@ -64,12 +64,14 @@ def piped(detector: Detector, video: str, frames: int, out: Path, *, encode: boo
         assert report.inferred == frames, report.to_dict()
 
 
-def ultralytics(weights: Path, video: str, frames: int) -> None:
-    """`yolo predict` as a library call, its results taken one by one; nothing saved."""
+def ultralytics(weights: Path, video: str, frames: int, *, save: bool = False) -> None:
+    """`yolo predict` as a library call, its results taken one by one. save: boxes drawn and the video
+    written, which the command does unless told not to."""
     from ultralytics import YOLO
 
     results = YOLO(weights, task="detect").predict(
-        video, stream=True, imgsz=(SIZE_WH[1], SIZE_WH[0]), verbose=False, save=False
+        video, stream=True, imgsz=(SIZE_WH[1], SIZE_WH[0]), verbose=False, save=save,
+        project=str(weights.parent), exist_ok=True,
     )
     for n, _ in enumerate(results, 1):
         if n == frames:
@@ -96,6 +98,8 @@ def main() -> None:
             "bare engine": partial(bare, detector, batches),
             "pipeline, JSONL": partial(piped, detector, args.video, frames, folder, encode=False),
             "pipeline, JSONL + H.264": partial(piped, detector, args.video, frames, folder, encode=True),
+            "ultralytics, torch + video": partial(
+                ultralytics, made["torch"], args.video, frames, save=True),
             "ultralytics, torch": partial(ultralytics, made["torch"], args.video, frames),
             "ultralytics, OpenVINO": partial(ultralytics, made["openvino"], args.video, frames),
         }
@@ -116,6 +120,7 @@ def main() -> None:
         ("pipeline, JSONL", "bare engine"),
         ("pipeline, JSONL + H.264", "bare engine"),
         ("pipeline, JSONL", "ultralytics, torch"),
+        ("pipeline, JSONL + H.264", "ultralytics, torch + video"),
         ("pipeline, JSONL", "ultralytics, OpenVINO"),
     ):
         if over in fps and under in fps:
