@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from safetensors import safe_open
+from torch import Tensor, nn
+from torchvision.models import vgg
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import box_iou
@@ -21,11 +23,14 @@ pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
 from tests.train.labelled import Pictures, Thing, picture, write_coco
 from vision.engine.program import state_dict
+from vision.nets import build
 from vision.tasks.detect import Detector
 from vision.train.anchored import matched, multibox
 from vision.train.detection import Recipe, start, train_detector
 from vision.train.detection_transforms import Augment
+from vision.train.encoder import load_encoder
 from vision.train.fit import Run
+from vision.train.optim import optimiser
 from vision.train.settings import Settings
 from vision.weights import resolve
 from vision.zoo import CARDS
@@ -164,3 +169,43 @@ def test_faster_rcnn_starts_from_imagenets_mobilenet() -> None:
     net, card = start(replace(recipe, model="ssdlite"), ("cat",), path)
     assert torch.equal(net.backbone.s32.state_dict()["18.0.weight"], theirs["features.18.0.weight"])
     assert (card.output, card.max_iou) == ("dense", 0.5)
+
+
+@pytest.mark.parametrize(("model", "options", "slow"), [
+    ("ssdlite", {}, "backbone.s8.0.0.weight"),
+    ("single_shot", {"arch": "ssd300_vgg16"}, "backbone.extra.0.1.weight"),              # VGG's conv5
+    ("single_shot", {"arch": "ssdlite320_mobilenet_v3_large"}, "backbone.features.0.0.0.weight"),
+    ("faster_rcnn", {"encoder": "tu-mobilenetv3_small_050"}, "backbone.body.model.conv_stem.weight"),
+], ids=["ssdlite", "ssd300", "ssdlite320", "faster_rcnn"])
+def test_an_encoder_learns_at_its_own_rate(model: str, options: dict[str, Any], slow: str) -> None:
+    net = build(model, classes=2, **options)
+    name_of = {parameter: name for name, parameter in net.named_parameters()}
+    rate_of = {
+        name_of[parameter]: group["lr"]
+        for group in optimiser(net, Settings(lr=0.1, backbone_lr=0.5)).param_groups
+        for parameter in group["params"]
+    }
+    assert rate_of.keys() == set(name_of.values())
+    of_encoder = {name_of[parameter] for parameter in net.encoder.parameters()}
+    assert slow in of_encoder
+    assert not any(name.startswith(("head.", "roi_heads.", "rpn.")) for name in of_encoder)
+    assert {name for name, rate in rate_of.items() if rate == 0.05} == of_encoder
+    assert {rate for name, rate in rate_of.items() if name not in of_encoder} == {0.1}
+
+
+def test_an_encoder_without_weights_learns_as_fast_as_the_rest(tmp_path: Path) -> None:
+    for name, weights, rate in (("new", None, 1.0), ("tuned", resolve(CARDS["mobilenet-v2"]), 0.3)):
+        run = trained("ssdlite", None, tmp_path / name, 64, 4, weights, epochs=1, backbone_lr=0.3)
+        with safe_open(run.weights, "numpy") as file:
+            assert json.loads(file.metadata()["training"])["settings"]["backbone_lr"] == rate
+
+
+def test_ssd300_takes_all_of_vggs_convolutions(tmp_path: Path) -> None:
+    theirs = vgg.make_layers(vgg.cfgs["D"], batch_norm=False)
+    torch.save(nn.ModuleDict({"features": theirs}).state_dict(), tmp_path / "vgg16.pth")
+    net = build("single_shot", classes=2, arch="ssd300_vgg16")
+    load_encoder(net.encoder, tmp_path / "vgg16.pth")
+    mine = [m for m in net.encoder.modules() if isinstance(m, nn.Conv2d)]
+    of_vgg = [m for m in theirs if isinstance(m, nn.Conv2d)]
+    assert len(mine) == len(of_vgg) == 13
+    assert all(torch.equal(a.weight, b.weight) for a, b in zip(mine, of_vgg, strict=True))

@@ -40,6 +40,13 @@ class SingleShot(nn.Module):
         self.backbone, self.head = net.backbone, net.head
         self.anchor_generator, self.box_coder = net.anchor_generator, net.box_coder
 
+    @property
+    def encoder(self) -> nn.Module:
+        """What ImageNet's weights are for: MobileNetV3's features, or VGG's and conv5 behind them."""
+        behind = self.backbone.extra[0]
+        conv5 = [behind[:-1]] if isinstance(behind[0], nn.MaxPool2d) else []
+        return nn.ModuleList([self.backbone.features, *conv5])
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features = list(self.backbone(x).values())
         out = self.head(features)

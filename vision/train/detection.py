@@ -175,8 +175,11 @@ def train_detector(
     resume: bool = False, progress: bool = False,
 ) -> Run:
     """Train `recipe.model` on `data` (`read_detection` says which layouts) into `folder`, from what
-    `start` says."""
+    `start` says. `settings.backbone_lr` is for an encoder that has learnt: one from nothing learns as
+    fast as the rest."""
     train, val = read_splits(data)
+    if recipe.model in CRITERIA and encoder_weights is None:
+        settings = replace(settings, backbone_lr=1.0)
     torch.manual_seed(settings.seed)
     net, card = start(recipe, train.names, encoder_weights)
     card = replace(card, name=folder.name, source=f"trained on {data.name}")

@@ -14,17 +14,19 @@ from vision.train.settings import Settings
 def optimiser(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """SGD or AdamW over the parameters that learn: norms and biases (one axis) do not decay, and
     `net.encoder` learns `settings.backbone_lr` times as fast as the rest."""
+    encoder = getattr(net, "encoder", None)              # a module, or a view of some
+    pre_trained = set(encoder.parameters()) if isinstance(encoder, nn.Module) else set()
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in net.named_parameters():
+    for parameter in net.parameters():
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("encoder."), parameter.ndim > 1), []).append(parameter)
+            groups.setdefault((parameter in pre_trained, parameter.ndim > 1), []).append(parameter)
     params = [
         {
             "params": members,
-            "lr": settings.lr * (settings.backbone_lr if encoder else 1.0),
+            "lr": settings.lr * (settings.backbone_lr if of_encoder else 1.0),
             "weight_decay": settings.weight_decay if decays else 0.0,
         }
-        for (encoder, decays), members in sorted(groups.items(), key=lambda item: item[0])
+        for (of_encoder, decays), members in sorted(groups.items(), key=lambda item: item[0])
     ]
     if settings.optimiser == "sgd":
         return torch.optim.SGD(params, lr=settings.lr, momentum=0.9)
