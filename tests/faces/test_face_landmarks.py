@@ -154,6 +154,29 @@ def test_faces_from_24_pixels(landmarker: FaceLandmarker, ancelotti: Image):
     assert all((faces.eyes == 0).all() for faces in found)                 # too small for its eyes
 
 
+@pytest.mark.realdata
+def test_faces_of_24_pixels_of_many_people(landmarker: FaceLandmarker, data: Path):
+    """Every fourth of the 279, shrunk until it is 24 pixels from side to side of the jaw, put anywhere."""
+    rows = np.loadtxt(data / "faces" / "keypoints.csv", str, delimiter=",", skiprows=1)[::4]
+    draw_from, found, others = np.random.default_rng(0), 0, 0
+    for name, *values in rows:
+        points = np.array(values, float).reshape(68, 2)
+        face = cv2.imread(str(data / "faces" / "images" / name))
+        scale = 24 / (points[16, 0] - points[0, 0])
+        face = cv2.resize(face, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        height, width = face.shape[:2]
+        x, y = draw_from.integers(0, (640 - width, 480 - height))
+        picture = np.full((480, 640, 3), 120, np.uint8)
+        picture[y : y + height, x : x + width] = face
+        boxes = landmarker.detector(picture).boxes
+        away = (boxes[:, :2] + boxes[:, 2:]) / 2 - (points.mean(axis=0) * scale + (x, y))
+        hit = bool((np.abs(away) < 12).all(axis=1).any())
+        found, others = found + hit, others + len(boxes) - hit
+    assert len(rows) == 70
+    assert found >= 0.9 * len(rows)                                    # 66
+    assert others <= 2
+
+
 def test_a_face_of_16_pixels_needs_to_be_looked_for(landmarker: FaceLandmarker, ancelotti: Image):
     image = small_face(ancelotti, 16)
     assert len(landmarker(image)) == 0
