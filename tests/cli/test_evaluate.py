@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.train.labelled import NAMES, write_coco, write_voc, write_yolo
 from vision.cli import evaluate
 from vision.engine import FakeEngine
 from vision.errors import DataError, SourceError
@@ -85,6 +87,28 @@ def test_detection_figures_of_a_known_case(rectangles: Path, monkeypatch: pytest
     (rectangles / "images" / "1.png").unlink()
     assert "1.png" in run("detect", "--data", rectangles / "truth.json", fails=SourceError)
     assert "not a COCO" in run("detect", "--data", rectangles / "none.json", fails=DataError)
+
+
+@pytest.mark.parametrize("write", [write_coco, write_yolo, write_voc])
+def test_detection_is_judged_on_data_as_people_have_it(
+    write: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the three objects of `val`, a dog, is found where it is, one dog where it is not."""
+    def two_dogs(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        scores = np.tile(np.float32([[0, 0.9, 0], [0, 0.8, 0]]), (len(batch), 1, 1))
+        return np.tile(np.float32([[10, 10, 20, 30], [50, 0, 70, 9]]), (len(batch), 1, 1)), scores
+
+    card = replace(CARDS["gfl-voc"], name="dogs", names=NAMES, size_wh=(80, 40), resize="stretch")
+    monkeypatch.setattr(Detector, "load", lambda *args: Detector(FakeEngine(two_dogs), card))
+    data, shown = write(tmp_path / "data"), tmp_path / "page.html"
+    printed = run("detect", "--data", data, "--html", shown)
+    assert "1 pictures, 3 objects" in printed
+    # of two dogs one is found, by the best box: 51 of the 101 steps of recall; the cat is missed
+    assert re.search(r"dog +AP 0\.5050  AP50 0\.5050", printed)
+    assert re.search(r"cat +AP 0\.0000  AP50 0\.0000", printed)
+    assert "d.png: " in shown.read_text()
+    missing = run("detect", "--data", data, "--split", "test", fails=DataError)
+    assert re.search("has no (split )?'test'", missing)
 
 
 def test_classification_figures_of_a_known_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

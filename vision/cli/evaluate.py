@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -53,9 +54,12 @@ def write(options: EvalOptions, model: Model, figures: dict[str, Any]) -> None:
 @opened
 def detect(
     options: EvalOptions,
-    data: Annotated[Path, typer.Option(help="COCO annotation file (JSON)")],
+    data: Annotated[Path, typer.Option(
+        help="COCO annotation file (JSON), or a data set as `vision train detect` reads it: COCO, YOLO or "
+             "Pascal VOC in a folder, a data.yaml")],
+    split: Annotated[str, typer.Option(help="of such a data set")] = "val",
     images: Annotated[Path | None, typer.Option(
-        help="folder of the pictures; `images` beside the file unless given")] = None,
+        help="folder of a file's pictures; `images` beside it unless given")] = None,
     max_iou: Annotated[float | None, typer.Option(min=0, max=1, help="of suppression")] = None,
     html: Annotated[Path | None, typer.Option(
         help="a page with plots, the confusion matrix and the worst pictures")] = None,
@@ -64,12 +68,18 @@ def detect(
     from vision.metrics.detection import Truth, coco_rows, precision_table, summary
     from vision.pipeline import apply
     from vision.tasks.detect import Detector
+    from vision.train.detection_data import read_detection
     from vision.types import Detections
 
-    truth = Truth.load(data)
+    if data.suffix == ".json":
+        truth, folder = Truth.load(data), images or data.parent / "images"
+    else:
+        labelled = read_detection(data, split)
+        for line in labelled.summary():
+            print(line, file=sys.stderr)
+        truth, folder = labelled.truth(), Path()                          # file names are whole paths
     detector = Detector.load(*options.where)
     truth, category_of, unknown = truth.restricted(detector.names)
-    folder = images or data.parent / "images"
     submit = partial(detector.submit, min_score=0.01, max_detections=100, max_iou=max_iou)
     found: list[Detections] = []
     results(
@@ -85,14 +95,15 @@ def detect(
         print(f"classes that the model does not know, left out: {', '.join(unknown)}")
     print(f"AP {figures.ap:.4f}  AP50 {figures.ap50:.4f}  AP75 {figures.ap75:.4f}  "
           f"small {figures.small:.4f}  medium {figures.medium:.4f}  large {figures.large:.4f}")
-    for name, (ap, ap50) in figures.classes.items():
-        print(f"  {name:<20} AP {ap:.4f}  AP50 {ap50:.4f}")
+    for of_class, (ap, ap50) in figures.classes.items():
+        print(f"  {of_class:<20} AP {ap:.4f}  AP50 {ap50:.4f}")
     write(options, detector, asdict(figures))
     if html is not None:
         from vision.metrics.detection_errors import judge
         from vision.metrics.detection_page import page
 
         difficult = sum(a["iscrowd"] for a in truth.annotations)
+        name = (data if data.is_dir() else data.parent).name
         facts = {
             "Model": f"{detector.name}, {detector.engine.label}",
             "Data": f"{data}: {len(truth.images)} pictures, {len(truth.annotations)} objects, "
@@ -101,7 +112,7 @@ def detect(
         min_score = detector.card.min_score
         judged = judge(truth, found, category_of, min_score)
         html.write_text(page(
-            f"{detector.name} on {data.parent.name}", facts, figures, table[0, :, :, 0, -1], judged, folder,
+            f"{detector.name} on {name}", facts, figures, table[0, :, :, 0, -1], judged, folder,
             truth.names, min_score,
         ), encoding="utf-8")
 

@@ -50,11 +50,12 @@ class DetectionData:
 
     def truth(self, without: Iterable[int] = ()) -> Truth:
         """The labels to score against, as COCO's lists: a picture's id is its index, a category's its
-        label. Sizes (small, medium, large) go by the boxes' areas. without: pictures left out."""
+        label, a file's name its whole path. Sizes (small, medium, large) go by the boxes' areas. without:
+        pictures left out."""
         left_out = set(without)
         chosen = [(i, p) for i, p in enumerate(self.pictures) if i not in left_out]
         images = [
-            {"id": i, "file_name": p.path.name, "width": p.size_wh[0], "height": p.size_wh[1]}
+            {"id": i, "file_name": str(p.path), "width": p.size_wh[0], "height": p.size_wh[1]}
             for i, p in chosen
         ]
         rows = [
