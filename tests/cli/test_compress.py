@@ -1,0 +1,109 @@
+"""`vision models compress`: the pictures that it takes, and a detector that it makes and that opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from tests.train.labelled import NAMES, Pictures, Thing, write_coco
+from vision.card import Card
+from vision.cli import app
+from vision.engine import compress as quantising
+from vision.errors import DataError, SourceError, UsageError
+from vision.nets import build
+from vision.tasks.detect import Detector
+from vision.weights import resolve
+from vision.zoo import CARDS
+
+PICTURES: Pictures = {                  # the fourth and the last ones are upright
+    f"p{i}": ((64, 96) if i in (3, 9) else (96, 64), (Thing(i % 3, (8, 8, 40, 30 + i)),)) for i in range(10)
+}
+
+
+def run(*arguments: object, fails: type[Exception] | None = None) -> str:
+    """What `vision models compress ...` prints on standard output."""
+    result = CliRunner().invoke(app, ["models", "compress", *map(str, arguments)])
+    if fails is not None:
+        assert isinstance(result.exception, fails), result.exception
+        return str(result.exception)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return write_coco(tmp_path / "mine", {"val": PICTURES}) / "val.json"
+
+
+@pytest.mark.parametrize(("listed", "options", "taken"), [
+    (True, (), range(10)),
+    (True, ("--pictures", "3"), (0, 3, 6)),               # evenly
+    (True, ("--stride", "4"), (0, 4, 8)),
+    (False, ("--pictures", "3"), (0, 1, 2)),              # a folder: the first ones
+    (False, ("--pictures", "3", "--stride", "3"), (0, 3, 6)),
+])
+def test_the_network_gets_the_pictures_as_in_use(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: bool,
+    options: tuple[str, ...], taken: range | tuple[int, ...],
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def recorded(card: Card, batches: list[np.ndarray], target: Path, source: str) -> Card:
+        seen.update(card=card.name, batches=batches, source=source)
+        target.write_bytes(bytes(2_000_000))
+        return card
+
+    monkeypatch.setattr(quantising, "compress", recorded)
+    data, target = pictures if listed else pictures.parent / "images", tmp_path / "small.safetensors"
+    printed = run("gfl-voc", "--data", data, "-o", target, *options)
+    assert (seen["card"], seen["source"]) == ("gfl-voc", data.name)
+    wanted = [cv2.imread(str(pictures.parent / "images" / f"p{i}.png")) for i in taken]
+    assert len(seen["batches"]) == len(wanted)
+    for batch, image in zip(seen["batches"], wanted, strict=True):
+        np.testing.assert_array_equal(batch, image[None])            # not enlarged, and of whole cells
+    before = resolve(CARDS["gfl-voc"]).stat().st_size / 1e6
+    assert f"small.safetensors: weights/detect.md; 2.0 MB, before {before:.1f} MB" in printed
+
+
+def test_what_cannot_be_compressed_is_told(pictures: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.safetensors"
+    assert "'small.onnx'" in run(
+        "gfl-voc", "--data", pictures, "-o", tmp_path / "small.onnx", fails=UsageError
+    )
+    told = run("two-stream-ucf101-3", "--data", pictures, "-o", small, fails=UsageError)
+    assert "a model for detect, classify, segment becomes a .safetensors file; got one for action" in told
+    run("gfl-voc", "--data", tmp_path / "none.json", "-o", small, fails=DataError)
+    run("gfl-voc", "--data", tmp_path / "none.mp4", "-o", small, fails=SourceError)
+    assert not small.exists()
+
+
+@pytest.mark.slow
+def test_a_compressed_detector_opens_and_finds_the_same(pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    torch.manual_seed(0)
+    config = {"classes": 3, "channels": 16}
+    card = Card(
+        name="mine", task="detect", net="gfl", file="", sha256="", licence="", source="", size_wh=(96, 96),
+        resize="letterbox", names=NAMES, enlarge=False, min_score=0.0, config=config,
+    )
+    net = build("gfl", **config)
+    save_file(net.state_dict(), tmp_path / "mine.safetensors", {"card": card.to_json()})
+    target = tmp_path / "mine-int8.safetensors"
+    printed = run(tmp_path / "mine.safetensors", "--data", pictures, "-o", target, "--pictures", "4")
+    assert "in int8, ranges from 4 pictures of val.json" in printed
+    exact, small = (Detector.load(tmp_path / name, "cpu") for name in ("mine.safetensors", target.name))
+    assert (small.names, small.engine.label) == (NAMES, "openvino CPU int8")
+    for i in (1, 3):                                                   # lying and upright
+        image = cv2.imread(str(pictures.parent / "images" / f"p{i}.png"))
+        outputs = [detector.engine(image[None]) for detector in (exact, small)]
+        assert [o.shape for o in outputs[0]] == [o.shape for o in outputs[1]]
+        boxes, scores = (np.abs(a - b).max() for a, b in zip(*outputs, strict=True))
+        assert 0 < boxes < 5
+        assert scores < 0.01
