@@ -56,10 +56,11 @@ def test_a_compressed_file_opens_and_stays_near(
     pytest.importorskip("nncf")
     odd = np.zeros((1, 48, 80, 3), np.uint8)                     # another size: cannot be looked at
     target = tmp_path / "tiny-int8.safetensors"
-    made = compress(card, [*batches, odd], target, "pieces")
+    made = compress(replace(card, int8="another"), [*batches, odd], target, "pieces")
     assert "tiny-int8.safetensors takes pictures of 64x48 alone" in caplog.text     # decode knows the size
     found = find(target, "test")
     assert (found.net, found.names, found.tolerance) == ("openvino", card.names, card.tolerance)
+    assert found.int8 == ""                                      # else the other would run in its place
     assert made.source == found.source == "tiny in int8, ranges from 6 pictures of pieces"
     engine = load(found, "cpu")
     assert (engine.label, engine.input_wh) == ("openvino CPU int8", (64, 48))

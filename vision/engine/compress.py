@@ -69,7 +69,7 @@ def compress(card: Card, batches: Sequence[np.ndarray], target: Path, source: st
         ignored_scope=nncf.IgnoredScope(names=sorted(kept), validate=False),
     )
     small = replace(
-        card, name=target.stem, net="openvino", file=target.name, sha256="", url=None, config=config,
+        card, name=target.stem, net="openvino", file=target.name, sha256="", url=None, int8="", config=config,
         source=f"{card.name} in int8, ranges from {len(batches)} pictures of {source}",
     )
     _save(quantised, target, small)

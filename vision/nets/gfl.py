@@ -154,7 +154,8 @@ class Gfl(nn.Module):
         """Boxes (B,A,4) xyxy in input pixels from the logits of the distances: their means."""
         centres, strides = (t.to(distances) for t in points(size_wh))
         steps = torch.arange(self.bins, dtype=distances.dtype, device=distances.device)
-        away = (distances.softmax(-1) * steps).sum(-1) * strides[:, None]
+        likely = distances.permute(0, 3, 1, 2).softmax(1)       # vectors run along cells, not along few bins
+        away = (likely * steps[:, None, None]).sum(1) * strides[:, None]
         return torch.cat([centres - away[..., :2], centres + away[..., 2:]], -1)
 
     def decode(self, outputs: Sequence[Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
