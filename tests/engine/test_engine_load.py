@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -167,6 +168,25 @@ engine = load({card!r}, "cpu", backend={backend!r})
 print(engine(np.zeros((1, 48, 64, 3), np.uint8))[0].shape)
 """
     assert _python(code) == "(1, 5)"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="a signal of POSIX")
+def test_a_signal_can_be_handled_when_engines_are_gone() -> None:
+    """With a Core of OpenVINO's own each, let go in the order of their making, it ended the process."""
+    code = """
+import os, signal
+from vision.engine import load
+from vision.zoo import CARDS
+
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+first, second = (load(CARDS["mobilenet-v2"], "cpu", "fp32", "openvino") for _ in range(2))
+first.close()
+del first
+second.close()
+del second
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    assert _python(code) == "handled"
 
 
 def _python(code: str, *arguments: str) -> str:

@@ -25,6 +25,7 @@ from safetensors.numpy import save_file
 
 from vision.card import Card
 from vision.engine import cache, foreign
+from vision.engine.openvino_backend import CORE
 from vision.engine.program import Program
 from vision.errors import DataError, MissingExtra
 
@@ -58,7 +59,7 @@ def compress(card: Card, batches: Sequence[np.ndarray], target: Path, source: st
             path, config = program.onnx(shape), {"input_wh": size_wh}
             batches = [batch for batch in batches if batch.shape[1:] == shape]
         graph = onnx.load(path).graph
-        model = ov.Core().read_model(path)
+        model = CORE.read_model(path)
     kept = float_nodes(graph) & {node.get_friendly_name() for node in model.get_ops()}
     logging.getLogger("nncf").setLevel(logging.ERROR)
     quantised = nncf.quantize(
@@ -134,7 +135,7 @@ def _any_size(program: Program, size_wh: tuple[int, int], target: Path) -> Path 
     with torch.inference_mode():
         expected = [output.numpy() for output in program.module()(torch.from_numpy(picture))]
     with suppress(RuntimeError):                       # what a graph made for another size trips over
-        graph = ov.Core().compile_model(target, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        graph = CORE.compile_model(target, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         found = list(graph(picture).values())
         if all(f.shape == e.shape and np.allclose(f, e, atol=0.01)
                for f, e in zip(found, expected, strict=True)):

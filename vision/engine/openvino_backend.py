@@ -16,6 +16,10 @@ from vision.engine.pictures import PictureEngine, Run, cores
 from vision.engine.program import Program, Shape
 from vision.weights import cache_dir
 
+# One for all, and never let go. Each brings the thread that first uses it a stack for signals and, where it
+# is freed before a later one, has that one bring back a stack that is gone (2026.4): the next signal that
+# Python handles, Ctrl-C or the end of a child, then ends the process with a segmentation fault.
+CORE = ov.Core()
 _HINT = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
 
@@ -31,8 +35,7 @@ class OpenvinoEngine(PictureEngine):
         if device != "cpu":
             raise CannotRun(f"openvino runs on the CPU here, not on {device!r}")
         self._program = program
-        self._core = ov.Core()
-        abilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        abilities = CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         allowed = ["fp32", *(p for p in ("fp16", "bf16") if p.upper() in abilities)]
         if precision == "auto":
             precision = "bf16" if _has_amx() and program.allows("bf16") else "fp32"
@@ -60,7 +63,7 @@ class OpenvinoEngine(PictureEngine):
             "INFERENCE_PRECISION_HINT": self._hint,
         }
         try:
-            compiled = self._core.compile_model(graph, "CPU", config)
+            compiled = CORE.compile_model(graph, "CPU", config)
         except RuntimeError as error:
             why = " ".join(str(error).split())[-300:]
             raise CannotRun(f"openvino cannot run {self._program.card.name!r}: {why}") from error
@@ -86,7 +89,7 @@ class OpenvinoEngine(PictureEngine):
 def _compressed(path: Path) -> ov.Model:
     """The graph of a file that `vision.engine.compress` wrote: the two files of OpenVINO as tensors."""
     tensors = load_file(path)
-    return ov.Core().read_model(zlib.decompress(tensors["graph"].tobytes()), ov.Tensor(tensors["weights"]))
+    return CORE.read_model(zlib.decompress(tensors["graph"].tobytes()), ov.Tensor(tensors["weights"]))
 
 
 def _has_amx() -> bool:
