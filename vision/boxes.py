@@ -46,11 +46,10 @@ def area(boxes: Floats) -> Floats:
 
 def iou(a: Floats, b: Floats) -> Floats:
     """(N,4) and (M,4) xyxy -> (N,M) intersection over union in 0..1; 0 where both are empty."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    sides = np.maximum(high - low, 0)
-    inter = sides[..., 0] * sides[..., 1]
-    union = area(a)[:, None] + area(b)[None, :] - inter
+    width = np.minimum(a[:, None, 2], b[:, 2]) - np.maximum(a[:, None, 0], b[:, 0])
+    height = np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1])
+    inter = np.maximum(width, 0) * np.maximum(height, 0)
+    union = area(a)[:, None] + area(b) - inter
     return np.asarray(inter / np.maximum(union, 1e-9), np.float32)
 
 
