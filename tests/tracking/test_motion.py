@@ -69,10 +69,10 @@ def test_distance_is_the_squared_error_over_its_variance() -> None:
     np.testing.assert_allclose(motion.distance(states, seen), brute, rtol=1e-9)
 
 
-def test_grown_moves_every_side_out_by_sizes() -> None:
+def test_corners_move_every_side_out_by_sizes() -> None:
     box = np.array([[100.0, 200.0, 40.0, 90.0]])                       # a size of 60
-    np.testing.assert_allclose(motion.grown(box, 0.5), [[50, 125, 150, 275]])
-    np.testing.assert_array_equal(motion.grown(box, 0), motion.corners(box))
+    np.testing.assert_allclose(motion.corners(box, 0.5), [[50, 125, 150, 275]])
+    np.testing.assert_allclose(motion.corners(box), [[80, 155, 120, 245]])
 
 
 def test_a_box_stays_a_box() -> None:

@@ -76,6 +76,7 @@ def test_ids_are_consecutive_in_the_order_of_confirmation() -> None:
     ids = [i for r in walk(tracker, scene(200, misses=0.3)) for i in r.ids.tolist()]
     first_seen = list(dict.fromkeys(ids))
     assert first_seen == list(range(1, len(first_seen) + 1))
+    assert all((np.diff(r.ids) > 0).all() for seed in range(5) for r in walk(Tracker(), scene(60, seed, 0.3)))
 
 
 def test_two_trackers_share_nothing() -> None:
@@ -221,6 +222,24 @@ def test_a_newcomer_is_found_again_at_a_low_rate(rate: float, reach: float, ids:
     tracker = Tracker(replace(METHODS["default"], reach=reach))
     results = walk(tracker, [(-1 / rate, Detections.empty()), *((n / rate, at(n / rate)) for n in range(6))])
     assert results[-1].ids.tolist() == ids
+
+
+@pytest.mark.parametrize(("rate", "score", "reach", "ids"), [
+    (25.0, 0.9, 0.0, [1]), (4.0, 0.9, 0.0, [2]), (4.0, 0.9, 0.5, [1]),
+    (25.0, 0.45, 0.0, [1]), (8.0, 0.45, 0.0, []), (8.0, 0.45, 0.5, [1]),
+])
+def test_who_turns_back_is_found_again_at_a_low_rate(
+    rate: float, score: float, reach: float, ids: list[int]
+) -> None:
+    """40x100 pixels at 60 pixels a second to the right, after two seconds to the left, from then on seen with
+    `score`: a quarter of a second later the prediction is 30 pixels off."""
+    def at(time: float) -> Detections:
+        left = 100 + 60 * min(time, 4 - time)
+        return seen(np.array([[left, 100, left + 40, 200]]), 0.9 if time <= 2 else score)
+
+    tracker = Tracker(replace(METHODS["default"], reach=reach, min_iou_last=1))
+    frames = [EMPTY_FIRST, *((n / rate, at(n / rate)) for n in range(int(3 * rate)))]
+    assert walk(tracker, frames)[-1].ids.tolist() == ids
 
 
 @pytest.mark.parametrize(("hidden", "last"), [(10, 1), (15, 2)])

@@ -66,22 +66,17 @@ def update(states: States, measured: Boxes) -> None:
 def distance(states: States, measured: Boxes) -> npt.NDArray[np.float64]:
     """(N,M) squared Mahalanobis distances of M boxes from N predictions: chi-square, 4 degrees."""
     position = states[:, 0]
-    total = states[:, 2] + MEASURED ** 2 * _area(position)
-    error = measured[None] - position[:, None]                 # (N,M,4)
-    return np.asarray(np.einsum("nmc,nc->nm", error * error, 1 / total), np.float64)
+    weight = 1 / (states[:, 2] + MEASURED ** 2 * _area(position))
+    own = (weight * position ** 2).sum(axis=1, keepdims=True)        # w (m - p)^2, multiplied out
+    return np.asarray(own - 2 * (weight * position) @ measured.T + weight @ (measured ** 2).T, np.float64)
 
 
-def corners(boxes: Boxes) -> npt.NDArray[np.float32]:
-    """(N,4) cx, cy, w, h -> (N,4) xyxy."""
+def corners(boxes: Boxes, grown: float = 0.0) -> npt.NDArray[np.float32]:
+    """(N,4) cx, cy, w, h -> (N,4) xyxy, every side moved out by `grown` sizes."""
     half = boxes[:, 2:] / 2
+    if grown:
+        half += grown * np.sqrt(_area(boxes))
     return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1).astype(np.float32)
-
-
-def grown(boxes: Boxes, sizes: float) -> npt.NDArray[np.float32]:
-    """(N,4) cx, cy, w, h -> (N,4) xyxy, moved out by so many sizes on each side."""
-    wider = boxes.copy()
-    wider[:, 2:] += 2 * sizes * np.sqrt(_area(boxes))
-    return corners(wider)
 
 
 def warp(states: States, affine: npt.NDArray[np.float64]) -> None:

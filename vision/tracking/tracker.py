@@ -26,9 +26,10 @@ class Method:
     `lost_after` (as the papers' own programs do).
     min_iou, min_iou_weak, min_iou_last: the least overlap of a track's prediction with a strong
     detection, with a weak one, and of a recent track's last observation with a strong one that is left
-    over (OC-SORT's recovery, Cao et al. 2023; 1 switches it off). reach: an unconfirmed track's velocity
-    is not known, so its box and the detections grow by so many sizes a second on each side before they
-    are compared (the buffered IoU of C-BIoU, Yang et al. 2023, on real time). gate: the largest squared
+    over (OC-SORT's recovery, Cao et al. 2023; 1 switches it off). reach: the longer a step, the further a
+    track may be from where it is expected, so what the strong detections leave over after the first
+    association, and tracks that are not confirmed yet, are compared in boxes grown by so many sizes a
+    second on each side (C-BIoU's cascade, Yang et al. 2023, on real time). gate: the largest squared
     Mahalanobis distance of a pair (DeepSORT, Wojke et al. 2017; 18.47 holds 99.9 % of what belongs
     together). heading: weight of the direction of motion in the association. reupdate: when a lost track
     is seen again, its filter goes over the gap once more along a straight line (both OC-SORT).
@@ -228,16 +229,19 @@ class Tracker:
                 taken[columns[b]] = True
 
         stage(known, strong, overlap, method.min_iou, value)
+        left, free = np.flatnonzero(partner < 0), np.flatnonzero(~taken)
+        if not len(left) or not len(free):
+            return partner
+        cells, way = (left[:, None], free), method.reach * dt
+        wider = motion.corners(tracks["state"][left, 0], way), motion.corners(measured[free], way)
+        overlap[cells] = iou(*wider) * near[cells]
         recent = known & ((tracks["missed"] == 0) | (self._now - tracks["seen"] <= method.recent + 1e-6))
         stage(recent, ~strong, overlap, method.min_iou_weak, overlap)
         if method.min_iou_last < 1 and (recent & (partner < 0)).any() and not taken[strong].all():
             again = iou(motion.corners(tracks["last"]), seen.boxes) * alike
             stage(recent, strong, again, method.min_iou_last, again)
-        if not known.all() and not taken[strong].all():
-            way = method.reach * dt
-            young = tracks["state"][~known, 0]
-            overlap[~known] = iou(motion.grown(young, way), motion.grown(measured, way)) * near[~known]
-            stage(~known, strong, overlap, method.min_iou, overlap)
+        stage(known, strong, overlap, method.min_iou, overlap)
+        stage(~known, strong, overlap, method.min_iou, overlap)
         return partner
 
     def _see(
@@ -251,8 +255,9 @@ class Tracker:
             for i in np.flatnonzero(found["missed"]):
                 self._go_over_gap(found[i : i + 1], measured[i : i + 1])
         motion.update(found["state"], measured)
-        aged = 1 - np.exp((found["seen"] - time) / _LAG)
-        found["lagged"] += aged[:, None] * (found["last"][:, :2] - found["lagged"])
+        if self.method.heading:
+            aged = 1 - np.exp((found["seen"] - time) / _LAG)
+            found["lagged"] += aged[:, None] * (found["last"][:, :2] - found["lagged"])
         found["last"], found["saved"], found["seen"] = measured, found["state"], time
         found["score"], found["missed"] = scores, 0
         found["hits"] += 1
@@ -292,8 +297,8 @@ class Tracker:
         self._next_id += len(due)
 
     def _visible(self) -> Tracks:
-        tracks = self._tracks[(self._tracks["id"] > 0) & (self._tracks["missed"] == 0)]
-        tracks = tracks[np.argsort(tracks["id"])]
+        tracks = self._tracks                                    # confirmed in the order they began in
+        tracks = tracks[(tracks["id"] > 0) & (tracks["missed"] == 0)]
         boxes, ages = motion.corners(tracks["state"][:, 0]), self._now - tracks["born"]
         return Tracks(boxes, tracks["score"], tracks["label"], tracks["id"], ages.astype(np.float32))
 
