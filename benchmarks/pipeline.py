@@ -19,7 +19,8 @@ from collections.abc import Callable
 from datetime import date
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
+from typing import Any
 
 import numpy as np
 
@@ -64,14 +65,12 @@ def piped(detector: Detector, video: str, frames: int, out: Path, *, encode: boo
         assert report.inferred == frames, report.to_dict()
 
 
-def ultralytics(weights: Path, video: str, frames: int, *, save: bool = False) -> None:
-    """`yolo predict` as a library call, its results taken one by one. save: boxes drawn and the video
-    written, which the command does unless told not to."""
-    from ultralytics import YOLO
-
-    results = YOLO(weights, task="detect").predict(
+def ultralytics(yolo: Any, video: str, frames: int, out: Path, *, save: bool = False) -> None:
+    """`yolo predict` as a library call on a loaded model, its results taken one by one. save: boxes drawn
+    and the video written, which the command does unless told not to."""
+    results = yolo.predict(
         video, stream=True, imgsz=(SIZE_WH[1], SIZE_WH[0]), verbose=False, save=save,
-        project=str(weights.parent), exist_ok=True,
+        project=str(out), exist_ok=True,
     )
     for n, _ in enumerate(results, 1):
         if n == frames:
@@ -87,6 +86,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=400)
     parser.add_argument("--only", nargs="*", help="variants to run, instead of all")
     args = parser.parse_args()
+    from ultralytics import YOLO
+
     folder = Path(tempfile.mkdtemp(prefix="vision-benchmark-"))
     try:
         made = exported(folder)
@@ -94,28 +95,34 @@ def main() -> None:
         images = [frame.image for frame in read(args.video, max_frames=args.frames)]
         frames = len(images)
         batches = [letterbox(image, SIZE_WH).pixels[None] for image in images]
+        peers = {kind: YOLO(made[kind], task="detect") for kind in ("torch", "openvino")}
         variants = {
             "bare engine": partial(bare, detector, batches),
             "pipeline, JSONL": partial(piped, detector, args.video, frames, folder, encode=False),
             "pipeline, JSONL + H.264": partial(piped, detector, args.video, frames, folder, encode=True),
             "ultralytics, torch + video": partial(
-                ultralytics, made["torch"], args.video, frames, save=True),
-            "ultralytics, torch": partial(ultralytics, made["torch"], args.video, frames),
-            "ultralytics, OpenVINO": partial(ultralytics, made["openvino"], args.video, frames),
+                ultralytics, peers["torch"], args.video, frames, folder, save=True),
+            "ultralytics, torch": partial(ultralytics, peers["torch"], args.video, frames, folder),
+            "ultralytics, OpenVINO": partial(ultralytics, peers["openvino"], args.video, frames, folder),
         }
         variants = {name: go for name, go in variants.items() if not args.only or name in args.only}
         bare(detector, batches[:20])
+        for peer in peers.values():                            # loaded and warm as ours is
+            ultralytics(peer, args.video, 5, folder)
         fps: dict[str, list[float]] = {name: [] for name in variants}
+        busy: dict[str, list[float]] = {name: [] for name in variants}
         for _ in range(args.rounds):
             for name, go in variants.items():
-                began = perf_counter()
+                began, used = perf_counter(), process_time()
                 go()
                 fps[name].append(frames / (perf_counter() - began))
+                busy[name].append(1000 * (process_time() - used) / frames)
     finally:
         shutil.rmtree(folder)
     print(f"{platform.machine()}, {date.today()}, {frames} frames, engine: {detector.engine.label}")
     for name, values in fps.items():
-        print(f"{name:26s} {statistics.median(values):7.1f} frames/s")
+        cost = statistics.median(busy[name])
+        print(f"{name:26s} {statistics.median(values):7.1f} frames/s {cost:7.1f} processor ms a frame")
     for over, under in (
         ("pipeline, JSONL", "bare engine"),
         ("pipeline, JSONL + H.264", "bare engine"),
