@@ -2,6 +2,7 @@
 
     python benchmarks/worlds.py worlds --count 20                # MOT folders, worlds/0000 ...
     python benchmarks/tracking.py worlds/* --mean --stride 3     # every tracker on all of them
+    python benchmarks/worlds.py held --count 20 --sway 60        # the same, through a camera in a hand
 
 Everything is a process in seconds (speeds, scores, jitter, clutter), sampled at 30 frames a second, so that
 a stride takes frames away and changes nothing else. A world is drawn from its seed: also how crowded it is,
@@ -109,9 +110,22 @@ def world(seed: int, seconds: float = 15.0) -> World:
     return World(truth, seen)
 
 
-def write(folder: Path, seed: int) -> None:
+def held(made: World, seed: int, sway: float) -> World:
+    """A world through a camera that wanders by `sway` pixels (a standard deviation; a quarter of it up and
+    down) within a second, and shakes. What it moves out of the picture stays known."""
+    rng = np.random.default_rng([seed, 1])
+    steps = len(made.truth)
+    shift = _wander(rng, steps, 2, 1.0) * (sway, sway / 4) + rng.normal(0, sway / 40, (steps, 2))
+    moved = np.tile(shift, 2)
+    return World(
+        [rows + np.insert(by, 0, 0) for rows, by in zip(made.truth, moved, strict=True)],
+        [Detections(d.boxes + by, d.scores, d.labels) for d, by in zip(made.detections, moved, strict=True)],
+    )
+
+
+def write(folder: Path, seed: int, sway: float = 0.0) -> None:
     """The world of a seed as a MOT folder without pictures."""
-    made = world(seed)
+    made = held(world(seed), seed, sway)
     for name, frames in (
         ("gt", [(rows[:, :1], rows[:, 1:], np.ones(len(rows))) for rows in made.truth]),
         ("det", [(np.full((len(d), 1), -1), d.boxes, d.scores) for d in made.detections]),
@@ -132,9 +146,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--sway", type=float, default=0.0, help="pixels by which the camera wanders")
     options = parser.parse_args()
     for seed in range(options.first, options.first + options.count):
-        write(options.folder / f"{seed:04d}", seed)
+        write(options.folder / f"{seed:04d}", seed, options.sway)
 
 
 if __name__ == "__main__":

@@ -237,7 +237,9 @@ class Tracker:
         overlap[cells] = iou(*wider) * near[cells]
         recent = known & ((tracks["missed"] == 0) | (self._now - tracks["seen"] <= method.recent + 1e-6))
         stage(recent, ~strong, overlap, method.min_iou_weak, overlap)
-        if method.min_iou_last < 1 and (recent & (partner < 0)).any() and not taken[strong].all():
+        if taken[strong].all():
+            return partner
+        if method.min_iou_last < 1 and (recent & (partner < 0)).any():
             again = iou(motion.corners(tracks["last"]), seen.boxes) * alike
             stage(recent, strong, again, method.min_iou_last, again)
         stage(known, strong, overlap, method.min_iou, overlap)
