@@ -76,7 +76,7 @@ _GFL_VOC = Card(
     resize="letterbox",
     enlarge=False,
     names="voc",
-    min_score=0.5,                       # where F1 is highest on the validation pictures
+    min_score=0.475,                     # where F1 is highest on the validation pictures
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
     config={"classes": 20},
@@ -84,8 +84,8 @@ _GFL_VOC = Card(
 )
 _GFL_VOC_INT8 = replace(
     _GFL_VOC, name="gfl-voc-int8", net="openvino", file="gfl-mobilenetv2-voc-int8.safetensors",
-    sha256="198953320d34870e95365521965de966dcaddde8163076cfb88dc17c95f192ba", int8="", config={},
-    tolerance=0.1,                       # of scores 0.08; it costs 0.0035 AP
+    sha256="6d2e746203ca18df20988b5adca65837e0c760cbabf9b5a832d07ef9254b5f28", int8="", config={},
+    tolerance=0.1,                       # of scores 0.08; it costs 0.0084 AP
 )
 _MOBILENET_V2 = Card(
     name="mobilenet-v2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,20 @@ def test_boxes_are_the_means_of_their_distributions() -> None:
     halves[..., 2] = halves[..., 5] = 50.0                   # half at 2, half at 5 strides: 3.5
     boxes = net.boxes(halves, SIZE)[0]
     torch.testing.assert_close(boxes[:, 2] - boxes[:, 0], 7 * strides, atol=1e-2, rtol=0)
+
+
+def test_classes_exclude_each_other() -> None:
+    net = build("gfl", classes=3)
+    cells = len(points(SIZE)[0])
+    logits = torch.randn(2, cells, 3, generator=torch.Generator().manual_seed(2)) * 3
+    _, scores = net.decode((logits, torch.zeros(2, cells, 4, 8)), SIZE)
+    alone = logits.sigmoid()
+    for cell in (0, 5, cells - 1):
+        for k in range(3):
+            rival = max(float(alone[1, cell, j]) for j in range(3) if j != k)
+            expected = 1 / (1 + math.exp(1.5 * rival - float(logits[1, cell, k])))
+            assert float(scores[1, cell, k]) == pytest.approx(expected, abs=1e-5)
+    assert (scores.argmax(-1) == logits.argmax(-1)).all()                    # the order stays
 
 
 def test_a_new_network_believes_in_nothing() -> None:

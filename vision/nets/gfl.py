@@ -22,6 +22,7 @@ from vision.nets.mobile import EXPANDED, LAST, STRIDED, MobileStages
 
 STRIDES = (8, 16, 32, 64)
 _TAPS = (*EXPANDED[2:], LAST, 512)     # channels of the maps at these strides
+_RIVALRY = 1.5                         # of a logit for the best other class's score
 _PRIOR = 0.01                          # score of every class before training, so that it starts calmly
 
 _conv = partial(Conv2dNormActivation, activation_layer=nn.Hardswish)
@@ -159,6 +160,12 @@ class Gfl(nn.Module):
         return torch.cat([centres - away[..., :2], centres + away[..., 2:]], -1)
 
     def decode(self, outputs: Sequence[Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Boxes (B,A,4) xyxy in input pixels, and scores (B,A,classes) in 0..1 of independent classes."""
+        """Boxes (B,A,4) xyxy in input pixels, and scores (B,A,classes) in 0..1. The classes are learnt each
+        by itself, but a thing is one of them: a logit is lowered by what the best other class scores. So a
+        cell that takes a stone for a bird, a dog and a sheep is sure of none (weights/detect.md)."""
         logits, distances = outputs
-        return self.boxes(distances, size_wh), logits.sigmoid()
+        alone = logits.sigmoid()
+        best = alone.amax(-1, keepdim=True)
+        first = alone >= best
+        rival = torch.where(first, alone.masked_fill(first, 0.0).amax(-1, keepdim=True), best)
+        return self.boxes(distances, size_wh), (logits - _RIVALRY * rival).sigmoid()
