@@ -222,7 +222,7 @@ def _camvid(name: str, net: str, sha256: str, size_wh: tuple[int, int], **config
 
 _SEGMENTERS = (
     replace(
-        _camvid("fpn-lite0-camvid", "smp", "a8d707ba8df760dca22ebda32f65c55d295b3f33d61d1ae7866ae2031fd5c1f2",
+        _camvid("fpn-lite0-camvid", "smp", "024b7a446a2a23f26ff851b00aa97b90f1df3e32e981fd5bd2f7b6fe4cfd9321",
                 (608, 448), arch="fpn", encoder="tu-tf_efficientnet_lite0",
                 options={"decoder_pyramid_channels": 128, "decoder_segmentation_channels": 64,
                          "decoder_interpolation": "bilinear", "decoder_dropout": 0.1}),
