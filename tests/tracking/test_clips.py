@@ -15,9 +15,10 @@ from vision.types import Detections
 
 DATA = Path(__file__).parent / "data"
 RATE = 10.0
-# the same three men walk to the left and come back; nobody else passes the post in these seconds
-VTEST = [("left", 15, 21.2), ("left", 12, 24.6), ("left", 16, 28.0),
-         ("right", 12, 31.8), ("right", 15, 33.7), ("right", 16, 35.4)]
+# ids break behind the sign on the post: one who passes it at 2 s and three at 15 s are missed
+VTEST = [("left", 1, 5.5), ("left", 11, 17.4), ("left", 5, 21.2), ("left", 10, 24.5), ("left", 13, 27.2),
+         ("left", 14, 28.0), ("right", 10, 31.7), ("right", 5, 33.8), ("left", 10, 35.2), ("right", 14, 35.5),
+         ("right", 13, 35.5)]
 # six people leave the table; the first, at 19 s, is not detected on her way
 ONE_BY_ONE = [44.0, 69.0, 85.9, 118.8, 134.9]
 
@@ -34,7 +35,7 @@ def test_walkers_past_a_lamp_post() -> None:
     assert [(e.side, e.track, round(e.time, 1)) for e in crossings] == VTEST
     for e in crossings:
         assert e.point[0] == pytest.approx(425)
-        assert 220 < e.point[1] < 345                                   # on the path, by their feet
+        assert 195 < e.point[1] < 345                                   # on the path, by their feet
 
 
 def test_people_at_a_table_one_by_one() -> None:
