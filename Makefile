@@ -23,8 +23,7 @@ demo/sample.mp4: | .venv/demo
 test: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not gpu" --ignore tests/train
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu" tests/train
+	$(BIN)/python -m pytest -m "not gpu"
 
 .venv/demo: pyproject.toml
 	$(PYTHON) -m venv .venv
