@@ -2,9 +2,10 @@
 
     python benchmarks/pipeline.py VIDEO [--rounds 3] [--frames 400]
 
-A YOLO11n with random weights (made here, 480x640) runs as ONNX. Variants take turns within each
-round, because absolute times drift on shared machines; what counts is the ratio within a round.
-Needs the extra `yolo`.
+A YOLO11n with random weights (made here, 480x640) runs as ONNX, and once more as int8, made by
+`vision models compress` from the clip. Variants take turns within each round, because absolute times
+drift on shared machines; what counts is the ratio within a round. Needs the extras `yolo` and
+`compress`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from vision import Detector, JsonLines, VideoFile, read, run
+from vision.cli.compress import compress
 from vision.pipeline import Item, apply
 from vision.view import letterbox
 
@@ -92,6 +94,8 @@ def main() -> None:
     try:
         made = exported(folder)
         detector = Detector.load(made["onnx"], backend="openvino")
+        compress(str(made["onnx"]), Path(args.video), folder / "int8.safetensors", pictures=100)
+        small = Detector.load(folder / "int8.safetensors", backend="openvino")
         images = [frame.image for frame in read(args.video, max_frames=args.frames)]
         frames = len(images)
         batches = [letterbox(image, SIZE_WH).pixels[None] for image in images]
@@ -100,6 +104,7 @@ def main() -> None:
             "bare engine": partial(bare, detector, batches),
             "pipeline, JSONL": partial(piped, detector, args.video, frames, folder, encode=False),
             "pipeline, JSONL + H.264": partial(piped, detector, args.video, frames, folder, encode=True),
+            "pipeline, int8, JSONL": partial(piped, small, args.video, frames, folder, encode=False),
             "ultralytics, torch + video": partial(
                 ultralytics, peers["torch"], args.video, frames, folder, save=True),
             "ultralytics, torch": partial(ultralytics, peers["torch"], args.video, frames, folder),
@@ -107,6 +112,7 @@ def main() -> None:
         }
         variants = {name: go for name, go in variants.items() if not args.only or name in args.only}
         bare(detector, batches[:20])
+        bare(small, batches[:20])
         for peer in peers.values():                            # loaded and warm as ours is
             ultralytics(peer, args.video, 5, folder)
         fps: dict[str, list[float]] = {name: [] for name in variants}
@@ -127,6 +133,7 @@ def main() -> None:
         ("pipeline, JSONL", "bare engine"),
         ("pipeline, JSONL + H.264", "bare engine"),
         ("pipeline, JSONL", "ultralytics, torch"),
+        ("pipeline, int8, JSONL", "ultralytics, torch"),
         ("pipeline, JSONL + H.264", "ultralytics, torch + video"),
         ("pipeline, JSONL", "ultralytics, OpenVINO"),
     ):
