@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +60,18 @@ def test_a_back_end_that_is_not_installed_says_how_to_install_it(
     _hide(["openvino"], monkeypatch)
     with pytest.raises(EngineError, match="pip install openvino"):
         load(card, "cpu", backend="openvino")
+
+
+def test_openvino_sends_nothing_when_it_is_imported(tmp_path: Path) -> None:
+    """Its telemetry forked a process, held the exit up where there is no network, and wrote into HOME."""
+    code = (
+        "import vision.engine.openvino_backend, sys, threading\n"
+        "print([t.name for t in threading.enumerate()], [m for m in sys.modules if 'openvino_tel' in m])"
+    )
+    home = {k: v for k, v in os.environ.items() if k != "CI"} | {"HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=home, capture_output=True, text=True)
+    assert done.stdout.strip() == "['MainThread'] ['openvino_telemetry']", done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def _hide(packages: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

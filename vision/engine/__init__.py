@@ -36,6 +36,10 @@ PRECISIONS = ("fp32", "fp16", "bf16")
 
 _log = logging.getLogger("vision.engine")
 
+# At its import OpenVINO tells Google Analytics, in a process that it forks, and leaves a folder in the
+# user's home. Without its package for that, which NNCF uses too, neither does.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
 
 def load(card: Card, device: str = "auto", precision: str = "auto", backend: str = "auto") -> Engine:
     """The card's network, ready to run.
