@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +41,25 @@ def test_the_loop_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("name", vision.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(vision, name) is not None
+
+
+def test_a_type_checker_knows_the_public_names(tmp_path: Path) -> None:
+    """Under mypy --strict each has its type, `Any` nowhere, and a name or an option misspelt is told."""
+    block = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    program = tmp_path / "program.py"
+    program.write_text(block[1] + "\n".join([
+        "import vision", *(f"reveal_type(vision.{name})" for name in vision.__all__),
+        "reveal_type(tracks[tracks.scores > 0.5])",
+        "vision.Trackers", "detector(frame.image, min_scores=0.3)",
+    ]))
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", str(program)], cwd=README.parent, capture_output=True, text=True,
+    )
+    told = [line.split(": ", 1)[1] for line in done.stdout.splitlines()[:-1]]
+    types = [line for line in told if line.startswith("note: Revealed")]
+    assert len(types) == len(vision.__all__) + 1
+    assert 'note: Revealed type is "Any"' not in types
+    assert types[-1] == 'note: Revealed type is "vision.types.Tracks"'
+    errors = [line for line in told if line.startswith("error")]
+    assert ["Trackers" in errors[0], "min_scores" in errors[1], len(errors)] == [True, True, 2]

@@ -6,7 +6,22 @@ Importing this package imports no torch and opens nothing; a name is loaded when
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vision.drawing import draw
+    from vision.errors import VisionError
+    from vision.io import JsonLines, VideoFile, ahead, latest, read
+    from vision.pipeline import run
+    from vision.tasks.action import Recognizer
+    from vision.tasks.classify import Classifier
+    from vision.tasks.detect import Detector
+    from vision.tasks.landmarks import FaceLandmarker, FaceTracker
+    from vision.tasks.person import PersonMask
+    from vision.tasks.pose import PoseEstimator, PoseTracker
+    from vision.tasks.segment import Segmenter
+    from vision.tracking import Tracker
+    from vision.types import Action, ClassMap, Detections, Frame, Landmarks, Scores, Tracks
 
 __version__ = "0.1.0"
 
@@ -37,13 +52,41 @@ _PUBLIC = {
     "ClassMap": "types",
     "run": "pipeline",
 }
-__all__ = sorted(_PUBLIC)
+__all__ = [
+    "Action",
+    "ClassMap",
+    "Classifier",
+    "Detections",
+    "Detector",
+    "FaceLandmarker",
+    "FaceTracker",
+    "Frame",
+    "JsonLines",
+    "Landmarks",
+    "PersonMask",
+    "PoseEstimator",
+    "PoseTracker",
+    "Recognizer",
+    "Scores",
+    "Segmenter",
+    "Tracker",
+    "Tracks",
+    "VideoFile",
+    "VisionError",
+    "ahead",
+    "draw",
+    "latest",
+    "read",
+    "run",
+]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'vision' has no attribute {name!r}")
-    return getattr(import_module(f"vision.{_PUBLIC[name]}"), name)
+if not TYPE_CHECKING:                           # a type checker knows the names above, and no others
+
+    def __getattr__(name: str) -> Any:
+        if name not in _PUBLIC:
+            raise AttributeError(f"module 'vision' has no attribute {name!r}")
+        return getattr(import_module(f"vision.{_PUBLIC[name]}"), name)
 
 
 def __dir__() -> list[str]:
