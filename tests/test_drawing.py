@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vision.drawing import colour, draw, label, unit
+from vision.errors import UsageError
 from vision.types import Detections, Scores, Tracks
 
 GREY = 128
@@ -81,3 +82,9 @@ def test_a_name_that_is_missing_is_its_number_and_unknown_results_are_refused() 
     np.testing.assert_array_equal(a, b)
     with pytest.raises(TypeError, match="no drawing for dict"):
         draw({}, canvas(10, 10))
+
+
+def test_what_is_no_picture_is_told_before_there_is_anything_to_draw() -> None:
+    for image in (np.zeros((48, 64, 3), np.float32), np.zeros((48, 64), np.uint8), None):
+        with pytest.raises(UsageError, match="uint8 BGR"):
+            draw(Detections.empty(), image)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.errors import UsageError
-from vision.view import View, centre_crop, letterbox, patch, stretch, window
+from vision.types import Image
+from vision.view import View, centre_crop, letterbox, patch, short_side, stretch, window
 
 side = st.integers(2, 300)
 sizes = st.tuples(side, side)
@@ -162,3 +166,31 @@ def test_a_window_shows_what_the_map_says(box: tuple[int, int, int, int], quarte
         spot = np.array([[(columns * weights).sum(), (rows * weights).sum()]]) / weights.sum()
         assert np.allclose(view.points_to_frame(spot), [[x + 2, y + 2]], atol=0.5)
         assert np.allclose(view.points_from_frame(view.points_to_frame(spot)), spot, atol=1e-3)
+
+
+@pytest.mark.parametrize("view", [
+    lambda image: stretch(image, (8, 8)), lambda image: letterbox(image, (8, 8)),
+    lambda image: window(image, (0, 0, 4, 4), (8, 8)), lambda image: short_side(image, 8),
+    lambda image: centre_crop(image, (8, 8), short_side=8), lambda image: patch(image, (2, 2), 4, 8),
+])
+@pytest.mark.parametrize(("image", "came"), [
+    (np.full((4, 6, 3), 0.5, np.float32), "float32"),          # was black, without a word
+    (np.full((4, 6, 3), 30_000, np.uint16), "uint16"),         # was cut to its low bits
+    (np.zeros((4, 6), np.uint8), "(4, 6)"), (np.zeros((4, 6, 4), np.uint8), "(4, 6, 4)"),
+    (np.zeros((1, 4, 6, 3), np.uint8), "(1, 4, 6, 3)"), (np.zeros((0, 6, 3), np.uint8), "(0, 6, 3)"),
+    (None, "NoneType"), ("bus.jpg", "str"),
+])
+def test_what_is_no_picture_is_told(view: Callable[[Image], object], image: Any, came: str) -> None:
+    with pytest.raises(UsageError, match=r"\(H,W,3\) uint8 BGR") as caught:
+        view(image)
+    assert came in str(caught.value)
+
+
+def test_a_view_of_an_array_is_a_picture() -> None:
+    image = np.arange(8 * 12 * 3, dtype=np.uint8).reshape(8, 12, 3)
+    for part in (image[::-1], image[:, ::-2], image[2:5, 3:9], image[..., ::-1], np.asfortranarray(image)):
+        part.setflags(write=False)
+        size_wh = part.shape[1], part.shape[0]
+        np.testing.assert_array_equal(stretch(part, size_wh).pixels, part)
+        boxed = [letterbox(same, (32, 32)).pixels for same in (part, part.copy())]
+        np.testing.assert_array_equal(*boxed)

@@ -35,6 +35,16 @@ def test_a_moving_face_is_followed_without_the_detector(landmarker: FaceLandmark
     assert tracker.detections == 1
 
 
+def test_a_frame_that_is_no_picture_changes_nothing(landmarker: FaceLandmarker, ancelotti: Image):
+    tracker = FaceTracker(landmarker, detect_every=10.0)
+    assert tracker(ancelotti, 0.0).ids.tolist() == [1]
+    for bad in (ancelotti[..., 0], ancelotti / 255, None):
+        with pytest.raises(UsageError, match="uint8 BGR"):
+            tracker(bad, 0.04)
+    assert tracker(ancelotti, 0.08).ids.tolist() == [1]
+    assert tracker.detections == 1
+
+
 def test_the_detector_runs_by_the_clock(landmarker: FaceLandmarker, ancelotti: Image):
     tracker = FaceTracker(landmarker, detect_every=0.2, min_face=48.0)      # no tiles
     for i in range(26):                                           # 1.0 s

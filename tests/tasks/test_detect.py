@@ -307,3 +307,13 @@ def test_the_walkers_of_vtest_are_boxed(precision: str, data: Path) -> None:
         hits, strays = hits + len(mine), strays + len(found) - len(mine) - len(CARS)
     assert hits >= 26
     assert strays <= 2
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letterbox"])
+def test_a_float_picture_is_refused(resize: str) -> None:
+    """It was cast to uint8: one in 0..1 was black to the network, and nothing was found in it."""
+    detector = Detector(FakeEngine(lambda batch: ()), replace(CARD, resize=resize))
+    with pytest.raises(UsageError, match=r"got float32 \(64, 64, 3\)"):
+        detector(np.full((64, 64, 3), 0.5, np.float32))
+    with pytest.raises(UsageError, match=r"got uint8 \(64, 3\)"):
+        detector.batch(IMAGE)                                  # a picture is no list of pictures

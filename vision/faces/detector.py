@@ -18,7 +18,7 @@ from vision.card import Card
 from vision.engine import Engine
 from vision.errors import UsageError
 from vision.types import Floats, Image, Landmarks
-from vision.view import View, window
+from vision.view import View, checked, window
 
 RIGHT_EYE, LEFT_EYE, NOSE_TIP, MOUTH, RIGHT_EAR, LEFT_EAR = range(6)
 _SMALLEST = 15.6            # pixels of the network's input: smaller faces are hardly found
@@ -100,7 +100,7 @@ class FaceDetector:
     def windows(self, image: Image, min_face: float) -> list[Window]:
         """Where faces of `min_face` pixels and larger are looked for: the whole picture, and tiles in
         which they are large enough for the network where in the whole they are not."""
-        h, w = image.shape[:2]
+        h, w = checked(image).shape[:2]
         windows = [Window((0, 0, w, h), self.card.size_wh)]
         scale, fixed = _SMALLEST / min_face, self.engine.input_wh
         if max(w, h) * scale > self.card.size_wh[0]:

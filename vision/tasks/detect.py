@@ -17,7 +17,7 @@ from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
 from vision.tasks.model import Model
 from vision.types import Detections, Image, Ints
-from vision.view import View, letterbox, stretch
+from vision.view import View, checked, letterbox, stretch
 
 _STRIDE = 32                 # a network that takes any size gets multiples of this
 _CANDIDATES = 4096           # at most this many boxes of a picture go into suppression, best first
@@ -169,7 +169,7 @@ class Detector(Model):
             return stretch(image, fixed or (w, h))
         if fixed is not None:
             return letterbox(image, fixed)
-        upright = image.shape[0] > image.shape[1]                # a card's size is of a lying picture
+        upright = checked(image).shape[0] > image.shape[1]       # a card's size is of a lying picture
         size_wh = (min(w, h), max(w, h)) if upright else (max(w, h), min(w, h))
         own_wh = image.shape[1], image.shape[0]
         if not self.card.enlarge and all(own <= most for own, most in zip(own_wh, size_wh, strict=True)):

@@ -27,7 +27,7 @@ from vision.faces.yunet import YunetEngine
 from vision.roster import Roster
 from vision.tasks.model import Model
 from vision.types import Floats, Image, Landmarks
-from vision.view import View, patch, turn
+from vision.view import View, checked, patch, turn
 from vision.weights import resolve
 
 _MARGIN = 1.5                 # the crop's side, in longer sides of the face's box
@@ -328,7 +328,7 @@ class FaceTracker:
 
     def __call__(self, image: Image, time: float) -> Faces:
         """The faces in the frame (H,W,3) uint8 BGR at `time` seconds."""
-        self._roster.begin(image.shape, time)
+        self._roster.begin(checked(image).shape, time)
         points, presence = self._follow(image)
         windows = self.landmarker.detector.windows(image, self._finding["min_face"])
         turns = self._roster.due(len(windows))

@@ -20,7 +20,7 @@ from vision.errors import UsageError
 from vision.roster import Roster
 from vision.tasks.model import Model
 from vision.types import Floats, Image
-from vision.view import patch
+from vision.view import checked, patch
 
 _MARGIN = 1.25                # the crop's side, in longer sides of the person's box
 _SAME_PERSON = 0.6            # two people whose boxes overlap by more are one
@@ -114,7 +114,7 @@ class PoseTracker:
 
     def __call__(self, image: Image, time: float) -> Poses:
         """The people in the frame (H,W,3) uint8 BGR at `time` seconds."""
-        self._roster.begin(image.shape, time)
+        self._roster.begin(checked(image).shape, time)
         poses, kept = self._estimate(image, [subject.box for subject in self._roster.present])
         self._roster.keep(kept.tolist(), poses.boxes)
         if self._roster.due() or self._roster.missing:

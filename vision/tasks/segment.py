@@ -16,7 +16,7 @@ from vision.engine import Outputs, load
 from vision.errors import ModelError
 from vision.tasks.model import Model
 from vision.types import ClassMap, Image, UncertainMap
-from vision.view import stretch
+from vision.view import checked, stretch
 
 Plan = tuple[list[int], list[int]]     # left and top edges of tiles
 _OVERLAP = 0.25                        # of a tile's side: what neighbours share, at least
@@ -72,7 +72,8 @@ class Segmenter(Model):
         decides. with_rle: records carry each class's runs.
         """
         size_wh = self.engine.input_wh or self.card.size_wh
-        plans = [_tiles((image.shape[1], image.shape[0]), size_wh) if tiled else None for image in images]
+        sizes = [checked(image).shape[1::-1] for image in images]
+        plans = [_tiles((w, h), size_wh) if tiled else None for w, h in sizes]
         futures: list[list[Future[Outputs]]] = []
         for image, plan in zip(images, plans, strict=True):
             if plan is None:
