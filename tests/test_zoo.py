@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from vision import weights
 from vision.card import Card
 from vision.errors import ModelError, WeightsError
-from vision.nets import NETS
+from vision.nets import NETS, build
 from vision.zoo import CARDS, DEFAULTS, find
 
 
@@ -104,6 +104,35 @@ def test_a_trained_file_carries_its_card(tmp_path: Path) -> None:
         find(path, "detect")
 
 
+def test_a_trained_file_never_stands_back_for_what_ships(tmp_path: Path) -> None:
+    """Its card may be a copy of the default's, whose int8 file would run in its place."""
+    path = tmp_path / "mine.safetensors"
+    save_file({"x": np.zeros(1, np.float32)}, path, metadata={"card": CARDS["gfl-voc"].to_json()})
+    assert CARDS["gfl-voc"].int8 == "gfl-voc-int8"
+    assert find(path, "detect").int8 == ""
+
+
+@pytest.mark.parametrize("card", [
+    "{not json", "[1]", '{"name": "x", "task": "detect"}',
+    CARDS["gfl-voc"].to_json().replace('"voc"', '"no-such-list"'),
+])
+def test_a_card_that_cannot_be_read_is_told(tmp_path: Path, card: str) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_file({"x": np.zeros(1, np.float32)}, path, metadata={"card": card})
+    with pytest.raises(WeightsError, match=r"the card of .*mine\.safetensors' cannot be read"):
+        find(path, "detect")
+
+
+def test_a_network_is_not_built_with_what_it_does_not_take() -> None:
+    with pytest.raises(ModelError, match=r"the network 'gfl' cannot be built: .*'clases'"):
+        build("gfl", classes=3, clases=3)
+
+
+def test_a_card_is_of_its_task_too() -> None:
+    with pytest.raises(ModelError, match="'fpn-lite0-camvid' is a model for segment, not for detect"):
+        find(CARDS["fpn-lite0-camvid"], "detect")
+
+
 def exported(
     path: Path, out: list[object], image: tuple[object, ...] = (1, 3, 480, 640), **changes: str
 ) -> Path:
@@ -152,6 +181,9 @@ def test_files_that_are_missing_or_something_else(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("not ONNX at all")
     with pytest.raises(WeightsError, match="is not a readable ONNX file"):
         find(tmp_path / "text.onnx", "detect")
+    (tmp_path / "mine.pth").write_text("tensors")
+    with pytest.raises(WeightsError, match=r"mine.pth' does not say which network it is for"):
+        find(tmp_path / "mine.pth", "classify")
 
 
 def test_a_yolo_pt_is_a_card_that_needs_ultralytics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

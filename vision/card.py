@@ -35,8 +35,8 @@ class Card:
     such a network takes single pictures, and a window's logits are the mean of theirs. channels: what
     it sees of one: its colours, or those and what moves (`vision.view.two_streams`). features: names
     of the descriptors that follow the logits among the outputs. int8: the name of the card of the
-    compressed file, which a CPU takes unless it is told otherwise. url: where `vision weights pull` finds
-    the file.
+    compressed file, which a CPU takes unless it is told otherwise; empty for weights of one's own. url:
+    where `vision weights pull` finds the file.
     """
 
     name: str
@@ -83,11 +83,20 @@ def name_list(name: str) -> tuple[str, ...]:
 
 
 def card_from_json(text: str, path: Path) -> Card:
-    """The card that `Card.to_json` wrote, pointing at the weights `path`."""
-    values = json.loads(text)
-    known = {f.name for f in fields(Card)}
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
-    return replace(Card(**values), file=str(path.absolute()), sha256="")
+    """The card that `Card.to_json` wrote, pointing at the weights `path`. Raises WeightsError for another
+    text."""
+    try:
+        values = json.loads(text)
+        known = {f.name for f in fields(Card)}
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        card = replace(Card(**values), file=str(path.absolute()), sha256="", int8="")
+        _ = card.classes
+    except (ValueError, TypeError, AttributeError, OSError) as error:
+        raise WeightsError(
+            f"the card of {str(path)!r} cannot be read ({error}). It was written by another version, or not "
+            "by `vision train`."
+        ) from error
+    return card
 
 
 def card_of(path: Path) -> Card:

@@ -45,6 +45,11 @@ def _elsewhere(name: str, task: str) -> Card:
             return foreign.onnx_detector(path)
         case ".pt":
             return foreign.yolo(name)
+    if path.is_file():
+        raise WeightsError(
+            f"{name!r} does not say which network it is for. What does: a .safetensors of `vision train`, a "
+            "YOLO as .onnx or .pt, and for a classifier's weights torchvision:NAME@FILE or timm:NAME@FILE."
+        )
     of_task = [n for n, c in CARDS.items() if c.task == task]
     near = difflib.get_close_matches(name, of_task, n=3, cutoff=0.3) or of_task[:3]
     raise ModelError(
@@ -56,9 +61,10 @@ def find(model: str | Path | Card, task: str) -> Card:
     """The card for `model`: a card, a name of the catalogue, `default`, a path to weights that carry
     their card, or one of `vision.foreign`. Raises ModelError with the nearest names."""
     if isinstance(model, Card):
-        return model
-    name = DEFAULTS.get(task, "") if str(model) == "default" else str(model)
-    card = CARDS.get(name) or _elsewhere(name, task)
+        card = model
+    else:
+        name = DEFAULTS.get(task, "") if str(model) == "default" else str(model)
+        card = CARDS.get(name) or _elsewhere(name, task)
     if card.task != task:
         raise ModelError(f"{card.name!r} is a model for {card.task}, not for {task}. See: vision models")
     return card

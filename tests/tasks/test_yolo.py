@@ -135,8 +135,10 @@ def test_a_pt_file_that_is_something_else_is_refused(
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "text.pt").write_text("not a checkpoint")
-    with pytest.raises(WeightsError, match="cannot be exported by ultralytics"):
+    with pytest.raises(WeightsError, match="cannot be exported by ultralytics") as caught:
         Detector.load(tmp_path / "text.pt")
+    assert "\n" not in str(caught.value)                         # and of a file of the user's, not of our copy
+    assert "/yolo/tmp" not in str(caught.value)
     YOLO("yolo11n-cls.yaml").save(tmp_path / "cls.pt")
     with pytest.raises(ModelError, match="is a YOLO model for 'classify', not for detection"):
         Detector.load(tmp_path / "cls.pt")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 from torch import nn
@@ -42,9 +43,14 @@ NETS: dict[str, str] = {
 
 
 def build(net: str, **config: Any) -> nn.Module:
-    """The network `net` of `NETS`, with random weights, in training mode."""
+    """The network `net` of `NETS`, with random weights, in training mode. Raises ModelError for a name or
+    an argument that there is not."""
     if net not in NETS:
         raise ModelError(f"no network {net!r}. There are: {', '.join(sorted(NETS))}")
     module, function = NETS[net].split(":")
     builder: Callable[..., nn.Module] = getattr(import_module(f"vision.nets.{module}"), function)
+    try:
+        signature(builder).bind(**config)
+    except TypeError as error:
+        raise ModelError(f"the network {net!r} cannot be built: {error}") from error
     return builder(**config)

@@ -64,8 +64,9 @@ def export(weights: Path, target: Path) -> None:
             if model.task == "detect":
                 made = model.export(format="onnx", dynamic=True, simplify=False)
         except Exception as error:                   # a foreign pickle: whatever its code trips over
+            why = " ".join(str(error).split()).replace(copy, weights.name)
             raise WeightsError(
-                f"{str(weights)!r} cannot be exported by ultralytics ({type(error).__name__}: {error})."
+                f"{str(weights)!r} cannot be exported by ultralytics ({type(error).__name__}: {why})."
             ) from error
         if model.task != "detect":
             raise ModelError(f"{str(weights)!r} is a YOLO model for {model.task!r}, not for detection")
