@@ -137,7 +137,7 @@ def test_a_pt_file_that_is_something_else_is_refused(
     (tmp_path / "text.pt").write_text("not a checkpoint")
     with pytest.raises(WeightsError, match="cannot be exported by ultralytics") as caught:
         Detector.load(tmp_path / "text.pt")
-    assert "\n" not in str(caught.value)                         # and of a file of the user's, not of our copy
+    assert "\n" not in str(caught.value)             # and of a file of the user's, not of our copy
     assert "/yolo/tmp" not in str(caught.value)
     YOLO("yolo11n-cls.yaml").save(tmp_path / "cls.pt")
     with pytest.raises(ModelError, match="is a YOLO model for 'classify', not for detection"):
