@@ -8,7 +8,7 @@ import pytest
 
 from vision.drawing import colour, draw, label, unit
 from vision.errors import UsageError
-from vision.types import Detections, Scores, Tracks
+from vision.types import ClassMap, Detections, Scores, Tracks
 
 GREY = 128
 
@@ -88,3 +88,8 @@ def test_what_is_no_picture_is_told_before_there_is_anything_to_draw() -> None:
     for image in (np.zeros((48, 64, 3), np.float32), np.zeros((48, 64), np.uint8), None):
         with pytest.raises(UsageError, match="uint8 BGR"):
             draw(Detections.empty(), image)
+
+
+def test_a_class_map_of_another_size_is_told() -> None:
+    with pytest.raises(UsageError, match=r"its own frame, \(4, 6\); this one is \(48, 64\)"):
+        draw(ClassMap(np.zeros((4, 6), np.uint8)), np.zeros((48, 64, 3), np.uint8))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from vision.errors import DataError
-from vision.types import Detections, Frame, Scores, Tracks
+from vision.types import ClassMap, Detections, Frame, Landmarks, Scores, Tracks
 
 unit = st.floats(0, 1, width=32)
 pixels = st.floats(0, 4000, width=32)
@@ -102,3 +104,27 @@ def test_scores_payload_has_the_five_best() -> None:
 
 def test_a_frame_knows_its_size() -> None:
     assert Frame(np.zeros((480, 640, 3), np.uint8), 0, 0.0).size_wh == (640, 480)
+
+
+def test_empty_lists_are_a_frame_with_nothing_in_it() -> None:
+    """What a loop over one's own boxes gives on such a frame."""
+    assert Detections([], [], []).boxes.shape == (0, 4)
+    assert Tracks([], [], [], [], []).ids.dtype == np.int64
+    assert Landmarks([], [], []).points.shape == (0, 0, 2)
+    with pytest.raises(DataError, match=r"scores must have 0 rows like the first field; got 1"):
+        Detections([], [0.5], [])
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: ClassMap(np.full((2, 3), 300)), "ClassMap.labels must fit uint8; got int64 300 to 300"),
+    (lambda: ClassMap(np.array([[0, -1]])), "must fit uint8; got int64 -1 to 0"),
+    (lambda: ClassMap(np.full((2, 3), 0.7)), "must fit uint8; got float64 0.7 to 0.7"),
+    (lambda: Detections([[0, 0, 1, 1]], [0.5], [1.5]), "Detections.labels must fit int64; got float64 1.5"),
+    (lambda: Detections([[0, 0, 1, 1], [0]], [1, 1], [0, 0]), "Detections.boxes must be an array of numbers"),
+    (lambda: Scores(["cat"]), "Scores.probs must be an array of numbers"),
+])
+def test_numbers_are_not_changed_on_the_way_in(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        make()
+    assert ClassMap(np.array([[0, 255]])).labels.tolist() == [[0, 255]]        # int64, as argmax has it
+    assert Detections([[0, 0, 1, 1]], [0.5], [2.0]).labels.tolist() == [2]      # floats, as a table has them

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from vision.body import BONES, Poses
+from vision.errors import UsageError
 from vision.faces.eyes import Eye
 from vision.faces.face import Faces
 from vision.faces.mesh import LEFT_IRIS, OUTLINES, RIGHT_IRIS
@@ -106,6 +107,10 @@ def class_colour(label: int) -> Colour:
 
 @paint.register
 def _(result: ClassMap, image: Image, names: Names) -> None:
+    if result.labels.shape != image.shape[:2]:
+        raise UsageError(
+            f"a class map is drawn on its own frame, {result.labels.shape}; this one is {image.shape[:2]}"
+        )
     areas = result.areas()
     palette = np.array([*(class_colour(c) for c in range(255)), (0, 0, 0)], np.uint8)
     tinted = cv2.addWeighted(image, 0.5, np.take(palette, result.labels, axis=0), 0.5, 0)

@@ -49,8 +49,18 @@ def _name(names: Names | None, label: int) -> str:
 
 
 def _checked(owner: str, field: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """`value` as an array of `dtype`; -1 in `shape` stands for any length."""
-    array = np.asarray(value, dtype)
+    """`value` as an array of `dtype`; -1 in `shape` stands for any length, and an empty list has any shape.
+    Raises DataError for another shape, and for numbers that `dtype` does not have."""
+    try:
+        given = np.asarray(value)
+        array = given.astype(dtype, copy=False)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{owner}.{field} must be an array of numbers ({error})") from error
+    if array.dtype.kind in "iu" and not np.can_cast(given.dtype, dtype) and (array != given).any():
+        lowest, highest = given.min(), given.max()
+        raise DataError(f"{owner}.{field} must fit {array.dtype}; got {given.dtype} {lowest} to {highest}")
+    if array.shape == (0,) and shape[0] == -1:
+        array = array.reshape([max(length, 0) for length in shape])
     if array.ndim != len(shape) or any(w not in (-1, g) for w, g in zip(shape, array.shape, strict=True)):
         want = "(" + ",".join("N" if s == -1 else str(s) for s in shape) + ")"
         raise DataError(f"{owner}.{field} must have shape {want}; got {array.shape}")
@@ -126,7 +136,8 @@ class Detections(_Rows):
 
     @classmethod
     def from_dict(cls, payload: Mapping[str, Any]) -> Detections:
-        """The detections of a record: the way back from `to_dict`, as exact as its rounding."""
+        """The detections of a record: the way back from `to_dict`, as exact as its rounding. Raises KeyError
+        or ValueError for another payload."""
         objects = payload["objects"]
         return Detections(
             np.array([o["box"] for o in objects], np.float32).reshape(-1, 4),
