@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vision.cli.run import RunOptions, command
-from vision.cli.track import Tracking, one_source
+from vision.cli.track import Tracking, one_png, one_source
 from vision.errors import SinkError, UsageError
 
 if TYPE_CHECKING:
@@ -44,15 +44,16 @@ def count(
     view = _scene(scene, line or [])
     if len(run.sources) > 1:
         raise UsageError(f"a scene is of one view; got {len(run.sources)} sources.")
-    for option, path in (("--events", events), ("--events-csv", events_csv), ("--heatmap", heatmap)):
+    for option, path in (("--events", events), ("--events-csv", events_csv)):
         one_source(run, option, path)
-    if heatmap is not None and heatmap.suffix.lower() != ".png":
-        raise UsageError(f"--heatmap is a .png; got {str(heatmap)!r}.")
+    one_png(run, "--heatmap", heatmap)
     counter = Counter(view, hysteresis=hysteresis, lost_after=tracking.lost_after)
+    counted: list[str] = []                            # the source, once it is open
 
     def then(source: Source) -> Callable[[Tracks, float], Counted]:
         if source.info.size_wh is not None:
             view.fits(source.info.size_wh)
+        counted.append(source.info.uri)
         return counter
 
     def sinks(source: Source, stack: ExitStack) -> Iterable[Sink]:
@@ -62,10 +63,12 @@ def count(
         if heatmap is not None:
             yield _heat_writer(heatmap, view, stack)
 
-    tracking.execute(run, "count", then, sinks)
-    counter.close()
-    if not run.quiet:
-        print(_summary(counter), file=sys.stderr)
+    try:
+        tracking.execute(run, "count", then, sinks)
+    finally:                                           # Ctrl-C is how a camera's run ends
+        counter.close()
+        if counted and not run.quiet:
+            print(_summary(counter), file=sys.stderr)
 
 
 def _scene(path: Path | None, lines: list[str]) -> Scene:
@@ -95,7 +98,7 @@ def _event_files(
         yield stack.enter_context(JsonLines(jsonl)).write
     if table is not None:
         try:
-            file = stack.enter_context(table.open("w", newline="", encoding="utf-8"))
+            file = stack.enter_context(table.open("w", 1, "utf-8", newline=""))
         except OSError as error:
             raise SinkError(f"{str(table)!r} cannot be written ({error.strerror}).") from error
         rows = csv.DictWriter(file, _COLUMNS)

@@ -143,13 +143,18 @@ class Counter:
             last, path.time, path.point = (path.time, path.point), time, point
             for place, distance in zip(places, distances, strict=True):
                 events += self._step(i, path, place, distance[n], self.hysteresis * sizes[n], last)
-        for event in events:
-            self.totals[event.place][event.side] += 1
+        self._add(events)
         return self._counted(tracks, events, anchors, sizes, time)
 
     def close(self) -> list[Event]:
         """The end of the run: whoever is in a zone leaves it where last seen."""
-        return self._over(float("inf"), float("inf"))
+        events = self._over(float("inf"), float("inf"))
+        self._add(events)
+        return events
+
+    def _add(self, events: list[Event]) -> None:
+        for event in events:
+            self.totals[event.place][event.side] += 1
 
     def _step(
         self, i: int, path: _Path, place: Line | Zone, distance: float, margin: float,
