@@ -52,6 +52,19 @@ def test_boxes_must_lie_in_the_frame_where_the_size_is_not_told(tmp_path: Path) 
         Stored.read(path).at(frame(1, size_wh=(20, 20)))
 
 
+def test_boxes_may_lie_outside_where_the_size_is_told(tmp_path: Path) -> None:
+    """As those of MOT text do, of which records were made."""
+    path = written(tmp_path)
+    path.write_text(path.read_text().replace("2.0, 31.0, 40.0", "2.0, 90.0, 140.0"))
+    assert Stored.read(path).at(frame(1)).boxes[0, 2:].tolist() == [90, 140]
+
+
+def test_the_index_is_no_time_of_a_picture(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_text(path.read_text().replace('"time_s": 0.1,', '"time_s": 1.0,'))
+    assert len(Stored.read(path).at(frame(1, time=0.04))) == 1
+
+
 def test_the_length_is_checked(tmp_path: Path) -> None:
     stored = Stored.read(written(tmp_path))
     stored.check_length(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from typer.testing import CliRunner
 from vision.card import Card
 from vision.cli import app
 from vision.engine import FakeEngine
-from vision.io import VideoFile
+from vision.errors import VisionError
+from vision.io import VideoFile, read
+from vision.tasks.classify import Classifier
 from vision.tasks.detect import Detector
+from vision.types import Frame, Scores
 
 CARD = Card("fake", "detect", "ssdlite", "fake", "", "Apache-2.0", "a test", (64, 64), "stretch",
             ("dark", "bright"))
@@ -172,6 +176,106 @@ def test_a_counted_video_shows_lines_and_totals(clip: Path, tmp_path: Path) -> N
     run("count", clip, "-q", "--line", "80,96,80,0", "--save-frames", tmp_path / "frames")
     picture = cv2.imread(str(sorted((tmp_path / "frames").glob("*.png"))[-1]))
     assert (np.abs(picture[70:90, 78:83].astype(int) - [0, 200, 255]).max(axis=2) < 30).any()      # amber
+
+
+def test_looks_of_a_frame_with_nothing_in_it(clip: Path, tmp_path: Path,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    class Eyes:
+        names = ("dark", "bright", "grey")
+
+        def batch(self, pictures: list[np.ndarray]) -> list[Scores]:
+            return [Scores(np.array([0.1, 0.8, 0.1])) for _ in pictures]
+
+    monkeypatch.setattr(Classifier, "load", classmethod(lambda cls, *_: Eyes()))
+    path = tmp_path / "late.mp4"
+    with VideoFile(path) as video:
+        for n in range(12):
+            image = np.zeros((96, 160, 3), np.uint8)
+            if 4 <= n < 9:
+                cv2.rectangle(image, (40 + 3 * n, 10), (60 + 3 * n, 40), (255, 255, 255), -1)
+            video.write(image, n / 10)
+    out = tmp_path / "out.jsonl"
+    run("track", path, "-q", "--jsonl", out, "--looks", "eyes")
+    assert [[o["id"] for o in row["objects"]] for row in lines(out)] == [*[[]] * 5, *[[1]] * 4, *[[]] * 3]
+
+
+def test_pictures_have_the_time_of_their_sequence(clip: Path, tmp_path: Path) -> None:
+    """In the records, in the events, in the written video and for --start; `detect`, which knows of no
+    rate, numbers them, and serves for --from."""
+    folder = tmp_path / "seq" / "img1"
+    run("detect", clip, "-q", "--save-frames", folder)
+    for n, path in enumerate(sorted(folder.glob("*.png"))):
+        image = np.zeros((96, 160, 3), np.uint8)
+        cv2.rectangle(image, (4 + 3 * n, 10), (24 + 3 * n, 40), (255, 255, 255), -1)
+        cv2.imwrite(str(path), image)
+    out, events, found = (tmp_path / f"{n}.jsonl" for n in ("out", "events", "found"))
+    run("count", folder, "-q", "--jsonl", out, "--events", events, "--line", "80,96,80,0", "--rate", 20,
+        "-o", tmp_path / "out.mp4")
+    assert [row["time_s"] for row in lines(out)] == [n / 20 for n in range(40)]
+    assert [row["time_s"] for row in lines(events)] == [pytest.approx((80 - 14) / 3 / 20, abs=0.02)]
+    with read(tmp_path / "out.mp4") as video:
+        assert [frame.time for frame in video] == [pytest.approx(n / 20, abs=1e-3) for n in range(40)]
+    ini = "[Sequence]\nframeRate=20\nseqLength=40\nimWidth=160\nimHeight=96\n"
+    (tmp_path / "seq" / "seqinfo.ini").write_text(ini)
+    run("detect", folder, "-q", "--min-score", 0.1, "--jsonl", found)
+    assert lines(found)[3]["time_s"] == 3
+    run("track", folder, "-q", "--jsonl", out, "--from", found, "--start", 0.5, "--end", 1)
+    assert [(row["frame"], row["time_s"]) for row in lines(out)] == [(n, n / 20) for n in range(10, 20)]
+    run("follow", folder, "-q", "--jsonl", out, "--box", "4,10,20,30")
+    assert lines(out)[1]["time_s"] == 0.05
+    for rate in (0, -1, "nan"):
+        result = CliRunner().invoke(app, ["track", str(folder), "-q", "--jsonl", "-", "--rate", str(rate)])
+        assert (result.exit_code, "more than 0 frames a second" in result.output) == (2, True)
+
+
+def test_several_videos_in_one_source_are_not_one_view(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(f"{clip}\n{clip}\n")
+    result = CliRunner().invoke(app, ["track", str(tmp_path / "list.txt"), "-q", "--jsonl", "-"])
+    assert (result.exit_code, "name them one by one" in result.output) == (2, True)
+
+
+def test_totals_are_told_at_the_end_of_an_interrupted_run(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C is how one ends a camera's run. The rows that were counted are in the file."""
+    monkeypatch.setattr("vision.pipeline.run", interrupted(at=35))
+    table = tmp_path / "events.csv"
+    result = CliRunner().invoke(app, ["count", str(clip), "--jsonl", str(tmp_path / "out.jsonl"), "--line",
+                                      "80,96,80,0", "--events-csv", str(table)])
+    assert result.exit_code == 130
+    assert "line 1: right 1, left 1" in result.output
+    assert len(table.read_text().splitlines()) == 3
+
+
+def interrupted(at: int) -> Callable[..., object]:
+    """A pipeline in which the user presses Ctrl-C at a frame."""
+    from vision.pipeline import run as whole
+
+    def until(frames: Iterable[Frame], *rest: object, **options: object) -> object:
+        def some() -> Iterator[Frame]:
+            for frame in frames:
+                if frame.index == at:
+                    raise KeyboardInterrupt
+                yield frame
+
+        return whole(some(), *rest, **options)
+
+    return until
+
+
+@pytest.mark.parametrize("arguments", [
+    ["count", "--line", "80,96,80,0", "--heatmap", "no/such/folder/heat.png"],
+    ["follow", "--box", "4,10,20,30", "--follower", "ivt", "--show-basis", "no/such/folder/basis.png"],
+    ["follow", "other.mp4", "--box", "4,10,20,30", "--follower", "ivt", "--show-basis", "basis.png"],
+])
+def test_a_picture_that_cannot_be_made_is_told_before_the_run(
+    clip: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    out = tmp_path / "out.mp4"
+    result = CliRunner().invoke(app, [arguments[0], str(clip), "-q", "-o", str(out), *arguments[1:]])
+    assert isinstance(result.exception, VisionError)
+    assert any(text in str(result.exception) for text in ("its folder is not there", "of one video"))
+    assert list(tmp_path.glob("out*")) == []
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vision.cli.run import RunOptions, command, execute
+from vision.cli.track import one_png, sequence_rate
 from vision.errors import SinkError, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ def follow(
     show_basis: Annotated[Path | None, typer.Option(
         help="the mean and the eigenvectors of --follower ivt at the end (PNG)")] = None,
 ) -> None:
-    """Follow one chosen object, say when it is lost, and find it again."""
+    """Follow one chosen object, say when it is lost, and find it again.
+
+    Pictures are taken as 30 a second, where no seqinfo.ini beside them says it.
+    """
     from vision.tracking import FOLLOWERS, Ivt
     from vision.tracking.follow import Target, checked_box
 
@@ -39,8 +43,7 @@ def follow(
         raise UsageError(f"no follower {follower!r}. Choose one of: {', '.join(FOLLOWERS)}.")
     if show_basis is not None and follower != "ivt":
         raise UsageError("--show-basis is of --follower ivt; the others have no subspace.")
-    if show_basis is not None and show_basis.suffix.lower() != ".png":
-        raise UsageError(f"--show-basis is a .png; got {str(show_basis)!r}.")
+    one_png(run, "--show-basis", show_basis)
     chosen = _box(box) if box is not None else None
 
     def make(source: Source) -> Step:
@@ -58,6 +61,7 @@ def follow(
                 return Target(first, 1.0, False)
             return state[0](frame.image, frame.time)
 
+        source.at_rate(sequence_rate(source) or 30.0)
         followers[source.info.uri] = state
         return Step("follow", follower, ("target",), begin, then)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vision.cli.run import RunOptions, command, execute
-from vision.errors import UsageError
+from vision.errors import SinkError, UsageError
 
 if TYPE_CHECKING:
     from vision.io import Source
@@ -69,19 +69,18 @@ class Tracking:
 
             tracker, after = Tracker(self.tracker, self.lost_after, decides), then(source)
             camera = CameraMotion() if self.camera_motion else None
-            rate = _rate(source, self.rate)
+            _times(source, self.rate)
 
             def step(frame: Frame, seen: Detections) -> Any:
                 seen = Detections.from_dict(seen.to_dict())                # as precise as a record
                 if self.save_detections is not None:
                     found[frame.index] = seen
-                time = frame.index / rate if rate else frame.time
                 tracks = tracker(
-                    seen, time,
+                    seen, frame.time,
                     camera=camera(frame.image, seen.boxes) if camera else None,
                     looks=embed(crops(frame.image, seen.boxes)) if embed else None,
                 )
-                return after(tracks, time)
+                return after(tracks, frame.time)
 
             return Step(task, model, names, begin, step, in_flight)
 
@@ -143,21 +142,42 @@ def one_source(run: RunOptions, option: str, path: Path | None) -> None:
         refuse_overwrite(path, run.sources[0])
 
 
-def _rate(source: Source, given: float | None) -> float | None:
-    """Frames a second, where the frames have no times of their own."""
-    if source.info.kind not in ("picture", "pictures", "list"):
-        return None
-    if given is None:
-        from vision.errors import DataError
-        from vision.tracking.mot import Sequence as MotSequence
+def one_png(run: RunOptions, option: str, path: Path | None) -> None:
+    """A picture of one video, which is made at the end: what can be told of it before is told before."""
+    one_source(run, option, path)
+    if path is not None and path.suffix.lower() != ".png":
+        raise UsageError(f"{option} is a .png; got {str(path)!r}.")
+    if path is not None and not path.absolute().parent.is_dir():
+        raise SinkError(f"{str(path)!r} cannot be written: its folder is not there.")
 
-        for folder in (Path(source.info.uri), Path(source.info.uri).parent):
-            try:
-                return MotSequence.read(folder).rate
-            except DataError:
-                continue
+
+def _times(source: Source, given: float | None) -> None:
+    """Give pictures, which have no times of their own, `given` or their sequence's frames a second."""
+    if source.info.kind == "list":
+        raise UsageError(
+            f"{source.info.uri!r} holds several videos, and each is tracked by itself: name them one by one."
+        )
+    if source.info.kind not in ("picture", "pictures"):
+        return
+    given = sequence_rate(source) if given is None else given
+    if given is None:
         raise UsageError("pictures have no times, and tracking needs them. Give --rate, frames a second.")
-    return given
+    if not 0 < given < float("inf"):
+        raise UsageError(f"--rate is more than 0 frames a second; got {given}.")
+    source.at_rate(given)
+
+
+def sequence_rate(source: Source) -> float | None:
+    """Frames a second of a folder of pictures, by the `seqinfo.ini` in it or above it."""
+    from vision.errors import DataError
+    from vision.tracking.mot import Sequence as MotSequence
+
+    for folder in (Path(source.info.uri), Path(source.info.uri).parent):
+        try:
+            return MotSequence.read(folder).rate
+        except DataError:
+            continue
+    return None
 
 
 def _embedder(model: str, run: RunOptions) -> Callable[[Sequence[Any]], Any]:
@@ -169,7 +189,8 @@ def _embedder(model: str, run: RunOptions) -> Callable[[Sequence[Any]], Any]:
 
     def embed(pictures: Sequence[Any]) -> Any:
         scores = classifier.batch(pictures)
-        return np.sqrt([s.probs for s in scores], dtype=np.float32).reshape(len(scores), -1)
+        probs = np.array([s.probs for s in scores], np.float32)
+        return np.sqrt(probs.reshape(len(scores), len(classifier.names)))
 
     return embed
 

@@ -153,10 +153,11 @@ def _grey(values: Any) -> Image:
 
 
 class Pictures:
-    """Still pictures in the order given; index is the place in that order, time the index in seconds."""
+    """Still pictures in the order given; index is the place in that order, time the index over `rate`."""
 
     def __init__(self, uri: str, paths: Sequence[Path], max_pixels: int, first: int = 0) -> None:
         self._paths, self._max_pixels, self._first = paths, max_pixels, first
+        self.rate = 1.0                    # a second
         kind = "pictures" if len(paths) > 1 else "picture"
         self.info = Info(uri, kind, self._size_of_first(), frames_estimate=len(paths))
 
@@ -171,9 +172,10 @@ class Pictures:
         broken: SourceError | None = None
         whole = 0
         for index, path in enumerate(self._paths, self._first):
-            if span.over(index):
+            time = index / self.rate
+            if span.over(time):
                 return
-            if not span.wants(index, index):
+            if not span.wants(index, time):
                 log.counts.decoded += 1
                 log.counts.passed_over += 1
                 continue
@@ -186,7 +188,7 @@ class Pictures:
                 continue
             whole += 1
             log.counts.decoded += 1
-            yield Frame(image, index, float(index), str(path))
+            yield Frame(image, index, time, str(path))
         if broken and not whole:
             raise broken
 

@@ -56,6 +56,11 @@ class Source:
             self.close()
             raise
 
+    def at_rate(self, rate: float) -> None:
+        """Still pictures come `rate` a second, in place of one. To be called before the first frame."""
+        if isinstance(self._reader, Pictures):
+            self._reader.rate = rate
+
     def close(self) -> None:
         """Close the source; it hands out no more frames."""
         self._frames = iter(())

@@ -83,9 +83,10 @@ class Stored:
                 return Detections.empty()
             raise self._other(f"it has no record of frame {frame.index}")
         time = self.times.get(frame.index, frame.time)
-        if abs(time - frame.time) > 1e-3:
+        if abs(time - frame.time) > 1e-3 and time != frame.index:        # the index: of a still picture
             raise self._other(f"its frame {frame.index} is at {time:.3f} s, this one at {frame.time:.3f} s")
-        if not self.gaps and (found.boxes[:, 2:] > (width + 1, height + 1)).any():
+        told = self.gaps or self.size_wh is not None           # a box may lie outside then
+        if not told and (found.boxes[:, 2:] > (width + 1, height + 1)).any():
             raise self._other(f"a box of its frame {frame.index} lies outside of {width}x{height} pixels")
         return found
 
