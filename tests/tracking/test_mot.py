@@ -33,6 +33,23 @@ def test_a_sequence_has_a_result_for_every_frame(tmp_path: Path) -> None:
     assert sequence.size_wh == (64, 48)
 
 
+def test_a_file_without_a_line_has_no_detections(tmp_path: Path) -> None:
+    assert mot.read_detections(write(tmp_path, "")) == {}
+
+
+@pytest.mark.parametrize(("key", "value"), [("frameRate", "0"), ("frameRate", "nan"), ("seqLength", "0")])
+def test_a_sequence_without_frames_or_time_is_an_error(tmp_path: Path, key: str, value: str) -> None:
+    keys = {"frameRate": "5", "seqLength": "3", "imWidth": "64", "imHeight": "48", key: value}
+    (tmp_path / "seqinfo.ini").write_text("[Sequence]\n" + "".join(f"{k}={v}\n" for k, v in keys.items()))
+    with pytest.raises(DataError, match=key):
+        mot.Sequence.read(tmp_path)
+
+
+def test_the_folder_one_stands_in_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert mot.Sequence(Path(), 5, 3, (64, 48)).name == tmp_path.name
+
+
 @pytest.mark.parametrize(("scores", "expected"), [
     ([0.1, 0.9, 1.0], [0.1, 0.9, 1.0]),                      # probabilities stay
     ([-1.0, -1.0], [1.0, 1.0]),                              # says nothing
@@ -44,7 +61,8 @@ def test_scores_become_probabilities(scores: list[float], expected: list[float])
     np.testing.assert_allclose(mot.as_probabilities(np.array(scores)), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("line", ["0,-1,1,1,5,5,1", "1,-1,1,1,x,5,1", "1,-1,1", "1.5,-1,1,1,5,5,1"])
+@pytest.mark.parametrize("line", ["0,-1,1,1,5,5,1", "1,-1,1,1,x,5,1", "1,-1,1", "1.5,-1,1,1,5,5,1",
+                                  "nan,-1,1,1,5,5,1", "inf,-1,1,1,5,5,1"])
 def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
     with pytest.raises(DataError, match=r"det\.txt:2: expected"):
         mot.read_rows(write(tmp_path, f"1,-1,1,1,5,5,1\n{line}\n"))

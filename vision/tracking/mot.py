@@ -7,6 +7,7 @@ A line is `frame, id, left, top, width, height, score, ...`; frames and ids are 
 from __future__ import annotations
 
 import configparser
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,7 +45,10 @@ class Sequence:
                 raise DataError(f"{str(folder)!r} has no seqinfo.ini. Give the folder of one MOT sequence.")
             values = ini["Sequence"]
             size = int(values["imWidth"]), int(values["imHeight"])
-            return cls(Path(folder), float(values["frameRate"]), int(values["seqLength"]), size)
+            rate, length = float(values["frameRate"]), int(values["seqLength"])
+            if not 0 < rate < math.inf or length < 1:
+                raise ValueError(f"frameRate is {rate}, seqLength {length}")
+            return cls(Path(folder), rate, length, size)
         except (configparser.Error, KeyError, ValueError) as error:
             raise DataError(
                 f"{str(path)!r} must give frameRate, seqLength, imWidth and imHeight in [Sequence] ({error})."
@@ -53,7 +57,7 @@ class Sequence:
     @property
     def name(self) -> str:
         """The folder's name."""
-        return self.folder.name
+        return self.folder.resolve().name
 
     def detections(self) -> Iterator[tuple[float, Detections]]:
         """(seconds, detections) of every frame, frames without a line included."""
@@ -76,7 +80,7 @@ def read_rows(path: str | Path) -> Rows:
             row = [float(value) for value in re.split(r"[,\s]+", line.strip().rstrip(","))]
         except ValueError:
             row = []
-        if len(row) < 6 or row[0] < 1 or row[0] != int(row[0]):
+        if len(row) < 6 or not row[0] >= 1 or not row[0].is_integer():
             raise DataError(
                 f"{path}:{number}: expected 'frame,id,left,top,width,height,score' with frames from 1; "
                 f"got {line.strip()[:60]!r}."
@@ -108,8 +112,8 @@ def read_detections(path: str | Path) -> dict[int, Detections]:
     labels = np.zeros(len(rows), np.int64)
     every = Detections(boxes, scores.astype(np.float32), labels)
     frames, starts = np.unique(rows[:, 0].astype(np.int64), return_index=True)
-    ends = np.append(starts[1:], len(rows))
-    return {int(f) - 1: every[a:b] for f, a, b in zip(frames, starts, ends, strict=True)}
+    ends = [*starts[1:], len(rows)]
+    return {int(f) - 1: every[a:b] for f, a, b in zip(frames, starts, ends, strict=False)}
 
 
 def as_probabilities(scores: Rows) -> Rows:
