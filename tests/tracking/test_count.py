@@ -110,6 +110,15 @@ def test_who_ends_in_a_zone_leaves_it_where_last_seen() -> None:
     assert counter.close() == []
 
 
+def test_the_totals_are_the_events_of_the_whole_run() -> None:
+    counter = Counter(Scene(zones=(ROOM,)))
+    events = walk(counter, [90, 200]) + walk(counter, [90, 200, 310], i=2)
+    assert counter.totals == {"room": {"in": 2, "out": 1, "lost": 0}}
+    events += counter.close()
+    assert counter.totals == {"room": {"in": 2, "out": 1, "lost": 1}}
+    assert [e.side for e in events].count("lost") == 1
+
+
 def test_records_say_what_was_counted() -> None:
     scene = Scene(lines=(DOOR,), zones=(ROOM,))
     counter = Counter(scene)
@@ -145,6 +154,17 @@ def test_speed_on_the_ground_and_its_uncertainty() -> None:
     first = Counter(Scene(ground=ground))(tracks((1, 300, 300)), 0.0)
     assert np.isnan(first.speeds[0])
     assert "speed_m_s" not in first.to_dict()["objects"][0]
+
+
+def test_beyond_the_horizon_no_speed_is_known() -> None:
+    """The sides of this ground meet at (300, -200): there and above it a pixel is nowhere on the ground."""
+    ground = Ground(((100, 400), (500, 400), (400, 100), (200, 100)), ((0, 0), (10, 0), (10, 20), (0, 20)))
+    for y, known in ((150, True), (-195, False), (-200, False), (-300, False)):
+        counter = Counter(Scene(ground=ground))
+        for k in range(11):
+            result = counter(tracks((1, 300 + 4 * k, y)), k / 10)
+        assert [np.isfinite(v[0]) for v in (result.speeds, result.speed_errors)] == [known, known], y
+        assert ("speed_m_s" in result.to_dict()["objects"][0]) == known
 
 
 def test_heat_is_seconds_and_lies_where_they_were_spent() -> None:
@@ -195,6 +215,10 @@ def test_a_scene_is_read_from_toml(tmp_path: Path) -> None:
     ("[300, 200], [100, 200]", "[100, 200], [300, 200]", "crosses itself"),
     ("[[100, 0], [300, 0], [300, 200], [100, 200]]", "[[1, 1], [5, 5], [9, 9]]", "no area"),
     ("[[100, 0], [300, 0], [300, 200], [100, 200]]", "[[1, 1], [5, 5]]", "at least three"),
+    ("[300, 200], [100, 200]]", "[300, 200], [100, 200], [100, 0]]", r"twice in a row \(5 and 1\)"),
+    ("[300, 200], [100, 200]]", "[300, 200], [100, nan]]", "not finite"),
+    ("[[line]]", "[line]", "double brackets"),
+    ("[[zone]]", "[zone]", "double brackets"),
     ("size = [640, 480]", 'anchor = "left"', "'bottom' or 'centre'"),
     ("size = [640, 480]", "size = 640, 480", "as TOML"),
 ])
@@ -204,6 +228,16 @@ def test_a_scene_that_cannot_be_is_an_error(tmp_path: Path, old: str, new: str, 
     path.write_text(SCENE.replace(old, new))
     with pytest.raises(DataError, match=message):
         read_scene(path)
+
+
+def test_reference_points_in_another_order_fix_no_ground() -> None:
+    image = ((100, 400), (500, 400), (400, 100), (200, 100))
+    mirrored = ((10, 0), (0, 0), (0, 20), (10, 20))
+    assert Ground(image, mirrored).metres == mirrored
+    with pytest.raises(DataError, match="in the same order"):
+        Ground(image, ((0, 0), (10, 0), (0, 20), (10, 20)))
+    with pytest.raises(DataError, match=r"metres has a point that is not finite"):
+        Ground(image, ((0, 0), (10, 0), (10, np.inf), (0, 20)))
 
 
 def test_reference_points_on_a_line_fix_no_ground() -> None:

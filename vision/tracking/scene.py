@@ -77,9 +77,17 @@ class Zone:
 
     def __post_init__(self) -> None:
         n = len(self.points)
-        if n < 3 or not np.isfinite(self.points).all():
+        if n < 3:
             raise DataError(f"zone {self.name!r} needs at least three points; got {n}.")
+        if not np.isfinite(self.points).all():
+            raise DataError(f"zone {self.name!r} has a point that is not finite.")
         sides = [(self.points[i], self.points[(i + 1) % n]) for i in range(n)]
+        for i, (start, end) in enumerate(sides):
+            if start == end:
+                raise DataError(
+                    f"zone {self.name!r} has the same point twice in a row ({i + 1} and {(i + 1) % n + 1}). "
+                    "Leave one out: a zone closes by itself."
+                )
         for i, j in combinations(range(n), 2):
             neighbours = j - i == 1 or (i == 0 and j == n - 1)
             if not neighbours and _cross(*sides[i], *sides[j]):
@@ -114,8 +122,15 @@ class Ground:
         for name, points in (("image", self.image), ("metres", self.metres)):
             if len(points) != 4:
                 raise DataError(f"ground.{name} needs four points; got {len(points)}.")
+            if not np.isfinite(points).all():
+                raise DataError(f"ground.{name} has a point that is not finite.")
             if min(_area(three) for three in combinations(points, 3)) < 1e-6:
                 raise DataError(f"three of the points of ground.{name} lie on a line: they fix no plane.")
+        depth = np.column_stack([self.image, np.ones(4)]) @ self.homography()[2]
+        if not ((depth > 0).all() or (depth < 0).all()):
+            raise DataError(
+                "ground.image and ground.metres do not fit: give the same four places in the same order."
+            )
 
     def homography(self) -> Points:
         """(3,3) from pixels to metres."""
@@ -163,6 +178,8 @@ def read_scene(path: str | Path) -> Scene:
     try:
         _only(values, {"anchor", "size", "line", "zone", "ground"}, "scene")
         lines, zones = values.get("line", []), values.get("zone", [])
+        if not (isinstance(lines, list) and isinstance(zones, list)):
+            raise DataError("each line is a [[line]], each zone a [[zone]], in double brackets.")
         for line in lines:
             _only(line, {"name", "start", "end", "right", "left"}, "line")
         for zone in zones:

@@ -20,7 +20,8 @@ class Speedometer:
     line is fitted to them over time. The uncertainty has two parts. One is the line's: the scatter of
     the anchors, at least `JITTER` box sizes, through the homography's slope where the track is. The
     other is the reference points': each is moved by `ground.error` pixels, and what that does to the
-    speed adds up in squares. A speed is known when the path is as long as half the window.
+    speed adds up in squares. A speed is known when the path is as long as half the window and lies
+    below the horizon.
     """
 
     def __init__(self, ground: Ground) -> None:
@@ -57,6 +58,8 @@ class Speedometer:
         wavers = float(((jitter @ along) ** 2).sum())
         scatter = float(((rest @ along) ** 2).sum()) / (len(t) - 2)
         variance = max(scatter, wavers) / float(t @ t) + float(((speed[1:] - speed[0]) ** 2).sum())
+        if not np.isfinite(variance):                  # beyond the horizon, of one of the homographies
+            return np.nan, np.nan
         return float(speed[0]), float(np.sqrt(variance))
 
 
@@ -72,9 +75,13 @@ def _moved(ground: Ground) -> list[npt.NDArray[np.float32]]:
 
 
 def _homography(ground: Ground, image: npt.NDArray[np.float32]) -> Points:
-    return np.asarray(cv2.getPerspectiveTransform(image, np.array(ground.metres, np.float32)), np.float64)
+    """(3,3) from pixels to metres, with a positive third coordinate on the reference points' side of the
+    horizon."""
+    found = cv2.getPerspectiveTransform(image, np.array(ground.metres, np.float32)).astype(np.float64)
+    return np.asarray(found * np.sign(found[2] @ [*image[0], 1]), np.float64)
 
 
 def _project(homography: Points, points: Points) -> Points:
+    """(N,2) pixels in metres; not a number beyond the horizon."""
     flat = np.column_stack([points, np.ones(len(points))]) @ homography.T
-    return np.asarray(flat[:, :2] / flat[:, 2:], np.float64)
+    return np.asarray(flat[:, :2] / np.where(flat[:, 2:] > 0, flat[:, 2:], np.nan), np.float64)
