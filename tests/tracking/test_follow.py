@@ -63,6 +63,18 @@ def test_it_follows_in_size(name: str) -> None:
     assert grown == pytest.approx(1.6, rel=0.12)
 
 
+def test_a_subspace_never_follows_less_than_eight_pixels() -> None:
+    """Where everything looks alike, the size drifts; long steps make it drift far."""
+    grey = np.full((240, 320, 3), 128, np.uint8)
+    follower = Ivt(grey, box((160, 120)), 0.0)
+    sides = []
+    for n in range(1, 100):
+        target = follower(grey, 10.0 * n)
+        sides.append(target.box[2:] - target.box[:2])
+    assert np.min(sides) >= 8 - 1e-3
+    assert (np.max(sides, axis=0) <= (320.01, 240.01)).all()
+
+
 @pytest.mark.parametrize("name", FOLLOWERS)
 def test_it_is_lost_when_it_is_gone_and_found_when_it_is_back(name: str) -> None:
     follower = FOLLOWERS[name](picture(path(0)), box(path(0)), 0.0)

@@ -27,6 +27,7 @@ SPREAD = np.array([0.05, 0.05, 0.02, 0.01, 0.004, 0.002])
 LOST = 0.25                  # usual error over this frame's, below which it is lost
 AGAIN = 0.5                  # ... and from which it is found again
 USUAL = 0.1                  # share of a new frame in the usual error
+SMALLEST = np.log(8)         # of a box's side, in pixels; the largest is the frame's
 
 _STEPS = ((np.arange(SIDE) + 0.5) / SIDE - 0.5).astype(np.float32)       # across a patch
 
@@ -145,6 +146,9 @@ class Ivt:
         step = self._random.standard_normal((PARTICLES, 6)) * spread
         step[:, :2] *= np.sqrt(self._width * self._height) * np.exp(self._best[2])
         self._particles = self._particles + step
+        sides = np.log([self._width, self._height]) + self._particles[:, 4:5] * [0, 1]          # at scale 0
+        smallest, largest = SMALLEST - sides.min(axis=1), np.log(grey.shape[::-1]) - sides
+        self._particles[:, 2] = np.clip(self._particles[:, 2], smallest, np.maximum(smallest, largest.min(1)))
 
     def _sample(self, grey: npt.NDArray[np.uint8], states: Array) -> Array:
         """The patch inside each of N affine frames: (SIDE*SIDE, N) in 0..1, by one bilinear remap."""
