@@ -76,7 +76,8 @@ def test_the_default_detector_still_gives_what_is_fixed_here(data: Path, tmp_pat
     out = tmp_path / "events.jsonl"
     result = CliRunner().invoke(app, [
         "count", str(data / "videos" / "one-by-one-person-detection.mp4"), "--classes", "person",
-        "--end", "50", "--scene", str(DATA / "one-by-one.toml"), "--events", str(out), "--sheet", str(tmp_path / "s.png"),
+        "--end", "50", "--scene", str(DATA / "one-by-one.toml"), "--events", str(out),
+        "--sheet", str(tmp_path / "s.png"),
     ])
     assert result.exit_code == 0, result.output
     assert "exit: out 2, in 0" in result.output
