@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -109,18 +110,50 @@ def read(
 
 
 def local_files(uri: str) -> list[Path]:
-    """The files that a URI reads on this machine, in reading order; none for a URL, a camera, `-`."""
-    if uri == "-" or _CAMERA.fullmatch(uri) or (_URL.match(uri) and not uri.startswith("file://")):
+    """The files that a URI reads on this machine, in reading order; none for a URL, a camera, `-`.
+
+    A file or a folder that this user may not look into is among them: reading it tells why. Raises
+    SourceError for a list that cannot be read, or that lists itself.
+    """
+    return _files(uri, ())
+
+
+def _files(uri: str, within: tuple[Path, ...]) -> list[Path]:
+    """within: the lists that lead here."""
+    if uri in ("", "-") or _CAMERA.fullmatch(uri) or (_URL.match(uri) and not uri.startswith("file://")):
         return []
     path = Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
-    if path.is_dir():
-        found = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES and p.is_file())
-        return sorted(found, key=natural)
-    if path.exists():
-        if path.suffix.lower() == ".txt":
-            return [file for member in _listed(path) for file in local_files(member)]
+    try:
+        if path.is_dir():
+            return sorted(_below(path), key=natural)
+        there = path.exists()
+    except PermissionError:
+        return [path]
+    if there and path.suffix.lower() == ".txt" and path.is_file():
+        if path.resolve() in within:
+            raise SourceError(f"{uri!r} lists itself, at once or by way of another list.")
+        return [file for m in _listed(path) for file in _files(m, (*within, path.resolve()))]
+    if there:
         return [path]
     return sorted((Path(p) for p in glob.glob(uri, recursive=True) if Path(p).is_file()), key=natural)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """The pictures and videos in a folder and the folders below, and the folders that cannot be read."""
+    closed: list[Path] = []
+    for parent, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+        for path in (Path(parent, name) for name in names):
+            if path.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES and _is_file(path):
+                yield path
+    yield from closed
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is one. Where that cannot be seen it is: opening it tells why."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return True
 
 
 def refuse_overwrite(output: str | Path, uri: str) -> None:
@@ -139,7 +172,13 @@ def refuse_overwrite(output: str | Path, uri: str) -> None:
 
 def _listed(path: Path) -> list[str]:
     """The URIs in a text file, one a line; `#` begins a remark; paths are relative to the file."""
-    lines = (line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise SourceError(f"{str(path)!r} cannot be opened ({error.strerror}).") from error
+    if "\0" in text:
+        raise SourceError(f"{str(path)!r} is no text. A .txt lists sources, one a line.")
+    lines = (line.strip() for line in text.splitlines())
     return [
         line if _URL.match(line) or _CAMERA.fullmatch(line) else str(path.parent / line)
         for line in lines if line and not line.startswith("#")
@@ -151,6 +190,8 @@ def open_reader(uri: str, reader: ReaderName, max_pixels: int) -> Reader:
     if uri == "-":
         from vision.io.stdin import open_stream
 
+        if sys.stdin is None:
+            raise SourceError("standard input is closed. Pipe pictures or a video into it.")
         return open_stream(sys.stdin.buffer, max_pixels)
     if _CAMERA.fullmatch(uri) and not (uri.isdecimal() and Path(uri).exists()):
         from vision.io.live import open_camera
@@ -162,25 +203,32 @@ def open_reader(uri: str, reader: ReaderName, max_pixels: int) -> Reader:
         return open_url(uri, max_pixels)
 
     path = Path(uri)
-    if path.is_file() and path.suffix.lower() == ".txt":
+    whole = uri != "" and _is_file(path)
+    if whole and path.suffix.lower() == ".txt":
         members = _listed(path)
         if any(not local_files(member) for member in members):      # URLs, cameras, missing files
             return _several(uri, members, reader, max_pixels)
     files = local_files(uri)
-    if (path.is_file() and path.suffix.lower() != ".txt") or (len(files) == 1 and uri.startswith("file://")):
+    if (whole and path.suffix.lower() != ".txt") or (len(files) == 1 and uri.startswith("file://")):
         return _open_file(uri, files[0], reader, max_pixels)
-    if not files:
+    if not files or files == [path]:
         raise SourceError(_nothing(uri, path))
     return _several(uri, [str(file) for file in files], reader, max_pixels)
 
 
 def _nothing(uri: str, path: Path) -> str:
+    if not uri:
+        return "the source has an empty name. Give a file, a folder, a glob, a URL, a camera's number or - ."
+    if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+        return f"the folder {uri!r} cannot be opened (Permission denied)."
     if path.is_dir():
         return f"the folder {uri!r} has no pictures and no videos in it, nor in the folders below."
     if glob.has_magic(uri):
         return f"nothing matches {uri!r}. Quote a glob, so that the shell leaves it alone."
     if path.is_file():
         return f"{uri!r} lists nothing. Write one URI a line."
+    if path.exists():
+        return f"{uri!r} is neither a file nor a folder. Pipe what it holds into standard input, and give - ."
     return f"there is no {uri!r}. Give a file, a folder, a glob, a URL, a camera's number or - ."
 
 

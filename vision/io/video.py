@@ -101,7 +101,7 @@ class Video:
             )
         if span.first is None:
             log.note(f"{uri!r} has no frame in the range asked for; its last one is at {clock.last:.3f} s")
-        self._compare(index + 1 + failed, log)
+        self._compare(index + 1 + failed, clock.last, log)
 
     def close(self) -> None:
         """Close the container."""
@@ -112,11 +112,15 @@ class Video:
         """Whether the container states neither a length in seconds nor one in bytes."""
         return self.info.duration is None and self._container.size <= 0
 
-    def _compare(self, frames: int, log: Log) -> None:
-        """Tell where the container's word on its length was wrong."""
+    def _compare(self, frames: int, last: float, log: Log) -> None:
+        """Tell where the container's word on its length was wrong; last: the last frame's time."""
         stated = self._stream.frames - self._discarded           # some are cut away by an edit list
         if stated > 0 and stated != frames:
             log.note(f"{self.info.uri!r} claims {stated} frames and holds {frames}")
+        # Matroska counts no frames, but most of its writers state how long each stream is
+        seconds = _seconds(self._stream.metadata.get("DURATION", ""))
+        if seconds > last + 1.0:
+            log.note(f"{self.info.uri!r} claims {seconds:.3f} s; its last frame is at {last:.3f} s")
 
     def _decoded(self, packets: Iterator[Any], log: Log) -> Iterator[Any]:
         """Whole frames in presentation order."""
@@ -149,7 +153,9 @@ class Video:
         return codec in _COUNTABLE and ("mp4" in kind or "matroska" in kind)
 
     def _packets(self, log: Log) -> Iterator[Any]:
-        """The stream's packets, then the empty one that flushes the decoder."""
+        """The stream's packets, then the empty one that flushes the decoder, also where the stream breaks
+        off: what had come until then is handed out before the error."""
+        broken: SourceError | None = None
         try:
             for packet in self._demuxed:
                 self._discarded += packet.is_discard
@@ -157,7 +163,8 @@ class Video:
         except (av.error.InvalidDataError, av.error.EOFError) as error:
             log.note(f"{self.info.uri!r} ends early ({_reason(error)})")
         except (av.error.FFmpegError, OSError) as error:
-            raise SourceError(f"{self.info.uri!r} broke off ({_reason(error)}).") from error
+            broken = SourceError(f"{self.info.uri!r} broke off ({_reason(error)}).")
+            broken.__cause__ = error
         except IndexError:               # PyAV at the very end, where a stream has appeared in mid-file
             pass
         else:
@@ -165,6 +172,8 @@ class Video:
         flush = av.Packet()
         flush.stream = self._stream
         yield flush
+        if broken is not None:
+            raise broken
 
     def _first_rotation(self) -> int:
         """Degrees counter-clockwise, from the first frame: only frames tell. The decoder starts anew
@@ -273,6 +282,15 @@ def upright(image: Any, rotation: int) -> Image:
     """The picture turned as its display matrix says; rotation is in degrees counter-clockwise."""
     turn = _TURNS.get(-rotation % 360)
     return np.asarray(image if turn is None else cv2.rotate(image, turn), np.uint8)
+
+
+def _seconds(clock: str) -> float:
+    """Seconds of `HH:MM:SS.sss`; 0 for anything else."""
+    try:
+        hours, minutes, seconds = clock.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return 0.0
 
 
 def _reason(error: BaseException) -> str:
