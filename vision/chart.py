@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.drawing import colour
-from vision.errors import SinkError
+from vision.files import write_whole
 from vision.types import Action, Image, Names
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -21,10 +21,7 @@ def save_png(path: Path, image: Image) -> None:
     """Write a chart; SinkError where that cannot be."""
     ok, data = cv2.imencode(".png", image)
     assert ok
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise SinkError(f"cannot write {str(path)!r} ({error.strerror}).") from error
+    write_whole(path, data.tobytes())
 
 
 def timeline_chart(segments: Sequence[Action], span: tuple[float, float], names: Names) -> Image:

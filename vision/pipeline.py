@@ -111,6 +111,9 @@ class Item:
 
 
 Sink = Callable[[Item], None]
+_CAUSES: dict[type[BaseException], str] = {          # of frames that get no result, where it is no error
+    KeyboardInterrupt: "interrupted", BrokenPipeError: "the reader of an output has gone",
+}
 
 
 @dataclass
@@ -195,7 +198,8 @@ def run(
     (a progress bar; a window, which must be shown by that thread).
 
     Raises what the source, the model or a sink raised, after everything that came before it has been
-    written; SinkError for an error of a sink; LostFrames if a frame cannot be accounted for.
+    written; SinkError for an error of a sink, but BrokenPipeError where the reader of a pipe has gone;
+    LostFrames if a frame cannot be accounted for.
     """
     report = Report() if report is None else report
     began, live = perf_counter(), isinstance(frames, Latest)
@@ -233,7 +237,7 @@ def run(
             while pending:
                 collect()
     except BaseException as error:
-        cause = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+        cause = _CAUSES.get(type(error), type(error).__name__)
         raise
     finally:
         report.seconds = perf_counter() - began
@@ -320,7 +324,7 @@ class _Writer:
             self._raise()
 
     def _raise(self) -> None:
-        if isinstance(self.error, VisionError):
+        if isinstance(self.error, (VisionError, BrokenPipeError)):
             raise self.error
         if self.error is not None:
             raise SinkError(f"an output failed: {type(self.error).__name__}: {self.error}") from self.error

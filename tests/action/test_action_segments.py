@@ -55,9 +55,9 @@ def test_subtitles_are_read_by_ffmpeg(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\.jsonl, \.csv, \.ass"):
         write_segments(tmp_path / "s.srt", ROWS)
-    with pytest.raises(SinkError, match="cannot write"):
+    with pytest.raises(SinkError, match="cannot be written"):
         write_segments(tmp_path / "nowhere" / "s.csv", ROWS)
-    with pytest.raises(SinkError, match="cannot write"):
+    with pytest.raises(SinkError, match="cannot be written"):
         save_png(tmp_path / "nowhere" / "t.png", np.zeros((4, 4, 3), np.uint8))
 
 

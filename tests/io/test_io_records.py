@@ -110,7 +110,7 @@ def test_yolo_text_files(tmp_path: Path) -> None:
         out.write(record(0, [CAT], source="a/one.jpg"), (100, 100))
         out.write(record(1, [CAT], source="b/one.jpg"), (100, 100))
     assert sorted(os.listdir(tmp_path / "labels")) == [
-        "one-000001.txt", "one.txt", "walk-000004.txt", "walk-000005.txt",
+        "one-2.txt", "one.txt", "walk-000004.txt", "walk-000005.txt",
     ]                                                                               # fmt: skip
     lines = (tmp_path / "labels" / "walk-000004.txt").read_text().splitlines()
     assert lines[0] == "3 0.150000 0.375000 0.200000 0.500000 0.7500"
@@ -204,7 +204,11 @@ def test_half_a_picture_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.M
 def test_names_of_frames() -> None:
     names = FrameNames()
     frames = [("a/x.jpg", 0), ("b/x.jpg", 1), ("a/x.jpg", 0), ("v.mp4", 7)]
-    assert [names(source, i) for source, i in frames] == ["x", "x-000001", "x", "v-000007"]
+    assert [names(source, i) for source, i in frames] == ["x", "x-2", "x", "v-000007"]
+    moving = [(f"{folder}/m.gif", i) for folder in "ab" for i in range(2)]
+    assert [names(source, i) for source, i in moving] == ["m", "m-000001", "m-2", "m-2-000001"]
+    clips = [(f"{folder}/c.mp4", i) for folder in "ab" for i in range(2)]
+    assert len({names(source, i) for source, i in clips}) == 4
     assert (names("-", 3), names("-clip-.mp4", 3)) == ("frame-000003", "clip-000003")
 
 

@@ -6,12 +6,32 @@ import logging
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
+from vision.cli.run import forget_stdout
 from vision.errors import VisionError
 
+
+class _Root(TyperGroup):
+    """All commands. Whoever reads standard output may have seen enough (`vision models | head`)."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            done = super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return done
+        except BrokenPipeError:
+            forget_stdout()
+            return None
+
+
 app = typer.Typer(
+    cls=_Root,
     name="vision",
     help="Detection, tracking, segmentation, landmarks and action recognition on real video.",
     no_args_is_help=True,
@@ -34,6 +54,7 @@ def main() -> None:
     """Run the command line; an error of ours is one line and a non-zero exit."""
     logging.basicConfig(format="%(message)s")          # to standard error, as everything but results
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")     # what fails is ours to tell, in one line
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     # a file may be called -clip.mp4
     sys.argv[1:] = [f"./{a}" if a.startswith("-") and os.path.isfile(a) else a for a in sys.argv[1:]]
     try:
@@ -41,6 +62,7 @@ def main() -> None:
     except VisionError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:                      # `vision ... | head`: the reader has seen enough
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:                     # what was not foreseen: a full disk, a folder that is gone
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"{type(error).__name__}: {error.strerror or error}{where}", file=sys.stderr)
+        sys.exit(1)

@@ -11,6 +11,7 @@ import typer
 
 from vision.cli.run import RunOptions, command, execute
 from vision.errors import UsageError
+from vision.files import check_writable
 
 if TYPE_CHECKING:
     from vision.io import Source
@@ -35,6 +36,7 @@ def action(
     )] = None,
 ) -> None:
     """Recognise actions on videos, cameras and streams: a sliding window, and segments."""
+    from vision.io import Inputs
     from vision.io.segments import FORMATS
     from vision.tasks.action import Recognizer
 
@@ -42,6 +44,12 @@ def action(
         raise UsageError(f"segments are written as {', '.join(FORMATS)}; got {str(segments)!r}")
     if len(run.sources) > 1 and (timeline or (segments and segments.suffix.lower() == ".ass")):
         raise UsageError(f"a timeline and subtitles are of one video; got {len(run.sources)} sources")
+    if timeline is not None and timeline.suffix.lower() != ".png":
+        raise UsageError(f"a timeline is a .png; got {str(timeline)!r}")
+    for path in (segments, timeline, run.output if features is not None else None):
+        if path is not None:                           # written at the end, told now
+            Inputs(run.sources).refuse(path)
+            check_writable(path)
     recognizer = Recognizer.load(model, run.device, run.precision, run.backend)
     if features is not None:
         _write_features(recognizer, features, run)
@@ -57,7 +65,7 @@ def action(
             recognizer.in_flight,
         )
 
-    execute(run, make, outputs.sinks)
+    execute(run, make, outputs.sinks, (segments, timeline))
 
 
 def _settled(stream: Stream, recognizer: Recognizer) -> Any:

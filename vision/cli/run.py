@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,15 +17,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vision.cli.options import ENGINE, Backend, Command, Device, Precision, opened
-from vision.cli.outputs import picture_sinks, record_sinks
+from vision.cli.outputs import Outputs
 from vision.cli.progress import Progress, progress, share_of, summary
 from vision.errors import VisionError
+from vision.files import write_whole
 
 if TYPE_CHECKING:
     from vision.io import Source, Window
     from vision.pipeline import Item, Report, Sink, Step
 
 _INTERRUPTED = 130
+_READ_ENOUGH = -1                              # `vision ... | head`: no error, but nobody reads on
 _IN, _OUT = "Which frames", "Outputs"
 
 
@@ -68,6 +71,12 @@ class RunOptions:
         min=1, help="frames a call; 1 is best on a CPU", rich_help_panel=ENGINE)] = 1
 
 
+def forget_stdout() -> None:
+    """Nobody reads standard output any more: what Python still holds for it goes nowhere, at its end too."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def command(function: Command) -> Command:
     """A typer command from `function(run: RunOptions, ...)`, with all of these options before its own."""
     @functools.wraps(function)
@@ -93,26 +102,30 @@ def execute(
     run: RunOptions,
     make_step: Callable[[Source], Step],
     extra_sinks: Callable[[Source, ExitStack], Iterable[Sink]] = lambda source, stack: (),
+    own: Iterable[Path | None] = (),
 ) -> None:
     """Run a step over every source, into the outputs that the options ask for.
 
     make_step: called once for each source, so that what remembers starts anew. extra_sinks: a
-    command's own outputs, opened on the stack. A source that fails is told, and the others go on.
-    Raises typer.Exit: 1 or 2 where a source failed, 130 after Ctrl-C.
+    command's own outputs, opened on the stack; own: their paths. A source that fails is told, and the
+    others go on. Raises VisionError for an output that cannot be, before anything is read; typer.Exit:
+    1 or 2 where a source failed, 130 after Ctrl-C.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)      # a polite kill ends like Ctrl-C
     reports: list[dict[str, Any]] = []
     code = 0
-    with ExitStack() as outputs:
-        records = functools.cache(lambda: record_sinks(run, outputs))     # opened with the first source
+    with ExitStack() as stack:
+        outputs = Outputs(run, stack, own)
         for uri in run.sources:
-            facts, status = _one(run, uri, make_step, extra_sinks, records)
+            facts, status = _one(run, uri, make_step, extra_sinks, outputs)
             reports.append(facts)
+            if status == _READ_ENOUGH:
+                break
             code = status if status == _INTERRUPTED else code or status
             if code == _INTERRUPTED:
                 break
     if run.report:
-        run.report.write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
+        write_whole(run.report, (json.dumps(reports, indent=1) + "\n").encode())
     if code:
         raise typer.Exit(code)
 
@@ -122,7 +135,7 @@ def _one(
     uri: str,
     make_step: Callable[[Source], Step],
     extra_sinks: Callable[[Source, ExitStack], Iterable[Sink]],
-    records: Callable[[], tuple[list[Sink], list[Path]]],
+    outputs: Outputs,
 ) -> tuple[dict[str, Any], int]:
     """One source: its report, and the exit status that it asks for."""
     from vision.io import Window, latest, read
@@ -139,8 +152,8 @@ def _one(
                 reader=run.reader,
             ))
             step = make_step(source)
-            pictures, own = picture_sinks(run, source, step.task, stack)
-            shared, files = records()
+            pictures, own = outputs.pictures(source, step.task, stack)
+            shared, files = outputs.records()
             written += [*own, *files]
             share = share_of(run.start or 0.0, run.end or source.info.duration, run.max_frames)
             watch = stack.enter_context(progress(Path(uri).name, share, quiet=run.quiet))
@@ -152,11 +165,14 @@ def _one(
             run_pipeline(frames, step, sinks, batch=run.batch, report=report, watch=watch)
     except KeyboardInterrupt:
         status = 0 if window is not None and window.closed else _INTERRUPTED
+    except BrokenPipeError:
+        status = _READ_ENOUGH
+        forget_stdout()
     except VisionError as error:
         status = error.exit_code
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
     # after a failure a film is where it grew, and plays
     written = [p for path in written for p in (path, path.with_name(f"{path.stem}.part.mp4")) if p.exists()]
-    if not run.quiet and report.read:
+    if not run.quiet and (report.read or not status):
         print(summary(uri, report, written), file=sys.stderr)
     return {"source": uri, **report.to_dict(), "outputs": [str(path) for path in written]}, status

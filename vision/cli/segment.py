@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -40,27 +40,34 @@ def segment(
         model, run.device, run.precision, run.backend, uncertainty=uncertainty is not None
     )
     submit = partial(segmenter.submit, tiled=tiled, with_rle=rle)
-    execute(run, lambda source: apply(segmenter, submit), partial(_planes, index, uncertainty))
+    planes = _planes(index, uncertainty)
+    execute(run, lambda source: apply(segmenter, submit), planes, (index, uncertainty))
 
 
 def _planes(
-    index: Path | None, uncertainty: Path | None, source: Source, stack: ExitStack
-) -> Iterable[Sink]:
+    index: Path | None, uncertainty: Path | None
+) -> Callable[[Source, ExitStack], Iterable[Sink]]:
     """The sinks of PNGs that this command has beyond the others'."""
     import numpy as np
 
     from vision.io import FrameNames, ImageFolder
 
-    names = FrameNames()
-    if index is not None:
-        maps = stack.enter_context(ImageFolder(index))
-        yield lambda item: maps.write(item.result.labels, names(item.frame.source, item.frame.index) + ".png")
-    if uncertainty is not None:
-        planes = stack.enter_context(ImageFolder(uncertainty))
-        yield lambda item: planes.write(
-            np.rint(item.result.variance.clip(0, 0.25) * (65535 / 0.25)).astype(np.uint16),
-            names(item.frame.source, item.frame.index) + ".png",
-        )
+    names = FrameNames()                                 # over all sources: two may have the same name
+
+    def sinks(source: Source, stack: ExitStack) -> Iterable[Sink]:
+        if index is not None:
+            maps = stack.enter_context(ImageFolder(index))
+            yield lambda item: maps.write(
+                item.result.labels, names(item.frame.source, item.frame.index) + ".png"
+            )
+        if uncertainty is not None:
+            planes = stack.enter_context(ImageFolder(uncertainty))
+            yield lambda item: planes.write(
+                np.rint(item.result.variance.clip(0, 0.25) * (65535 / 0.25)).astype(np.uint16),
+                names(item.frame.source, item.frame.index) + ".png",
+            )
+
+    return sinks
 
 
 @opened

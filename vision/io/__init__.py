@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vision.io.prefetch import Latest, ahead, latest
     from vision.io.records import CocoResults, Csv, JsonLines, YoloTxt
     from vision.io.sheet import ContactSheet
-    from vision.io.source import Source, local_files, read, refuse_overwrite
+    from vision.io.source import Inputs, Source, local_files, read, refuse_overwrite
     from vision.io.videofile import VideoFile
 
 _PUBLIC = {
@@ -25,6 +25,7 @@ _PUBLIC = {
     "FrameNames": "images",
     "ImageFolder": "images",
     "Info": "base",
+    "Inputs": "source",
     "JsonLines": "records",
     "Latest": "prefetch",
     "Source": "source",
@@ -45,6 +46,7 @@ __all__ = [
     "FrameNames",
     "ImageFolder",
     "Info",
+    "Inputs",
     "JsonLines",
     "Latest",
     "Source",

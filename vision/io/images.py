@@ -11,6 +11,7 @@ from typing import Self
 import cv2
 
 from vision.errors import SinkError
+from vision.files import make_folder, write_whole
 from vision.io.pictures import SUFFIXES
 from vision.types import Image
 
@@ -18,19 +19,33 @@ _PROBE = "import cv2; cv2.namedWindow('probe'); cv2.waitKey(1); cv2.destroyAllWi
 
 
 class FrameNames:
-    """File names for frames, without suffix: a picture's own, a video's with the index (`CLIP-000012`).
-    Two pictures of the same name, from two folders, do not get the same."""
+    """File names for frames, without suffix, no two alike: a picture's own (`IMAGE`), a video's with the
+    index (`CLIP-000012`), and so an animation's after its first. Of two sources of the same name, from
+    two folders, the second is `IMAGE-2`, `CLIP-2-000012`."""
 
     def __init__(self) -> None:
-        self._owners: dict[str, str] = {}                # of pictures only: a video's names are its own
+        self._taken: set[str] = set()
+        self._given: dict[str, tuple[str, int]] = {}     # a source: its name, and its first frame
 
     def __call__(self, source: str, index: int) -> str:
         """The name for the frame `index` of `source`."""
-        path = Path(source)
-        numbered = f"{path.stem.strip('-') or 'frame'}-{index:06d}"
-        if path.suffix.lower() not in SUFFIXES:
-            return numbered
-        return path.stem if self._owners.setdefault(path.stem, source) == source else numbered
+        picture = Path(source).suffix.lower() in SUFFIXES
+        if source not in self._given:
+            stem = Path(source).stem
+            name = stem if picture else stem.strip("-") or "frame"
+            self._given[source] = distinct(name, self._taken), index
+        name, first = self._given[source]
+        return name if picture and index == first else f"{name}-{index:06d}"
+
+
+def distinct(name: str, taken: set[str], tail: str = "") -> str:
+    """`name` + `tail`, with a number between them where that is taken; it is taken then."""
+    given, count = f"{name}{tail}", 1
+    while given in taken:
+        count += 1
+        given = f"{name}-{count}{tail}"
+    taken.add(given)
+    return given
 
 
 class ImageFolder:
@@ -38,10 +53,7 @@ class ImageFolder:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SinkError(f"the folder {str(folder)!r} cannot be made ({error.strerror}).") from error
+        make_folder(self.folder)
 
     def write(self, image: Image, name: str) -> None:
         """Write a picture (H,W,3) uint8 BGR; the name's suffix is the format (.png, .jpg, .webp, ...)."""
@@ -52,12 +64,7 @@ class ImageFolder:
             whole = False
         if not whole:
             raise SinkError(f"{path.suffix!r} is no picture format that can be written. Use .png or .jpg.")
-        try:
-            path.write_bytes(data.tobytes())
-        except OSError as error:
-            if path.is_file():
-                path.unlink()                            # half a picture is of no use
-            raise SinkError(f"{str(path)!r} cannot be written ({error.strerror}).") from error
+        write_whole(path, data.tobytes())
 
     def close(self) -> None:
         """Nothing stays open."""

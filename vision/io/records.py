@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vision.errors import SinkError
+from vision.files import make_folder, write_whole
 from vision.io.images import FrameNames
 
 Record = Mapping[str, Any]
@@ -26,6 +27,8 @@ class _TextFile:
         self.path = str(path)
         self._tail = tail.encode()
         self._end = 0                                    # in bytes, the tail not counted
+        if self.path == "-" and sys.stdout is None:
+            raise SinkError("standard output is closed. Give a file.")
         try:
             self._file = sys.stdout.buffer if self.path == "-" else open(path, "wb", buffering=0)  # noqa: SIM115
         except OSError as error:
@@ -33,7 +36,7 @@ class _TextFile:
         self._append(head)
 
     def _append(self, text: str) -> None:
-        data = text.encode()
+        data = text.encode(errors="backslashreplace")    # a file's name may hold bytes that are no UTF-8
         try:
             if self._tail:
                 self._file.seek(self._end)
@@ -149,16 +152,13 @@ class YoloTxt:
     """A folder with a text file a frame: `class x y width height score [id]`, the box's centre and size
     as parts of the frame's, 0 to 1. A frame without objects has an empty file.
 
-    A picture's file has the picture's name, a video's `NAME-000012.txt`.
+    A picture's file has the picture's name, a video's `NAME-000012.txt`: see `FrameNames`.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._names = FrameNames()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SinkError(f"the folder {str(folder)!r} cannot be made ({error.strerror}).") from error
+        make_folder(self.folder)
 
     def write(self, record: Record, size_wh: tuple[int, int]) -> None:
         """Write the objects of one record; size_wh: the frame's, in pixels."""
@@ -171,8 +171,7 @@ class YoloTxt:
             cells = [str(entry["class_id"]), *(f"{v:.6f}" for v in (*centre, *size)), f"{entry['score']:.4f}"]
             lines.append(" ".join([*cells, *([str(entry["id"])] if "id" in entry else [])]) + "\n")
         name = self._names(record["source"], record["frame"])
-        with _TextFile(self.folder / f"{name}.txt", head="".join(lines)):
-            pass
+        write_whole(self.folder / f"{name}.txt", "".join(lines).encode())
 
     def close(self) -> None:
         """Nothing stays open."""

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vision.errors import SinkError, UsageError
+from vision.errors import UsageError
+from vision.files import write_whole
 
 COLUMNS = ("source", "label", "class_id", "score", "start_s", "end_s")
 _ASS = """[Script Info]
@@ -31,11 +32,10 @@ def write_segments(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows with `COLUMNS` (times in seconds) as the suffix says: .jsonl, .csv or .ass, the last
     for one source. Raises UsageError for another suffix, SinkError where it cannot be written."""
     try:
-        path.write_text(FORMATS[path.suffix.lower()](rows), encoding="utf-8")
+        text = FORMATS[path.suffix.lower()](rows)
     except KeyError:
         raise UsageError(f"segments are written as {', '.join(FORMATS)}; got {str(path)!r}") from None
-    except OSError as error:
-        raise SinkError(f"cannot write {str(path)!r} ({error.strerror}).") from error
+    write_whole(path, text.encode(errors="backslashreplace"))
 
 
 def _jsonl(rows: Sequence[Mapping[str, Any]]) -> str:

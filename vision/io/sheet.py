@@ -11,26 +11,35 @@ import numpy as np
 
 from vision.drawing import label
 from vision.errors import SinkError
+from vision.files import check_writable, write_whole
 from vision.types import Image
+
+_TALLEST = 4                         # a picture's height in widths of its cell; a taller one is narrower
 
 
 class ContactSheet:
     """Up to 12 pictures, evenly spread over however many are written, as one PNG.
 
     Not knowing the length, it keeps every n-th picture and, whenever 24 are there, drops every
-    second one and doubles n; so memory is bounded.
+    second one and doubles n; so memory is bounded. Raises SinkError, at once where the path is no
+    picture's or cannot be written.
     """
 
     def __init__(self, path: str | Path, *, columns: int = 4, width: int = 320) -> None:
         self.path, self._columns, self._width = Path(path), columns, width
         self._kept: list[tuple[float, Image]] = []
         self._every, self._seen = 1, 0
+        if not cv2.haveImageWriter(str(self.path)):
+            raise SinkError(f"{str(path)!r}: a contact sheet is a picture. Give a .png or .jpg.")
+        check_writable(self.path)
 
     def write(self, image: Image, time: float) -> None:
         """Take a picture (H,W,3) uint8 BGR with its time in seconds."""
         if self._seen % self._every == 0:
-            height = max(1, round(image.shape[0] * self._width / image.shape[1]))
-            small = cv2.resize(image, (self._width, height), interpolation=cv2.INTER_AREA)
+            height, width = image.shape[:2]
+            scale = min(self._width / width, _TALLEST * self._width / height)
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             self._kept.append((time, np.asarray(small, np.uint8)))
             if len(self._kept) == 24:
                 self._kept, self._every = self._kept[::2], self._every * 2
@@ -48,10 +57,9 @@ class ContactSheet:
         sheet = np.zeros((rows * height, columns * self._width, 3), np.uint8)
         for n, (time, image) in enumerate(cells):
             top, left = n // columns * height, n % columns * self._width
-            sheet[top : top + image.shape[0], left : left + self._width] = image
+            sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
             label(sheet, f"{time:.2f} s", (left, top + height), (0, 0, 0))
-        if not cv2.imwrite(str(self.path), sheet):
-            raise SinkError(f"cannot write {str(self.path)!r}. Give a .png or .jpg in a folder that exists.")
+        write_whole(self.path, cv2.imencode(self.path.suffix, sheet)[1].tobytes())
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,8 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -156,18 +157,47 @@ def _is_file(path: Path) -> bool:
         return True
 
 
+class Inputs:
+    """The files that sources read, of which no output may overwrite one."""
+
+    def __init__(self, uris: Iterable[str]) -> None:
+        self._owners: dict[Hashable, str] = {}           # a file, or a picture's folder: the source
+        for uri in uris:
+            files: list[Path] = []
+            with suppress(SourceError):                  # told when its turn to be read comes
+                files = local_files(uri)
+            folders = {file.parent for file in files if file.suffix.lower() in SUFFIXES}
+            listed = [Path(uri)] if uri != "-" and _is_file(Path(uri)) else []
+            for path in (*files, *folders, *listed):
+                self._owners[_identity(path)] = uri
+
+    def refuse(self, output: str | Path) -> None:
+        """Raise SinkError where writing `output`, a file or a folder of pictures, would overwrite one of
+        them. To be called before the output is opened, which empties it."""
+        target = Path(output)
+        # a film is made under these names (`VideoFile`), and what a killed run left may be read again
+        working = (target.with_name(f"{target.stem}.{state}.mp4") for state in ("part", "whole"))
+        for path in (target, *working):
+            uri = self._owners.get(_identity(path))
+            if uri is not None:
+                raise SinkError(
+                    f"the output {str(output)!r} would overwrite the input {uri!r}. Give another name."
+                )
+
+
 def refuse_overwrite(output: str | Path, uri: str) -> None:
-    """Raise SinkError where writing `output`, a file or a folder of pictures, would overwrite what
-    `uri` reads. To be called before the output is opened, which empties it."""
-    target = Path(output).resolve()
-    # a film is made under these names (`VideoFile`), and what a killed run left may be read again
-    working = (target.with_name(f"{target.stem}.{state}.mp4") for state in ("part", "whole"))
-    targets = {target, *working}
-    files = [file.resolve() for file in local_files(uri)]
-    inside = any(file.parent == target for file in files if file.suffix.lower() in SUFFIXES)
-    listed = [Path(uri).resolve()] if uri != "-" and Path(uri).is_file() else []
-    if inside or targets & {*files, *listed}:
-        raise SinkError(f"the output {str(output)!r} would overwrite the input {uri!r}. Give another name.")
+    """`Inputs.refuse` for one source."""
+    Inputs([uri]).refuse(output)
+
+
+def _identity(path: Path) -> Hashable:
+    """Alike for two names of one file, by whatever links or spelling."""
+    real = os.path.realpath(path)
+    try:
+        state = os.stat(real)
+    except OSError:
+        return real
+    return state.st_dev, state.st_ino
 
 
 def _listed(path: Path) -> list[str]:

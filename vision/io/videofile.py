@@ -162,7 +162,8 @@ class VideoFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None or issubclass(kind, KeyboardInterrupt) or self._stream is None:
+        ended = kind is None or issubclass(kind, (KeyboardInterrupt, BrokenPipeError))
+        if ended or self._stream is None:
             self.close()
         elif self._open:
             with suppress(SinkError):                    # the first error is the one to tell

@@ -1,0 +1,293 @@
+"""Outputs of a run that cannot be, or would be lost: told before the run, and none in place of another."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from vision import zoo
+from vision.cli import main
+from vision.engine import FakeEngine
+from vision.errors import SinkError
+from vision.files import write_whole
+from vision.io import ContactSheet, JsonLines, VideoFile, YoloTxt, read, refuse_overwrite
+from vision.tasks.action import Recognizer
+from vision.tasks.detect import Detector
+from vision.tasks.segment import Segmenter
+
+
+def _a_person(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+    scores = np.zeros((1, 20), np.float32)
+    scores[0, 14] = 0.9
+    return np.stack([np.array([[10, 10, 40, 60]], np.float32)] * len(batch)), np.stack([scores] * len(batch))
+
+
+@pytest.fixture(autouse=True)
+def _fake_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    card = replace(zoo.find("default", "detect"), size_wh=(640, 640), enlarge=True)
+    monkeypatch.setattr(Detector, "load", lambda *args: Detector(FakeEngine(_a_person), card))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def twins() -> list[str]:
+    """Two clips of one name in two folders, of 4 and 3 frames, and two pictures likewise."""
+    for folder, frames in (("a", 4), ("b", 3)):
+        Path(folder).mkdir()
+        with VideoFile(f"{folder}/clip.mp4") as out:
+            for i in range(frames):
+                out.write(np.full((64, 96, 3), i * 40, np.uint8), i / 10)
+        cv2.imwrite(f"{folder}/still.jpg", np.full((50, 80, 3), 90, np.uint8))
+    return ["a/clip.mp4", "b/clip.mp4", "a/still.jpg", "b/still.jpg"]
+
+
+def vision_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    """The exit code of `vision ARGUMENTS`, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["vision", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return int(end.value.code or 0)
+
+
+def names(folder: str) -> list[str]:
+    """The files in a folder."""
+    return sorted(os.listdir(folder))
+
+
+def test_sources_of_one_name_do_not_overwrite_each_other(
+    twins: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert vision_cli(monkeypatch, "detect", *twins, "-o", "out", "-q") == 0
+    assert names("out") == [
+        "clip-2-detect.mp4", "clip-detect.mp4", "still-2-detect.png", "still-detect.png",
+    ]                                                                               # fmt: skip
+    lengths = [sum(1 for _ in read(f"out/{name}")) for name in ("clip-detect.mp4", "clip-2-detect.mp4")]
+    assert lengths == [4, 3]
+    code = vision_cli(monkeypatch, "detect", *twins, "--save-frames", "frames", "--yolo", "labels", "-q",
+                      "--sheet", "sheet.png", "--report", "r.json")
+    assert code == 0
+    stems = [*(f"clip-{i:06d}" for i in range(4)), *(f"clip-2-{i:06d}" for i in range(3)), "still", "still-2"]
+    assert names("frames") == sorted(f"{stem}.png" for stem in stems)
+    assert names("labels") == sorted(f"{stem}.txt" for stem in stems)
+    assert cv2.imread("sheet.png").shape[:2] == (3 * 213, 4 * 320)       # nine pictures, of all sources
+    assert [r["written"] for r in json.loads(Path("r.json").read_text())] == [4, 3, 1, 1]
+
+
+def test_each_picture_of_an_animation_has_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    pages = [Image.new("RGB", (80, 60), (50 * i, 0, 0)) for i in range(5)]
+    pages[0].save("m.gif", save_all=True, append_images=pages[1:], duration=100)
+    assert vision_cli(monkeypatch, "detect", "m.gif", "--save-frames", "f", "--yolo", "y", "-q") == 0
+    assert names("f") == [*(f"m-{i:06d}.png" for i in range(1, 5)), "m.png"]
+    assert len(names("y")) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--report", "a/clip.mp4"], "overwrite the input"),
+        (["a/still.jpg", "--sheet", "a/still.jpg"], "overwrite the input"),
+        (["--coco", "hard.mp4"], "overwrite the input"),
+        (["--report", "nowhere/r.json"], "'nowhere/r.json' cannot be written"),
+        (["--report", "b"], "'b' cannot be written (Is a directory)"),
+        (["--sheet", "nowhere/s.png"], "'nowhere/s.png' cannot be written"),
+        (["--sheet", "s.nonsense"], "Give a .png or .jpg"),
+        (["--jsonl", "x", "--csv", "./x"], "two outputs"),
+        (["--jsonl", "-", "--csv", "-"], "two outputs"),
+        (["--coco", "-"], "standard output"),
+        (["-o", "-"], "standard output"),
+        (["-o", "hard.mp4"], "overwrite the input"),
+        (["a/still.jpg", "-o", "hard.mp4"], "sources need a folder"),
+        (["a/still.jpg", "-o", "blocked"], "'blocked' cannot be made"),
+    ],
+)
+def test_an_output_that_cannot_be_is_told_before_the_run(
+    arguments: list[str], says: str, twins: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    os.link("a/clip.mp4", "hard.mp4")
+    Path("blocked").touch()
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert vision_cli(monkeypatch, "detect", "a/clip.mp4", *arguments) in (1, 2)
+    told = capsys.readouterr().err.splitlines()
+    assert says in told[-1]
+    assert "decoded" not in " ".join(told)
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--timeline", "nowhere/t.png"], "'nowhere/t.png' cannot be written"),
+        (["--timeline", "a/clip.mp4"], "a timeline is a .png"),
+        (["a/still.png", "--segments", "s.csv", "--features", "pool", "-o", "a/still.png"], "overwrite"),
+        (["--segments", "nowhere/s.csv"], "'nowhere/s.csv' cannot be written"),
+        (["--features", "pool", "-o", "nowhere/f.npz"], "'nowhere/f.npz' cannot be written"),
+    ],
+)
+def test_what_an_action_run_writes_at_its_end_is_told_before(
+    arguments: list[str], says: str, twins: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(Recognizer, "load", lambda *args: pytest.fail("a model was loaded"))
+    cv2.imwrite("a/still.png", np.full((50, 80, 3), 90, np.uint8))
+    before = names("a"), Path("a/still.png").read_bytes()
+    assert vision_cli(monkeypatch, "action", "a/clip.mp4", *arguments) in (1, 2)
+    assert says in capsys.readouterr().err
+    assert (names("a"), Path("a/still.png").read_bytes()) == before
+    assert not Path("s.csv").exists()
+
+
+def test_index_maps_do_not_overwrite_the_pictures_they_are_of(
+    twins: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    card = zoo.find("default", "segment")
+    engine = FakeEngine(lambda batch: (np.zeros((len(batch), 448, 608), np.uint8),))
+    monkeypatch.setattr(Segmenter, "load", lambda *args, **options: Segmenter(engine, card))
+    cv2.imwrite("a/still.png", np.full((50, 80, 3), 90, np.uint8))
+    before = Path("a/still.png").read_bytes()
+    for option in ("--index", "--uncertainty"):
+        assert vision_cli(monkeypatch, "segment", "a", option, "a", "--jsonl", "o.jsonl") == 1
+        assert "overwrite the input" in capsys.readouterr().err
+    assert Path("a/still.png").read_bytes() == before
+    assert vision_cli(monkeypatch, "segment", "a/still.jpg", "b/still.jpg", "--index", "maps", "-q") == 0
+    assert names("maps") == ["still-2.png", "still.png"]
+
+
+def test_a_folder_with_a_dot_in_its_name_takes_the_outputs(
+    twins: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("run.v2").mkdir()
+    assert vision_cli(monkeypatch, "detect", "a/still.jpg", "-o", "run.v2", "-q") == 0
+    assert vision_cli(monkeypatch, "detect", "a/clip.mp4", "b/still.jpg", "-o", "run.v2", "-q") == 0
+    assert names("run.v2") == ["clip-detect.mp4", "still-detect.png"]
+
+
+def test_default_names_are_ones_that_can_be_typed(twins: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert vision_cli(monkeypatch, "detect", "a/st*.jpg", "-q") == 0
+    monkeypatch.setattr(sys, "stdin", open("a/still.jpg"))  # noqa: SIM115
+    assert vision_cli(monkeypatch, "detect", "-", "-q") == 0
+    sys.stdin.close()
+    assert {"st-detect.png", "stream-detect"} <= set(names("."))
+
+
+def test_a_range_with_nothing_in_it_is_told(
+    twins: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    assert vision_cli(monkeypatch, "detect", "a/clip.mp4", "--start", "99", "--jsonl", "o.jsonl") == 0
+    told = capsys.readouterr().err
+    assert "4 decoded, 4 passed over, 0 inferred" in told
+    assert "no frame in the range" in told
+
+
+def test_a_reader_that_has_seen_enough_ends_the_run_and_its_film(tmp_path: Path) -> None:
+    """A pipe that is closed after one line, as by `head -1`: exit 0, no error, a film that is whole."""
+    code = (
+        "import sys, numpy as np\n"
+        "sys.path[:0] = sys.argv[2:]\n"
+        "from test_run_outputs import _a_person, Detector, FakeEngine, main, replace, zoo\n"
+        "card = replace(zoo.find('default', 'detect'), size_wh=(640, 640), enlarge=True)\n"
+        "Detector.load = lambda *args: Detector(FakeEngine(_a_person), card)\n"
+        "sys.argv = ['vision', 'detect', sys.argv[1], '--jsonl', '-', '-o', 'o.mp4', '--report', 'r.json']\n"
+        "main()\n"
+    )
+    with VideoFile("long.mp4") as out:
+        for i in range(500):
+            out.write(np.full((64, 96, 3), i % 250, np.uint8), i / 10)
+    command = [sys.executable, "-c", code, "long.mp4", str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["frame"] == 0
+        process.stdout.close()
+        assert process.stderr is not None
+        told = process.stderr.read()
+        assert process.wait(60) == 0, told
+    assert "Error" not in told
+    assert "Traceback" not in told
+    report = json.loads(Path("r.json").read_text())[0]
+    written = report["written"]
+    assert report["dropped"] == {"the reader of an output has gone": report["decoded"] - written}
+    assert written <= sum(1 for _ in read("o.mp4")) <= written + 1
+    assert not Path("o.part.mp4").exists()
+
+
+def test_standard_output_that_is_closed_is_one_line(
+    twins: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert vision_cli(monkeypatch, "detect", "a/clip.mp4", "--jsonl", "-") == 1
+    assert "standard output is closed" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_utf_8_is_kept_in_the_records(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    with JsonLines(tmp_path / "o.jsonl") as out:
+        out.write({"source": name})
+        out.write({"source": "café.jpg"})
+    lines = (tmp_path / "o.jsonl").read_text().splitlines()
+    assert [json.loads(line)["source"] for line in lines] == [name, "café.jpg"]
+
+
+def test_a_hard_link_to_the_input_is_the_input(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    os.link(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    with pytest.raises(SinkError, match="would overwrite"):
+        refuse_overwrite(tmp_path / "b.mp4", str(tmp_path / "a.mp4"))
+
+
+def test_a_file_that_cannot_be_written_leaves_the_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "labels" / "clip-000001.txt"
+    full = False
+    write = Path.write_bytes
+
+    def half(self: Path, data: bytes) -> int:
+        if not full:
+            return write(self, data)
+        write(self, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    record = {"source": "clip.mp4", "frame": 1, "task": "detect", "objects": []}
+    with YoloTxt(old.parent) as out:
+        out.write(record, (100, 100))
+        old.write_text("precious\n")
+        full = True
+        with pytest.raises(SinkError, match="No space left"):
+            out.write(record, (100, 100))
+        with pytest.raises(SinkError, match="No space left"):
+            out.write({**record, "frame": 2}, (100, 100))
+    assert old.read_text() == "precious\n"
+    assert names(str(old.parent)) == ["clip-000001.txt"]         # an empty file would say: no objects
+
+
+def test_a_protected_file_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, opened = tmp_path / "old.png", Path.open
+    old.write_bytes(b"precious")
+
+    def protected(path: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
+        if path == old and mode != "r" and mode != "rb":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, mode, *rest, **options)
+
+    monkeypatch.setattr(Path, "open", protected)
+    with pytest.raises(SinkError, match="Permission denied"):
+        write_whole(old, b"new")
+    assert old.read_bytes() == b"precious"
+    assert names(str(tmp_path)) == ["old.png"]
+
+
+def test_a_sheet_of_a_picture_as_narrow_as_a_thread_stays_small(tmp_path: Path) -> None:
+    with ContactSheet(tmp_path / "s.png") as sheet:
+        sheet.write(np.full((20_000, 1, 3), 90, np.uint8), 0.0)
+        sheet.write(np.full((1, 20_000, 3), 90, np.uint8), 1.0)
+    assert cv2.imread(str(tmp_path / "s.png")).shape == (1280, 640, 3)

@@ -1,0 +1,51 @@
+"""Files that are written at once, and folders for them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from vision.errors import SinkError
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: where that fails, on a full disk say, an older one stays as it
+    was. Raises SinkError."""
+    if path.exists() and not path.is_file():             # a device, a pipe: nothing to put in its place
+        part = path
+    else:
+        part = path.with_name(f"{path.name}.part")
+    try:
+        if path.is_file():
+            path.open("ab").close()                      # one that is not to be written to is not replaced
+        part.write_bytes(data)
+        if part != path:
+            part.replace(path)
+    except OSError as error:
+        if part != path:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        raise _failed(path, error) from error
+
+
+def check_writable(path: Path) -> None:
+    """Raise SinkError now, and not after the run, where a file that is written at its end cannot be."""
+    try:
+        new = not path.exists()
+        path.open("ab").close()
+        if new:
+            path.unlink()
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, with those above it, unless it is there. Raises SinkError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"the folder {str(path)!r} cannot be made ({error.strerror}).") from error
+
+
+def _failed(path: Path, error: OSError) -> SinkError:
+    return SinkError(f"{str(path)!r} cannot be written ({error.strerror}).")
