@@ -41,9 +41,12 @@ def locate(card: Card) -> tuple[str, Path] | None:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The SHA-256 of a file, 64 hexadecimal digits. Raises WeightsError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
 
 
 def verify(card: Card, path: Path) -> None:
@@ -82,8 +85,15 @@ def pull(card: Card, progress: Callable[[int, int], None] = lambda done, total: 
     if card.url is None:
         raise WeightsError(f"{card.name!r} has no address to fetch it from ({card.source}).")
     target = cache_dir() / "weights" / card.file
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.open("wb").close()
+    except OSError as error:
+        raise WeightsError(
+            f"the cache {str(target.parent)!r} cannot be written ({error.strerror}). Name another one: "
+            "XDG_CACHE_HOME=FOLDER"
+        ) from error
     try:
         with urlopen(card.url, timeout=30) as answer, part.open("wb") as out:
             total, done = int(answer.headers.get("Content-Length") or 0), 0

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from vision.engine import cache
 from vision.engine.base import CannotRun, Outputs
 from vision.engine.pictures import PictureEngine, Run, cores
 from vision.engine.program import Program, Shape
-from vision.weights import cache_dir
 
 _TENSORRT, _CUDA, _CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
 
@@ -74,5 +74,5 @@ class OnnxruntimeEngine(PictureEngine):
         settings: dict[str, Any] = {"device_id": int(self._index or 0)}
         if provider == _TENSORRT:                              # it compiles for minutes: keep the result
             settings |= {"trt_fp16_enable": self._half, "trt_engine_cache_enable": True}
-            settings |= {"trt_engine_cache_path": str(cache_dir() / "tensorrt")}
+            settings |= {"trt_engine_cache_path": str(cache.folder("tensorrt"))}
         return settings

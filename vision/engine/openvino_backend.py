@@ -14,7 +14,6 @@ from vision.engine import cache
 from vision.engine.base import CannotRun, Outputs
 from vision.engine.pictures import PictureEngine, Run, cores
 from vision.engine.program import Program, Shape
-from vision.weights import cache_dir
 
 # One for all, and never let go. Each brings the thread that first uses it a stack for signals and, where it
 # is freed before a later one, has that one bring back a stack that is gone (2026.4): the next signal that
@@ -56,7 +55,7 @@ class OpenvinoEngine(PictureEngine):
         hint = "LATENCY" if alone else "THROUGHPUT"
         # a compiled graph is back in a quarter of the time; of its own folder, since OpenVINO takes a
         # float32 one for float16 otherwise
-        folder = cache_dir() / "openvino" / f"{hint}-{self._hint}".lower()
+        folder = cache.folder(f"openvino/{hint}-{self._hint}".lower())
         config = {
             "CACHE_DIR": str(folder),
             "PERFORMANCE_HINT": hint,

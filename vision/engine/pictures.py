@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from vision.engine.base import Outputs, checked
-from vision.engine.program import Shape
+from vision.engine.program import Program, Shape
 from vision.errors import EngineError, VisionError
 
 Run = Callable[[np.ndarray], Outputs]
@@ -25,6 +25,8 @@ class PictureEngine(ABC):
     A submitted batch becomes single pictures (whole batches with `whole_batches`) on `threads`
     threads. A back end says in `_build` how a graph is made and run.
     """
+
+    _program: Program
 
     def __init__(
         self,
@@ -78,11 +80,19 @@ class PictureEngine(ABC):
         with self._lock:
             if self._closed:
                 raise EngineError(f"the engine {self.label!r} is closed. Load another one.")
-            graph = self._graphs.pop(key, None) or self._guarded(self._build(*key), shape)
+            graph = self._graphs.pop(key, None) or self._guarded(self._built(*key), shape)
             self._graphs[key] = graph                             # the last one is the latest used
             while len(self._graphs) > _SIZES_KEPT:
                 del self._graphs[next(iter(self._graphs))]
         return graph
+
+    def _built(self, shape: Shape, alone: bool) -> Run:
+        try:
+            return self._build(shape, alone)
+        except Exception:                                # as each back end puts it
+            if not self._program.renew():
+                raise
+            return self._build(shape, alone)
 
     def _guarded(self, run: Run, shape: Shape) -> Run:
         """`run`, whose failures are of our tree."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from vision.card import Card
 from vision.engine import cache
 from vision.engine.base import CannotRun
 from vision.errors import VisionError, WeightsError
-from vision.weights import cache_dir, resolve, sha256
+from vision.weights import resolve, sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,7 @@ class Program:
         self.card = card
         self.weights = resolve(card)
         self._lock = threading.Lock()
+        self._taken: set[Path] = set()                  # graphs from the cache, not made here
 
     @cached_property
     def input_wh(self) -> tuple[int, int] | None:
@@ -80,10 +82,12 @@ class Program:
         BGR in: from the cache, or made now and put there. Raises CannotRun where it cannot be."""
         self._not_compressed()
         size = "x".join(map(str, shape[:-1])) + ("-any" if any_batch else "")
-        target = cache_dir() / "onnx" / f"{Path(self.card.name).name}-{size}-{self._key}.onnx"
+        name = f"onnx/{Path(self.card.name).name}-{size}-{self._key}.onnx"
         with self._lock:
+            target = cache.find(name)
             if target.is_file():
                 cache.used(target)
+                self._taken.add(target)
                 return target
             _log.info("making the graph of %s for %s", self.card.name, size)
             with cache.whole(target) as part:
@@ -93,6 +97,22 @@ class Program:
                     self.export(shape, {0: "B"} if any_batch else {}, part)
             cache.trim(target.parent, "*.onnx")
         return target
+
+    def renew(self) -> bool:
+        """Whether a graph from the cache was broken, by a crash or the disk: deleted, it is made anew."""
+        import onnx
+
+        with self._lock:
+            taken, self._taken = self._taken, set()
+        broken = False
+        for path in taken:
+            with suppress(Exception):                   # google.protobuf's, and the system's
+                if onnx.load(path).graph.node:          # an empty file is read as an empty graph
+                    continue
+            _log.warning("%s is broken, and made anew", path)
+            path.unlink(missing_ok=True)
+            broken = True
+        return broken
 
     def _not_compressed(self) -> None:
         if self.card.net == "openvino":

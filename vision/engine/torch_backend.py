@@ -29,6 +29,7 @@ class TorchEngine(PictureEngine):
     """
 
     def __init__(self, program: Program, device: str, precision: str) -> None:
+        self._program = program
         self._device = _found(device)
         on_cpu = self._device.type == "cpu"
         if precision == "auto":

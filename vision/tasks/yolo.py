@@ -17,8 +17,9 @@ from typing import Any
 
 from vision import foreign
 from vision.card import Card
+from vision.engine.cache import find
 from vision.errors import MissingExtra, ModelError, WeightsError
-from vision.weights import cache_dir, resolve, sha256
+from vision.weights import resolve, sha256
 
 _log = logging.getLogger("vision.yolo")
 
@@ -30,7 +31,7 @@ def to_onnx(card: Card) -> Card:
     detector, MissingExtra without ultralytics.
     """
     weights = resolve(card)
-    target = cache_dir() / "yolo" / f"{card.name}-{sha256(weights)[:16]}.onnx"
+    target = find(f"yolo/{card.name}-{sha256(weights)[:16]}.onnx")
     if not target.is_file():
         export(weights, target)
     return replace(foreign.onnx_detector(target), name=card.name, source=card.source)

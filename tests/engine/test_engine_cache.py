@@ -1,0 +1,81 @@
+"""A cache that cannot be written, is somebody else's, or holds a broken graph: the run goes on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vision.card import Card
+from vision.engine import cache, load
+from vision.engine.program import Program
+from vision.errors import WeightsError
+from vision.weights import pull, verify
+
+BACKENDS = ("openvino", "onnxruntime", "opencv")
+
+
+@pytest.fixture
+def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache in a folder that is a file: it cannot be made, by root neither."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    return tmp_path / "file" / "vision"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_without_a_cache_the_results_are_the_same(
+    backend: str, card: Card, pictures: np.ndarray, no_cache: Path
+) -> None:
+    expected = load(card, "cpu", "fp32", "torch")(pictures[:1])[0]
+    found = load(card, "cpu", "fp32", backend)(pictures[:1])[0]
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert not no_cache.exists()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("left", [0, 300])
+def test_a_broken_graph_of_the_cache_is_made_anew(
+    backend: str, left: int, card: Card, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    expected = load(card, "cpu", "fp32", backend)(pictures[:1])[0]
+    graph = next((tmp_path / "vision" / "onnx").glob("*.onnx"))
+    whole = graph.stat().st_size
+    graph.write_bytes(graph.read_bytes()[:left])
+    for blob in (tmp_path / "vision").rglob("*.blob"):           # OpenVINO's own would serve instead
+        blob.unlink()
+    assert load(card, "cpu", "fp32", backend)(pictures[:1])[0] == pytest.approx(expected, abs=1e-5)
+    assert graph.stat().st_size == whole
+
+
+def test_a_cache_that_is_somebody_elses_is_read(
+    card: Card, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shape = pictures.shape[1:]
+    graph = Program(card).onnx(shape)
+    assert graph.parent == tmp_path / "vision" / "onnx"
+
+    def not_ours(*_: Any, **__: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", not_ours)
+    monkeypatch.setattr(Path, "unlink", not_ours)
+    assert Program(card).onnx(shape) == graph
+    cache.trim(graph.parent, "*.onnx", most=1)
+    assert graph.is_file()
+
+
+def test_weights_that_cannot_be_read_or_kept_are_told(
+    make_card: Callable[..., Card], no_cache: Path, tmp_path: Path
+) -> None:
+    card = make_card(file="x.pth", sha256="", url="http://127.0.0.1:9/x.pth")
+    with pytest.raises(WeightsError, match=r"cannot be written \(Not a directory\)"):
+        pull(card)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        verify(card, tmp_path)                                   # a folder
