@@ -155,6 +155,29 @@ def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path: Path, make_video: Make
     assert [int(s.argmax()) for s in spectrum] == [440, 440]
 
 
+def test_broken_pieces_of_the_sound_are_left_out_and_the_film_is_whole(
+    tmp_path: Path, make_video: MakeVideo, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every fifth packet of the sound is no sound; the pieces after it stay at their times."""
+    whole, broken = make_video("whole.mkv", [i / 10 for i in range(40)], sound="mp2"), tmp_path / "broken.mka"
+    with av.open(str(whole)) as source, av.open(str(broken), "w", format="matroska") as out:
+        stream = out.add_stream_from_template(source.streams.audio[0])
+        for n, packet in enumerate(p for p in source.demux(audio=0) if p.size):
+            data = b"\xff" * packet.size if n % 5 == 4 else bytes(packet)
+            piece = av.Packet(data)
+            piece.pts, piece.dts, piece.time_base = packet.pts, packet.dts, packet.time_base
+            piece.stream = stream
+            out.mux(piece)
+    for sound in (whole, broken):
+        with VideoFile(tmp_path / f"{sound.stem}.mp4", audio_from=sound) as film:
+            for frame in read(whole):
+                film.write(frame.image, frame.time)
+    assert "of the sound are broken" in caplog.text
+    assert [number(frame.image) for frame in read(tmp_path / "broken.mp4")] == list(range(40))
+    ends = [packets(tmp_path / f"{name}.mp4", "audio")[-1][0] for name in ("whole", "broken")]
+    assert ends[1] == pytest.approx(ends[0], abs=0.05)
+
+
 def test_a_silent_source_gives_a_silent_film(tmp_path: Path, make_video: MakeVideo) -> None:
     for source in (make_video(), "-", "rtsp://127.0.0.1:1/cannot-be-read-twice"):
         with VideoFile(tmp_path / "film.mp4", audio_from=source) as film:

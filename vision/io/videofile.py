@@ -251,10 +251,18 @@ def _sound(source: Any, out: Any) -> tuple[Any, Iterator[Any]]:
     """A stream of `out` for the sound of `source`, and its packets."""
     stream = source.streams.audio[0]
     if stream.codec_context.codec.canonical_name in _COPIED:
-        packets = (packet for packet in source.demux(stream) if packet.dts is not None and packet.size)
+        packets = (packet for packet in _demuxed(source, stream) if packet.dts is not None and packet.size)
         return out.add_stream_from_template(stream), packets
     target = out.add_stream("aac", rate=stream.codec_context.sample_rate)
     return target, _encoded(source, stream, target)
+
+
+def _demuxed(source: Any, stream: Any) -> Iterator[Any]:
+    """The packets of the sound, up to where it breaks off: that is no reason to lose the pictures."""
+    try:
+        yield from source.demux(stream)
+    except (av.error.FFmpegError, OSError) as error:
+        _log.warning("the sound breaks off (%s)", _reason(error))
 
 
 def _encoded(source: Any, stream: Any, target: Any) -> Iterator[Any]:
@@ -262,9 +270,18 @@ def _encoded(source: Any, stream: Any, target: Any) -> Iterator[Any]:
         format="fltp", layout=target.codec_context.layout.name, rate=target.codec_context.sample_rate,
         frame_size=target.codec_context.frame_size or 1024,
     )                                                                               # fmt: skip
-    for frame in source.decode(stream):
-        for piece in resampler.resample(frame):
-            yield from target.encode(piece)
+    broken = 0
+    for packet in _demuxed(source, stream):
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            broken += 1
+            continue
+        for frame in frames:
+            for piece in resampler.resample(frame):
+                yield from target.encode(piece)
+    if broken:
+        _log.warning("%d pieces of the sound are broken, and left out", broken)
     for piece in resampler.resample(None):
         yield from target.encode(piece)
     yield from target.encode(None)
