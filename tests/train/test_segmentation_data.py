@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from vision.errors import DataError, UsageError
 from vision.train import losses
@@ -54,11 +55,32 @@ def test_a_label_map_of_another_size_is_named(tmp_path: Path) -> None:
 def test_a_colour_png_and_a_broken_one_are_named(tmp_path: Path) -> None:
     pairs = one_pair(tmp_path, np.zeros((8, 8), np.uint8))
     cv2.imwrite(str(pairs.maps[0]), np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(DataError, match="not an index PNG"):
+    with pytest.raises(DataError, match=r"not an index PNG .*, but RGB"):
         read_pair(pairs, 0)
     pairs.maps[0].write_bytes(b"no picture")
     with pytest.raises(DataError, match="cannot be read"):
         read_pair(pairs, 0)
+
+
+def test_the_indices_of_a_palette_are_the_labels(tmp_path: Path) -> None:
+    """VOC's maps, and what labelling tools write: OpenCV reads a palette's colours."""
+    labels = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
+    pairs = one_pair(tmp_path, labels)
+    coloured = Image.fromarray(labels).convert("P")
+    coloured.putdata(labels.ravel().tolist())
+    coloured.putpalette([0, 0, 0, 128, 0, 0] + [224, 224, 192] * 254)
+    coloured.save(pairs.maps[0])
+    assert cv2.imread(str(pairs.maps[0]), cv2.IMREAD_UNCHANGED).shape == (2, 3, 3)
+    assert read_pair(pairs, 0)[1].tolist() == labels.tolist()
+
+
+def test_maps_without_a_class_and_lists_without_a_name_are_told(tmp_path: Path) -> None:
+    pairs = one_pair(tmp_path, np.full((8, 8), IGNORE, np.uint8))
+    with pytest.raises(DataError, match=r"train/labels' are void all over: no pixel is of a class"):
+        SegmentationSet(pairs)
+    (tmp_path / "classes.txt").write_text("\n \n")
+    with pytest.raises(DataError, match=r"classes\.txt' names no class"):
+        find_pairs(tmp_path, "train")
 
 
 def test_pictures_without_labels_are_counted_and_empty_folders_told(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from PIL import Image as pil
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
@@ -41,9 +42,10 @@ def find_pairs(folder: Path, split: str) -> Pairs:
     """The pairs of `folder` for `split` (`train`, `val`, ...).
 
     Two layouts: `SPLIT/` with `SPLITannot/` as CamVid has it, and `SPLIT/images/` with
-    `SPLIT/labels/`. A label map is an index PNG of the picture's name. `classes.txt` in `folder` names
-    the classes, one a line, and 255 is void; without it the classes are CamVid's eleven and void
-    is 11. Raises DataError where there are no pictures, no labels or no names.
+    `SPLIT/labels/`. A label map is an index PNG of the picture's name, with a palette (as VOC has it) or
+    without. `classes.txt` in `folder` names the classes, one a line, and 255 is void; without it the
+    classes are CamVid's eleven and void is 11. Raises DataError where there are no pictures, no labels or
+    no names.
     """
     camvid = (folder / f"{split}annot").is_dir()
     images = folder / split if camvid else folder / split / "images"
@@ -57,6 +59,8 @@ def find_pairs(folder: Path, split: str) -> Pairs:
     if listed.is_file():
         names, void = tuple(listed.read_text(encoding="utf-8").split("\n")), IGNORE
         names = tuple(name.strip() for name in names if name.strip())
+        if not names:
+            raise DataError(f"{str(listed)!r} names no class: a name a line, in label order.")
     elif camvid:
         names, void = CAMVID, len(CAMVID)
     else:
@@ -78,11 +82,15 @@ def read_pair(pairs: Pairs, i: int) -> tuple[np.ndarray, np.ndarray]:
     """Picture i (H,W,3) uint8 RGB and its labels (H,W) uint8 with void as IGNORE; raises DataError
     where they do not fit each other or the classes."""
     picture = cv2.imread(str(pairs.pictures[i]), cv2.IMREAD_COLOR)
-    labels = cv2.imread(str(pairs.maps[i]), cv2.IMREAD_UNCHANGED)
-    if picture is None or labels is None:
-        raise DataError(f"{str(pairs.pictures[i] if picture is None else pairs.maps[i])!r} cannot be read.")
-    if labels.ndim != 2 or labels.dtype != np.uint8:
-        raise DataError(f"{str(pairs.maps[i])!r} is not an index PNG (8 bit, one channel).")
+    if picture is None:
+        raise DataError(f"{str(pairs.pictures[i])!r} cannot be read.")
+    try:
+        with pil.open(pairs.maps[i]) as opened:          # OpenCV gives a palette's colours, not the indices
+            mode, labels = opened.mode, np.asarray(opened)
+    except (OSError, SyntaxError) as error:
+        raise DataError(f"{str(pairs.maps[i])!r} cannot be read.") from error
+    if mode not in ("L", "P"):
+        raise DataError(f"{str(pairs.maps[i])!r} is not an index PNG (8 bit, one channel), but {mode}.")
     if labels.shape != picture.shape[:2]:
         raise DataError(
             f"{str(pairs.maps[i])!r} is {labels.shape[1]}x{labels.shape[0]}, its picture "
@@ -149,6 +157,10 @@ class SegmentationSet(Dataset[tuple[Tensor, Tensor]]):
             if augment is None and size_wh is not None:
                 picture = stretch(picture, size_wh).pixels
             self.items.append((torch.from_numpy(picture).permute(2, 0, 1), torch.from_numpy(labels)))
+        if not any((labels != IGNORE).any() for _, labels in self.items):
+            raise DataError(
+                f"the label maps in {str(pairs.maps[0].parent)!r} are void all over: no pixel is of a class."
+            )
         self.transform = augment.transform() if augment is not None else None
 
     def __len__(self) -> int:
