@@ -127,6 +127,8 @@ def test_classes_meet_by_name(tmp_path: Path) -> None:
     (lambda d: d.pop("images"), "is not a COCO annotation file.*KeyError: 'images'"),
     (lambda d: d["annotations"][0].pop("bbox"), "is not a COCO annotation file"),
     (lambda d: d["annotations"][0].update(image_id=999), "has 1 boxes of a picture or category"),
+    (lambda d: d["images"][0].update(id=d["images"][1]["id"]), "gives two images or categories one"),
+    (lambda d: d["categories"][0].update(id=d["categories"][1]["id"]), "gives two images or categories one"),
 ])
 def test_a_file_that_is_no_coco_file_is_named(tmp_path: Path, change: object, message: str) -> None:
     data = random_truth(np.random.default_rng(4))

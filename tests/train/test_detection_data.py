@@ -234,6 +234,11 @@ def test_what_cannot_be_a_data_set_is_told(tmp_path: Path) -> None:
     changed(root / "val.json", lambda content: content["annotations"].clear())
     with pytest.raises(DataError, match=r"1 pictures for 'val' and no box .*: pictures without"):
         read_detection(root, "val")
+    for kind, key in (("images", 8), ("categories", 13)):        # one would have got the other's boxes
+        root = write_coco(tmp_path / kind)
+        changed(root / "train.json", lambda content: content[kind][0].update(id=key))  # noqa: B023
+        with pytest.raises(DataError, match=f"has 2 {kind} with the id {key}. Give each its own"):
+            read_detection(root, "train")
     for text in ("[1]", "{", '{"images": [{"id": 1}], "annotations": [], "categories": []}'):
         (root / "train.json").write_text(text)
         with pytest.raises(DataError, match="is not a COCO annotation file"):

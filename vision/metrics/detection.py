@@ -31,6 +31,7 @@ class Truth:
             data = json.loads(path.read_text(encoding="utf-8"))
             truth = cls(data["images"], data["annotations"], data["categories"])
             pictures, classes = {i["id"] for i in truth.images}, {c["id"] for c in truth.categories}
+            twice = len(pictures) < len(truth.images) or len(classes) < len(truth.categories)
             boxes = [
                 {"iscrowd": 0, "area": a["bbox"][2] * a["bbox"][3], **a, "id": i}
                 for i, a in enumerate(truth.annotations, start=1)
@@ -41,6 +42,8 @@ class Truth:
                 f"{str(path)!r} is not a COCO annotation file with images, annotations and categories "
                 f"({type(error).__name__}: {error})."
             ) from error
+        if twice:
+            raise DataError(f"{str(path)!r} gives two images or categories one id. Give each its own.")
         if stray:
             raise DataError(f"{str(path)!r} has {stray} boxes of a picture or category that it does not list")
         crowd = [{**a, "iscrowd": int(bool(a["iscrowd"] or a.get("difficult")))} for a in boxes]

@@ -7,6 +7,7 @@ found of each picture, or None where the folder is not laid out so.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -91,6 +92,10 @@ def coco(data: Path, split: str, problems: Problems) -> Layout | None:
         sizes = {image["id"]: (image.get("width"), image.get("height")) for image in content["images"]}
         files = {image["id"]: str(image["file_name"]) for image in content["images"]}
         rows: dict[Any, list[Row]] = {key: [] for key in files}
+        for kind, listed in (("images", files), ("categories", names)):
+            if len(listed) < len(content[kind]):
+                key, count = Counter(entry["id"] for entry in content[kind]).most_common(1)[0]
+                raise DataError(f"{str(path)!r} has {count} {kind} with the id {key}. Give each its own.")
         for annotation in content["annotations"]:
             if annotation["image_id"] not in rows:
                 note(problems, Problem.STRAY, f"image_id {annotation['image_id']}")
