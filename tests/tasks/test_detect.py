@@ -317,3 +317,17 @@ def test_a_float_picture_is_refused(resize: str) -> None:
         detector(np.full((64, 64, 3), 0.5, np.float32))
     with pytest.raises(UsageError, match=r"got uint8 \(64, 3\)"):
         detector.batch(IMAGE)                                  # a picture is no list of pictures
+
+
+def test_an_ssd_gets_its_one_size() -> None:
+    """Cut to a wide picture's shape, 300x300 was 320x192, of which SSD's last convolution leaves nothing."""
+    seen: list[tuple[int, ...]] = []
+
+    def corner(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        seen.append(batch.shape)
+        return np.float32([[[0, 65, 300, 234]]]), np.float32([[[0.9, 0, 0]]])
+
+    card = replace(CARD, net="single_shot", resize="letterbox", size_wh=(300, 300), max_iou=0.5)
+    found = Detector(FakeEngine(corner), card)(np.zeros((360, 640, 3), np.uint8))
+    assert seen == [(1, 300, 300, 3)]
+    np.testing.assert_allclose(found.boxes, [[0, 0, 640, 360]], atol=0.5)

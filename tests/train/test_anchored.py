@@ -203,7 +203,7 @@ def test_an_encoder_without_weights_learns_as_fast_as_the_rest(tmp_path: Path) -
 def test_ssd300_takes_all_of_vggs_convolutions(tmp_path: Path) -> None:
     theirs = vgg.make_layers(vgg.cfgs["D"], batch_norm=False)
     torch.save(nn.ModuleDict({"features": theirs}).state_dict(), tmp_path / "vgg16.pth")
-    net = build("single_shot", classes=2, arch="ssd300_vgg16")
+    net = build("single_shot", classes=2)                        # ssd300_vgg16, as the command names it
     load_encoder(net.encoder, tmp_path / "vgg16.pth")
     mine = [m for m in net.encoder.modules() if isinstance(m, nn.Conv2d)]
     of_vgg = [m for m in theirs if isinstance(m, nn.Conv2d)]

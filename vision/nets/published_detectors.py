@@ -131,7 +131,7 @@ class TwoStage(nn.Module):
         return {**of_proposals, **of_boxes}
 
 
-def single_shot(arch: str, classes: int = 90) -> nn.Module:
+def single_shot(arch: str = "ssd300_vgg16", classes: int = 90) -> nn.Module:
     """`ssd300_vgg16` or `ssdlite320_mobilenet_v3_large`."""
     return SingleShot(_published(arch, classes))
 

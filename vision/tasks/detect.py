@@ -20,6 +20,7 @@ from vision.types import Detections, Image, Ints
 from vision.view import View, checked, letterbox, stretch
 
 _STRIDE = 32                 # a network that takes any size gets multiples of this
+_ONE_SIZE = {"single_shot"}  # networks for their card's size alone: of a smaller one nothing is left
 _CANDIDATES = 4096           # at most this many boxes of a picture go into suppression, best first
 
 
@@ -164,7 +165,8 @@ class Detector(Model):
         return np.array([known[name] for name in classes], np.int64)
 
     def _view(self, image: Image) -> View:
-        fixed, (w, h) = self.engine.input_wh, self.card.size_wh
+        w, h = self.card.size_wh
+        fixed = self.engine.input_wh or ((w, h) if self.card.net in _ONE_SIZE else None)
         if self.card.resize == "stretch":
             return stretch(image, fixed or (w, h))
         if fixed is not None:
