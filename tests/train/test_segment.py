@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +68,11 @@ def test_two_epochs_lower_the_loss_and_leave_a_model_that_opens(whole: Path) -> 
     assert result.labels.shape == (48, 64)
 
 
+def test_others_may_read_the_weights(whole: Path) -> None:
+    best, log = (stat.S_IMODE((whole / n).stat().st_mode) for n in ("best.safetensors", "curve.jsonl"))
+    assert best == log                                               # as the umask has it; it was 0600
+
+
 def test_the_log_has_the_curve_and_pictures_of_predictions(whole: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -109,6 +115,8 @@ def test_a_killed_run_resumes_to_the_same_bits(
         train(rectangles, tmp_path / "run")
     monkeypatch.setattr(Learner, "training_step", honest)
     torch.manual_seed(99)                                    # nothing may hang on where the process was
+    with (tmp_path / "run" / "curve.jsonl").open("a") as half:
+        half.write('{"epoch": 1, "lo')                       # of the epoch that has no checkpoint
     train(rectangles, tmp_path / "run", resume=True)
     expected, got = weights_of(whole), weights_of(tmp_path / "run")
     assert expected.keys() == got.keys()

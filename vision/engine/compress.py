@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import openvino as ov
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from vision.card import Card
 from vision.engine import cache, foreign
@@ -85,7 +85,7 @@ def _save(model: ov.Model, target: Path, card: Card) -> None:
         parts = {"graph": zlib.compress(xml.read_bytes(), 9), "weights": xml.with_suffix(".bin").read_bytes()}
     with cache.whole(target) as part:
         tensors = {name: np.frombuffer(data, np.uint8) for name, data in parts.items()}
-        save_file(tensors, part, {"card": card.to_json()})
+        part.write_bytes(save(tensors, {"card": card.to_json()}))
 
 
 def float_nodes(graph: onnx.GraphProto) -> set[str]:

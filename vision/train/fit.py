@@ -13,7 +13,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from vision.card import Card
@@ -34,7 +34,8 @@ def save_weights(path: Path, net: nn.Module, card: Card, notes: dict[str, Any]) 
         for name, value in net.state_dict().items()
     }
     part = path.with_name(path.name + ".part")
-    save_file(tensors, part, {"card": card.to_json(), "training": json.dumps(notes)})
+    # not save_file, whose files nobody but the user may read, whatever the umask
+    part.write_bytes(save(tensors, {"card": card.to_json(), "training": json.dumps(notes)}))
     os.replace(part, path)
 
 
@@ -61,6 +62,12 @@ class _Keeper(Callback):  # type: ignore[misc]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        curve = self.folder / "curve.jsonl"
+        if trainer.is_global_zero and curve.exists():    # lines that a kill left without a checkpoint go
+            lines = curve.read_text(encoding="utf-8").splitlines(keepends=True)
+            curve.write_text("".join(lines[: trainer.current_epoch]), encoding="utf-8")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Learner)
