@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -74,8 +75,15 @@ def test_segment_writes_maps_pictures_and_areas(
     code = vision(
         monkeypatch, "segment", data / "val" / "images", "-q", "--rle", "--save-frames", out / "drawn",
         "--index", out / "index", "--uncertainty", out / "variance", "--jsonl", tmp_path / "all.jsonl",
+        "--csv", tmp_path / "all.csv", "--report", tmp_path / "r.json",
     )
     assert code == 0
+    with open(tmp_path / "all.csv", newline="", encoding="utf-8") as file:
+        rows = [(row["frame"], row["label"], row["fraction"]) for row in csv.DictReader(file)]
+    assert sorted(rows)[2:4] == [("1", "block", "0.625"), ("1", "ground", "0.375")]
+    assert len(rows) == 6
+    report = json.loads((tmp_path / "r.json").read_text())[0]
+    assert {str(out / "index"), str(out / "variance")} <= set(report["outputs"])
     lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
     shares = [[area["fraction"] for area in line["areas"]] for line in lines]
     assert shares == [[0.5, 0.5], [0.625, 0.375], [0.5, 0.5]]

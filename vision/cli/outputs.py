@@ -36,7 +36,8 @@ class Outputs:
         self._frames = FrameNames()                      # of --save-frames
         self._records: tuple[list[Sink], list[Path]] | None = None
         self._sheet: ContactSheet | None = None
-        files = [run.coco, run.save_frames, run.sheet, run.report, *own]
+        self.own = [path for path in own if path is not None]
+        files = [run.coco, run.save_frames, run.sheet, run.report, *self.own]
         _once([run.output, run.jsonl, run.csv, *files])
         for path in (run.output, run.yolo, *files):
             if path is not None and str(path) == "-":

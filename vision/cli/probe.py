@@ -13,7 +13,7 @@ from vision.errors import VisionError
 
 def probe(
     sources: Annotated[list[str], typer.Argument(
-        metavar="SOURCE...", help="anything that can be read: see `vision detect --help`")],
+        metavar="SOURCE", help="anything that can be read: see `vision detect --help`")],
     count: Annotated[bool, typer.Option(
         "--count", help="decode everything, and count the frames and the time between them")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,

@@ -154,7 +154,7 @@ def _one(
             step = make_step(source)
             pictures, own = outputs.pictures(source, step.task, stack)
             shared, files = outputs.records()
-            written += [*own, *files]
+            written += [*own, *files, *outputs.own]
             share = share_of(run.start or 0.0, run.end or source.info.duration, run.max_frames)
             watch = stack.enter_context(progress(Path(uri).name, share, quiet=run.quiet))
             if run.show:

@@ -93,12 +93,12 @@ class JsonLines(_TextFile):
 
 
 class Csv(_TextFile):
-    """A row for each object (or class score) of each record, under `Csv.columns`; cells that a task
-    does not fill stay empty, and a frame without objects has no row."""
+    """A row for each object (or class score, or class's area) of each record, under `Csv.columns`; cells
+    that a task does not fill stay empty, and a frame without objects has no row."""
 
     columns = (
         "source", "frame", "time_s", "task", "model", "label", "class_id", "score",
-        "left", "top", "right", "bottom", "id", "age_s",
+        "left", "top", "right", "bottom", "id", "age_s", "fraction",
     )                                                                               # fmt: skip
 
     def __init__(self, path: str | Path) -> None:
@@ -185,7 +185,7 @@ class YoloTxt:
 
 def _entries(record: Record) -> Iterable[Mapping[str, Any]]:
     """The entries of a record's payload, whatever the task calls them."""
-    return next((record[key] for key in ("objects", "landmarks", "scores") if key in record), ())
+    return next((record[key] for key in ("objects", "landmarks", "scores", "areas") if key in record), ())
 
 
 def _boxes(record: Record, what: str) -> Iterable[Mapping[str, Any]]:
