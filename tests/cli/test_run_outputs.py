@@ -219,6 +219,23 @@ def test_a_reader_that_has_seen_enough_ends_the_run_and_its_film(tmp_path: Path)
     assert not Path("o.part.mp4").exists()
 
 
+def test_an_unfinished_film_is_named_once(twins: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    write = VideoFile.write
+
+    def full(film: VideoFile, image: np.ndarray, time: float) -> None:
+        if time > 0.15:
+            raise SinkError("the disk is full")
+        write(film, image, time)
+
+    monkeypatch.setattr(VideoFile, "write", full)
+    code = vision_cli(monkeypatch, "detect", "a/clip.mp4", "-o", "o.mp4", "--jsonl", "o.jsonl",
+                      "--report", "r.json")
+    assert code == 1
+    report = json.loads(Path("r.json").read_text())[0]
+    assert report["outputs"] == ["o.part.mp4", "o.jsonl"]
+    assert (report["written"], report["dropped"]) == (2, {"SinkError": 2})
+
+
 def test_standard_output_that_is_closed_is_one_line(
     twins: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

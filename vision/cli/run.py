@@ -172,7 +172,8 @@ def _one(
         status = error.exit_code
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
     # after a failure a film is where it grew, and plays
-    written = [p for path in written for p in (path, path.with_name(f"{path.stem}.part.mp4")) if p.exists()]
+    parts = [p for path in written for p in (path, path.with_name(f"{path.stem}.part.mp4"))]
+    written = [path for path in dict.fromkeys(parts) if path.exists()]       # o.mp4 and o.jsonl share a part
     if not run.quiet and (report.read or not status):
         print(summary(uri, report, written), file=sys.stderr)
     return {"source": uri, **report.to_dict(), "outputs": [str(path) for path in written]}, status
