@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vision.errors import DataError
 from vision.roster import Roster
 
 SIZE = (480, 640, 3)
@@ -89,3 +90,10 @@ def test_a_jump_forgets_everybody(roster: Roster, size: tuple[int, ...], time: f
     assert roster.ids() == set()
     assert roster.due()
     assert roster.admit(box(0)).id == 3
+
+
+def test_a_time_that_is_none_is_told(roster: Roster):
+    with pytest.raises(DataError, match="time must be finite seconds; got nan"):
+        roster.begin(SIZE, float("nan"))
+    roster.begin(SIZE, 0.1)
+    assert present(roster) == [1, 2]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vision.boxes import iou
+from vision.errors import DataError
 from vision.smooth import OneEuro
 from vision.types import Floats
 
@@ -42,7 +43,9 @@ class Roster:
         self._size: tuple[int, ...] = ()
 
     def begin(self, size: tuple[int, ...], time: float) -> None:
-        """A new frame, of this size, at this time."""
+        """A new frame, of this size, at this time. Raises DataError for a time that is not finite."""
+        if not np.isfinite(time):
+            raise DataError(f"time must be finite seconds; got {time}")
         jumped = self._time is not None and not 0 <= time - self._time <= self.forget_after
         if jumped or size != self._size:
             self.present, self._lost, self._looked = [], [], -np.inf

@@ -12,7 +12,7 @@ from conftest import WriteVideo, coloured, recognizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.errors import ModelError, UsageError, WeightsError
+from vision.errors import DataError, ModelError, UsageError, WeightsError
 from vision.io.clips import dense, uniform
 from vision.types import Action, Frame
 
@@ -193,6 +193,18 @@ def test_a_gap_ends_what_went_on_and_empties_the_window() -> None:
     assert [r is None for r in results[30:]] == [True] * 3 + [False] * 27
     ends = [t for s in model.segments for t in (s.start, s.end)]
     assert ends == pytest.approx([0.0, 2.9, 60.0, 62.9])
+
+
+def test_where_time_begins_again_a_segment_ends() -> None:
+    """Two videos through one stream: it ran on, to an end before its start, and held the next one back."""
+    model, _ = recognizer()
+    stream = model.stream(every=0.2, smoothing=0.0, shortest=0.0)
+    for frame in [*frames([(RED, 3.0)], 10), *frames([(RED, 2.0)], 10)]:
+        stream(frame)
+    spans = [(s.label, round(s.start, 1), round(s.end, 1)) for s in stream.finish()]
+    assert spans == [(RED, 0.0, 2.9), (RED, 0.0, 1.9)]
+    with pytest.raises(DataError, match="time must be finite seconds; got nan"):
+        stream(coloured(RED, 0, float("nan")))
 
 
 def test_a_stream_shorter_than_a_window_is_looped_at_its_end() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vision.errors import DataError
 from vision.types import Action, Floats, Frame, Image
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Stream:
 
     The window is the network's: its number of frames at its rate, whatever the source's rate is. Time is
     cut into ticks of that rate, which frames serve as in `vision.io.clips.at_rate`: a faster source loses
-    frames, a slower one repeats them. A gap longer than the window empties it.
+    frames, a slower one repeats them. A gap longer than the window, or a step back, empties it
+    and ends what went on: time may begin again, as from one video to the next.
 
     A frame is resized once. A 2D network looks at a frame once, and windows share what it found; a 3D
     network mixes all frames of a window from its first layer on, so each window is computed anew.
@@ -70,11 +72,13 @@ class Stream:
         self._first: float | None = None
         self._probs: Floats | None = None
         self._settled: float | None = None
+        self._past: list[_Segment] = []                                   # before time went back
         self._closed: list[_Segment] = []
         self._running: _Segment | None = None
 
     def __call__(self, frame: Frame) -> Action | None:
-        """What goes on at this frame: the last window's verdict; None while no window was full."""
+        """What goes on at this frame: the last window's verdict; None while no window was full. Raises
+        DataError for a time that is not finite."""
         return self.settle(frame, self.submit([frame])()[0])
 
     def submit(self, frames: Sequence[Frame]) -> Callable[[], list[Window | None]]:
@@ -85,8 +89,10 @@ class Stream:
 
     def settle(self, frame: Frame, window: Window | None) -> Action | None:
         """Take a frame's window in, in the frames' order."""
-        if self._settled is not None and frame.time - self._settled > self._stale:
+        if self._settled is not None and not -_EPS <= frame.time - self._settled <= self._stale:
             self._close()
+            if frame.time < self._settled:
+                self._past, self._closed = [*self._past, *self._closed], []
             self._probs = self._settled = None
         if window is not None:
             self._take(*window, frame.time)
@@ -101,7 +107,7 @@ class Stream:
     def segments(self) -> list[Action]:
         """The segments so far, the running one included; probs are the means over their windows."""
         segments = self._joined([*self._closed, *([self._running] if self._running else [])])
-        return [segment.action for segment in segments]
+        return [segment.action for segment in (*self._past, *segments)]
 
     def finish(self) -> list[Action]:
         """The end of the stream: its segments. One shorter than a window is looped to fill it."""
@@ -114,6 +120,8 @@ class Stream:
 
     def _step(self, frame: Frame) -> Callable[[], Window] | None:
         time = frame.time
+        if not math.isfinite(time):
+            raise DataError(f"time must be finite seconds; got {time}")
         if self._seen is None or not -_EPS <= time - self._seen <= self._span:
             self._pixels.clear()
             self._found.clear()
