@@ -43,7 +43,8 @@ class Recognizer(Model):
         self._own: Stream | None = None
 
     def __call__(self, frame: Frame) -> Action | None:
-        """Step the recognizer's own stream by a frame; None while its window is not full."""
+        """Step the recognizer's own stream by a frame, in the order of time; None while its window is not
+        full. Raises UsageError for an image that is not (H,W,3) uint8 BGR."""
         self._own = self._own or self.stream()
         return self._own(frame)
 

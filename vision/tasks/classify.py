@@ -17,7 +17,8 @@ class Classifier(Model):
     task = "classify"
 
     def __call__(self, image: Image) -> Scores:
-        """The classes' probabilities for `image`, (H,W,3) uint8 BGR; it gets the whole device."""
+        """The classes' probabilities for `image`, (H,W,3) uint8 BGR; it gets the whole device. Raises
+        UsageError for another image."""
         return Scores(self.engine(self._view(image).pixels[None])[0][0])
 
     def batch(self, images: Sequence[Image]) -> list[Scores]:

@@ -116,7 +116,8 @@ class Detector(Model):
         return to_onnx(card)
 
     def __call__(self, image: Image, **options: Unpack[Options]) -> Detections:
-        """The objects in `image` (H,W,3) uint8 BGR, best first; it gets the whole device."""
+        """The objects in `image` (H,W,3) uint8 BGR, best first; it gets the whole device. Raises UsageError
+        for another image or an option that cannot be."""
         choice, view = self._choice(options), self._view(image)
         return self._found(self.engine(view.pixels[None]), 0, view, choice)
 
@@ -127,7 +128,8 @@ class Detector(Model):
     def submit(
         self, images: Sequence[Image], **options: Unpack[Options]
     ) -> Callable[[], list[Detections]]:
-        """Start on `images`; what comes back waits for them and hands out a result each."""
+        """Start on `images`, which must not change until then; what comes back waits for them and hands
+        out a result each. Raises as a call does."""
         choice, views = self._choice(options), [self._view(image) for image in images]
         places = _launch(self.engine, [view.pixels for view in views])
         return lambda: [

@@ -155,7 +155,7 @@ class FaceLandmarker(Model):
         finding: min_score, min_face and turned of the detector (`FaceDetector.submit`). min_presence:
         0..1, of the mesh: a crop that it takes for no face (a full profile, a clock) gives none.
         camera: its (3,3) matrix or its focal length in pixels; None estimates it for the head's pose,
-        and leaves the distance unknown. Raises UsageError for a value that cannot be.
+        and leaves the distance unknown. Raises UsageError for an image or a value that cannot be.
         """
         _check(min_presence, camera)
         wait = self.detector.submit(images, **finding) if images else list
@@ -327,7 +327,8 @@ class FaceTracker:
         self._watches: dict[int, eyes.EyeWatch] = {}
 
     def __call__(self, image: Image, time: float) -> Faces:
-        """The faces in the frame (H,W,3) uint8 BGR at `time` seconds."""
+        """The faces in the frame (H,W,3) uint8 BGR at `time` seconds. Raises UsageError for another image,
+        DataError for a time that is not finite."""
         self._roster.begin(checked(image).shape, time)
         points, presence = self._follow(image)
         windows = self.landmarker.detector.windows(image, self._finding["min_face"])

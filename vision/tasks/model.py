@@ -15,6 +15,9 @@ class Model:
     """A card's network on an engine, which takes pictures and keeps no state between calls, so that
     several threads may share one.
 
+    A picture is (H,W,3) uint8 BGR, a view of another array too; anything else raises UsageError. It is not
+    changed, and what was given to `submit` must not be until its result is there.
+
     engine: what runs the network; tests and users may give a `FakeEngine`. `load()` makes both from
     a name. names: of the classes, by label.
     """

@@ -19,7 +19,8 @@ class PersonMask(Model):
     task = "person"
 
     def __call__(self, image: Image) -> Floats:
-        """How much each pixel of `image` (H,W,3) belongs to a person: (H,W) float32 in 0..1."""
+        """How much each pixel of `image` (H,W,3) uint8 BGR belongs to a person: (H,W) float32 in 0..1.
+        Raises UsageError for another image."""
         return self.submit([image])()[0]
 
     def submit(self, images: Sequence[Image]) -> Callable[[], list[Floats]]:

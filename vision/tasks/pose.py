@@ -37,7 +37,8 @@ class PoseEstimator(Model):
         self.names = ("person",)
 
     def __call__(self, image: Image, boxes: Floats, *, min_presence: float = 0.5) -> Poses:
-        """The people in `boxes` (N,4) xyxy of `image` (H,W,3); for the option see `submit`."""
+        """The people in `boxes` (N,4) xyxy, in pixels, of `image` (H,W,3) uint8 BGR; for the option see
+        `submit`. Raises UsageError for another image."""
         return self.submit([image], [boxes], min_presence=min_presence)()[0]
 
     def submit(
@@ -113,7 +114,8 @@ class PoseTracker:
         self._roster = Roster(detect_every, forget_after)
 
     def __call__(self, image: Image, time: float) -> Poses:
-        """The people in the frame (H,W,3) uint8 BGR at `time` seconds."""
+        """The people in the frame (H,W,3) uint8 BGR at `time` seconds. Raises UsageError for another image,
+        DataError for a time that is not finite."""
         self._roster.begin(checked(image).shape, time)
         poses, kept = self._estimate(image, [subject.box for subject in self._roster.present])
         self._roster.keep(kept.tolist(), poses.boxes)

@@ -55,7 +55,8 @@ class Segmenter(Model):
         return cls(load(card, device, precision, backend), card)
 
     def __call__(self, image: Image, *, tiled: bool = False) -> ClassMap:
-        """The classes of the pixels of `image` (H,W,3) uint8 BGR; for the option see `submit`."""
+        """The classes of the pixels of `image` (H,W,3) uint8 BGR; for the option see `submit`. Raises
+        UsageError for another image."""
         return self.submit([image], tiled=tiled)()[0]
 
     def batch(self, images: Sequence[Image], *, tiled: bool = False) -> list[ClassMap]:
