@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -146,11 +147,16 @@ def test_a_box_drawn_in_a_window_is_the_box_given(
     shown: list[np.ndarray] = []
     drawn = (4, 10, 20, 30)
 
-    def select(title: str, image: np.ndarray, showCrosshair: bool) -> tuple[int, int, int, int]:
+    def select(
+        title: str, image: np.ndarray, showCrosshair: bool, printNotice: bool
+    ) -> tuple[int, int, int, int]:
+        assert not printNotice                                          # on standard output
         shown.append(image.copy())
         return drawn
 
     monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
+    monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
     monkeypatch.setattr(cv2, "selectROI", select)
     monkeypatch.setattr(cv2, "destroyAllWindows", lambda: shown.append(np.empty(0)))
     given, by_hand = tmp_path / "given.jsonl", tmp_path / "by_hand.jsonl"
@@ -162,9 +168,12 @@ def test_a_box_drawn_in_a_window_is_the_box_given(
     white = shown[0][..., 1] > 128
     np.testing.assert_allclose(np.argwhere(white).min(axis=0), [10, 4], atol=1)      # the first frame
 
-    drawn = (0, 0, 0, 0)                                                # Escape, or c
+    drawn = (0, 0, 0, 0)                                                # taken away again by c
     result = CliRunner().invoke(app, ["follow", str(clip), "-q", "--jsonl", str(by_hand)])
     assert (result.exit_code != 0, "no box was drawn" in result.output) == (True, True)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], -6))
+    result = CliRunner().invoke(app, ["follow", str(clip), "-q", "--jsonl", str(by_hand)])
+    assert (result.exit_code != 0, "no display to draw a box on" in result.output) == (True, True)
     monkeypatch.delenv("DISPLAY")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setattr("sys.platform", "linux")

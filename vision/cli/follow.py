@@ -93,16 +93,18 @@ def _box(text: str) -> tuple[float, float, float, float]:
 
 def _drawn(image: Image) -> tuple[float, float, float, float]:
     """The box that the user draws on the first frame."""
-    import os
-    import sys
-
     import cv2
 
-    shown = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if sys.platform.startswith("linux") and not shown:          # OpenCV would end the process
-        raise UsageError("there is no display to draw a box on. Give --box x,y,w,h.")
-    x, y, w, h = cv2.selectROI("vision follow: draw a box, then press Enter", image, showCrosshair=False)
-    cv2.destroyAllWindows()
+    from vision.io import Window
+
+    title = "vision follow: draw a box, then press Enter"
+    try:
+        with Window(title):
+            # OpenCV's own has a bar that grows with the mouse's position, and the picture jumps
+            cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
+            x, y, w, h = cv2.selectROI(title, image, showCrosshair=False, printNotice=False)
+    except SinkError:
+        raise UsageError("there is no display to draw a box on. Give --box x,y,w,h.") from None
     if not w or not h:
         raise UsageError("no box was drawn. Draw one, or give --box x,y,w,h.")
     return x, y, x + w, y + h
