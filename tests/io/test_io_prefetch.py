@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -130,3 +132,49 @@ def test_ahead_of_a_video(make_video: MakeVideo) -> None:
     for frame in ahead(read(path)):
         if frame.index == 3:
             break
+
+
+def is_open(path: Path) -> bool:
+    """Whether this process has the file open."""
+    links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    return any(os.path.realpath(link) == str(path) for link in links if os.path.lexists(link))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="there is no /proc")
+@pytest.mark.parametrize("reader", ["auto", "opencv"])
+def test_a_source_is_closed_when_its_thread_ends(make_video: MakeVideo, reader: str) -> None:
+    path = make_video().resolve()
+    with latest(read(path, reader=reader)) as newest:
+        next(newest)
+    assert not is_open(path)
+    with latest(read(path, reader=reader)) as unread:         # the thread was never started
+        assert is_open(path)
+    assert not is_open(path)
+    some = ahead(source := read(path, reader=reader))
+    next(some)
+    assert is_open(path)
+    some.close()
+    assert not is_open(path)
+    few = ahead(read(path, reader=reader, max_frames=2))
+    assert len(list(few)) == 2
+    assert not is_open(path)
+    assert source.counts.decoded >= 1                         # still told
+    assert unread.skipped == 0
+
+
+def test_a_source_whose_reader_fails_is_closed() -> None:
+    class Camera:
+        closed = False
+
+        def __iter__(self) -> Iterator[int]:
+            yield 1
+            raise SourceError("the cable came out")
+
+        def close(self) -> None:
+            self.closed = True
+
+    for wrap in (ahead, latest):
+        camera = Camera()
+        with pytest.raises(SourceError, match="cable"):
+            list(wrap(camera))
+        assert camera.closed

@@ -68,12 +68,22 @@ class _Channel(Generic[T]):
             raise self._error
 
 
+def _close(items: object) -> None:
+    """Close a source or a generator; a list has nothing to close."""
+    close = getattr(items, "close", None)
+    if close is not None:
+        close()
+
+
 def _produce(items: Iterable[T], channel: _Channel[T]) -> None:
     try:
-        for item in items:
-            if not channel.send(item):
-                break
-            del item
+        try:
+            for item in items:
+                if not channel.send(item):
+                    break
+                del item
+        finally:
+            _close(items)
     except BaseException as error:
         channel.end(error)
     else:
@@ -94,7 +104,7 @@ def ahead(frames: Iterable[T], depth: int = 8) -> Generator[T]:
     """Read up to `depth` items ahead in a thread: in order, none dropped.
 
     An error of the reader is raised here, after the items before it. Leaving the loop early, by
-    `break`, an exception or `close()`, ends and joins the thread.
+    `break`, an exception or `close()`, ends and joins the thread. `frames` is closed when it ends.
     """
     if depth < 1:
         raise UsageError(f"depth must be at least 1; got {depth}")
@@ -122,8 +132,9 @@ class Latest(Generic[T]):
         return next(self._items)
 
     def close(self) -> None:
-        """End and join the reading thread."""
+        """End and join the reading thread, and close the source."""
         self._items.close()
+        _close(self.source)                              # where the thread was never started
 
     def __enter__(self) -> Self:
         return self
