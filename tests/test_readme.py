@@ -51,7 +51,7 @@ def test_a_type_checker_knows_the_public_names(tmp_path: Path) -> None:
     program.write_text(block[1] + "\n".join([
         "import vision", *(f"reveal_type(vision.{name})" for name in vision.__all__),
         "reveal_type(tracks[tracks.scores > 0.5])",
-        "vision.Trackers", "detector(frame.image, min_scores=0.3)",
+        "vision.Trackers", "detector(frame.image, min_scores=0.3)", "vision.io.Videofile",
     ]))
     done = subprocess.run(
         [sys.executable, "-m", "mypy", str(program)], cwd=README.parent, capture_output=True, text=True,
@@ -62,4 +62,5 @@ def test_a_type_checker_knows_the_public_names(tmp_path: Path) -> None:
     assert 'note: Revealed type is "Any"' not in types
     assert types[-1] == 'note: Revealed type is "vision.types.Tracks"'
     errors = [line for line in told if line.startswith("error")]
-    assert ["Trackers" in errors[0], "min_scores" in errors[1], len(errors)] == [True, True, 2]
+    misspelt = ("Trackers", "min_scores", "Videofile")
+    assert [name in error for name, error in zip(misspelt, errors, strict=True)] == [True] * 3

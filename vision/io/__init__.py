@@ -61,7 +61,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'vision.io' has no attribute {name!r}")
-    return getattr(import_module(f"vision.io.{_PUBLIC[name]}"), name)
+if not TYPE_CHECKING:                           # a type checker knows the names above, and no others
+
+    def __getattr__(name: str) -> Any:
+        if name not in _PUBLIC:
+            raise AttributeError(f"module 'vision.io' has no attribute {name!r}")
+        return getattr(import_module(f"vision.io.{_PUBLIC[name]}"), name)
