@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numbered import MakeVideo, number, numbered
 
-from vision.errors import SinkError
+from vision.errors import SinkError, UsageError
 from vision.io import VideoFile, read
 
 TICK = 1 / 90_000
@@ -247,10 +247,65 @@ def test_outputs_that_cannot_be(tmp_path: Path) -> None:
         VideoFile(tmp_path / "film.avi")
 
 
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((64, 160, 3), np.float32), np.zeros((64, 160), np.uint8), np.zeros((64, 160, 3), np.uint16),
+        np.zeros((64, 160, 4), np.uint8), np.zeros((0, 160, 3), np.uint8), None,
+    ],
+)
+def test_what_is_no_picture_is_told_and_the_film_goes_on(tmp_path: Path, image: np.ndarray | None) -> None:
+    with VideoFile(tmp_path / "film.mp4") as film:
+        with pytest.raises(UsageError, match=r"a picture is .*\(H,W,3\) uint8 BGR"):
+            film.write(image, 0.0)
+        for i in range(2):
+            film.write(numbered(i), i / 10)
+        with pytest.raises(UsageError, match=r"a picture is"):
+            film.write(image, 0.2)
+    assert [number(f.image) for f in read(tmp_path / "film.mp4")] == [0, 1]
+
+
+@pytest.mark.parametrize("time", [float("nan"), float("inf"), -float("inf")])
+def test_a_time_that_is_not_finite_is_told_and_the_film_goes_on(tmp_path: Path, time: float) -> None:
+    with VideoFile(tmp_path / "film.mp4") as film:
+        film.write(numbered(0), 0.0)
+        with pytest.raises(UsageError, match=f"time must be finite seconds; got {time}"):
+            film.write(numbered(9), time)
+        film.write(numbered(1), 0.1)
+    assert [(number(f.image), f.time) for f in read(tmp_path / "film.mp4")] == [(0, 0.0), (1, 0.1)]
+
+
+_SECOND = """
+import sys
+from vision.io import VideoFile
+VideoFile(sys.argv[1])
+"""
+
+
+def test_a_film_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+
+    def second() -> str:
+        done = subprocess.run([sys.executable, "-c", _SECOND, str(path)], capture_output=True, text=True)
+        return done.stderr
+
+    with VideoFile(path) as film:
+        film.write(numbered(0), 0.0)
+        assert f"SinkError: {str(path)!r} cannot be written (another run is writing it)." in second()
+        with pytest.raises(SinkError, match="another run is writing it"):
+            VideoFile(path)
+        film.write(numbered(1), 0.1)
+    assert [number(f.image) for f in read(path)] == [0, 1]
+    assert second() == ""                                               # and then it is free again
+    with pytest.raises(SinkError, match="is full"), VideoFile(path):
+        raise SinkError("the disk is full")
+    assert second() == ""
+
+
 _FULL = """
 import resource, signal, sys
 import numpy as np
-from vision.errors import SinkError
+from vision.errors import SinkError, UsageError
 from vision.io import VideoFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))      # as if the disk were full there

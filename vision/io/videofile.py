@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import math
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from fractions import Fraction
 from heapq import merge
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import av
 import av.error
 import cv2
 import numpy as np
 
-from vision.errors import SinkError
+from vision.errors import SinkError, UsageError
 from vision.types import Image
-from vision.view import letterbox
+from vision.view import checked, letterbox
 
 _log = logging.getLogger(__name__)
 _TICK = Fraction(1, 90_000)                # seconds; the clock of MPEG
@@ -40,7 +43,8 @@ class VideoFile:
     The film grows as `NAME.part.mp4`, in fragments that play even when the process is killed. `close`
     moves it into place, with its index in front for the web; after an exception in the `with` block
     it stays where it is. The first picture's size is the film's, one pixel more where a side is
-    odd; another size is fitted in with black borders. Raises SinkError.
+    odd; another size is fitted in with black borders. Raises SinkError, also where another run is
+    writing the same film.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class VideoFile:
         if self.path.suffix.lower() not in (".mp4", ".m4v", ".mov"):
             raise SinkError(f"{str(path)!r}: a film is written as .mp4, .m4v or .mov.")
         self.part = self.path.with_name(f"{self.path.stem}.part.mp4")
+        self._lock: IO[bytes] | None = None
         self._sound = None if audio_from is None else _open_sound(str(audio_from))
         self._origin = origin
         self._options = {"preset": preset, "crf": str(crf), "bf": "0"}   # no B-frames: decoded as shown
@@ -71,7 +76,7 @@ class VideoFile:
             "flush_packets": "1",                        # a fragment goes to the disk when it is whole
         }
         try:
-            self.part.open("wb").close()                 # av.open would tell at the first picture
+            self._lock = _own(self.part)                 # av.open would tell at the first picture
             self._container = av.open(f"file:{self.part}", "w", format="mp4", options=flags)
         except _FAILURES as error:
             raise self._failed(error) from error
@@ -80,10 +85,14 @@ class VideoFile:
     def write(self, image: Image, time: float) -> None:
         """Add a picture (H,W,3) uint8 BGR at `time` seconds of the source.
 
-        Times that begin anew (the next clip of several) follow on from the picture before.
+        Times that begin anew (the next clip of several) follow on from the picture before. Raises
+        UsageError for another picture and a time that is not finite, after which the film goes on.
         """
         if not self._open:
             raise SinkError(f"{str(self.path)!r} is closed.")
+        checked(image)
+        if not math.isfinite(time):
+            raise UsageError(f"time must be finite seconds; got {time}")
         try:
             stream = self._stream or self._begin(image)
             frame = av.VideoFrame.from_ndarray(_yuv420(image, (stream.width, stream.height)), "yuv420p")
@@ -121,7 +130,7 @@ class VideoFile:
         self._end_part()
         if self._stream is None:
             self.part.unlink(missing_ok=True)
-            self._close_sound()
+            self._let_go()
             return
         whole = self.path.with_name(f"{self.path.stem}.whole.mp4")
         try:
@@ -132,7 +141,7 @@ class VideoFile:
             raise self._failed(error, f" The pictures are in {str(self.part)!r}.") from error
         finally:
             whole.unlink(missing_ok=True)
-            self._close_sound()
+            self._let_go()
 
     def _end_part(self) -> None:
         self._open = False
@@ -151,12 +160,13 @@ class VideoFile:
         return self._failed(error, f" What was written until then plays: {str(self.part)!r}.")
 
     def _failed(self, error: BaseException, more: str = "") -> SinkError:
-        self._close_sound()
+        self._let_go()
         return SinkError(f"{str(self.path)!r} cannot be written ({_reason(error)}).{more}")
 
-    def _close_sound(self) -> None:
-        if self._sound is not None:
-            self._sound.close()
+    def _let_go(self) -> None:
+        for file in (self._sound, self._lock):
+            if file is not None:
+                file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -168,8 +178,27 @@ class VideoFile:
         elif self._open:
             with suppress(SinkError):                    # the first error is the one to tell
                 self._end_part()
-            self._close_sound()
+            self._let_go()
             _log.warning("%s is not finished; what was written until then plays: %s", self.path, self.part)
+
+
+def _own(part: Path) -> IO[bytes] | None:
+    """The file, empty, and no other run's until it is closed. Raises OSError where it is another's."""
+    if sys.platform == "win32":                          # has no such locks
+        part.open("wb").close()
+        return None
+    import fcntl
+
+    file = part.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise BlockingIOError(errno.EAGAIN, "another run is writing it") from None
+    except OSError:                                      # nor has every file system
+        pass
+    file.truncate(0)
+    return file
 
 
 def _reason(error: BaseException) -> str:
