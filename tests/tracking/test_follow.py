@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -95,6 +96,20 @@ def test_it_is_lost_when_it_is_gone_and_found_when_it_is_back(name: str) -> None
 def test_a_box_without_pixels_is_an_error(name: str, bad: tuple[float, ...]) -> None:
     with pytest.raises(UsageError, match="a box to follow"):
         FOLLOWERS[name](picture(path(0)), np.array(bad), 0.0)
+
+
+@pytest.mark.parametrize("name", FOLLOWERS)
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64, np.uint16, "grey", None])
+def test_what_is_no_picture_is_an_error(name: str, kind: Any) -> None:
+    """A float picture of 0..1 was followed as a black one, with a score of 0."""
+    whole = picture(path(0))
+    other = whole[..., 0] if kind == "grey" else None if kind is None else (whole / 255).astype(kind)
+    with pytest.raises(UsageError, match="a picture is"):
+        FOLLOWERS[name](other, box(path(0)), 0.0)
+    follower = FOLLOWERS[name](whole, box(path(0)), 0.0)
+    with pytest.raises(UsageError, match="a picture is"):
+        follower(other, 1 / RATE)
+    assert not follower(picture(path(1)), 1 / RATE).lost                # and it goes on
 
 
 def test_the_subspace_is_the_one_of_all_patches_at_once() -> None:
