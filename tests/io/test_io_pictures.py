@@ -174,7 +174,7 @@ def test_the_limit_can_be_moved_and_is_nobody_elses(tmp_path: Path, scene: PIL.I
     scene.save(path)
     before = PIL.Image.MAX_IMAGE_PIXELS
     assert next(read(path, max_pixels=48 * 32)).size_wh == (48, 32)
-    with pytest.raises(SourceError, match="more than the 1535 pixels"):
+    with pytest.raises(SourceError, match=r"more than the 1535 pixels .* Make it smaller"):
         read(path, max_pixels=48 * 32 - 1)
     assert before == PIL.Image.MAX_IMAGE_PIXELS
     assert PIL.Image.open(path).size == (48, 32)

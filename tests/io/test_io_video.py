@@ -300,8 +300,10 @@ def test_a_name_with_a_leading_dash_and_one_with_a_colon(
 
 
 def test_a_video_of_too_many_pixels_is_refused(make_video: MakeVideo) -> None:
-    with pytest.raises(SourceError, match="allowed"):
-        read(make_video("large.mp4"), max_pixels=160 * 64 - 1)
+    path = make_video("large.mp4")
+    for reader in ("auto", "opencv"):
+        with pytest.raises(SourceError, match=r"160x64 pixels; 10239 are allowed\. Make it smaller"):
+            read(path, max_pixels=160 * 64 - 1, reader=reader)
 
 
 def test_opencv_reads_the_same_frames_at_the_same_times(make_video: MakeVideo) -> None:

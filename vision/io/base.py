@@ -9,6 +9,7 @@ from typing import Protocol
 from vision.types import Frame
 
 MAX_PIXELS = 200_000_000             # of one picture; 600 MB as BGR
+FEWER_PIXELS = "Make it smaller first, or allow more in Python: vision.read(SOURCE, max_pixels=N)."
 
 
 @dataclass(frozen=True)

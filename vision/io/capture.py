@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from vision.errors import SourceError
-from vision.io.base import Info, Log, Span
+from vision.io.base import FEWER_PIXELS, Info, Log, Span
 from vision.types import Frame, Image
 
 
@@ -24,7 +24,8 @@ class Capture:
         width, height = self.info.size_wh or (0, 0)
         if width * height > max_pixels:
             self.close()
-            raise SourceError(f"{uri!r} has {width}x{height} pixels; {max_pixels} are allowed (max_pixels).")
+            size = f"{width}x{height}"
+            raise SourceError(f"{uri!r} has {size} pixels; {max_pixels} are allowed. {FEWER_PIXELS}")
 
     def frames(self, span: Span, log: Log) -> Iterator[Frame]:
         """The wanted frames."""

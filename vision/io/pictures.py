@@ -21,7 +21,7 @@ from PIL import Image as pil
 from PIL import UnidentifiedImageError
 
 from vision.errors import SourceError
-from vision.io.base import MAX_PIXELS, Info, Log, Span
+from vision.io.base import FEWER_PIXELS, MAX_PIXELS, Info, Log, Span
 from vision.types import Frame, Image
 
 SUFFIXES = frozenset((
@@ -121,7 +121,7 @@ def _guarded(name: str, max_pixels: int) -> Iterator[None]:
             yield
         except pil.DecompressionBombError as error:
             raise SourceError(
-                f"{name!r} has more than the {max_pixels} pixels that are allowed (max_pixels): {error}"
+                f"{name!r} has more than the {max_pixels} pixels that are allowed. {FEWER_PIXELS}"
             ) from error
         except UnidentifiedImageError as error:
             raise SourceError(f"{name!r} is no picture that can be read, or broken at its head.") from error

@@ -16,7 +16,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from vision.errors import SourceError
-from vision.io.base import Info, Log, Span
+from vision.io.base import FEWER_PIXELS, Info, Log, Span
 from vision.types import Frame, Image
 
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -57,7 +57,7 @@ class Video:
             context = self._stream.codec_context
             if context.width * context.height > max_pixels:
                 size = f"{context.width}x{context.height}"
-                raise SourceError(f"{uri!r} has {size} pixels; {max_pixels} are allowed (max_pixels).")
+                raise SourceError(f"{uri!r} has {size} pixels; {max_pixels} are allowed. {FEWER_PIXELS}")
             context.options = limit
             if live:
                 self._stream.thread_type = "SLICE"
