@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from vision.card import Card
 from vision.cli import app
 from vision.engine import FakeEngine
-from vision.errors import VisionError
+from vision.errors import SinkError, UsageError, VisionError
 from vision.io import VideoFile, read
 from vision.tasks.classify import Classifier
 from vision.tasks.detect import Detector
@@ -285,6 +285,61 @@ def test_a_picture_that_cannot_be_made_is_told_before_the_run(
     assert isinstance(result.exception, VisionError)
     assert any(text in str(result.exception) for text in ("its folder is not there", "of one video"))
     assert list(tmp_path.glob("out*")) == []
+
+
+@pytest.mark.parametrize("arguments", [
+    ["track", "--mot", "{x}", "--jsonl", "{x}"],
+    ["track", "--save-detections", "{x}", "--csv", "{x}"],
+    ["track", "--save-detections", "{x}", "--mot", "{x}"],
+    ["count", "--events", "{x}", "--jsonl", "{x}"],
+    ["count", "--events", "{x}", "--events-csv", "{x}"],
+    ["count", "--events", "-", "--jsonl", "-"],
+    ["count", "--events-csv", "{x}", "--coco", "{x}"],
+    ["count", "--heatmap", "{x}.png", "--sheet", "{x}.png"],
+    ["count", "--save-detections", "{x}", "--report", "{x}"],
+    ["follow", "--follower", "ivt", "--show-basis", "{x}.png", "-o", "{x}.png"],
+])
+def test_two_outputs_of_one_name_are_told_before_the_run(
+    clip: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    line = ["--line", "80,96,80,0"] if arguments[0] == "count" else []
+    given = [text.format(x=tmp_path / "x") for text in arguments[1:]]
+    result = CliRunner().invoke(app, [arguments[0], str(clip), "-q", *line, *given])
+    assert isinstance(result.exception, UsageError)
+    assert "is given for two outputs" in str(result.exception)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("arguments", [
+    ["track", "--mot"], ["track", "--save-detections"], ["count", "--line", "80,96,80,0", "--events"],
+    ["count", "--line", "80,96,80,0", "--events-csv"],
+])
+def test_an_output_in_place_of_the_input_is_told_before_the_run(clip: Path, arguments: list[str]) -> None:
+    before = clip.read_bytes()
+    result = CliRunner().invoke(app, [arguments[0], str(clip), "-q", *arguments[1:], str(clip)])
+    assert (isinstance(result.exception, SinkError), clip.read_bytes()) == (True, before)
+    assert "would overwrite the input" in str(result.exception)
+
+
+def test_events_go_to_standard_output_and_the_summary_names_what_was_written(
+    clip: Path, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(app, ["count", str(clip), "-q", "--line", "80,96,80,0", "--events", "-",
+                                      "--jsonl", str(tmp_path / "o.jsonl")])
+    assert result.exit_code == 0
+    assert sorted(json.loads(row)["side"] for row in result.stdout.splitlines()) == ["left", "right"]
+    mot, report = tmp_path / "o.txt", tmp_path / "r.json"
+    run("track", clip, "-q", "--mot", mot, "--jsonl", tmp_path / "o.jsonl", "--report", report)
+    assert str(mot) in json.loads(report.read_text())[0]["outputs"]
+
+
+@pytest.mark.parametrize("classes", ["", "bright,", "brigth"])
+@pytest.mark.parametrize("command", ["detect", "track"])
+def test_a_class_without_a_name_is_told_as_an_unknown_one_is(clip: Path, command: str, classes: str) -> None:
+    result = CliRunner().invoke(app, [command, str(clip), "-q", "--jsonl", "-", "--classes", classes])
+    assert (isinstance(result.exception, UsageError), result.stdout) == (True, "")
+    assert f"has no class {classes.removeprefix('bright,')!r}. Nearest: " in str(result.exception)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -64,7 +64,7 @@ def count(
             yield _heat_writer(heatmap, view, stack)
 
     try:
-        tracking.execute(run, "count", then, sinks)
+        tracking.execute(run, "count", then, sinks, (events_csv, heatmap), (events,))
     finally:                                           # Ctrl-C is how a camera's run ends
         counter.close()
         if counted and not run.quiet:

@@ -30,7 +30,7 @@ def detect(
 
     detector = Detector.load(model, run.device, run.precision, run.backend)
     submit = partial(
-        detector.submit, min_score=min_score, classes=classes.split(",") if classes else None,
+        detector.submit, min_score=min_score, classes=None if classes is None else classes.split(","),
         max_detections=max_detections, max_iou=max_iou, agnostic=agnostic,
     )
     submit([])                              # an impossible option is told before any output is opened

@@ -79,7 +79,7 @@ def follow(
             stack.callback(save)
         return ()
 
-    execute(run, make, sinks)
+    execute(run, make, sinks, (show_basis,))
 
 
 def _box(text: str) -> tuple[float, float, float, float]:

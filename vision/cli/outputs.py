@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +23,14 @@ _PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 class Outputs:
     """The outputs of a run over all its sources: none is in place of a source, and none of another.
 
-    stack: closes at the end of the run what all sources share. own: paths of a command's own outputs.
-    Raises UsageError and SinkError before anything is opened.
+    stack: closes at the end of the run what all sources share. own: paths of a command's own outputs;
+    lines: of those that may be standard output. Raises UsageError and SinkError before anything is opened.
     """
 
-    def __init__(self, run: RunOptions, stack: ExitStack, own: Iterable[Path | None] = ()) -> None:
+    def __init__(
+        self, run: RunOptions, stack: ExitStack, own: Sequence[Path | None] = (),
+        lines: Sequence[Path | None] = (),
+    ) -> None:
         from vision.io import FrameNames, Inputs
 
         self._run, self._stack = run, stack
@@ -36,13 +39,14 @@ class Outputs:
         self._frames = FrameNames()                      # of --save-frames
         self._records: tuple[list[Sink], list[Path]] | None = None
         self._sheet: ContactSheet | None = None
-        self.own = [path for path in own if path is not None]
-        files = [run.coco, run.save_frames, run.sheet, run.report, *self.own]
-        _once([run.output, run.jsonl, run.csv, *files])
+        self.own = [path for path in (*own, *lines) if path is not None]
+        streams = [run.jsonl, run.csv, *lines]
+        files = [run.coco, run.save_frames, run.sheet, run.report, *own]
+        _once([run.output, *streams, *files])
         for path in (run.output, run.yolo, *files):
             if path is not None and str(path) == "-":
                 raise UsageError("only --jsonl and --csv go to standard output (-). Name a file or a folder.")
-        for path in (run.jsonl, run.csv, run.yolo, *files):
+        for path in (run.yolo, *streams, *files):
             if path is not None and str(path) != "-":
                 self._inputs.refuse(path)
         if run.report is not None:

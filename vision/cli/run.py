@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,20 +102,21 @@ def execute(
     run: RunOptions,
     make_step: Callable[[Source], Step],
     extra_sinks: Callable[[Source, ExitStack], Iterable[Sink]] = lambda source, stack: (),
-    own: Iterable[Path | None] = (),
+    own: Sequence[Path | None] = (),
+    lines: Sequence[Path | None] = (),
 ) -> None:
     """Run a step over every source, into the outputs that the options ask for.
 
     make_step: called once for each source, so that what remembers starts anew. extra_sinks: a
-    command's own outputs, opened on the stack; own: their paths. A source that fails is told, and the
-    others go on. Raises VisionError for an output that cannot be, before anything is read; typer.Exit:
-    1 or 2 where a source failed, 130 after Ctrl-C.
+    command's own outputs, opened on the stack; own: their paths; lines: of those that may be standard
+    output. A source that fails is told, and the others go on. Raises VisionError for an output that
+    cannot be, before anything is read; typer.Exit: 1 or 2 where a source failed, 130 after Ctrl-C.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)      # a polite kill ends like Ctrl-C
     reports: list[dict[str, Any]] = []
     code = 0
     with ExitStack() as stack:
-        outputs = Outputs(run, stack, own)
+        outputs = Outputs(run, stack, own, lines)
         for uri in run.sources:
             facts, status = _one(run, uri, make_step, extra_sinks, outputs)
             reports.append(facts)

@@ -49,9 +49,11 @@ class Tracking:
     def execute(
         self, run: RunOptions, task: str, then: Callable[[Source], Callable[[Tracks, float], Any]],
         sinks: Callable[[Source, ExitStack], Iterable[Sink]],
+        own: Sequence[Path | None] = (), lines: Sequence[Path | None] = (),
     ) -> None:
         """Run the tracker over every source; `then` is called anew for each one, and what it gives
-        with each frame's tracks and their time."""
+        with each frame's tracks and their time. own, lines: paths of a command's own outputs, as in
+        `vision.cli.run.execute`."""
         from vision.tracking import Tracker
 
         # an impossible option is told before a model loads
@@ -91,7 +93,7 @@ class Tracking:
                 yield _checker(run, stored, source, stack)
             yield from sinks(source, stack)
 
-        execute(run, make, extra)
+        execute(run, make, extra, own, (self.save_detections, *lines))
 
     def _detections(
         self, run: RunOptions
@@ -120,7 +122,7 @@ class Tracking:
         decides = _first(self.min_score, detector.card.min_score)
         submit = partial(
             detector.submit, min_score=Tracker(self.tracker, min_score=decides).method.weak,
-            classes=self.classes.split(",") if self.classes else None,
+            classes=None if self.classes is None else self.classes.split(","),
         )
         submit([])
         begin = apply(detector, submit).begin
@@ -133,13 +135,9 @@ def _first(*values: float | None) -> float:
 
 
 def one_source(run: RunOptions, option: str, path: Path | None) -> None:
-    """A file of one video: not for several sources, and not in place of the source."""
-    from vision.io import refuse_overwrite
-
+    """A file of one video: not for several sources."""
     if path is not None and len(run.sources) > 1:
         raise UsageError(f"{option} is of one video; got {len(run.sources)} sources.")
-    if path is not None:
-        refuse_overwrite(path, run.sources[0])
 
 
 def one_png(run: RunOptions, option: str, path: Path | None) -> None:
@@ -240,7 +238,7 @@ def track(
         if mot is not None:
             yield _mot_writer(mot, stack)
 
-    tracking.execute(run, "track", lambda source: lambda tracks, time: tracks, sinks)
+    tracking.execute(run, "track", lambda source: lambda tracks, time: tracks, sinks, (mot,))
 
 
 def _mot_writer(path: Path, stack: ExitStack) -> Sink:
