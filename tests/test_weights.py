@@ -148,6 +148,22 @@ def test_nobody_answers(own_cache: Path) -> None:
         weights.pull(card())
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_pull_that_never_began_shows_no_bar(
+    server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")                # what rich takes for a terminal
+    for address in (None, "http://127.0.0.1:1/remote.pth", server + "/missing"):
+        monkeypatch.setitem(CARDS, "remote", card(url=address))
+        with pytest.raises(WeightsError):
+            command.fetch(["remote"])
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setitem(CARDS, "remote", card(url=server + "/whole"))
+    command.fetch(["remote"])
+    assert "1.0/1.0 MB" in capsys.readouterr().err
+
+
 @pytest.fixture
 def run(server: str, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     monkeypatch.setitem(CARDS, "remote", card(url=server + "/whole"))

@@ -67,9 +67,18 @@ def _pulled(card: Card) -> Path:
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task(card.file, total=None)
-        return pull(card, lambda done, total: bars.update(task, completed=done, total=total or None))
+    bars = Progress(*columns, console=Console(stderr=True))
+    task = bars.add_task(card.file, total=None)
+
+    def show(done: int, total: int) -> None:
+        bars.start()                                     # when the first bytes are here; later without effect
+        bars.update(task, completed=done, total=total or None)
+
+    try:
+        return pull(card, show)
+    finally:
+        if bars.live.is_started:
+            bars.stop()
 
 
 def register(app: typer.Typer) -> None:
