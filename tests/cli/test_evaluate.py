@@ -89,6 +89,30 @@ def test_detection_figures_of_a_known_case(rectangles: Path, monkeypatch: pytest
     assert "not a COCO" in run("detect", "--data", rectangles / "none.json", fails=DataError)
 
 
+@pytest.mark.parametrize(("file", "folder"), [
+    ("val.json", "val"), ("val.json", "."), ("val.json", "images/val"), ("annotations/val.json", "val"),
+    ("annotations/instances_val.json", "images"),
+])
+def test_the_pictures_of_an_annotation_file_are_found_where_training_finds_them(
+    rectangles: Path, monkeypatch: pytest.MonkeyPatch, file: str, folder: str
+) -> None:
+    card = replace(
+        CARDS["gfl-voc"], name="white", names=("nothing", "box"), size_wh=(200, 100), resize="stretch"
+    )
+    monkeypatch.setattr(Detector, "load", lambda *args: Detector(FakeEngine(white_part), card))
+    data, pictures = rectangles / "det" / file, rectangles / "det" / folder
+    data.parent.mkdir(parents=True)
+    (rectangles / "truth.json").rename(data)
+    told = run("detect", "--data", data, fails=DataError)
+    assert "looked for '0.png' in " in told
+    assert "Name their folder: --images FOLDER" in told
+    assert "3 pictures, 3 objects" in run("detect", "--data", data, "--images", rectangles / "images")
+    pictures.mkdir(parents=True, exist_ok=True)
+    for picture in (rectangles / "images").iterdir():
+        picture.rename(pictures / picture.name)
+    assert "3 pictures, 3 objects" in run("detect", "--data", data)
+
+
 @pytest.mark.parametrize("write", [write_coco, write_yolo, write_voc])
 def test_detection_is_judged_on_data_as_people_have_it(
     write: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,7 @@ from vision.cli.options import EvalOptions, opened
 from vision.cli.progress import progress, share_of
 
 if TYPE_CHECKING:
+    from vision.metrics.detection import Truth
     from vision.pipeline import Step
     from vision.tasks.model import Model
     from vision.types import Frame
@@ -43,6 +44,19 @@ def results(paths: Sequence[Path], step: Step, take: Callable[[int, Any], None],
         run(_frames(paths), step, [lambda item: take(item.frame.index, item.result)], watch=update)
 
 
+def _pictures_of(path: Path, truth: Truth) -> Path:
+    """The folder of a COCO file's pictures, where training finds them too."""
+    from vision.errors import DataError
+    from vision.train.detection_layouts import coco_pictures
+
+    root = path.parent.parent if path.parent.name == "annotations" else path.parent
+    split = path.stem.removeprefix("instances_")
+    try:
+        return coco_pictures(root, path, split, [image["file_name"] for image in truth.images])
+    except DataError as error:
+        raise DataError(f"{error} Name their folder: --images FOLDER") from None
+
+
 def write(options: EvalOptions, model: Model, figures: dict[str, Any]) -> None:
     """The figures as JSON, where they are asked for."""
     if options.report is not None:
@@ -59,7 +73,7 @@ def detect(
              "Pascal VOC in a folder, a data.yaml")],
     split: Annotated[str, typer.Option(help="of such a data set")] = "val",
     images: Annotated[Path | None, typer.Option(
-        help="folder of a file's pictures; `images` beside it unless given")] = None,
+        help="folder of a file's pictures; looked for beside it unless given")] = None,
     max_iou: Annotated[float | None, typer.Option(min=0, max=1, help="of suppression")] = None,
     html: Annotated[Path | None, typer.Option(
         help="a page with plots, the confusion matrix and the worst pictures")] = None,
@@ -72,7 +86,8 @@ def detect(
     from vision.types import Detections
 
     if data.suffix == ".json":
-        truth, folder = Truth.load(data), images or data.parent / "images"
+        truth = Truth.load(data)
+        folder = images or _pictures_of(data, truth)
     else:
         labelled = read_detection(data, split)
         for line in labelled.summary():

@@ -113,7 +113,7 @@ def coco(data: Path, split: str, problems: Problems) -> Layout | None:
             f"{str(path)!r} is not a COCO annotation file with images, annotations and categories "
             f"({type(error).__name__}: {error})."
         ) from error
-    folder = _coco_pictures(data, path, split, list(files.values()))
+    folder = coco_pictures(data, path, split, list(files.values()))
     found = (Found(folder / files[key], _size(*sizes[key]), rows[key]) for key in files)
     return Layout(tuple(dict.fromkeys(names.values())), found)
 
@@ -202,8 +202,8 @@ def _coco_file(data: Path, split: str) -> Path | None:
     return None
 
 
-def _coco_pictures(data: Path, path: Path, split: str, files: list[str]) -> Path:
-    """The folder that has the first pictures which are there at all."""
+def coco_pictures(data: Path, path: Path, split: str, files: list[str]) -> Path:
+    """The folder that has the first pictures which are there at all. Raises DataError where none has."""
     tag = path.stem.removeprefix("instances_")
     folders = [data / "images" / tag, data / tag, data / "images" / split, data / split, data / "images",
                path.parent, data]
