@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
 from vision.cli.action_train import train
+from vision.errors import UsageError
 from vision.tasks.action import Recognizer
 
 pytestmark = [
@@ -59,3 +60,23 @@ def test_folds_go_on_after_a_kill(videos: Path, tmp_path: Path, monkeypatch: pyt
     told, expected = (json.loads((root / "folds.json").read_text()) for root in (killed, whole))
     assert told == expected
     assert told["videos"] == 6
+
+
+def test_the_defaults_train_and_what_they_lack_is_told_whole(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default network has frozen streams: its last layer is fitted, asked for or not."""
+    monkeypatch.setattr(Recognizer, "load", partial(Recognizer.load, backend="torch"))    # no export
+    app = typer.Typer()
+    app.command()(train)
+    given = ["--data", str(videos), "-o", str(tmp_path / "run"), "-q"]
+    lacking = CliRunner().invoke(app, given)
+    assert isinstance(lacking.exception, UsageError)
+    assert f"vision train action --data {videos} -o FOLDER --folds 5" in str(lacking.exception)
+    first = CliRunner().invoke(app, [*given, "--folds", "3"])
+    assert first.exit_code == 0, first.output
+    assert first.output.count("its last layer is fitted") == 1
+    assert json.loads((tmp_path / "run" / "folds.json").read_text())["videos"] == 6
+    asked = CliRunner().invoke(app, [*given, "--everything", "--linear-svm"])
+    assert asked.exit_code == 0, asked.output
+    assert "its last layer is fitted" not in asked.output

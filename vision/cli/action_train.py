@@ -33,7 +33,10 @@ def parts(data: Path, split: int | None, folds: int | None, everything: bool) ->
     from vision.train import clips
 
     if sum((split is not None, folds is not None, everything)) != 1:
-        raise UsageError("say what is held out, one of: --split 1, --folds 5, or --everything for nothing")
+        raise UsageError(
+            f"say what is held out: vision train action --data {data} -o FOLDER --folds 5 (cross-validation "
+            "by group), or in its place --split 1 (UCF101's list), or --everything (nothing)."
+        )
     if split is not None:
         (train, lacking), (test, absent) = (clips.listed(data, kind, split) for kind in ("train", "test"))
         if lacking + absent:
@@ -132,7 +135,8 @@ def train(
     folds: Annotated[int | None, typer.Option(min=2, help="cross-validate by group")] = None,
     everything: Annotated[bool, typer.Option("--everything", help="hold nothing out")] = False,
     linear_svm: Annotated[bool, typer.Option(
-        "--linear-svm", help="freeze the network and fit a linear SVM on its descriptors")] = False,
+        "--linear-svm", help="freeze the network and fit a linear SVM on its descriptors; of two streams "
+                             "that is the one way")] = False,
     feature: Annotated[str | None, typer.Option(help="the SVM's descriptor: fc6, pool5, pool")] = None,
     samples: Annotated[int, typer.Option(min=1, help="clips of each video an epoch")] = 4,
     weights: Annotated[Path | None, typer.Option(
@@ -148,6 +152,9 @@ def train(
 
     recipe = replace(recipe_of(model), samples=samples)
     pairs = parts(data, split, folds, everything)
+    if recipe.channels == "two-stream" and not linear_svm:
+        print(f"{model} stays as it is, and its last layer is fitted: a linear SVM", file=sys.stderr)
+        linear_svm = True
     probs: list[Floats] = []
     labels: list[int] = []
     rows: dict[Path, Floats] = {}                          # descriptors: the same in all folds
