@@ -59,14 +59,25 @@ def test_velocity_is_found_in_pixels_a_second() -> None:
     np.testing.assert_allclose(states[0, 1], [60, -20, 0, 0], atol=0.5)
 
 
-def test_distance_is_the_squared_error_over_its_variance() -> None:
+def test_surprise_is_the_largest_squared_error_over_its_variance() -> None:
     states = motion.start(BOXES)
     motion.predict(states, 0.2)
-    seen = BOXES + np.array([5, -3, 2, 1])
-    total = states[:, 2] + motion.MEASURED**2 * (BOXES[:, 2] * BOXES[:, 3])[:, None]
-    brute = [[sum((seen[m, c] - states[n, 0, c]) ** 2 / total[n, c] for c in range(4)) for m in range(2)]
-             for n in range(2)]
-    np.testing.assert_allclose(motion.distance(states, seen), brute, rtol=1e-9)
+    seen = BOXES + np.array([[5, -3, 2, 1], [0, 9, -30, 4]])
+    total = states[:, 2] + motion.MEASURED**2 * (seen[:, 2] * seen[:, 3])[:, None]
+    brute = [[max((seen[n, c] - states[n, 0, c]) ** 2 / total[n, c] for c in range(4))] for n in range(2)]
+    np.testing.assert_allclose(motion.surprise(states, seen), brute, rtol=1e-9)
+
+
+def test_noise_is_more_variance() -> None:
+    """Nine times the variance is three times the standard deviation."""
+    states = motion.start(BOXES)
+    motion.predict(states, 0.2)
+    larger = states.copy()
+    motion.update(states, BOXES, np.full((2, 1), 9.0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(motion, "MEASURED", 3 * motion.MEASURED)
+        motion.update(larger, BOXES)
+    np.testing.assert_allclose(states, larger, rtol=1e-12)
 
 
 def test_corners_move_every_side_out_by_sizes() -> None:
@@ -98,4 +109,4 @@ def test_any_number_of_tracks(n: int) -> None:
     motion.predict(states, 0.1)
     motion.update(states, np.tile(BOXES[:1], (n, 1)))
     assert states.shape == (n, 5, 4)
-    assert motion.distance(states, BOXES).shape == (n, 2)
+    assert motion.surprise(states, np.tile(BOXES[:1], (n, 1))).shape == (n, 1)

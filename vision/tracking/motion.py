@@ -50,10 +50,10 @@ def predict(states: States, dt: float) -> None:
     np.maximum(position[:, 2:], 1.0, out=position[:, 2:])      # a box stays a box
 
 
-def update(states: States, measured: Boxes) -> None:
-    """Every state sees its box, in place."""
+def update(states: States, measured: Boxes, noise: npt.NDArray[np.float64] | float = 1.0) -> None:
+    """Every state sees its box, in place. noise: (N,1), how many times its usual variance a box has."""
     position, velocity, pp, pv, vv = states.transpose(1, 0, 2)
-    total = pp + MEASURED ** 2 * _area(measured)
+    total = pp + (MEASURED ** 2 * noise) * _area(measured)
     gain, gain_v = pp / total, pv / total
     error = measured - position
     position += gain * error
@@ -63,12 +63,12 @@ def update(states: States, measured: Boxes) -> None:
     pv *= 1 - gain
 
 
-def distance(states: States, measured: Boxes) -> npt.NDArray[np.float64]:
-    """(N,M) squared Mahalanobis distances of M boxes from N predictions: chi-square, 4 degrees."""
-    position = states[:, 0]
-    weight = 1 / (states[:, 2] + MEASURED ** 2 * _area(position))
-    own = (weight * position ** 2).sum(axis=1, keepdims=True)        # w (m - p)^2, multiplied out
-    return np.asarray(own - 2 * (weight * position) @ measured.T + weight @ (measured ** 2).T, np.float64)
+def surprise(states: States, measured: Boxes) -> npt.NDArray[np.float64]:
+    """(N,1): how far each state's box lies from where it was expected: the largest squared error of its four
+    coordinates over that coordinate's variance."""
+    error = measured - states[:, 0]
+    ratio = error * error / (states[:, 2] + MEASURED ** 2 * _area(measured))
+    return np.asarray(ratio.max(axis=1, keepdims=True, initial=0), np.float64)
 
 
 def corners(boxes: Boxes, grown: float = 0.0) -> npt.NDArray[np.float32]:

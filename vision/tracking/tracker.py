@@ -29,10 +29,12 @@ class Method:
     over (OC-SORT's recovery, Cao et al. 2023; 1 switches it off). reach: the longer a step, the further a
     track may be from where it is expected, so what the strong detections leave over after the first
     association, and tracks that are not confirmed yet, are compared in boxes grown by so many sizes a
-    second on each side (C-BIoU's cascade, Yang et al. 2023, on real time). gate: the largest squared
-    Mahalanobis distance of a pair (DeepSORT, Wojke et al. 2017; 18.47 holds 99.9 % of what belongs
-    together). heading: weight of the direction of motion in the association. reupdate: when a lost track
-    is seen again, its filter goes over the gap once more along a straight line (both OC-SORT).
+    second on each side (C-BIoU's cascade, Yang et al. 2023, on real time). robust: a box that is cut by what
+    hides it, or is around two people, must not lead a track astray. One that lies further than a standard
+    deviation from where it is expected moves its track the less the further it lies (Chang 2014, Robust
+    Kalman filtering based on Mahalanobis distance), and so does a weak one (NSA, Du et al. 2021). heading:
+    weight of the direction of motion in the association. reupdate: when a lost track is seen again, its
+    filter goes over the gap once more along a straight line (both OC-SORT).
     """
 
     strong: float = 0.5
@@ -41,10 +43,10 @@ class Method:
     hits: int = 2
     min_iou: float = 0.2
     min_iou_weak: float = 0.5
-    min_iou_last: float = 0.4
+    min_iou_last: float = 1.0
     recent: float = 0.5
-    reach: float = 0.5
-    gate: float = 18.47
+    reach: float = 1.0
+    robust: bool = True
     heading: float = 0.0
     reupdate: bool = False
 
@@ -57,12 +59,13 @@ class Method:
         return replace(self, strong=moved(self.strong), weak=moved(self.weak), start=moved(self.start))
 
 
+_PAPERS = Method(reach=0, robust=False)
 METHODS = {
-    "default": Method(),               # ByteTrack's two stages, OC-SORT's recovery, DeepSORT's gate
-    "sort": Method(weak=0.5, hits=3, min_iou=0.3, min_iou_last=1, gate=math.inf),
-    "bytetrack": Method(min_iou_last=1, gate=math.inf),
-    "ocsort": Method(
-        weak=0.5, hits=3, min_iou=0.3, min_iou_last=0.3, gate=math.inf, heading=0.2, reupdate=True
+    "default": Method(),               # ByteTrack's two stages, C-BIoU's cascade, a robust filter
+    "sort": replace(_PAPERS, weak=0.5, hits=3, min_iou=0.3),
+    "bytetrack": _PAPERS,
+    "ocsort": replace(
+        _PAPERS, weak=0.5, hits=3, min_iou=0.3, min_iou_last=0.3, heading=0.2, reupdate=True
     ),
 }
 
@@ -208,8 +211,7 @@ class Tracker:
         strong = seen.scores >= method.strong
         known = tracks["id"] > 0
         alike = tracks["label"][:, None] == seen.labels
-        near = alike & (motion.distance(tracks["state"], measured) <= method.gate)
-        overlap = iou(motion.corners(tracks["state"][:, 0]), seen.boxes) * near
+        overlap = iou(motion.corners(tracks["state"][:, 0]), seen.boxes) * alike
         value = overlap.astype(np.float64)
         if method.heading:
             turn = heading(tracks["lagged"], tracks["last"][:, :2], measured[:, :2])
@@ -234,7 +236,7 @@ class Tracker:
             return partner
         cells, way = (left[:, None], free), method.reach * dt
         wider = motion.corners(tracks["state"][left, 0], way), motion.corners(measured[free], way)
-        overlap[cells] = iou(*wider) * near[cells]
+        overlap[cells] = iou(*wider) * alike[cells]
         recent = known & ((tracks["missed"] == 0) | (self._now - tracks["seen"] <= method.recent + 1e-6))
         stage(recent, ~strong, overlap, method.min_iou_weak, overlap)
         if taken[strong].all():
@@ -256,7 +258,8 @@ class Tracker:
         if self.method.reupdate:
             for i in np.flatnonzero(found["missed"]):
                 self._go_over_gap(found[i : i + 1], measured[i : i + 1])
-        motion.update(found["state"], measured)
+        noise = self._noise(found["state"], measured, scores) if self.method.robust else 1.0
+        motion.update(found["state"], measured, noise)
         if self.method.heading:
             aged = 1 - np.exp((found["seen"] - time) / _LAG)
             found["lagged"] += aged[:, None] * (found["last"][:, :2] - found["lagged"])
@@ -269,6 +272,15 @@ class Tracker:
             mean = _LOOKS_KEPT * self._looks[rows] + (1 - _LOOKS_KEPT) * looks
             self._looks[rows] = self._unit(mean, len(rows))
         self._keep((tracks["missed"] == 0) | (tracks["id"] > 0))
+
+    def _noise(
+        self, states: motion.States, measured: motion.Boxes, scores: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        """(N,1): how many times the usual variance the boxes that `states` see are given. A score counts by
+        its odds, so that `Method.at` changes nothing here."""
+        odds_against = 1 / np.clip(scores.astype(np.float64), 1e-3, 1) - 1
+        weakness = np.maximum(odds_against / max(1 / self.method.strong - 1, 1e-3), 1)
+        return np.maximum(motion.surprise(states, measured), 1) * weakness[:, None]
 
     def _go_over_gap(self, track: npt.NDArray[np.void], measured: motion.Boxes) -> None:
         """OC-SORT's re-update: the gap of one track again, as if it had moved straight to `measured`."""
