@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,10 +15,13 @@ from vision.errors import UsageError
 from vision.files import check_writable
 
 if TYPE_CHECKING:
-    from vision.io import Source
-    from vision.pipeline import Item, Sink, Step
+    from vision.io import Info, Source
+    from vision.pipeline import Item, Pending, Sink, Step
     from vision.tasks.action import Recognizer
-    from vision.tasks.action_stream import Stream
+    from vision.tasks.action_stream import Stream, Window
+    from vision.types import Action, Frame
+
+    _Video = tuple[str, Stream]
 
 
 @command
@@ -42,7 +46,8 @@ def action(
 
     if segments is not None and segments.suffix.lower() not in FORMATS:
         raise UsageError(f"segments are written as {', '.join(FORMATS)}; got {str(segments)!r}")
-    if len(run.sources) > 1 and (timeline or (segments and segments.suffix.lower() == ".ass")):
+    of_one = timeline or (segments and segments.suffix.lower() == ".ass")
+    if len(run.sources) > 1 and of_one:
         raise UsageError(f"a timeline and subtitles are of one video; got {len(run.sources)} sources")
     if timeline is not None and timeline.suffix.lower() != ".png":
         raise UsageError(f"a timeline is a .png; got {str(timeline)!r}")
@@ -59,23 +64,67 @@ def action(
     def make(source: Source) -> Step:
         from vision.pipeline import Step
 
-        stream = outputs.stream = recognizer.stream(every, smoothing, min_score)
+        if source.info.kind == "list" and of_one:
+            raise UsageError(
+                f"a timeline and subtitles are of one video: name it in place of {source.info.uri!r}"
+            )
+        begin = partial(recognizer.stream, every, smoothing, min_score)
+        streams = outputs.streams = _Streams(begin, len(recognizer.names), source.info, outputs.take)
         return Step(
-            recognizer.task, recognizer.name, recognizer.names, stream.submit, _settled(stream, recognizer),
+            recognizer.task, recognizer.name, recognizer.names, streams.submit, streams.settle,
             recognizer.in_flight,
         )
 
     execute(run, make, outputs.sinks, (segments, timeline))
 
 
-def _settled(stream: Stream, recognizer: Recognizer) -> Any:
-    """The stream's verdict for every frame: idle while its window is not full."""
-    import numpy as np
+class _Streams:
+    """A stream for each video of a source, one after the other; pictures in a row are one video.
 
-    from vision.types import Action
+    begin: makes a stream. ended: called with each one and its video when that is over.
+    """
 
-    nothing = np.zeros(len(recognizer.names), np.float32)
-    return lambda frame, window: stream.settle(frame, window) or Action(nothing, -1, frame.time, frame.time)
+    def __init__(
+        self, begin: Callable[[], Stream], classes: int, info: Info, ended: Callable[[str, Stream], None]
+    ) -> None:
+        import numpy as np
+
+        self._begin, self._info, self._ended = begin, info, ended
+        self._nothing = np.zeros(classes, np.float32)
+        self._newest: _Video | None = None               # whose frames go in
+        self._settling: _Video | None = None             # whose windows come out
+
+    def submit(self, frames: Sequence[Frame]) -> Pending:
+        """Start on frames, in order; what comes back waits and has, for each, its video and its window."""
+        pending = []
+        for frame in frames:
+            uri = self._uri(frame)
+            if self._newest is None or self._newest[0] != uri:
+                self._newest = uri, self._begin()
+            pending.append((self._newest, self._newest[1].submit([frame])))
+        return lambda: [(video, wait()[0]) for video, wait in pending]
+
+    def settle(self, frame: Frame, found: tuple[_Video, Window | None]) -> Action:
+        """The verdict of the frame's stream: idle while its window is not full."""
+        from vision.types import Action
+
+        video, window = found
+        if video is not self._settling:
+            self.finish()
+            self._settling = video
+        return video[1].settle(frame, window) or Action(self._nothing, -1, frame.time, frame.time)
+
+    def finish(self) -> None:
+        """The video that was settled last is over."""
+        if self._settling is not None:
+            self._ended(*self._settling)
+            self._settling = None
+
+    def _uri(self, frame: Frame) -> str:
+        from vision.io.pictures import SUFFIXES
+
+        several = self._info.kind == "list" and Path(frame.source).suffix.lower() not in SUFFIXES
+        return frame.source if several else self._info.uri
 
 
 class _Outputs:
@@ -83,33 +132,38 @@ class _Outputs:
 
     def __init__(self, recognizer: Recognizer, segments: Path | None, timeline: Path | None) -> None:
         self.recognizer, self.segments, self.timeline = recognizer, segments, timeline
-        self.stream: Stream | None = None
+        self.streams: _Streams | None = None
         self.rows: list[dict[str, Any]] = []
+        self.found: list[Action] = []                    # of the last video
         self.span = (0.0, 0.0)
 
     def sinks(self, source: Source, stack: ExitStack) -> Iterable[Sink]:
         """A sink that watches the time, and what is written at the end."""
-        self.span = (float("inf"), 0.0)
-        assert self.stream is not None                # the step is made before its sinks
-        stack.callback(self._write, source.info.uri, self.stream)
+        self.found, self.span = [], (float("inf"), 0.0)
+        assert self.streams is not None               # the step is made before its sinks
+        stack.callback(self._write, self.streams)
         return [self._watch]
+
+    def take(self, uri: str, stream: Stream) -> None:
+        """The segments of a video that is over."""
+        self.found = stream.finish()
+        for segment in self.found:
+            going_on = segment.to_dict(self.recognizer.names)["action"]
+            self.rows.append({"source": uri, **going_on})
 
     def _watch(self, item: Item) -> None:
         self.span = min(self.span[0], item.frame.time), max(self.span[1], item.frame.time)
 
-    def _write(self, uri: str, stream: Stream) -> None:
+    def _write(self, streams: _Streams) -> None:
         from vision.chart import save_png, timeline_chart
         from vision.io.segments import write_segments
 
-        found = stream.finish()
-        for segment in found:
-            going_on = segment.to_dict(self.recognizer.names)["action"]
-            self.rows.append({"source": uri, **going_on})
+        streams.finish()
         if self.segments is not None:
             write_segments(self.segments, self.rows)
         if self.timeline is not None:
             span = self.span if self.span[0] <= self.span[1] else (0.0, 0.0)
-            save_png(self.timeline, timeline_chart(found, span, self.recognizer.names))
+            save_png(self.timeline, timeline_chart(self.found, span, self.recognizer.names))
 
 
 def _write_features(recognizer: Recognizer, feature: str, run: RunOptions) -> None:

@@ -1,0 +1,75 @@
+"""`vision action`: each video of a folder, a glob or a list is one of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from conftest import WriteVideo, recognizer
+from typer.testing import CliRunner
+
+from vision.cli import action
+from vision.errors import VisionError
+from vision.tasks.action import Recognizer
+
+app = typer.Typer()
+action.register(app)
+BLUE, GREEN, RED = (np.zeros((32, 32, 3), np.uint8) for _ in range(3))
+for label, picture in enumerate((BLUE, GREEN, RED)):
+    picture[..., label] = 255
+
+
+@pytest.fixture
+def folder(write_video: WriteVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Four videos, the last two shorter than a window, and two pictures in a folder below."""
+    monkeypatch.setattr(Recognizer, "load", lambda *_: recognizer()[0])
+    write_video("all/a.mp4", [BLUE] * 25 + [RED] * 25)
+    write_video("all/b.mp4", [RED] * 30)
+    write_video("all/c.mp4", [GREEN])
+    write_video("all/d.mp4", [RED] * 2)
+    (tmp_path / "all" / "stills").mkdir()
+    for name in "ef":
+        cv2.imwrite(str(tmp_path / "all" / "stills" / f"{name}.png"), GREEN)
+    return tmp_path / "all"
+
+
+def segments(out: Path, *arguments: object) -> list[dict]:
+    """The rows that `vision action` writes."""
+    result = CliRunner().invoke(app, [*map(str, arguments), "-q", "--jsonl", str(out.with_suffix(".x")),
+                                      "--segments", str(out)])
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in out.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_each_video_of_a_folder_has_its_own_segments(folder: Path, tmp_path: Path, batch: int) -> None:
+    one_by_one = [row for name in "abcd" for row in segments(tmp_path / "s.jsonl", folder / f"{name}.mp4")]
+    assert [(Path(row["source"]).name, row["label"]) for row in one_by_one] == [
+        ("a.mp4", "blue"), ("a.mp4", "red"), ("b.mp4", "red"), ("c.mp4", "green"), ("d.mp4", "red"),
+    ]
+    pictures = segments(tmp_path / "s.jsonl", folder / "stills")
+    assert [(Path(row["source"]).name, row["label"]) for row in pictures] == [("stills", "green")]
+    of_list = [{**row, "source": str(folder)} for row in pictures]
+    assert segments(tmp_path / "s.jsonl", folder, "--batch", batch) == [*one_by_one, *of_list]
+    (folder / "list.txt").write_text("b.mp4\na.mp4\n")
+    two = segments(tmp_path / "s.jsonl", folder / "list.txt", "--batch", batch)
+    assert two == [*one_by_one[2:3], *one_by_one[:2]]
+
+
+@pytest.mark.parametrize("arguments", [["--timeline", "t.png"], ["--segments", "s.ass"]])
+def test_what_is_of_one_video_is_not_made_of_a_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, [str(folder), "-q", "--jsonl", "x.jsonl", *arguments])
+    assert result.exit_code == 2
+    assert "a timeline and subtitles are of one video: name it in place of" in result.output
+    assert not isinstance(result.exception, VisionError)
+    assert not Path(arguments[1]).exists()
+    result = CliRunner().invoke(app, [str(folder / "a.mp4"), "-q", "--jsonl", "x.jsonl", *arguments])
+    assert result.exit_code == 0
+    assert Path(arguments[1]).stat().st_size > 100
