@@ -3,8 +3,8 @@
     python benchmarks/tracking.py ../shared/data/mot/TUD-Campus ../shared/data/mot/KITTI-17
 
 Every tracker gets the detections of `det/det.txt` with scores in 0..1 (`mot.as_probabilities`) and runs
-with its own defaults; the peers are told the frame rate where they ask for it, and BoT-SORT gets the
-frames where there are some. `--stride n` keeps every n-th frame and averages over the n ways to begin;
+with its own defaults; the peers are told the frame rate where they ask for it, and BoT-SORT runs where
+there are frames for it (`img1`). `--stride n` keeps every n-th frame and averages over the n ways to begin;
 `--mean` gives one table, the mean over the folders (`worlds.py` makes such folders). Scored by trackeval.
 Needs the extras `track-eval`, `bench` and `yolo`.
 """
@@ -68,22 +68,25 @@ def main() -> None:
     }
     makers |= {f"trackers {name}": make for name, make in roboflow().items()}
     makers["ultralytics BYTETracker"] = ultralytics
-    if not all((sequence.folder / "img1").is_dir() for sequence in sequences):
-        makers = {name: make for name, make in makers.items() if name.split()[-1] not in WITH_IMAGES}
-    together = {name: np.zeros(6) for name in makers}
+    together: dict[str, list[np.ndarray]] = {name: [] for name in makers}
     for sequence in sequences:
         table = {}
         for name, make in makers.items():
+            images = name.split()[-1] in WITH_IMAGES
+            if images and not (sequence.folder / "img1").is_dir():
+                continue
             with TemporaryDirectory() as folder:
-                runs = [score(sequence, make, name.split()[-1] in WITH_IMAGES, options.stride, first,
-                              Path(folder)) for first in range(options.stride)]
+                runs = [score(sequence, make, images, options.stride, first, Path(folder))
+                        for first in range(options.stride)]
             table[name] = np.mean([(100 * run.hota, 100 * run.det_a, 100 * run.ass_a, 100 * run.mota,
                                     100 * run.idf1, run.switches) for run in runs], axis=0)
-            together[name] += table[name] / len(sequences)
+            together[name].append(table[name])
         if not options.mean:
             show(f"{sequence.name}, {sequence.rate / options.stride:.3g} frames a second", table)
     if options.mean:
-        show(f"mean of {len(sequences)} sequences, every {options.stride}. frame", together)
+        everywhere = {name: np.mean(rows, axis=0) for name, rows in together.items()
+                      if len(rows) == len(sequences)}
+        show(f"mean of {len(sequences)} sequences, every {options.stride}. frame", everywhere)
 
 
 def show(title: str, table: dict[str, np.ndarray]) -> None:

@@ -60,12 +60,15 @@ def test_velocity_is_found_in_pixels_a_second() -> None:
 
 
 def test_surprise_is_the_largest_squared_error_over_its_variance() -> None:
-    states = motion.start(BOXES)
+    """One of three is off by itself; the camera, which moves all of them, surprises nobody."""
+    states = motion.start(np.tile(BOXES[:1], (3, 1)))
     motion.predict(states, 0.2)
-    seen = BOXES + np.array([[5, -3, 2, 1], [0, 9, -30, 4]])
+    own = np.array([[0, 0, 2, 1], [0, 9, -30, 4], [12, 0, 0, 0.0]])
+    seen = BOXES[:1] + own + np.array([40, -25, 0, 0])
     total = states[:, 2] + motion.MEASURED**2 * (seen[:, 2] * seen[:, 3])[:, None]
-    brute = [[max((seen[n, c] - states[n, 0, c]) ** 2 / total[n, c] for c in range(4))] for n in range(2)]
+    brute = [[max(own[n, c] ** 2 / total[n, c] for c in range(4))] for n in range(3)]
     np.testing.assert_allclose(motion.surprise(states, seen), brute, rtol=1e-9)
+    assert motion.surprise(states[:1], seen[:1]) == pytest.approx(2**2 / total[0, 2])    # who is alone
 
 
 def test_noise_is_more_variance() -> None:

@@ -65,8 +65,13 @@ def update(states: States, measured: Boxes, noise: npt.NDArray[np.float64] | flo
 
 def surprise(states: States, measured: Boxes) -> npt.NDArray[np.float64]:
     """(N,1): how far each state's box lies from where it was expected: the largest squared error of its four
-    coordinates over that coordinate's variance."""
+    coordinates over that coordinate's variance. By how much most centres are off, the camera has moved: their
+    median does not count."""
     error = measured - states[:, 0]
+    n = len(error)
+    if n:
+        order = np.sort(error[:, :2], axis=0)
+        error[:, :2] -= (order[(n - 1) // 2] + order[n // 2]) / 2
     ratio = error * error / (states[:, 2] + MEASURED ** 2 * _area(measured))
     return np.asarray(ratio.max(axis=1, keepdims=True, initial=0), np.float64)
 
