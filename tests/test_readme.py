@@ -15,6 +15,7 @@ from vision import zoo
 from vision.engine import FakeEngine
 from vision.io import VideoFile, read
 from vision.tasks.detect import Detector
+from vision.tracking import read_scene
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -36,6 +37,15 @@ def test_the_loop_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [f.time for f in frames] == pytest.approx(times, abs=1e-4)
     edge = frames[-1].image[10:40, 10].astype(int)          # the left edge of the tracked box is drawn
     assert np.abs(edge - 60).max() > 40
+
+
+def test_the_scene_of_the_readme(tmp_path: Path) -> None:
+    block = re.search(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    (tmp_path / "scene.toml").write_text(block[1])
+    scene = read_scene(tmp_path / "scene.toml")
+    assert (scene.lines[0].right, scene.zones[0].name) == ("in", "queue")
+    assert scene.ground is not None and scene.ground.metres[2] == (12, 30)
 
 
 @pytest.mark.parametrize("name", vision.__all__)
