@@ -45,7 +45,8 @@ def test_the_scene_of_the_readme(tmp_path: Path) -> None:
     (tmp_path / "scene.toml").write_text(block[1])
     scene = read_scene(tmp_path / "scene.toml")
     assert (scene.lines[0].right, scene.zones[0].name) == ("in", "queue")
-    assert scene.ground is not None and scene.ground.metres[2] == (12, 30)
+    assert scene.ground is not None
+    assert scene.ground.metres[2] == (12, 30)
 
 
 @pytest.mark.parametrize("name", vision.__all__)

@@ -29,7 +29,8 @@ _COLUMNS = ("source", "frame", "time_s", "event", "place", "side", "id", "label"
 def count(
     run: RunOptions,
     tracking: Tracking,
-    scene: Annotated[Path | None, typer.Option(help="lines, zones and the ground (TOML, as in the README)")] = None,
+    scene: Annotated[Path | None, typer.Option(
+        help="lines, zones and the ground (TOML, as in the README)")] = None,
     line: Annotated[list[str] | None, typer.Option(
         help="x1,y1,x2,y2 in pixels: a line, as often as you like")] = None,
     events: Annotated[Path | None, typer.Option(help="every event as a JSON line")] = None,
