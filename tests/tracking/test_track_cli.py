@@ -57,6 +57,10 @@ def run(*arguments: object) -> str:
     return result.output
 
 
+def run_for_error(*arguments: object) -> None:
+    CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+
+
 def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -73,6 +77,28 @@ def test_tracking_from_records_is_tracking_with_the_model(clip: Path, tmp_path: 
     run("detect", clip, "-q", "--jsonl", detected, "--min-score", 0.1)
     run("track", clip, "-q", "--jsonl", again, "--from", detected)
     assert full.read_bytes() == again.read_bytes()
+
+
+def test_classes_of_records_are_chosen_as_a_detector_chooses_them(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def upper_dark(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        boxes, scores = squares(batch)
+        upper = boxes[..., 3] < 32                                     # of the 64 rows that it is fed
+        scores[..., 0] = np.where(upper, scores[..., 1], 0)
+        scores[..., 1] = np.where(upper, 0, scores[..., 1])
+        return boxes, scores
+
+    monkeypatch.setattr(Detector, "load", classmethod(lambda cls, *_: cls(FakeEngine(upper_dark), CARD)))
+    found, full, again = (tmp_path / f"{n}.jsonl" for n in ("found", "full", "again"))
+    run("track", clip, "-q", "--jsonl", full, "--save-detections", found)
+    assert {(o["id"], o["label"]) for r in lines(full) for o in r["objects"]} == {(1, "bright"), (2, "dark")}
+    run("track", clip, "-q", "--jsonl", full, "--classes", "dark")
+    run("track", clip, "-q", "--jsonl", again, "--classes", "dark,unseen", "--from", found)
+    assert full.read_bytes() == again.read_bytes()
+    assert {(o["id"], o["label"]) for r in lines(full) for o in r["objects"]} == {(1, "dark")}
+    with pytest.raises(UsageError, match=r"nothing called 'drak'\. It has: dark, bright"):
+        run_for_error("track", clip, "-q", "--jsonl", again, "--classes", "drak", "--from", found)
 
 
 def test_a_model_with_low_scores_is_followed_from_its_own_threshold(

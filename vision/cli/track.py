@@ -105,9 +105,9 @@ class Tracking:
 
             if len(run.sources) > 1:
                 raise UsageError(f"--from is of one video; got {len(run.sources)} sources.")
-            if self.classes is not None:
-                raise UsageError("--classes chooses what a detector looks for; with --from it is settled.")
             file = Stored.read(self.stored)
+            if self.classes is not None:
+                file = file.only(self.classes.split(","))
             decides = _first(self.min_score, file.min_score, 0.5)
 
             def look_up(frames: Sequence[Frame]) -> Pending:

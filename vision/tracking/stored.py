@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vision.errors import DataError
+import numpy as np
+
+from vision.errors import DataError, UsageError
 from vision.tracking import mot
 from vision.types import Detections, Frame
 
@@ -70,6 +72,17 @@ class Stored:
                 ) from error
         known = tuple(names.get(i, str(i)) for i in range(max(names, default=-1) + 1))
         return cls(path, model, known, frames, times, (size[0], size[1]) if size else None, False, decides)
+
+    def only(self, names: Sequence[str]) -> Stored:
+        """What was found of these classes alone. Raises UsageError where the file has none of them."""
+        labels = [label for label, name in enumerate(self.names) if name in names]
+        if not labels:
+            raise UsageError(
+                f"{str(self.path)!r} has nothing called {' or '.join(map(repr, names))}. "
+                f"It has: {', '.join(self.names) or 'nothing'}."
+            )
+        kept = {n: found[np.isin(found.labels, labels)] for n, found in self.frames.items()}
+        return replace(self, frames=kept)
 
     def at(self, frame: Frame) -> Detections:
         """What was found in `frame`. Raises DataError where the file cannot be of this video."""

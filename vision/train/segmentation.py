@@ -87,7 +87,7 @@ def read_pair(pairs: Pairs, i: int) -> tuple[np.ndarray, np.ndarray]:
     try:
         with pil.open(pairs.maps[i]) as opened:          # OpenCV gives a palette's colours, not the indices
             mode, labels = opened.mode, np.asarray(opened)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ImportError) as error:     # the last where ultralytics has changed Pillow
         raise DataError(f"{str(pairs.maps[i])!r} cannot be read.") from error
     if mode not in ("L", "P"):
         raise DataError(f"{str(pairs.maps[i])!r} is not an index PNG (8 bit, one channel), but {mode}.")
