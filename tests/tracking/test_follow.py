@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,14 @@ from vision.tracking import FOLLOWERS, Ivt
 from vision.tracking.ivt import RANK, SIDE, Subspace
 
 RATE = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _in_one_way() -> None:
+    """OpenCV's MIL draws its features from the C library's random numbers, which the process shares: without
+    this it depends on what ran before, and in one of seven draws it takes half of the wall for its object."""
+    ctypes.CDLL(None).srand(0)
+    cv2.setRNGSeed(0)
 
 
 def texture(seed: int, shape: tuple[int, int]) -> np.ndarray:
