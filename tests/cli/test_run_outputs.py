@@ -173,9 +173,9 @@ def test_a_folder_with_a_dot_in_its_name_takes_the_outputs(
 
 def test_default_names_are_ones_that_can_be_typed(twins: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert vision_cli(monkeypatch, "detect", "a/st*.jpg", "-q") == 0
-    monkeypatch.setattr(sys, "stdin", open("a/still.jpg"))  # noqa: SIM115
-    assert vision_cli(monkeypatch, "detect", "-", "-q") == 0
-    sys.stdin.close()
+    with open("a/still.jpg") as picture:
+        monkeypatch.setattr(sys, "stdin", picture)
+        assert vision_cli(monkeypatch, "detect", "-", "-q") == 0
     assert {"st-detect.png", "stream-detect"} <= set(names("."))
 
 

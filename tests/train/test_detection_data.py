@@ -236,7 +236,7 @@ def test_what_cannot_be_a_data_set_is_told(tmp_path: Path) -> None:
         read_detection(root, "val")
     for kind, key in (("images", 8), ("categories", 13)):        # one would have got the other's boxes
         root = write_coco(tmp_path / kind)
-        changed(root / "train.json", lambda content: content[kind][0].update(id=key))  # noqa: B023
+        changed(root / "train.json", lambda content, kind=kind, key=key: content[kind][0].update(id=key))
         with pytest.raises(DataError, match=f"has 2 {kind} with the id {key}. Give each its own"):
             read_detection(root, "train")
     for text in ("[1]", "{", '{"images": [{"id": 1}], "annotations": [], "categories": []}'):
