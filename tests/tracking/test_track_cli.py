@@ -20,6 +20,7 @@ from vision.errors import SinkError, UsageError, VisionError
 from vision.io import VideoFile, read
 from vision.tasks.classify import Classifier
 from vision.tasks.detect import Detector
+from vision.tracking.stored import Stored
 from vision.types import Frame, Scores
 
 CARD = Card("fake", "detect", "ssdlite", "fake", "", "Apache-2.0", "a test", (64, 64), "stretch",
@@ -55,10 +56,6 @@ def run(*arguments: object) -> str:
     result = CliRunner().invoke(app, [str(a) for a in arguments])
     assert result.exit_code == 0, result.output
     return result.output
-
-
-def run_for_error(*arguments: object) -> None:
-    CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
 
 
 def lines(path: Path) -> list[dict]:
@@ -98,7 +95,10 @@ def test_classes_of_records_are_chosen_as_a_detector_chooses_them(
     assert full.read_bytes() == again.read_bytes()
     assert {(o["id"], o["label"]) for r in lines(full) for o in r["objects"]} == {(1, "dark")}
     with pytest.raises(UsageError, match=r"nothing called 'drak'\. It has: dark, bright"):
-        run_for_error("track", clip, "-q", "--jsonl", again, "--classes", "drak", "--from", found)
+        Stored.read(found).only(["drak"])
+    run("detect", clip, "-q", "--jsonl", found, "--classes", "bright")          # knows no name for class 0
+    with pytest.raises(UsageError, match=r"nothing called '0'\. It has: bright\."):
+        Stored.read(found).only(["0"])
 
 
 def test_a_model_with_low_scores_is_followed_from_its_own_threshold(

@@ -74,12 +74,13 @@ class Stored:
         return cls(path, model, known, frames, times, (size[0], size[1]) if size else None, False, decides)
 
     def only(self, names: Sequence[str]) -> Stored:
-        """What was found of these classes alone. Raises UsageError where the file has none of them."""
-        labels = [label for label, name in enumerate(self.names) if name in names]
-        if not labels:
+        """What was found of these classes alone. Raises UsageError where the file has other ones only."""
+        present = {int(label) for found in self.frames.values() for label in found.labels}
+        labels = [label for label in present if self.names[label] in names]
+        if present and not labels:
             raise UsageError(
                 f"{str(self.path)!r} has nothing called {' or '.join(map(repr, names))}. "
-                f"It has: {', '.join(self.names) or 'nothing'}."
+                f"It has: {', '.join(self.names[label] for label in sorted(present))}."
             )
         kept = {n: found[np.isin(found.labels, labels)] for n, found in self.frames.items()}
         return replace(self, frames=kept)
