@@ -8,8 +8,9 @@ is N = 0, never None. Shapes are checked at construction.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from dataclasses import dataclass, field, replace
+from time from time import monotonic
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,19 +30,35 @@ Names = Sequence[str]
 class Frame:
     """One picture with its place and time.
 
-    image: (H,W,3) uint8 BGR. index: decode order from 0, counted before any stride. time: seconds,
-    the container's presentation time (a still picture: its index). source: the URI it came from.
+    image: (H,W,3) uint8 BGR.
+    index: decode order from 0, counted before any stride.
+    time: seconds, the container's presentation time (a still picture: its index).
+    source: the URI it came from.
+    stamp_ns: nanoseconds since 1970 of the source's own wall clock; None where it has none.
+    gap: seconds for which a live source was lost just before this frame, else 0.
+    captured: when it came, in seconds of `time.monotonic`.
     """
 
     image: Image
     index: int
     time: float
     source: str = ""
+    stamp_ns: int | None = None
+    gap: float = 0.0
+    captured: float = field(default_factory=monotonic)
 
     @property
     def size_wh(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.image.shape[1], self.image.shape[0]
+
+
+class Result(Protocol):
+    """What a task says of a frame."""
+
+    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+        """The task's payload in a record: plain values, floats rounded to what they mean."""
+        ...
 
 
 def _name(names: Names | None, label: int) -> str:
@@ -105,12 +122,19 @@ class _Rows:
 
 @dataclass(frozen=True, eq=False)
 class Detections(_Rows):
-    """Objects in a frame: boxes (N,4) float32 xyxy in frame pixels, scores (N,) float32 in 0..1,
-    labels (N,) int64, an index into the model's names."""
+    """Objects in a frame, best first.
+
+    boxes: (N,4) float32, xyxy in frame pixels.
+    scores: (N,) float32 in 0..1.
+    labels: (N,) int64, an index into the model's names.
+    weak: those too weak to be shown, which may continue a track; None where nobody asked for them. They
+        do not count among the N rows, and an index leaves them behind.
+    """
 
     boxes: Floats
     scores: Floats
     labels: Ints
+    weak: Detections | None = field(default=None, kw_only=True)
 
     _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {
         "boxes": (np.float32, (-1, 4)),
@@ -118,9 +142,23 @@ class Detections(_Rows):
         "labels": (np.int64, (-1,)),
     }
 
+    @property
+    def everything(self) -> Detections:
+        """The N rows that are shown with the weak ones behind them: what `Tracks.rows` counts in."""
+        if self.weak is None or not len(self.weak):
+            return self
+        return Detections(*(
+            np.concatenate([getattr(self, name), getattr(self.weak, name)]) for name in Detections._layout
+        ))
+
+    def rounded(self) -> Self:
+        """The same rows as exact as a record is: boxes to 0.01 pixels, scores to 0.0001."""
+        weak = None if self.weak is None else self.weak.rounded()
+        return replace(self, boxes=_round(self.boxes, 2), scores=_round(self.scores, 4), weak=weak)
+
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:
-        """`{"objects": [{"label", "class_id", "score", "box"}, ...]}`: 1e-4 and 0.01 pixels."""
-        return {
+        """`{"objects": [{"label", "class_id", "score", "box"}, ...]}`, with the weak ones as `weak`."""
+        payload: dict[str, Any] = {
             "objects": [
                 {
                     "label": _name(names, label),
@@ -133,17 +171,24 @@ class Detections(_Rows):
                 )
             ]
         }
+        if self.weak is not None:
+            payload["weak"] = self.weak.to_dict(names)["objects"]
+        return payload
 
     @classmethod
-    def from_dict(cls, payload: Mapping[str, Any]) -> Detections:
-        """The detections of a record: the way back from `to_dict`, as exact as its rounding. Raises KeyError
+    def from_dict(cls, payload: Mapping[str, Any]) -> Self:
+        """The objects of a record: the way back from `to_dict`, as exact as its rounding. Raises KeyError
         or ValueError for another payload."""
-        objects = payload["objects"]
-        return Detections(
+        weak = Detections.from_dict({"objects": payload["weak"]}) if "weak" in payload else None
+        return cls(*cls._columns(payload["objects"]), weak=weak)
+
+    @classmethod
+    def _columns(cls, objects: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
+        return [
             np.array([o["box"] for o in objects], np.float32).reshape(-1, 4),
             np.array([o["score"] for o in objects], np.float32),
             np.array([o["class_id"] for o in objects], np.int64),
-        )
+        ]
 
     def to_supervision(self) -> supervision.Detections:
         """The same objects as `supervision.Detections` (needs the package `supervision`)."""
@@ -155,26 +200,47 @@ class Detections(_Rows):
         )
 
 
+def _round(values: Floats, digits: int) -> Floats:
+    """As `round(float(v), digits)` does it, so that a rounded array and its record agree."""
+    return np.asarray(np.round(values.astype(np.float64), digits), np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Tracks(Detections):
-    """Detections that last: ids (N,) int64 from 1, ages (N,) float32 seconds since first seen."""
+    """Detections that last.
+
+    ids: (N,) int64 from 1.
+    ages: (N,) float32, seconds since first seen.
+    rows: (N,) int64, which row of the frame's `Detections.everything` each track saw; -1: none of them.
+    """
 
     ids: Ints
     ages: Floats
+    rows: Ints
 
     _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {
         **Detections._layout,
         "ids": (np.int64, (-1,)),
         "ages": (np.float32, (-1,)),
+        "rows": (np.int64, (-1,)),
     }
 
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:
-        """As `Detections.to_dict`, each object with `id` and `age_s` (milliseconds kept)."""
+        """As `Detections.to_dict`, each object with `id`, `age_s` (milliseconds kept) and `row`."""
         payload = super().to_dict(names)
-        for entry, i, age in zip(payload["objects"], self.ids.tolist(), self.ages.tolist(), strict=True):
-            entry["id"] = i
-            entry["age_s"] = round(age, 3)
+        columns = self.ids.tolist(), self.ages.tolist(), self.rows.tolist()
+        for entry, i, age, row in zip(payload["objects"], *columns, strict=True):
+            entry |= {"id": i, "age_s": round(age, 3), "row": row}
         return payload
+
+    @classmethod
+    def _columns(cls, objects: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
+        return [
+            *super()._columns(objects),
+            np.array([o["id"] for o in objects], np.int64),
+            np.array([o["age_s"] for o in objects], np.float32),
+            np.array([o.get("row", -1) for o in objects], np.int64),
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,13 +324,9 @@ class Landmarks(_Rows):
 
 @dataclass(frozen=True, eq=False)
 class ClassMap:
-    """Semantic segmentation: labels (H,W) uint8, the class of each pixel of the frame; 255 is none.
-
-    with_rle: `to_dict` carries each class's runs too.
-    """
+    """Semantic segmentation: labels (H,W) uint8, the class of each pixel of the frame; 255 is none."""
 
     labels: npt.NDArray[np.uint8]
-    with_rle: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", _checked("ClassMap", "labels", self.labels, np.uint8, (-1, -1)))
@@ -281,9 +343,9 @@ class ClassMap:
         lengths: list[int] = np.diff(np.concatenate([[0], edges, [self.labels.size]])).tolist()
         return lengths
 
-    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+    def to_dict(self, names: Names | None = None, *, rle: bool = False) -> dict[str, Any]:
         """`{"areas": [{"label", "class_id", "fraction"}, ...]}` of the classes that are there, the
-        largest first, 1e-6 kept; with `with_rle` each with `rle`: `{"size": [H,W], "counts"}`."""
+        largest first, 1e-6 kept; with `rle` each with its pixels: `{"size": [H,W], "counts"}`."""
         areas = self.areas()
         entries: list[dict[str, Any]] = []
         for label in np.argsort(-areas[:255], kind="stable").tolist():
@@ -291,7 +353,7 @@ class ClassMap:
                 break
             share = round(float(areas[label]), 6)
             entry = {"label": _name(names, label), "class_id": label, "fraction": share}
-            if self.with_rle:
+            if rle:
                 entry["rle"] = {"size": list(self.labels.shape), "counts": self.rle(label)}
             entries.append(entry)
         return {"areas": entries}
@@ -302,7 +364,7 @@ class UncertainMap(ClassMap):
     """A class map with variance (H,W) float32: of the classes' probabilities over several passes with
     dropout, their mean over the classes; 0 where the passes agree, below 0.25 anywhere."""
 
-    variance: Floats = field(kw_only=True)
+    variance: Floats
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -310,6 +372,6 @@ class UncertainMap(ClassMap):
         variance = _checked("UncertainMap", "variance", self.variance, np.float32, shape)
         object.__setattr__(self, "variance", variance)
 
-    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+    def to_dict(self, names: Names | None = None, *, rle: bool = False) -> dict[str, Any]:
         """As `ClassMap.to_dict`, with `uncertainty`: the mean variance of the frame, 1e-6 kept."""
-        return {**super().to_dict(names), "uncertainty": round(float(self.variance.mean()), 6)}
+        return {**super().to_dict(names, rle=rle), "uncertainty": round(float(self.variance.mean()), 6)}

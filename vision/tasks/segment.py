@@ -64,13 +64,13 @@ class Segmenter(Model):
         return self.submit(images, tiled=tiled)()
 
     def submit(
-        self, images: Sequence[Image], *, tiled: bool = False, with_rle: bool = False
+        self, images: Sequence[Image], *, tiled: bool = False
     ) -> Callable[[], list[ClassMap]]:
         """Start on `images`; what comes back waits for them and hands out a map each, of its size.
 
         tiled: a picture larger than the network's input is cut into tiles of that size, which overlap
         by a quarter at least, instead of being shrunk to it; where tiles overlap the nearer centre
-        decides. with_rle: records carry each class's runs.
+        decides.
         """
         size_wh = self.engine.input_wh or self.card.size_wh
         sizes = [checked(image).shape[1::-1] for image in images]
@@ -93,16 +93,16 @@ class Segmenter(Model):
                     _resized(maps[0], frame_wh) if plan is None else _joined(maps, plan, frame_wh, size_wh)
                     for maps in kinds
                 ]
-                results.append(_result(planes, with_rle))
+                results.append(_result(planes))
             return results
 
         return collect
 
 
-def _result(planes: list[np.ndarray], with_rle: bool) -> ClassMap:
+def _result(planes: list[np.ndarray]) -> ClassMap:
     if len(planes) == 1:
-        return ClassMap(planes[0], with_rle)
-    return UncertainMap(planes[0], with_rle, variance=planes[1])
+        return ClassMap(planes[0])
+    return UncertainMap(planes[0], planes[1])
 
 
 def _resized(plane: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:

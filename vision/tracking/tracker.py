@@ -78,6 +78,7 @@ _TRACK = np.dtype([
     ("score", np.float32),
     ("hits", np.int64),                # frames in a row, while unconfirmed
     ("missed", np.int64),              # frames since it was seen
+    ("row", np.int64),                 # of the last frame's detections, the one that it saw
     ("born", np.float64),              # seconds
     ("seen", np.float64),
     ("state", np.float64, (5, 4)),     # as in `motion`
@@ -132,12 +133,14 @@ class Tracker:
     ) -> Tracks:
         """One frame on.
 
+        detections: with `weak` ones, where the detector was asked for them; `Tracks.rows` counts in both.
         time: seconds; it may repeat, it must not go back. camera: (2,3) affine from the last frame's
         pixels to this frame's (`vision.tracking.camera`). looks: (N,D) embeddings, one a detection, of
         any length; with them a pair's overlap counts as much as its cosine (BoT-SORT, Aharon et al. 2022).
         Boxes without an area and scores below `weak` are ignored. Raises DataError where time goes
         back or a box or score is not finite.
         """
+        detections = detections.everything
         order = self._usable(detections)
         seen, looks = detections[order], self._unit(looks, len(detections))[order]
         dt = self._advance(time, camera)
@@ -146,12 +149,13 @@ class Tracker:
 
         rows = np.flatnonzero(partner >= 0)
         columns = partner[rows]
+        self._tracks["row"][rows] = order[columns]
         self._see(rows, measured[columns], seen.scores[columns], looks[columns])
         free = seen.scores >= self.method.start
         free[columns] = False
         if free.any():
             hits = self.method.hits if dt > self.lost_after else 1
-            self._begin(seen[free], measured[free], looks[free], hits)
+            self._begin(seen[free], measured[free], looks[free], order[free], hits)
         self._confirm()
         return self._visible()
 
@@ -294,11 +298,12 @@ class Tracker:
         track["state"] = state
 
     def _begin(
-        self, seen: Detections, measured: motion.Boxes, looks: npt.NDArray[np.float32], hits: int
+        self, seen: Detections, measured: motion.Boxes, looks: npt.NDArray[np.float32],
+        rows: npt.NDArray[np.int64], hits: int,
     ) -> None:
         """New tracks, which have no id yet."""
         new = np.zeros(len(seen), _TRACK)
-        new["label"], new["score"], new["hits"] = seen.labels, seen.scores, hits
+        new["label"], new["score"], new["hits"], new["row"] = seen.labels, seen.scores, hits, rows
         new["born"] = new["seen"] = self._now
         new["last"], new["lagged"] = measured, measured[:, :2]
         new["state"] = new["saved"] = motion.start(measured)
@@ -314,7 +319,9 @@ class Tracker:
         tracks = self._tracks                                    # confirmed in the order they began in
         tracks = tracks[(tracks["id"] > 0) & (tracks["missed"] == 0)]
         boxes, ages = motion.corners(tracks["state"][:, 0]), self._now - tracks["born"]
-        return Tracks(boxes, tracks["score"], tracks["label"], tracks["id"], ages.astype(np.float32))
+        return Tracks(
+            boxes, tracks["score"], tracks["label"], tracks["id"], ages.astype(np.float32), tracks["row"]
+        ).rounded()
 
     def _keep(self, rows: npt.NDArray[np.bool_]) -> None:
         if not rows.all():
