@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from time from time import monotonic
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
