@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vision.types import Frame
+
 
 class VisionError(Exception):
     """The root: `except VisionError` catches everything this package raises on purpose."""
@@ -48,3 +53,16 @@ class DataError(VisionError):
 
 class LostFrames(VisionError):
     """A run that cannot account for every frame it decoded."""
+
+
+class StepError(VisionError):
+    """A step that failed on a frame; the message names both."""
+
+    @classmethod
+    def of(cls, key: str, frame: Frame, error: Exception) -> StepError:
+        """What the step `key` raised on a frame, as one line."""
+        what = str(error) if isinstance(error, VisionError) else f"{type(error).__name__}: {error}"
+        made = cls(f"{key!r} failed on frame {frame.index} at {frame.time:.3f} s of {frame.source!r}: {what}")
+        made.exit_code = getattr(error, "exit_code", 1)
+        made.__cause__ = error
+        return made

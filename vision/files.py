@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from vision.errors import SinkError
 
@@ -49,3 +52,22 @@ def make_folder(path: Path) -> None:
 
 def _failed(path: Path, error: OSError) -> SinkError:
     return SinkError(f"{str(path)!r} cannot be written ({error.strerror}).")
+
+
+def own(path: Path) -> IO[bytes]:
+    """A file to read and write, made if need be, that is no other run's until it is closed. Raises OSError where
+    it is another's."""
+    fresh = not path.exists() or not path.is_file()
+    file = path.open("wb" if fresh else "r+b", buffering=0)
+    if sys.platform == "win32":                          # has no such locks
+        return file
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise BlockingIOError(errno.EAGAIN, "another run is writing it") from None
+    except OSError:                                      # nor has every file system
+        pass
+    return file

@@ -91,14 +91,18 @@ def read_rows(path: str | Path) -> Rows:
 
 def write_rows(path: str | Path, rows: Rows) -> None:
     """(L,7) frame, id, left, top, width, height, score as a MOT file. Raises SinkError."""
-    text = [
-        f"{int(f)},{int(i)},{x:.2f},{y:.2f},{w:.2f},{h:.2f},{score:.4g},-1,-1,-1\n"
-        for f, i, x, y, w, h, score in rows.tolist()
-    ]
     try:
-        Path(path).write_text("".join(text), encoding="utf-8")
+        Path(path).write_text(lines_of(rows), encoding="utf-8")
     except OSError as error:
         raise SinkError(f"{str(path)!r} cannot be written ({error.strerror}).") from error
+
+
+def lines_of(rows: Rows) -> str:
+    """(L,7) frame, id, left, top, width, height, score as the lines of a MOT file."""
+    return "".join(
+        f"{int(f)},{int(i)},{x:.2f},{y:.2f},{w:.2f},{h:.2f},{score:.4g},-1,-1,-1\n"
+        for f, i, x, y, w, h, score in rows.tolist()
+    )
 
 
 def read_detections(path: str | Path) -> dict[int, Detections]:

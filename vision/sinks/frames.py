@@ -1,21 +1,24 @@
-"""Sinks for single pictures: a folder, a window."""
+"""Pictures, one a frame: in a folder."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Annotated
 
 import cv2
 
 from vision.errors import SinkError
 from vision.files import make_folder, write_whole
 from vision.io.pictures import SUFFIXES
+from vision.sinks.base import Sink, SinkSpec, State
+from vision.spec import Option, spec
 from vision.types import Image
 
-_PROBE = "import cv2; cv2.namedWindow('probe'); cv2.waitKey(1); cv2.destroyAllWindows()"
+if TYPE_CHECKING:
+    from vision.io import Info
+    from vision.item import Item
+    from vision.steps.base import Spec
 
 
 class FrameNames:
@@ -37,6 +40,15 @@ class FrameNames:
         name, first = self._given[source]
         return name if picture and index == first else f"{name}-{index:06d}"
 
+    def state(self) -> State:
+        """The names that were given."""
+        return {"taken": sorted(self._taken), "given": {k: list(v) for k, v in self._given.items()}}
+
+    def restore(self, state: State) -> None:
+        """Give the same names on."""
+        self._taken = set(state["taken"])
+        self._given = {source: (name, first) for source, (name, first) in state["given"].items()}
+
 
 def distinct(name: str, taken: set[str], tail: str = "") -> str:
     """`name` + `tail`, with a number between them where that is taken; it is taken then."""
@@ -49,14 +61,18 @@ def distinct(name: str, taken: set[str], tail: str = "") -> str:
 
 
 class ImageFolder:
-    """A folder of pictures, made if it is not there."""
+    """A folder of pictures, made when it is first needed."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+
+    def make(self) -> None:
+        """Make the folder, unless it is there. Raises SinkError."""
         make_folder(self.folder)
 
     def write(self, image: Image, name: str) -> None:
-        """Write a picture (H,W,3) uint8 BGR; the name's suffix is the format (.png, .jpg, .webp, ...)."""
+        """Write a picture (H,W,3) uint8 BGR; the name's suffix is the format (.png, .jpg, .webp, ...). Raises
+        SinkError."""
         path = self.folder / name
         try:
             whole, data = cv2.imencode(path.suffix, image)
@@ -66,44 +82,32 @@ class ImageFolder:
             raise SinkError(f"{path.suffix!r} is no picture format that can be written. Use .png or .jpg.")
         write_whole(path, data.tobytes())
 
-    def close(self) -> None:
-        """Nothing stays open."""
 
-    def __enter__(self) -> Self:
-        return self
+@spec
+class SaveFrames(SinkSpec):
+    """A folder of annotated pictures, one a frame; see `FrameNames` for their names."""
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    name = "frames"
+
+    folder: Annotated[Path, Option("folder of annotated pictures, one a frame", flags=("--save-frames",))]
+
+    def open(self, plan: Sequence[Spec]) -> Sink:
+        """The sink of a run."""
+        return _SaveFrames(self.folder)
 
 
-class Window:
-    """A window that shows pictures; `closed` once the user pressed q or Esc, after which pictures are
-    not shown any more. SinkError where no window can be opened."""
+class _SaveFrames(Sink):
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.names, self.paths = ImageFolder(folder), FrameNames(), (folder,)
 
-    def __init__(self, title: str = "vision") -> None:
-        self.title = title
-        self.closed = False
-        display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-        if sys.platform.startswith("linux") and not display:
-            raise SinkError("there is no display for a window (DISPLAY is not set). Write a video instead.")
-        # without a working display OpenCV's window ends the process, which cannot be caught: so first
-        # in a process of its own
-        probe = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, check=False, timeout=30)
-        if probe.returncode != 0:
-            raise SinkError("the display cannot open a window. Write a video instead.")
+    def begin(self, info: Info) -> None:
+        self.folder.make()
 
-    def write(self, image: Image, time: float = 0.0) -> None:
-        """Show a picture (H,W,3) uint8 BGR. All pictures must come from one thread."""
-        if not self.closed:
-            cv2.imshow(self.title, image)
-            self.closed = cv2.waitKey(1) & 0xFF in (ord("q"), 27)
+    def take(self, item: Item) -> None:
+        self.folder.write(item.drawn, self.names(item.frame.source, item.frame.index) + ".png")
 
-    def close(self) -> None:
-        """Close the window."""
-        cv2.destroyAllWindows()
+    def state(self) -> State:
+        return {"names": self.names.state()}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def restore(self, state: State) -> None:
+        self.names.restore(state["names"])

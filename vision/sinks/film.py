@@ -1,12 +1,10 @@
-"""`VideoFile`: H.264 in mp4 that a browser plays, with the source's times and sound."""
+"""`VideoWriter`: H.264 in mp4 that a browser plays, with the source's times and sound."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from fractions import Fraction
 from heapq import merge
@@ -20,6 +18,7 @@ import cv2
 import numpy as np
 
 from vision.errors import SinkError, UsageError
+from vision.files import own
 from vision.types import Image
 from vision.view import checked, letterbox
 
@@ -31,7 +30,7 @@ _FAILURES = (av.error.FFmpegError, OSError, ValueError)
 _COPIED = {"aac", "mp3", "opus", "flac", "alac", "ac3", "eac3"}        # sound that mp4 holds as it is
 
 
-class VideoFile:
+class VideoWriter:
     """Pictures with their times into an mp4: H.264, yuv420p.
 
     path: the film, `.mp4`, `.m4v` or `.mov`. audio_from: a file whose sound goes beside the pictures,
@@ -42,7 +41,8 @@ class VideoFile:
 
     The film grows as `NAME.part.mp4`, in fragments that play even when the process is killed. `close`
     moves it into place, with its index in front for the web; after an exception in the `with` block
-    it stays where it is. The first picture's size is the film's, one pixel more where a side is
+    it stays where it is. `state` closes what has grown so far and goes on as `NAME.part.2.mp4`, and so on;
+    the parts are joined without encoding anew. The first picture's size is the film's, one pixel more where a side is
     odd; another size is fitted in with black borders. Raises SinkError, also where another run is
     writing the same film.
     """
@@ -59,28 +59,50 @@ class VideoFile:
         self.path = Path(path)
         if self.path.suffix.lower() not in (".mp4", ".m4v", ".mov"):
             raise SinkError(f"{str(path)!r}: a film is written as .mp4, .m4v or .mov.")
-        self.part = self.path.with_name(f"{self.path.stem}.part.mp4")
+        self.parts = [working(self.path)[1]]             # the last one grows
         self._lock: IO[bytes] | None = None
         self._sound = None if audio_from is None else _open_sound(str(audio_from))
         self._origin = origin
         self._options = {"preset": preset, "crf": str(crf), "bf": "0"}   # no B-frames: decoded as shown
+        self._container: Any = None
         self._stream: Any = None
         self._last_tick = -1
         self._shift = 0.0
         self._last_time: float | None = None
         self._step = 0.04
-        flags = {
-            "movflags": "empty_moov+default_base_moof+frag_discont",
-            "frag_duration": str(_FRAGMENT_US),
-            "avoid_negative_ts": "make_non_negative",    # the first time need not become 0
-            "flush_packets": "1",                        # a fragment goes to the disk when it is whole
-        }
+        self._size_wh: tuple[int, int] | None = None
         try:
-            self._lock = _own(self.part)                 # av.open would tell at the first picture
-            self._container = av.open(f"file:{self.part}", "w", format="mp4", options=flags)
+            self._lock = own(self.part)
         except _FAILURES as error:
             raise self._failed(error) from error
         self._open = True
+
+    @property
+    def part(self) -> Path:
+        """The file that grows."""
+        return self.parts[-1]
+
+    def _part(self, number: int) -> Path:
+        return self.parts[0].with_suffix(f".{number}.mp4")
+
+    def state(self) -> dict[str, Any]:
+        """Close the part that grows, and tell what `restore` needs to go on after it."""
+        if self._stream is not None:
+            self._end_part()
+            self._open = True
+            self.parts.append(self._part(len(self.parts) + 1))
+        clock = {"tick": self._last_tick, "shift": self._shift, "time": self._last_time, "step": self._step}
+        return {**clock, "parts": len(self.parts), "size": self._size_wh}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on after the parts that were there when `state` was asked for. Raises SinkError where one is gone."""
+        self.parts += [self._part(n) for n in range(2, state["parts"] + 1)]
+        for part in self.parts[:-1]:
+            if not part.is_file():
+                raise SinkError(f"{str(part)!r} is gone. Run again without --resume.")
+        self._last_tick, self._shift = state["tick"], state["shift"]
+        self._last_time, self._step = state["time"], state["step"]
+        self._size_wh = None if state["size"] is None else (state["size"][0], state["size"][1])
 
     def write(self, image: Image, time: float) -> None:
         """Add a picture (H,W,3) uint8 BGR at `time` seconds of the source.
@@ -102,9 +124,21 @@ class VideoFile:
             raise self._broken(error) from error
 
     def _begin(self, image: Image) -> Any:
-        height, width = image.shape[:2]
+        flags = {
+            "movflags": "empty_moov+default_base_moof+frag_discont",
+            "frag_duration": str(_FRAGMENT_US),
+            "avoid_negative_ts": "make_non_negative",    # the first time need not become 0
+            "flush_packets": "1",                        # a fragment goes to the disk when it is whole
+        }
+        stale = len(self.parts) + 1
+        while self._part(stale).exists():                # of a run that was killed
+            self._part(stale).unlink()
+            stale += 1
+        self._container = av.open(f"file:{self.part}", "w", format="mp4", options=flags)
         self._stream = stream = self._container.add_stream("libx264", options=self._options)
-        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        height, width = image.shape[:2]
+        self._size_wh = self._size_wh or (width + width % 2, height + height % 2)
+        stream.width, stream.height, stream.pix_fmt = *self._size_wh, "yuv420p"
         context = stream.codec_context
         context.time_base = _TICK
         context.colorspace = context.color_primaries = context.color_trc = _BT601
@@ -124,39 +158,61 @@ class VideoFile:
         return self._last_tick
 
     def close(self) -> None:
-        """Finish the film and move it into place. Without a single picture there is no film."""
+        """Finish the film and move it into place. Without a single picture there is no film. After `state` the
+        parts stay until `forget`."""
         if not self._open:
             return
         self._end_part()
-        if self._stream is None:
-            self.part.unlink(missing_ok=True)
+        made = [part for part in self.parts if part.is_file() and part.stat().st_size]
+        if self._last_time is None:
+            self.forget()
             self._let_go()
             return
-        whole = self.path.with_name(f"{self.path.stem}.whole.mp4")
+        whole = working(self.path)[2]
         try:
-            _remux(self.part, whole, self._sound, self._origin)
+            _remux(made, whole, self._sound, self._origin)
             whole.replace(self.path)
-            self.part.unlink()
+            if len(self.parts) == 1:
+                self.forget()
         except _FAILURES as error:
-            raise self._failed(error, f" The pictures are in {str(self.part)!r}.") from error
+            raise self._failed(error, f" The pictures are in {str(self.parts[0])!r}.") from error
         finally:
             whole.unlink(missing_ok=True)
             self._let_go()
 
+    def abandon(self) -> None:
+        """An error has ended the film: what was written until then stays where it is, and plays."""
+        if not self._open:
+            return
+        if self._last_time is None:
+            self.close()
+            return
+        with suppress(SinkError):                        # the first error is the one to tell
+            self._end_part()
+        self._let_go()
+        _log.warning("%s is not finished; what was written until then plays: %s", self.path, self.parts[0])
+
+    def forget(self) -> None:
+        """Remove the parts."""
+        for part in self.parts:
+            part.unlink(missing_ok=True)
+
     def _end_part(self) -> None:
         self._open = False
+        stream, self._stream = self._stream, None
         try:
-            if self._stream is not None:
-                self._container.mux(self._stream.encode())
-            self._container.close()
+            if stream is not None:
+                self._container.mux(stream.encode())
+                self._container.close()
         except _FAILURES as error:
             raise self._broken(error) from error
 
     def _broken(self, error: BaseException) -> SinkError:
         """Writing failed: what is on the disk plays up to its last whole fragment."""
         self._open = False
-        with suppress(*_FAILURES):
-            self._container.close()
+        if self._container is not None:
+            with suppress(*_FAILURES):
+                self._container.close()
         return self._failed(error, f" What was written until then plays: {str(self.part)!r}.")
 
     def _failed(self, error: BaseException, more: str = "") -> SinkError:
@@ -172,33 +228,15 @@ class VideoFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        ended = kind is None or issubclass(kind, (KeyboardInterrupt, BrokenPipeError))
-        if ended or self._stream is None:
+        if kind is None or issubclass(kind, (KeyboardInterrupt, BrokenPipeError)):
             self.close()
-        elif self._open:
-            with suppress(SinkError):                    # the first error is the one to tell
-                self._end_part()
-            self._let_go()
-            _log.warning("%s is not finished; what was written until then plays: %s", self.path, self.part)
+        else:
+            self.abandon()
 
 
-def _own(part: Path) -> IO[bytes] | None:
-    """The file, empty, and no other run's until it is closed. Raises OSError where it is another's."""
-    if sys.platform == "win32":                          # has no such locks
-        part.open("wb").close()
-        return None
-    import fcntl
-
-    file = part.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise BlockingIOError(errno.EAGAIN, "another run is writing it") from None
-    except OSError:                                      # nor has every file system
-        pass
-    file.truncate(0)
-    return file
+def working(path: Path) -> tuple[Path, Path, Path]:
+    """The files of a film: itself, the part that grows, and the whole before it moves into place."""
+    return path, path.with_name(f"{path.stem}.part.mp4"), path.with_name(f"{path.stem}.whole.mp4")
 
 
 def _reason(error: BaseException) -> str:
@@ -217,15 +255,16 @@ def _yuv420(image: Image, size_wh: tuple[int, int]) -> Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
 
 
-def _remux(part: Path, whole: Path, sound: Any, origin: float) -> None:
-    """The fragments' pictures, and the sound, into one mp4 with its index in front."""
+def _remux(parts: Sequence[Path], whole: Path, sound: Any, origin: float) -> None:
+    """The parts' pictures, and the sound, into one mp4 with its index in front."""
     with ExitStack() as stack:
-        pictures = stack.enter_context(av.open(f"file:{part}"))
+        opened = [stack.enter_context(av.open(f"file:{part}")) for part in parts]
+        pictures = (packet for one in opened for packet in one.demux(one.streams.video[0]))
         flags = {"movflags": "faststart", "movie_timescale": str(_TICK.denominator)}    # a late start, exact
         out = stack.enter_context(av.open(f"file:{whole}", "w", format="mp4", options=flags))
-        source = pictures.streams.video[0]
+        source = opened[0].streams.video[0]
         streams: list[tuple[Any, Iterator[Any]]] = [
-            (out.add_stream_from_template(source), _with_durations(pictures.demux(source)))
+            (out.add_stream_from_template(source), _with_durations(pictures))
         ]
         if sound is not None:
             target, packets = _sound(sound, out)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import cv2
 import numpy as np
@@ -12,12 +12,48 @@ import numpy as np
 from vision.drawing import label
 from vision.errors import SinkError
 from vision.files import check_writable, write_whole
+from vision.sinks.base import Sink, SinkSpec, State
+from vision.spec import Option, spec
 from vision.types import Image
+
+if TYPE_CHECKING:
+    from vision.item import Item
+    from vision.steps.base import Spec
 
 _TALLEST = 4                         # a picture's height in widths of its cell; a taller one is narrower
 
 
-class ContactSheet:
+@spec
+class ContactSheet(SinkSpec):
+    """Up to 12 annotated frames, evenly spread over the run, as one picture, written anew after each source."""
+
+    name = "sheet"
+
+    path: Annotated[Path, Option("contact sheet of annotated frames, one PNG", flags=("--sheet",))]
+
+    def open(self, plan: Sequence[Spec]) -> Sink:
+        """The sink of a run. Raises SinkError where the path is no picture's or cannot be written."""
+        return _Sheet(self.path)
+
+
+class _Sheet(Sink):
+    def __init__(self, path: Path) -> None:
+        self.sheet, self.paths = Sheet(path), (path,)
+
+    def take(self, item: Item) -> None:
+        self.sheet.write(item.drawn, item.frame.time)
+
+    def end(self, results: Mapping[str, Sequence[Any]], complete: bool) -> None:
+        self.sheet.close()
+
+    def state(self) -> State:
+        return self.sheet.state()
+
+    def restore(self, state: State) -> None:
+        self.sheet.restore(state)
+
+
+class Sheet:
     """Up to 12 pictures, evenly spread over however many are written, as one PNG.
 
     Not knowing the length, it keeps every n-th picture and, whenever 24 are there, drops every
@@ -61,10 +97,13 @@ class ContactSheet:
             label(sheet, f"{time:.2f} s", (left, top + height), (0, 0, 0))
         write_whole(self.path, cv2.imencode(self.path.suffix, sheet)[1].tobytes())
 
-    def __enter__(self) -> Self:
-        return self
+    def state(self) -> State:
+        """The pictures that are kept."""
+        times = [time for time, _ in self._kept]
+        return {"times": times, "kept": [image for _, image in self._kept], "every": self._every, "seen": self._seen}
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def restore(self, state: State) -> None:
+        """Go on with those pictures."""
+        kept = [np.asarray(image, np.uint8) for image in state["kept"]]
+        self._kept = list(zip(state["times"], kept, strict=True))
+        self._every, self._seen = state["every"], state["seen"]

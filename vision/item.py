@@ -1,0 +1,62 @@
+"""A frame with its results: what a run hands out, and what a sink takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import cv2
+
+from vision import record
+from vision.drawing import paint
+from vision.steps.base import Step
+from vision.types import Frame, Image, Names
+
+
+class Item:
+    """A frame with its results by key: `item["track"].ids`. It is drawn and recorded once, when first asked.
+
+    frame: the frame. results: what each step said; a step that passed over the frame is absent.
+    """
+
+    def __init__(self, frame: Frame, results: Mapping[str, Any], steps: Sequence[Step]) -> None:
+        self.frame, self.results = frame, results
+        self._steps = [step for step in steps if step.key in results]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.results[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.results
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.results)
+
+    def names(self, key: str) -> Names:
+        """The classes that the labels of the result `key` mean."""
+        return next(step.names for step in self._steps if step.key == key)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The JSON record of this frame."""
+        return record.record(self.frame, {
+            step.key: {**step.about(), **step.payload(self.results[step.key])} for step in self._steps
+        })
+
+    @cached_property
+    def drawn(self) -> Image:
+        """The results drawn on a copy of the frame, class maps first, and none that another's drawing shows."""
+        canvas = self.frame.image.copy()
+        covered = {key for step in self._steps for key in step.covers}
+        shown = [step for step in self._steps if step.key not in covered]
+        for step in sorted(shown, key=lambda step: not hasattr(self.results[step.key], "areas")):
+            paint(self.results[step.key], canvas, step.names)
+        return canvas
+
+    def __repr__(self) -> str:
+        frame = self.frame
+        return f"Item(frame {frame.index} at {frame.time:.3f} s of {frame.source!r}: {', '.join(self.results)})"
+
+    def _repr_png_(self) -> bytes:
+        return cv2.imencode(".png", self.drawn)[1].tobytes()

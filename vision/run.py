@@ -1,0 +1,425 @@
+"""Frames through the steps of a plan into sinks: overlapped, in order, and accounted for.
+
+Three threads share a run: one reads ahead, the caller's goes from step to step, one draws and writes. The
+engines keep their devices busy by themselves. Every queue between them is bounded, so that memory does not
+grow with the length of the video.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Any, Self
+
+from vision.checkpoint import EVERY_S, Checkpoint, identity, states, written_down
+from vision.errors import LostFrames, UsageError, VisionError
+from vision.io import Info, Inputs, Latest, Source, ahead, latest, read
+from vision.item import Item
+from vision.report import Report
+from vision.sinks.base import Sink, SinkSpec
+from vision.sinks.video import VideoFile
+from vision.spec import nearest
+from vision.steps.base import Pool, Spec, Step
+from vision.steps.plan import checked_plan
+from vision.types import Frame
+from vision.windows import Windows
+from vision.writer import Writer
+
+__all__ = ["Item", "Report", "Run", "Stream"]
+
+Opener = Callable[[], Any]                       # gives a source
+_CAUSES: dict[type[BaseException], str] = {      # of frames that get no result, where it is no error
+    KeyboardInterrupt: "interrupted", GeneratorExit: "stopped",
+    BrokenPipeError: "the reader of an output has gone",
+}
+
+
+class Run:
+    """A plan over one or more sources, into sinks: an iterator over items, and a context manager.
+
+    source: what `read` gives, a name for `read`, any frames in order, a function that gives one of these, or a
+        list of sources.
+    plan: specs, in the order in which each step gets the results of those before it.
+    sinks: where results go: specs such as `JsonLines("out.jsonl")`, opened and closed here, or open sinks of
+        your own.
+    device, precision, backend: where models run, as `vision.engine.load` has them.
+    pool: models that are loaded already; it stays its owner's to close.
+    max_latency: seconds; a frame of a live source that is older when its turn comes is dropped.
+    resume: go on where a run with these outputs was killed. Without a checkpoint it begins anew.
+    checkpoint_every: seconds between checkpoints; 10 where every output can be gone on with. 0: none.
+
+    A source that is a list of videos is one stream a video, each with new steps. Raises UsageError for a plan
+    that cannot be, SinkError for outputs that cannot be, before anything is read or loaded.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        plan: Sequence[Spec] | Spec,
+        sinks: Sequence[SinkSpec | Sink] = (),
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        backend: str = "auto",
+        pool: Pool | None = None,
+        max_latency: float | None = None,
+        resume: bool = False,
+        checkpoint_every: float | None = None,
+    ) -> None:
+        self.plan = checked_plan([plan] if isinstance(plan, Spec) else list(plan))
+        self.max_latency, self.resume = max_latency, resume
+        self.reports: list[Report] = []
+        self._names, self._openers = _openers(source)
+        self._closing = ExitStack()
+        self.pool = pool or self._closing.enter_context(Pool(device, precision, backend))
+        self._models: dict[str, Any] = {}
+        self.sinks = [one.open(self.plan) if isinstance(one, SinkSpec) else one for one in sinks]
+        for sink in self.sinks:
+            self._closing.callback(sink.close)
+        self._inputs = Inputs(self._names)
+        _check_sinks(self.sinks, sinks, self.plan, self._inputs)
+        self.checkpoint = self._checkpoint(sinks, checkpoint_every)
+        self._stored = self.checkpoint.load() if self.checkpoint and resume else None
+        self._items: Iterator[Item] | None = None
+
+    def streams(self) -> Iterator[Stream]:
+        """The streams of all sources, one after the other: each an iterator over its items that raises what ended
+        it. Use it in place of the run itself where one that fails must not end the others."""
+        done = self._stored["done"] if self._stored else 0
+        number = 0
+        for name, opener in zip(self._names, self._openers, strict=True):
+            for member in _members(opener):
+                number += 1
+                if number <= done:
+                    continue
+                stream = Stream(self, name, member, number, self._stored)
+                self._stored = None
+                self.reports.append(stream.report)
+                yield stream
+        if self.checkpoint is not None and not any(r.dropped for r in self.reports):
+            self.checkpoint.remove()
+
+    @property
+    def report(self) -> Report:
+        """Of the stream that is under way, or was the last."""
+        return self.reports[-1] if self.reports else Report()
+
+    def finish(self) -> Report:
+        """Go through everything that is left; the report of the last stream. Raises what ended it."""
+        for _ in self:
+            pass
+        return self.report
+
+    def __iter__(self) -> Iterator[Item]:
+        """Items of all streams. A stream that fails does not end the others: its error is raised at the end."""
+        self._items = self._items or self._all()
+        return self._items
+
+    def _all(self) -> Iterator[Item]:
+        failed: VisionError | None = None
+        for stream in self.streams():
+            try:
+                yield from stream
+            except VisionError as error:
+                if len(self._openers) == 1 and not stream.several:
+                    raise
+                failed = failed or error
+            if any(sink.done for sink in self.sinks):
+                break
+        if failed is not None:
+            raise failed
+
+    def close(self) -> None:
+        """End what is under way, close the sinks, and the models that were loaded here."""
+        if self._items is not None:
+            self._items.close()  # type: ignore[attr-defined]
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Run({', '.join(self._names) or 'frames'}: {', '.join(one.key for one in self.plan)})"
+
+    def _checkpoint(self, sinks: Sequence[Any], every: float | None) -> Checkpoint | None:
+        """The checkpoint beside the first output, where the run can be gone on with."""
+        files = [path for sink in sinks for path in (sink.files if isinstance(sink, SinkSpec) else sink.paths)]
+        able = files and "-" not in (*map(str, files), *self._names) and all(self._names)
+        try:
+            plan = {**written_down(self.plan, sinks), "sources": self._names}
+        except (UsageError, AttributeError) as error:
+            able, plan = False, {"why": str(error)}
+        if able and every != 0:
+            first = files[0]
+            name = f"{first.name or 'run'}.checkpoint"
+            return Checkpoint(first.with_name(name) if first.name else first / name, every or EVERY_S, plan)
+        if self.resume or every:
+            why = plan.get("why", "standard input, standard output and frames in memory are gone afterwards")
+            raise UsageError(f"this run cannot be resumed: {why}. Write to files, from files.")
+        return None
+
+    def model_of(self, one: Spec) -> Any:
+        """What a spec's steps share, loaded once."""
+        if one.key not in self._models:
+            self._models[one.key] = one.load(self.pool)
+        return self._models[one.key]
+
+    def begin(self, info: Info) -> None:
+        """Tell the sinks that a source begins. Raises SinkError where one would overwrite an input."""
+        for sink in self.sinks:
+            for path in sink.targets(info):
+                if str(path) != "-":
+                    self._inputs.refuse(path)
+        for sink in self.sinks:
+            sink.begin(info)
+
+
+class Stream:
+    """One source of a run, an iterator over its items."""
+
+    def __init__(self, run: Run, name: str, opener: Opener, number: int, stored: Any) -> None:
+        self._run, self._open, self._number, self._stored = run, opener, number, stored
+        self.report = Report(name)
+        self.info = Info(name, "frames")
+        self.several = False
+
+    def __iter__(self) -> Iterator[Item]:
+        """The items. Raises VisionError: of the reader, a step or a sink, after what came before it; LostFrames if
+        a frame cannot be accounted for."""
+        run, report, began = self._run, self.report, perf_counter()
+        cause, complete, steps, frames, begun = "", False, list[Step](), None, False
+        try:
+            frames = self._source()
+            steps = self._steps()
+            self._restore(steps)
+            run.begin(self.info)
+            begun = True
+            with Writer(run.sinks, report) as writer:
+                yield from self._through(frames, steps, writer)
+            complete = True
+        except BaseException as error:
+            cause = _CAUSES.get(type(error), type(error).__name__)
+            complete = type(error) in _CAUSES
+            raise
+        finally:
+            report.seconds += perf_counter() - began
+            if frames is not None:
+                _close(frames)
+                self._count(frames, cause)
+            ends = {step.key: step.end() for step in steps} if begun else {}
+            if begun:
+                _end(run.sinks, ends, complete)
+        if report.unexplained:
+            raise LostFrames(f"{report.unexplained} of {report.read} frames were decoded but not written")
+        if run.checkpoint is not None:
+            values = states([], run.sinks)
+            if None not in values["sinks"]:
+                run.checkpoint.save({"done": self._number, "sinks": values["sinks"]})
+        for sink in run.sinks:
+            sink.forget()
+
+    def _source(self) -> Any:
+        """The source, open, with times where the plan needs them."""
+        source = self._open()
+        self.info = getattr(source, "info", self.info)
+        self.report.source = self.report.source or self.info.uri
+        self.report.live = self.info.live or isinstance(source, Latest)
+        still = self.info.kind in ("picture", "pictures")
+        if still and any(one.timed for one in self._run.plan) and isinstance(source, Source):
+            source.needs_rate()
+        if self.info.live and not isinstance(source, Latest):
+            return latest(source)
+        return source if isinstance(source, Latest) else ahead(source)
+
+    def _steps(self) -> list[Step]:
+        steps: dict[str, Step] = {}
+        for one in self._run.plan:
+            step = one.open(self.info, self._run.model_of(one))
+            step.join(steps)
+            steps[one.key] = step
+        return list(steps.values())
+
+    def _restore(self, steps: Sequence[Step]) -> None:
+        """Go on where the run was killed."""
+        stored = self._stored
+        if stored is None:
+            return
+        for sink, state in zip(self._run.sinks, stored["sinks"], strict=True):
+            sink.restore(state)
+        if "steps" not in stored:                        # between two sources
+            self._stored = None
+            return
+        now = identity(self.info)
+        if now != stored["source"]:
+            raise UsageError(f"{self.info.uri!r} is not what it was when the run was killed (its size or its first "
+                             "and last bytes differ). Run again without --resume.")
+        for step in steps:
+            if step.about() != stored["engines"][step.key]:
+                raise UsageError(f"{step.key!r} ran as {stored['engines'][step.key]}, now as {step.about()}. Give the "
+                                 "same --backend, --precision and --device.")
+            step.restore(stored["steps"][step.key])
+        for name in ("read", "inferred", "written", "seconds"):
+            setattr(self.report, name, stored["report"][name])
+
+    def _through(self, frames: Any, steps: Sequence[Step], writer: Writer) -> Iterator[Item]:
+        """The frames through the windows: a live source's one by one, so that its newest is never in line."""
+        run, report = self._run, self.report
+        windows = Windows([(step, one.every) for step, one in zip(steps, run.plan, strict=True)], report)
+        after = -1 if self._stored is None else int(self._stored["after"])
+        windows.count = 0 if self._stored is None else int(self._stored["count"])
+        last = after
+
+        def out(done: Iterable[tuple[Frame, dict[str, Any]]]) -> Iterator[Item]:
+            for frame, results in done:
+                item = Item(frame, results, steps)
+                report.inferred += 1
+                writer.put(item)
+                yield item
+
+        incoming = self._incoming(frames, after)
+        try:
+            for frame in incoming:
+                yield from out(windows.push(frame))
+                last = frame.index
+                if report.live:
+                    yield from out(windows.drain())
+                if any(sink.done for sink in run.sinks):
+                    break
+                if run.checkpoint is not None and run.checkpoint.due:
+                    yield from out(windows.drain())
+                    self._save(steps, writer, last, windows.count)
+        except VisionError:
+            with suppress(VisionError):                  # what was begun before it is not lost
+                yield from out(windows.drain())
+            raise
+        yield from out(windows.drain())
+
+    def _incoming(self, frames: Any, after: int) -> Iterator[Frame]:
+        """The frames, counted; those that are too old are dropped, those before the checkpoint passed by."""
+        report, oldest = self.report, self._run.max_latency
+        source = iter(frames)
+        while True:
+            asked = perf_counter()
+            frame = next(source, None)
+            report.waited("read", perf_counter() - asked)
+            if frame is None:
+                return
+            if frame.index <= after:
+                continue
+            report.read += 1
+            if oldest is not None and report.live and monotonic() - frame.captured > oldest:
+                report.drop(f"older than {oldest * 1000:g} ms", 1)
+                continue
+            yield frame
+
+    def _save(self, steps: Sequence[Step], writer: Writer, last: int, count: int) -> None:
+        """A checkpoint after the frame `last`: everything before it is written."""
+        checkpoint, report = self._run.checkpoint, self.report
+        assert checkpoint is not None
+        writer.wait()
+        values = states(steps, self._run.sinks)
+        if None in values["sinks"]:
+            return
+        counts = {name: getattr(report, name) for name in ("read", "inferred", "written", "seconds")}
+        checkpoint.save({
+            "done": self._number - 1, "source": identity(self.info), "after": last, "count": count,
+            "report": counts, **values,
+        })
+
+    def _count(self, frames: Any, cause: str) -> None:
+        """Take over what the source counted."""
+        report = self.report
+        skipped = getattr(frames, "skipped", 0)
+        report.drop("late", skipped)
+        report.read += skipped
+        counts = getattr(frames, "counts", None)
+        if counts is not None:
+            report.corrupt, report.passed_over = counts.corrupt, counts.passed_over
+            report.read = max(report.read, counts.decoded - counts.passed_over)    # with those read ahead
+        report.notes += getattr(frames, "notes", [])
+        if cause or any(sink.done for sink in self._run.sinks):
+            report.drop(cause or "stopped", report.unexplained)
+
+
+def _end(sinks: Sequence[Sink], ends: dict[str, Any], complete: bool) -> None:
+    """Tell every sink that the source is over; the first error is raised, after all were told."""
+    failed: VisionError | None = None
+    for sink in sinks:
+        try:
+            sink.end(ends, complete)
+        except VisionError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+def _close(frames: Any) -> None:
+    close = getattr(frames, "close", None)
+    if close is not None:
+        close()
+
+
+def _openers(source: Any) -> tuple[list[str], list[Opener]]:
+    """The names of sources and functions that open them."""
+    several = isinstance(source, (list, tuple)) and not any(isinstance(one, Frame) for one in source)
+    names, openers = [], []
+    for one in source if several else [source]:
+        if isinstance(one, (str, int, Path)):
+            names.append(str(one))
+            openers.append(partial(read, one))
+        elif callable(one):
+            names.append(str(one.args[0]) if isinstance(one, partial) and one.args else "")
+            openers.append(one)
+        else:
+            info = getattr(one, "info", None)
+            names.append("" if info is None else info.uri)
+            openers.append(lambda one=one: one)
+    return names, openers
+
+
+def _members(opener: Opener) -> Iterator[Opener]:
+    """A source, or each of those that it is a list of."""
+    try:
+        source = opener()
+    except VisionError as error:
+        def fail(error: VisionError = error) -> Any:
+            raise error
+
+        yield fail
+        return
+    members = getattr(source, "members", ())
+    if members:
+        yield from members
+    else:
+        yield lambda: source
+
+
+def _check_sinks(
+    sinks: Sequence[Sink], specs: Sequence[Any], plan: Sequence[Spec], inputs: Inputs
+) -> None:
+    """Raise UsageError for two sinks on one path and for a sink whose needs no step gives, SinkError for one that
+    would overwrite an input."""
+    keys = {one.key for one in plan}
+    seen: set[str] = set()
+    for sink, one in zip(sinks, specs, strict=True):
+        if isinstance(one, SinkSpec):
+            one.check()
+        lacking = sorted(sink.needs - keys)
+        if lacking:
+            raise UsageError(f"{type(one).__name__} needs the results of {lacking[0]!r}. {nearest(lacking[0], keys)}")
+        for path in one.files if isinstance(one, SinkSpec) else sink.paths:
+            if path.exists() and not (path.is_file() or path.is_dir()):          # /dev/null
+                continue
+            real = "-" if str(path) == "-" else os.path.realpath(path)
+            if real in seen:
+                raise UsageError(f"{str(path)!r} is given for two outputs. Give each its own.")
+            seen.add(real)
+            if real != "-" and (not path.is_dir() or not isinstance(one, VideoFile)):
+                inputs.refuse(path)

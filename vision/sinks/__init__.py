@@ -1,0 +1,38 @@
+"""Sinks, what they are made from, and `SINKS`, where all of them are listed."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+from vision.sinks.base import Sink, SinkSpec
+from vision.sinks.boxes import CocoResults, MotText, YoloText
+from vision.sinks.events import BasisPicture, Events, HeatMapPicture
+from vision.sinks.frames import SaveFrames
+from vision.sinks.maps import LabelMaps, VarianceMaps
+from vision.sinks.segments import Segments, Timeline
+from vision.sinks.sheet import ContactSheet
+from vision.sinks.show import Show
+from vision.sinks.text import Csv, JsonLines
+from vision.sinks.video import VideoFile
+
+__all__ = [
+    "SINKS", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Events", "HeatMapPicture", "JsonLines",
+    "LabelMaps", "MotText", "SaveFrames", "Segments", "Show", "Sink", "SinkSpec", "Timeline", "VarianceMaps",
+    "VideoFile", "YoloText", "sinks",
+]
+
+SINKS: dict[str, type[SinkSpec]] = {
+    kind.name: kind
+    for kind in (
+        VideoFile, JsonLines, Csv, CocoResults, YoloText, SaveFrames, ContactSheet, Show, MotText, Events,
+        HeatMapPicture, BasisPicture, LabelMaps, VarianceMaps, Segments, Timeline,
+    )
+}
+
+
+def sinks() -> dict[str, type[SinkSpec]]:
+    """`SINKS`, and those that installed packages bring under the entry point `vision.sinks`: each a `SinkSpec`."""
+    found = dict(SINKS)
+    for point in entry_points(group="vision.sinks"):
+        found.setdefault(point.name, point.load())
+    return found

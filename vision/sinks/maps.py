@@ -1,0 +1,80 @@
+"""Class maps as pictures: a pixel's value is its class, or how sure the network is of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+
+from vision.errors import UsageError
+from vision.sinks.base import Sink, SinkSpec, State
+from vision.sinks.frames import FrameNames, ImageFolder
+from vision.spec import Option, spec
+
+if TYPE_CHECKING:
+    from vision.io import Info
+    from vision.item import Item
+    from vision.steps.base import Spec
+
+Of = Annotated[str | None, Option("whose class map: a step's key")]
+
+
+@spec
+class LabelMaps(SinkSpec):
+    """A folder of index PNGs, one a frame: a pixel's value is its class."""
+
+    name = "index"
+    of = "segment"
+
+    folder: Annotated[Path, Option(
+        "folder of index PNGs, one a frame: a pixel's value is its class", flags=("--index",))]
+    on: Of = None
+
+    def open(self, plan: Sequence[Spec]) -> Sink:
+        """The sink of a run. Raises UsageError where the plan has no class maps."""
+        return _Planes(self.folder, self.on or self.key_in(plan), lambda result: result.labels)
+
+
+@spec
+class VarianceMaps(SinkSpec):
+    """A folder of PNGs of 16 bit, one a frame: the variance of the classes, 65535 being 0.25."""
+
+    name = "variance"
+    of = "segment"
+
+    folder: Annotated[Path, Option(
+        "folder of variance PNGs (16 bit, 65535 is 0.25), from 16 passes with dropout", flags=("--uncertainty",))]
+    on: Of = None
+
+    def open(self, plan: Sequence[Spec]) -> Sink:
+        """The sink of a run. Raises UsageError where the plan has no class maps with variance."""
+        key = self.on or self.key_in(plan)
+        if not any(getattr(one, "uncertain", False) for one in plan if one.key == key):
+            raise UsageError("VarianceMaps needs Segment(uncertain=True): --uncertain.")
+        return _Planes(self.folder, key, _sixteen_bits)
+
+
+class _Planes(Sink):
+    def __init__(self, folder: Path, on: str, plane: Callable[[Any], Any]) -> None:
+        self.folder, self.on, self.plane = ImageFolder(folder), on, plane
+        self.paths, self.needs, self.names = (folder,), frozenset((on,)), FrameNames()
+
+    def begin(self, info: Info) -> None:
+        self.folder.make()
+
+    def take(self, item: Item) -> None:
+        name = self.names(item.frame.source, item.frame.index)
+        if self.on in item:
+            self.folder.write(self.plane(item[self.on]), f"{name}.png")
+
+    def state(self) -> State:
+        return {"names": self.names.state()}
+
+    def restore(self, state: State) -> None:
+        self.names.restore(state["names"])
+
+
+def _sixteen_bits(result: Any) -> Any:
+    return np.rint(result.variance.clip(0, 0.25) * (65535 / 0.25)).astype(np.uint16)

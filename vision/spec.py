@@ -1,0 +1,202 @@
+"""Specs: what is to be done, written once.
+
+A spec is a frozen dataclass. Its fields are the arguments in Python, the options of the command line, the
+keys of a TOML plan and of a request to the server, and what goes to a worker as JSON. An `Option` in a
+field's annotation has its help, its unit and its range.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, Union, dataclass_transform
+from typing import get_args, get_origin, get_type_hints
+
+from vision.errors import UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a field of a spec means.
+
+    help: one line. unit: `seconds`, `pixels`, `0..1`. min, max: the range, ends included.
+    flags: the option's names on the command line, where they are not `--` and the field's name.
+    separator: what lies between several values in one text, where a field takes several.
+    remote: whether a request to the server may set it; never true of a path.
+    """
+
+    help: str
+    unit: str = ""
+    min: float | None = None
+    max: float | None = None
+    flags: tuple[str, ...] = ()
+    separator: str = ""
+    remote: bool = False
+
+    @property
+    def text(self) -> str:
+        """Help and unit in one line."""
+        return f"{self.help} ({self.unit})" if self.unit else self.help
+
+
+class Field(NamedTuple):
+    """A field of a spec: its name, its whole type, the first part of it that is not `None`, whether it may be
+    None, its default (`MISSING` where it must be given) and its option."""
+
+    name: str
+    hint: Any
+    type: Any
+    optional: bool
+    default: Any
+    option: Option
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What a field of a `Literal` type may be, else nothing."""
+        return get_args(self.type) if get_origin(self.type) is Literal else ()
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the field is a path and nothing else."""
+        return self.type is Path
+
+
+@dataclass_transform(frozen_default=True)
+def spec(cls: type[T]) -> type[T]:
+    """A class decorator: a frozen dataclass whose docstring and signature list its options."""
+    made = dataclass(frozen=True, repr=False)(cls)
+    made.__signature__ = inspect.Signature([  # type: ignore[attr-defined]
+        inspect.Parameter(
+            field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=field.hint,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+        )
+        for field in options(made)
+    ])
+    lines = [
+        textwrap.fill(f"{field.name}: {field.option.text}.", 100, subsequent_indent="    ")
+        for field in options(made)
+    ]
+    summary = textwrap.dedent((cls.__doc__ or "").replace("\n    ", "\n"))
+    made.__doc__ = "\n".join([summary.rstrip(), "", *lines])
+    return made
+
+
+@cache
+def options(kind: type) -> tuple[Field, ...]:
+    """The fields of a spec that have an `Option`, in their order."""
+    hints = get_type_hints(kind, include_extras=True)
+    found: list[tuple[bool, Field]] = []               # those of the base, which are keywords alone, last
+    for field in fields(kind):
+        hint = hints[field.name]
+        if get_origin(hint) is not Annotated:
+            continue
+        inner, *notes = get_args(hint)
+        option = next((note for note in notes if isinstance(note, Option)), None)
+        if option is None:
+            continue
+        parts = [p for p in get_args(inner) if p is not NoneType] if _is_union(inner) else [inner]
+        optional = _is_union(inner) and NoneType in get_args(inner)
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        found.append((field.kw_only, Field(field.name, inner, parts[0], optional, default, option)))
+    return tuple(field for _, field in sorted(found, key=lambda pair: pair[0]))
+
+
+def _is_union(hint: Any) -> bool:
+    return get_origin(hint) in (Union, UnionType)
+
+
+class Described:
+    """The base of all specs: values are checked when it is made, and it can be written down."""
+
+    def __post_init__(self) -> None:
+        for field in options(type(self)):
+            object.__setattr__(self, field.name, _checked(type(self), field, getattr(self, field.name)))
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self._given())
+        return f"{type(self).__name__}({given})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, in plain values. Raises UsageError for a live object
+        (a model, a function), which works in Python alone."""
+        return {name: self._plain(name, value) for name, value in self._given()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The way back from `to_dict`. Raises UsageError with the nearest names for an unknown key."""
+        known = {field.name for field in options(cls)}
+        for name in values:
+            if name not in known:
+                raise UsageError(f"{cls.__name__} has no option {name!r}. {nearest(name, known)}")
+        return cls(**values)
+
+    def _given(self) -> Iterator[tuple[str, Any]]:
+        for field in options(type(self)):
+            value = getattr(self, field.name)
+            if field.default is MISSING or value != field.default:
+                yield field.name, value
+
+    def _plain(self, name: str, value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [self._plain(name, one) for one in value]
+        if isinstance(value, Path):
+            return str(value)
+        if value is None or isinstance(value, (str, int, float, bool)):
+            return value
+        raise UsageError(
+            f"{type(self).__name__}.{name} is a live object ({type(value).__name__}), which cannot be written "
+            "down. Give a name or a path."
+        )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`Nearest: a, b.`, or all of them where none is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    return f"Nearest: {', '.join(near)}." if near else f"There are: {', '.join(known) or 'none'}."
+
+
+def _checked(owner: type, field: Field, value: Any) -> Any:
+    """`value` as the field's type has it. Raises UsageError for one that cannot be."""
+    name, option = f"{owner.__name__}.{field.name}", field.option
+    if value is None:
+        if not field.optional:
+            raise UsageError(f"{name} must be given.")
+        return None
+    if field.choices and value not in field.choices:
+        raise UsageError(f"{name} is one of {', '.join(field.choices)}; got {value!r}.")
+    if field.is_path:
+        return Path(value)
+    if get_origin(field.type) is tuple:
+        values = (value,) if isinstance(value, str) else tuple(value)
+        if option.separator:
+            values = tuple(part.strip() for one in values for part in str(one).split(option.separator))
+        return values
+    if field.type in (int, float):
+        return _number(name, field, option, value)
+    if field.type is bool and not isinstance(value, bool):
+        raise UsageError(f"{name} is true or false; got {value!r}.")
+    return value
+
+
+def _number(name: str, field: Field, option: Option, value: Any) -> float | int:
+    try:
+        number = field.type(value)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or isinstance(value, (bool, str)) or number != value:
+        raise UsageError(f"{name} is a {'whole ' if field.type is int else ''}number; got {value!r}.")
+    low, high = option.min, option.max
+    if (low is not None and number < low) or (high is not None and number > high):
+        bounds = [f"at least {low:g}"] if low is not None else []
+        bounds += [f"at most {high:g}"] if high is not None else []
+        raise UsageError(f"{name} is {' and '.join(bounds)}; got {value!r}.")
+    return number  # type: ignore[no-any-return]

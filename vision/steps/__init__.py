@@ -1,0 +1,69 @@
+"""Steps, what they are made from, and `TASKS`, where all of them are listed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from vision.errors import UsageError
+from vision.spec import nearest
+from vision.steps.action import RecognizeActions
+from vision.steps.base import InTurn, ModelStep, Pending, Pool, Ready, Spec, State, Step
+from vision.steps.classify import Classify
+from vision.steps.count import Count
+from vision.steps.detect import Detect
+from vision.steps.faces import FindFaces
+from vision.steps.follow import Follow
+from vision.steps.pose import EstimatePose
+from vision.steps.segment import Segment
+from vision.steps.track import Track
+
+__all__ = [
+    "TASKS", "Classify", "Count", "Detect", "EstimatePose", "FindFaces", "Follow", "InTurn", "ModelStep", "Pending",
+    "Pool", "Ready", "RecognizeActions", "Segment", "Spec", "State", "Step", "Task", "Track", "find_task", "tasks",
+]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row of `TASKS`: what is to be done, after what, and under which older name it is known too.
+
+    card: the model that `default` stands for; empty where there is none.
+    """
+
+    spec: type[Spec]
+    after: tuple[str, ...] = ()
+    card: str = ""
+    hidden: str = ""
+
+
+TASKS: dict[str, Task] = {
+    "detect": Task(Detect, card="gfl-voc"),
+    "classify": Task(Classify, card="mobilenet-v2"),
+    "segment": Task(Segment, card="fpn-lite0-camvid"),
+    "track": Task(Track, after=("detect",)),
+    "count": Task(Count, after=("track",)),
+    "follow": Task(Follow),
+    "faces": Task(FindFaces, card="facemesh", hidden="landmarks"),
+    "pose": Task(EstimatePose, card="blazepose-full"),
+    "action": Task(RecognizeActions, card="two-stream-ucf101-3"),
+}
+
+
+def tasks() -> dict[str, Task]:
+    """`TASKS`, and those that installed packages bring under the entry point `vision.steps`: each names a
+    `Spec`, or a `Task`."""
+    found = dict(TASKS)
+    for point in entry_points(group="vision.steps"):
+        row = point.load()
+        found.setdefault(point.name, row if isinstance(row, Task) else Task(row))
+    return found
+
+
+def find_task(name: str) -> Task:
+    """The row for a task's name. Raises UsageError with the nearest names."""
+    known = tasks()
+    for task, row in known.items():
+        if name in (task, row.hidden):
+            return row
+    raise UsageError(f"no task {name!r}. {nearest(name, known)}")

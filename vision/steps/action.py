@@ -1,0 +1,85 @@
+"""What is being done, in segments with start and end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+
+from vision.spec import Option, spec
+from vision.steps.base import ModelOption, Pending, Pool, Spec, State, Step, told
+from vision.types import Action, Frame, Result
+
+if TYPE_CHECKING:
+    from vision.io import Info
+
+
+@spec
+class RecognizeActions(Spec):
+    """Recognise actions on videos, cameras and streams: a sliding window, and segments."""
+
+    task = "action"
+    result = Action
+
+    model: ModelOption = "default"
+    min_score: Annotated[float | None, Option(
+        "an action begins at this score; the model's own unless given", "0..1", min=0, max=1, remote=True)] = None
+    window_every: Annotated[float, Option(
+        "from one window to the next", "seconds", min=0.01, flags=("--window-every",), remote=True)] = 0.32
+    smoothing: Annotated[float, Option("of averaging over windows", "seconds", min=0, remote=True)] = 0.3
+
+    def load(self, pool: Pool) -> Any:
+        """The recogniser. Raises as `Recognizer.load` does."""
+        from vision.tasks.action import Recognizer
+
+        return pool.load(Recognizer, self.model)
+
+    def open(self, info: Info, model: Any) -> Step:
+        """A step for one stream."""
+        return ActionStep(self, model)
+
+
+class ActionStep(Step):
+    """One stream's windows and segments."""
+
+    remembers = True
+
+    def __init__(self, spec: RecognizeActions, model: Any) -> None:
+        super().__init__(spec.key)
+        self.model, self.names = model, model.names
+        self.stream = model.stream(spec.window_every, spec.smoothing, spec.min_score)
+        self._idle = np.zeros(len(model.names), np.float32)
+
+    @property
+    def in_flight(self) -> int:
+        """How many windows keep the model's device busy."""
+        return int(self.model.in_flight)
+
+    def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
+        """Start on the window that ends with the frame, if one does; idle while none was full."""
+        window = self.stream.submit([frame])
+
+        def settle() -> Result:
+            verdict: Action | None = self.stream.settle(frame, window()[0])
+            return verdict or Action(self._idle, -1, frame.time, frame.time)
+
+        return settle
+
+    def end(self) -> Sequence[Action]:
+        """The segments, the short ones left out and neighbours joined."""
+        segments: Sequence[Action] = self.stream.finish()
+        return segments
+
+    def state(self) -> State:
+        """The frames of the window, and what goes on."""
+        remembered: State = self.stream.state()
+        return remembered
+
+    def restore(self, state: State) -> None:
+        """Go on where `state` was asked for."""
+        self.stream.restore(state)
+
+    def about(self) -> dict[str, Any]:
+        """The model, and where it runs."""
+        return told(self.model)

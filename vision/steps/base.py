@@ -1,0 +1,253 @@
+"""What a step is: one stream's memory. It is handed frames in their order and owns no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar
+
+from vision.card import Card
+from vision.errors import UsageError
+from vision.spec import Described, Option, spec
+from vision.types import Frame, Names, Result
+
+State = Mapping[str, Any]                      # plain values and arrays, nested: JSON and npz
+Pending = Callable[[], Result]                 # waits for a frame's result
+
+
+class AnyModel(Protocol):
+    """What a step asks of a model: a name, its classes, and how many pictures keep its device busy."""
+
+    @property
+    def name(self) -> str:
+        """The card's name."""
+
+    @property
+    def names(self) -> Names:
+        """The classes, by label."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many submitted pictures keep its device busy."""
+
+
+RESERVED = frozenset(("schema", "kind", "source", "frame", "time_s", "stamp_ns", "size", "gap_s"))
+M = TypeVar("M")
+Named = str | Path | Card | AnyModel
+ModelOption = Annotated[Named, Option("a name of `vision models`, or a path to weights", remote=True)]
+
+
+class Pool:
+    """Models, each loaded once for all streams, on one device; closing the pool closes them.
+
+    device, precision, backend: as `vision.engine.load` has them.
+    """
+
+    def __init__(self, device: str = "auto", precision: str = "auto", backend: str = "auto") -> None:
+        self.device, self.precision, self.backend = device, precision, backend
+        self._models: dict[tuple[Any, ...], Any] = {}
+
+    def load(self, kind: type[M], model: Named = "default", **more: Any) -> M:
+        """A model of a class that has `load(model, device, precision, backend, **more)`. One that is loaded
+        already is handed through, and stays its owner's to close."""
+        if not isinstance(model, (str, Path, Card)):
+            return model  # type: ignore[return-value]
+        key = (kind, model if isinstance(model, Card) else str(model), *sorted(more.items()))
+        if key not in self._models:
+            where = (self.device, self.precision, self.backend)
+            self._models[key] = kind.load(model, *where, **more)  # type: ignore[attr-defined]
+        return self._models[key]  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close every model that was loaded here."""
+        while self._models:
+            self._models.popitem()[1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Ready:
+    """A result that is there already, as a `Pending`."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+
+    def __call__(self) -> Result:
+        """The result."""
+        return self.result
+
+
+class Step:
+    """One stream's work on its frames. A step of your own derives from this and gives `begin`.
+
+    key: its name in items and records.
+    names: of the classes that its results' labels mean.
+    needs: keys of the results that `begin` is handed.
+    covers: keys of the results that drawing this one's shows already.
+    remembers: whether a result depends on earlier frames. Where it does not, frames may be cut into
+        ranges and done anywhere.
+    """
+
+    names: Names = ()
+    needs: frozenset[str] = frozenset()
+    covers: frozenset[str] = frozenset()
+    remembers: bool = False
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    @property
+    def in_flight(self) -> int:
+        """How many frames may be under way in it."""
+        return 1
+
+    def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
+        """Start on a frame, with the results that it needs; what comes back waits for its result."""
+        raise NotImplementedError
+
+    def join(self, before: Mapping[str, Step]) -> None:
+        """Told once, before the first frame, of the steps whose results it needs, by key. A result's labels
+        mean what the first of them says."""
+        for key in sorted(self.needs):
+            self.names = self.names or before[key].names
+
+    def end(self) -> Sequence[Any]:
+        """The stream is over: what is known only now (the last segments, the last events)."""
+        return ()
+
+    def state(self) -> State:
+        """What it remembers, to be handed to `restore` of a new step. Asked between frames."""
+        return {}
+
+    def restore(self, state: State) -> None:
+        """Go on where `state` was asked for."""
+
+    def about(self) -> dict[str, Any]:
+        """What each record says beside the result: model, precision, back end."""
+        return {}
+
+    def payload(self, result: Any) -> dict[str, Any]:
+        """The result in a record."""
+        return result.to_dict(self.names)  # type: ignore[no-any-return]
+
+
+class InTurn(Step):
+    """A step whose work on a frame is a call that waits for a model several times: done frame by frame, in a
+    thread of its own, so that the other steps of the run go on meanwhile."""
+
+    remembers = True
+    _waiting = 3                               # frames that may stand in line
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"vision-{key}")
+
+    @property
+    def in_flight(self) -> int:
+        """How many frames may stand in line."""
+        return self._waiting
+
+    def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
+        """Put the frame in line."""
+        return self._thread.submit(self.look, frame, sofar).result
+
+    def look(self, frame: Frame, sofar: Mapping[str, Result]) -> Result:
+        """The frame's result."""
+        raise NotImplementedError
+
+    def end(self) -> Sequence[Any]:
+        """The stream is over."""
+        self._thread.shutdown()
+        return ()
+
+
+class ModelStep(Step):
+    """A model that keeps nothing from frame to frame.
+
+    submit: starts on pictures, as `model.submit` with its options bound.
+    """
+
+    def __init__(
+        self, key: str, model: Any, submit: Callable[[Sequence[Any]], Callable[[], Sequence[Any]]]
+    ) -> None:
+        super().__init__(key)
+        self.model, self.names, self._submit = model, model.names, submit
+
+    @property
+    def in_flight(self) -> int:
+        """How many pictures keep the model's device busy."""
+        return int(self.model.in_flight)
+
+    def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
+        """Start on the frame's picture."""
+        wait = self._submit([frame.image])
+        return lambda: wait()[0]  # type: ignore[no-any-return]
+
+    def about(self) -> dict[str, Any]:
+        """The model, and where it runs."""
+        return told(self.model)
+
+
+def told(model: Any) -> dict[str, Any]:
+    """What a record says of a model: `model`, `precision` and `backend`."""
+    engine = model.engine
+    return {"model": model.name, "precision": engine.precision, "backend": engine.backend}
+
+
+@spec
+class Spec(Described):
+    """What is to be done with the frames of a stream. A spec of your own derives from this.
+
+    task: the name in `TASKS`. result: the type of what its step hands out. timed: whether it needs the time
+    between frames, which still pictures lack.
+    """
+
+    task: ClassVar[str]
+    result: ClassVar[type]
+    timed: ClassVar[bool] = False
+
+    key: Annotated[str, Option("its name in items and records; the task's unless given")] = field(
+        default="", kw_only=True)
+    every: Annotated[int, Option("look at every n-th frame alone; results are absent between", min=1)] = field(
+        default=1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "key", self.key or self.task)
+        if self.key in RESERVED:
+            raise UsageError(f"{self.key!r} cannot be a key: a record has a field of that name.")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The keys of the results that its step is handed."""
+        on = getattr(self, "on", None)
+        return (on,) if on else ()
+
+    def asks(self, other: Spec) -> Spec:
+        """A spec whose results it is handed, as it must be for that."""
+        return other
+
+    def to_dict(self) -> dict[str, Any]:
+        """`task` and the fields that differ from their defaults: a `[[do]]` of a plan. Raises UsageError for a
+        live object."""
+        values = super().to_dict()
+        if self.key == self.task:
+            values.pop("key", None)
+        return {"task": self.task, **values}
+
+    def check(self) -> None:
+        """Raise UsageError for what cannot be, before anything is loaded."""
+
+    def load(self, pool: Pool) -> Any:
+        """What its steps share: a model, or None."""
+        return None
+
+    def open(self, info: Any, model: Any) -> Step:
+        """A step for one stream. info: the source's `Info`. model: what `load` gave."""
+        raise NotImplementedError

@@ -1,0 +1,33 @@
+"""What a frame shows as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from vision.spec import Option, spec
+from vision.steps.base import ModelStep, Named, Pool, Spec, Step
+from vision.types import Scores
+
+if TYPE_CHECKING:
+    from vision.io import Info
+
+
+@spec
+class Classify(Spec):
+    """Say what each frame shows: a probability for every class."""
+
+    task = "classify"
+    result = Scores
+
+    model: Annotated[Named, Option(
+        "a name of `vision models`, torchvision:NAME, timm:NAME, or a path to weights", remote=True)] = "default"
+
+    def load(self, pool: Pool) -> Any:
+        """The classifier. Raises as `Classifier.load` does."""
+        from vision.tasks.classify import Classifier
+
+        return pool.load(Classifier, self.model)
+
+    def open(self, info: Info, model: Any) -> Step:
+        """A step for one stream."""
+        return ModelStep(self.key, model, model.submit)

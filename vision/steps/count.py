@@ -1,0 +1,95 @@
+"""What crosses lines and is in zones, with the event behind every number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from vision.errors import UsageError
+from vision.spec import Option, spec
+from vision.steps.base import Pending, Ready, Spec, State, Step
+from vision.tracking.count import HYSTERESIS, Counted, Counter, Event
+from vision.types import Frame, Result, Tracks
+
+if TYPE_CHECKING:
+    from vision.io import Info
+    from vision.tracking.scene import Scene
+
+
+@spec
+class Count(Spec):
+    """Count what crosses lines and is in zones, with the time, the place and the track of each event."""
+
+    task = "count"
+    result = Counted
+    timed = True
+
+    on: Annotated[str, Option("whose tracks it counts: the key of a step before it")] = "track"
+    scene: Annotated[Path | None, Option("lines, zones and the ground (TOML, as in the README)")] = None
+    line: Annotated[tuple[str, ...], Option(
+        "x1,y1,x2,y2 in pixels: a line, as often as you like", remote=True)] = ()
+    hysteresis: Annotated[float, Option(
+        "box sizes that a track must be past a border", min=0, remote=True)] = HYSTERESIS
+    lost_after: Annotated[float, Option(
+        "unseen for so long, a track leaves its zones", "seconds", min=1e-3, remote=True)] = 1.5
+
+    @cached_property
+    def view(self) -> Scene:
+        """The scene with the lines that were given. Raises UsageError where there is nothing to count at,
+        DataError for a scene that cannot be."""
+        from vision.tracking.scene import Line, Scene, read_scene
+
+        scene = read_scene(self.scene) if self.scene is not None else Scene()
+        drawn = []
+        for number, text in enumerate(self.line, 1):
+            try:
+                x1, y1, x2, y2 = (float(value) for value in text.split(","))
+            except ValueError:
+                raise UsageError(f"--line is x1,y1,x2,y2 in pixels; got {text!r}.") from None
+            drawn.append(Line(f"line {number}", (x1, y1), (x2, y2)))
+        if not (scene.lines or scene.zones or drawn):
+            raise UsageError("there is nothing to count at: give --scene FILE.toml or --line x1,y1,x2,y2.")
+        return replace(scene, lines=(*scene.lines, *drawn))
+
+    def check(self) -> None:
+        """Read the scene."""
+        _ = self.view
+
+    def open(self, info: Info, model: Any) -> Step:
+        """A step for one stream. Raises DataError where the scene is of another picture size."""
+        if info.size_wh is not None:
+            self.view.fits(info.size_wh)
+        return CountStep(self)
+
+
+class CountStep(Step):
+    """One stream's counts."""
+
+    remembers = True
+
+    def __init__(self, spec: Count) -> None:
+        super().__init__(spec.key)
+        self.needs = self.covers = frozenset((spec.on,))
+        self.on = spec.on
+        self.counter = Counter(spec.view, hysteresis=spec.hysteresis, lost_after=spec.lost_after)
+
+    def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
+        """Take the frame's tracks in."""
+        tracks = sofar[self.on]
+        assert isinstance(tracks, Tracks)
+        return Ready(self.counter(tracks, frame.time))
+
+    def end(self) -> Sequence[Event]:
+        """Whoever is in a zone leaves it where last seen."""
+        return self.counter.close()
+
+    def state(self) -> State:
+        """The counts, and where each track is."""
+        return self.counter.state()  # type: ignore[no-any-return, attr-defined]
+
+    def restore(self, state: State) -> None:
+        """Go on where `state` was asked for."""
+        self.counter.restore(state)  # type: ignore[attr-defined]

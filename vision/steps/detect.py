@@ -1,0 +1,112 @@
+"""Boxes with names, from a detector or from a file of an earlier run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from vision.spec import Option, spec
+from vision.steps.base import ModelOption, ModelStep, Pending, Pool, Ready, Spec, Step
+from vision.types import Detections, Frame, Result
+
+if TYPE_CHECKING:
+    from vision.io import Info
+    from vision.tracking.stored import Stored
+
+
+@spec
+class Detect(Spec):
+    """Find objects: boxes with names."""
+
+    task = "detect"
+    result = Detections
+
+    model: ModelOption = "default"
+    min_score: Annotated[float | None, Option(
+        "what is shown; the model's own unless given", "0..1", min=0, max=1, remote=True)] = None
+    classes: Annotated[tuple[str, ...] | None, Option(
+        "only these, by name: person,car", separator=",", remote=True)] = None
+    max_detections: Annotated[int, Option("of one frame, the best", min=1, remote=True)] = 300
+    max_iou: Annotated[float | None, Option(
+        "boxes of one class that overlap by more are suppressed; the model's own unless given", "0..1",
+        min=0, max=1, remote=True)] = None
+    agnostic: Annotated[bool, Option("boxes of different classes suppress each other too", remote=True)] = False
+    weak: Annotated[float | None, Option(
+        "keep weaker boxes beside, down to this score of a model that decides at 0.5; a tracker asks for them",
+        "0..1", min=0, max=1)] = None
+    stored: Annotated[Path | None, Option(
+        "detections from a file: records (JSONL) or MOT text; no model is loaded", flags=("--from",))] = None
+
+    def load(self, pool: Pool) -> Any:
+        """The detector, or what the file holds. Raises as `Detector.load` and `Stored.read` do, UsageError
+        for a class that is not there."""
+        if self.stored is not None:
+            from vision.tracking.stored import Stored
+
+            file = Stored.read(self.stored)
+            return file if self.classes is None else file.only(self.classes)
+        from vision.tasks.detect import Detector
+
+        detector = pool.load(Detector, self.model)
+        detector.submit([], min_score=self.min_score, classes=self.classes, max_iou=self.max_iou)
+        return detector
+
+    def open(self, info: Info, model: Any) -> Step:
+        """A step for one stream."""
+        if self.stored is not None:
+            return StoredStep(self.key, model, _first(self.min_score, model.min_score, 0.5))
+        decides = _first(self.min_score, model.card.min_score)
+        submit = partial(
+            model.submit, min_score=decides, classes=self.classes, max_detections=self.max_detections,
+            max_iou=self.max_iou, agnostic=self.agnostic,
+            weak=None if self.weak is None else min(decides, at_odds(self.weak, decides)),
+        )
+        return DetectStep(self.key, model, submit, decides)
+
+
+class DetectStep(ModelStep):
+    """A detector on one stream. decides: the score from which a box is shown."""
+
+    def __init__(self, key: str, model: Any, submit: Any, decides: float) -> None:
+        super().__init__(key, model, submit)
+        self.decides = decides
+
+    def about(self) -> dict[str, Any]:
+        """The model, where it runs, and the score where it decides."""
+        return {**super().about(), "min_score": self.decides}
+
+
+class StoredStep(Step):
+    """Detections of an earlier run in place of a model. decides: the score from which a box is shown."""
+
+    def __init__(self, key: str, stored: Stored, decides: float) -> None:
+        super().__init__(key)
+        self.stored, self.decides, self.names = stored, decides, stored.names
+
+    def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
+        """What the file has of the frame. Raises DataError where it is of another video."""
+        return Ready(split(self.stored.at(frame).everything, self.decides))
+
+    def about(self) -> dict[str, Any]:
+        """The model that found them."""
+        return {"model": self.stored.model, "min_score": self.decides}
+
+
+def split(found: Detections, decides: float) -> Detections:
+    """The rows from `decides` on, with the others as the weak ones behind them, each in its order."""
+    found = found.rounded()
+    shown = found.scores >= decides
+    return Detections(found.boxes[shown], found.scores[shown], found.labels[shown], weak=found[~shown])
+
+
+def at_odds(score: float, decides: float) -> float:
+    """What `score`, of a model that decides at 0.5, is for one that decides at `decides`: its odds are
+    multiplied by those of `decides`. All in 0..1."""
+    return score * decides / max(score * decides + (1 - score) * (1 - decides), 1e-9)
+
+
+def _first(*values: float | None) -> float:
+    """The first that is known."""
+    return next(value for value in values if value is not None)

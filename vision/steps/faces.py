@@ -1,0 +1,82 @@
+"""Faces: their points, where they look, eyes open or closed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from vision.people.faces import Faces
+from vision.spec import Option, spec
+from vision.steps.base import InTurn, ModelOption, ModelStep, Named, Pool, Spec, State, Step, told
+from vision.types import Frame, Result
+
+if TYPE_CHECKING:
+    from vision.io import Info
+
+
+@spec
+class FindFaces(Spec):
+    """Find faces: 478 points each, head pose, eyes open or closed."""
+
+    task = "faces"
+    result = Faces
+
+    model: ModelOption = "default"
+    detector: Annotated[Named, Option(
+        "of the faces: blazeface-full, blazeface-back, yunet", remote=True)] = "default"
+    min_score: Annotated[float | None, Option(
+        "of a face; the detector's own unless given", "0..1", min=0, max=1, remote=True)] = None
+    min_face: Annotated[float, Option(
+        "smaller faces are not looked for", "pixels", min=1, remote=True)] = 24.0
+    turned: Annotated[bool, Option(
+        "look at the picture turned by 90, 180 and 270 degrees too", remote=True)] = False
+    focal: Annotated[float | None, Option(
+        "the camera's focal length: gives distances, and better angles", "pixels", min=1, remote=True)] = None
+    detect_every: Annotated[float, Option(
+        "between looks for new faces on a video", "seconds", min=0, remote=True)] = 0.5
+    smooth: Annotated[bool, Option("smooth the points of a video over time", remote=True)] = True
+
+    def load(self, pool: Pool) -> Any:
+        """The landmarker with its detector. Raises as `FaceLandmarker.load` does."""
+        from vision.people import FaceLandmarker
+
+        return pool.load(FaceLandmarker, self.model, detector=self.detector)
+
+    def open(self, info: Info, model: Any) -> Step:
+        """A step for one stream: faces are followed on a video, and found anew on each picture."""
+        finding = {
+            "min_score": self.min_score, "min_face": self.min_face, "turned": self.turned, "camera": self.focal,
+        }
+        if info.kind in ("picture", "pictures"):
+            return ModelStep(self.key, model, partial(model.submit, **finding))
+        from vision.people import FaceTracker
+
+        tracker = FaceTracker(model, detect_every=self.detect_every, smooth=self.smooth, **finding)
+        return FollowedPeople(self.key, model, tracker)
+
+
+class FollowedPeople(InTurn):
+    """Faces or bodies on a video. tracker: called with each picture and its time."""
+
+    def __init__(self, key: str, model: Any, tracker: Any) -> None:
+        super().__init__(key)
+        self.model, self.tracker, self.names = model, tracker, model.names
+
+    def look(self, frame: Frame, sofar: Mapping[str, Result]) -> Result:
+        """Those in the frame."""
+        found: Result = self.tracker(frame.image, frame.time)
+        return found
+
+    def state(self) -> State:
+        """Who is there."""
+        remembered: State = self.tracker.state()
+        return remembered
+
+    def restore(self, state: State) -> None:
+        """Go on where `state` was asked for."""
+        self.tracker.restore(state)
+
+    def about(self) -> dict[str, Any]:
+        """The model, and where it runs."""
+        return told(self.model)

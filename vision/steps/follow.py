@@ -1,0 +1,99 @@
+"""One chosen object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from vision.errors import UsageError
+from vision.spec import Option, spec
+from vision.steps.base import Pending, Ready, Spec, State, Step
+from vision.tracking.follow import Follower, Target, checked_box
+from vision.types import Floats, Frame, Image, Result
+
+if TYPE_CHECKING:
+    from vision.io import Info
+
+Box = tuple[float, float, float, float]
+
+
+@spec
+class Follow(Spec):
+    """Follow one chosen object, say when it is lost, and find it again."""
+
+    task = "follow"
+    result = Target
+    timed = True
+
+    box: Annotated[str | Callable[[Image], Box] | None, Option(
+        "x,y,w,h in pixels of the first frame; in Python also a function from that frame to x1,y1,x2,y2")] = None
+    follower: Annotated[Literal["dsst", "ivt", "mil"], Option(
+        "dsst (fast), ivt (learns a subspace) or mil (OpenCV)")] = "dsst"
+
+    def check(self) -> None:
+        """Raise UsageError for a box that is none, or where there is none."""
+        if self.box is None:
+            raise UsageError("there is nothing to follow: give --box x,y,w,h in pixels of the first frame.")
+        if isinstance(self.box, str):
+            corners(self.box)
+
+    def open(self, info: Info, model: Any) -> Step:
+        """A step for one stream."""
+        return FollowStep(self)
+
+
+class FollowStep(Step):
+    """One stream's object; the first frame says what it looks like."""
+
+    remembers = True
+    names = ("target",)
+
+    def __init__(self, spec: Follow) -> None:
+        super().__init__(spec.key)
+        self.spec = spec
+        self.follower: Follower | None = None
+
+    def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
+        """Where it is now."""
+        if self.follower is not None:
+            return Ready(self.follower(frame.image, frame.time))
+        given = self.spec.box
+        box = checked_box(given(frame.image) if callable(given) else corners(str(given)), frame.image)
+        self.follower = self._begun(frame.image, box, frame.time)
+        return Ready(Target(box, 1.0, False))
+
+    def end(self) -> Sequence[Any]:
+        """The follower itself: what it has learnt."""
+        return (self.follower,) if self.follower is not None else ()
+
+    def state(self) -> State:
+        """What it looks like, and where it was."""
+        return {} if self.follower is None else {"follower": self.follower.state()}  # type: ignore[attr-defined]
+
+    def restore(self, state: State) -> None:
+        """Go on where `state` was asked for."""
+        if "follower" in state:
+            self.follower = _kind(self.spec.follower).restored(state["follower"])
+
+    def about(self) -> dict[str, Any]:
+        """The follower's name."""
+        return {"model": self.spec.follower}
+
+    def _begun(self, image: Image, box: Floats, time: float) -> Follower:
+        made: Follower = _kind(self.spec.follower)(image, box, time)
+        return made
+
+
+def _kind(name: str) -> Any:
+    from vision.tracking import FOLLOWERS
+
+    return FOLLOWERS[name]
+
+
+def corners(text: str) -> Box:
+    """x,y,w,h -> left, top, right, bottom. Raises UsageError for another text."""
+    try:
+        x, y, w, h = (float(value) for value in text.split(","))
+    except ValueError:
+        raise UsageError(f"--box is x,y,w,h in pixels; got {text!r}.") from None
+    return x, y, x + w, y + h

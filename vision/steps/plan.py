@@ -1,0 +1,76 @@
+"""Plans: what is to be done with each frame, step by step."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vision.errors import DataError, UsageError
+from vision.steps import TASKS, Spec, find_task
+
+
+def plan_of(names: Sequence[str]) -> list[Spec]:
+    """A plan of tasks by name, each with its defaults, with the tasks before it that it needs.
+
+    Raises UsageError for an unknown name.
+    """
+    plan: dict[str, Spec] = {}
+
+    def add(name: str) -> None:
+        row = find_task(name)
+        for before in row.after:
+            add(before)
+        plan.setdefault(row.spec.task, row.spec())
+
+    for name in names:
+        add(name)
+    return list(plan.values())
+
+
+def spec_of(values: Mapping[str, Any]) -> Spec:
+    """A spec from plain values: `{"task": "detect", "min_score": 0.4}`. Raises UsageError."""
+    if not isinstance(values, Mapping) or not isinstance(values.get("task"), str):
+        raise UsageError(f'a part of a plan needs its task: task = "detect"; got {values!r}')
+    rest = {name: value for name, value in values.items() if name != "task"}
+    return find_task(values["task"]).spec.from_dict(rest)
+
+
+def read_plan(path: str | Path) -> list[Spec]:
+    """The plan in a TOML file: a `[[do]]` a step. Raises DataError where it cannot be read, UsageError for a
+    task or an option that is not known."""
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"the plan {str(path)!r} cannot be read ({error}).") from error
+    unknown = sorted(table.keys() - {"do"})
+    if unknown:
+        raise UsageError(f"{str(path)!r} has {unknown[0]!r}; a plan has [[do]] alone.")
+    steps = table.get("do")
+    if not isinstance(steps, list) or not steps:
+        raise UsageError(f'{str(path)!r} has nothing to do. Write [[do]] and task = "detect".')
+    return [spec_of(values) for values in steps]
+
+
+def checked_plan(plan: list[Spec]) -> list[Spec]:
+    """A plan as it will run: each spec as those that are handed its results ask for. Raises UsageError for two of
+    one key, and for one whose needs are not in the plan before it."""
+    if not plan:
+        raise UsageError("the plan is empty: give something to do, such as Detect().")
+    for number, one in enumerate(plan):
+        one.check()
+        keys = [before.key for before in plan[:number]]
+        if one.key in keys:
+            raise UsageError(f"two steps have the key {one.key!r}. Give one another: key='other'.")
+        for need in one.needs:
+            if need not in keys:
+                add = TASKS[need].spec.__name__ if need in TASKS else need
+                raise UsageError(
+                    f"{one.key!r} needs the results of {need!r}, which is not in the plan before it "
+                    f"({', '.join(keys) or 'nothing is'}). Add it: {add}(), or --do "
+                    f"{','.join([*keys, need, one.task])}. {nearest(need, keys) if keys else ''}".rstrip()
+                )
+            index = keys.index(need)
+            plan[index] = one.asks(plan[index])
+    return plan

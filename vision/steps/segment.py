@@ -1,0 +1,50 @@
+"""The class of every pixel."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from vision.spec import Option, spec
+from vision.steps.base import ModelOption, ModelStep, Pool, Spec, Step
+from vision.types import ClassMap
+
+if TYPE_CHECKING:
+    from vision.io import Info
+
+
+@spec
+class Segment(Spec):
+    """Colour roads, pavements, people and cars: a class for every pixel."""
+
+    task = "segment"
+    result = ClassMap
+
+    model: ModelOption = "default"
+    tiled: Annotated[bool, Option(
+        "large pictures in overlapping tiles at their own resolution", remote=True)] = False
+    rle: Annotated[bool, Option("each class's pixels in the records, as COCO's run lengths", remote=True)] = False
+    uncertain: Annotated[bool, Option("the variance of 16 passes with dropout too (torch alone)")] = False
+
+    def load(self, pool: Pool) -> Any:
+        """The segmenter. Raises as `Segmenter.load` does."""
+        from vision.tasks.segment import Segmenter
+
+        more = {"uncertainty": True} if self.uncertain else {}
+        return pool.load(Segmenter, self.model, **more)
+
+    def open(self, info: Info, model: Any) -> Step:
+        """A step for one stream."""
+        return SegmentStep(self.key, model, partial(model.submit, tiled=self.tiled), self.rle)
+
+
+class SegmentStep(ModelStep):
+    """A segmenter on one stream. rle: records carry the pixels of each class."""
+
+    def __init__(self, key: str, model: Any, submit: Any, rle: bool) -> None:
+        super().__init__(key, model, submit)
+        self.rle = rle
+
+    def payload(self, result: ClassMap) -> dict[str, Any]:
+        """The areas, with their pixels if asked for."""
+        return result.to_dict(self.names, rle=self.rle)

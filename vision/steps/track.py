@@ -1,0 +1,109 @@
+"""Objects with ids that last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from vision.spec import Option, spec
+from vision.steps.base import Pending, Pool, Ready, Spec, State, Step
+from vision.steps.detect import Detect
+from vision.tracking.camera import CameraMotion
+from vision.tracking.tracker import METHODS, Tracker
+from vision.types import Detections, Floats, Frame, Image, Result, Tracks
+
+if TYPE_CHECKING:
+    from vision.io import Info
+
+
+@spec
+class Track(Spec):
+    """Follow every object through a video, with an id that lasts."""
+
+    task = "track"
+    result = Tracks
+    timed = True
+
+    on: Annotated[str, Option("whose boxes it follows: the key of a step before it")] = "detect"
+    tracker: Annotated[Literal["default", "sort", "bytetrack", "ocsort"], Option(
+        "how boxes become tracks: this project's own way, or a paper's", remote=True)] = "default"
+    lost_after: Annotated[float, Option(
+        "unseen for so long, a track ends", "seconds", min=1e-3, remote=True)] = 1.5
+    camera_motion: Annotated[bool, Option(
+        "take the camera's own motion out (optical flow)", remote=True)] = False
+    looks: Annotated[str | None, Option(
+        "a classifier of `vision models`: what it sees in the boxes helps to tell them apart")] = None
+
+    def asks(self, other: Spec) -> Spec:
+        """A detector that keeps its weak boxes, which may continue a track."""
+        if isinstance(other, Detect) and other.weak is None:
+            return replace(other, weak=METHODS[self.tracker].weak)
+        return other
+
+    def load(self, pool: Pool) -> Any:
+        """The classifier that `looks` names, or None."""
+        from vision.tasks.classify import Classifier
+
+        return None if self.looks is None else pool.load(Classifier, self.looks)
+
+    def open(self, info: Info, model: Any) -> Step:
+        """A step for one stream."""
+        return TrackStep(self, model)
+
+
+class TrackStep(Step):
+    """One stream's tracks."""
+
+    remembers = True
+
+    def __init__(self, spec: Track, classifier: Any = None) -> None:
+        super().__init__(spec.key)
+        self.spec, self.needs, self.covers = spec, frozenset((spec.on,)), frozenset((spec.on,))
+        self.camera = CameraMotion() if spec.camera_motion else None
+        self.embed = _embedder(classifier) if classifier is not None else None
+        self.tracker = Tracker(spec.tracker, spec.lost_after)
+
+    def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
+        """The frame's tracks, at once."""
+        seen = sofar[self.spec.on]
+        assert isinstance(seen, Detections)
+        boxes = seen.everything.boxes
+        camera = self.camera(frame.image, boxes) if self.camera else None
+        looks = self.embed(frame.image, boxes) if self.embed else None
+        return Ready(self.tracker(seen, frame.time, camera=camera, looks=looks))
+
+    def join(self, before: Mapping[str, Step]) -> None:
+        """Take the classes of the detector, and the score where it decides."""
+        super().join(before)
+        decides = getattr(before[self.spec.on], "decides", 0.5)
+        self.tracker = Tracker(self.spec.tracker, self.spec.lost_after, min(max(decides, 0.01), 0.99))
+
+    def state(self) -> State:
+        """The tracks, and what is known of the camera."""
+        camera = {"camera": self.camera.state()} if self.camera else {}
+        return {"tracker": self.tracker.state(), **camera}
+
+    def restore(self, state: State) -> None:
+        """Go on where `state` was asked for."""
+        self.tracker.restore(state["tracker"])
+        if self.camera:
+            self.camera.restore(state["camera"])
+
+    def about(self) -> dict[str, Any]:
+        """The tracker's name."""
+        return {"model": self.spec.tracker}
+
+
+def _embedder(classifier: Any) -> Callable[[Image, Floats], Floats]:
+    """What the classifier sees in each box: the roots of its probabilities (N,C), of length 1."""
+    import numpy as np
+
+    from vision.tracking.looks import crops
+
+    def embed(image: Image, boxes: Floats) -> Floats:
+        scores: Sequence[Any] = classifier.batch(crops(image, boxes))
+        probs = np.array([s.probs for s in scores], np.float32)
+        return np.sqrt(probs.reshape(len(scores), len(classifier.names)))
+
+    return embed
