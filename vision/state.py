@@ -7,6 +7,7 @@ mappings of these. The bytes are a zip file: `state.json`, and each array as a `
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -40,18 +41,17 @@ def loads(data: bytes) -> State:
         with zipfile.ZipFile(BytesIO(data)) as file:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in file.infolist()):
                 raise ValueError("it is compressed")             # and could be much larger than it looks
-            count = len(file.namelist()) - 1
             arrays = [
                 np.lib.format.read_array(BytesIO(file.read(f"{n}.npy")), allow_pickle=False)
-                for n in range(count)
+                for n in range(len(file.namelist()) - 1)
             ]
             state = _filled(json.loads(file.read("state.json")), arrays)
-    except (zipfile.BadZipFile, ValueError, KeyError, IndexError, TypeError, EOFError, OSError, MemoryError,
-            RecursionError, NotImplementedError) as error:
+            if not isinstance(state, dict):
+                raise TypeError("it is no mapping")
+            return state
+    except (zipfile.BadZipFile, struct.error, ValueError, LookupError, TypeError, AttributeError, EOFError,
+            OSError, MemoryError, RuntimeError) as error:
         raise DataError(f"this is no whole state of a run ({error}). Begin the run anew.") from error
-    if not isinstance(state, dict):
-        raise DataError("this is no whole state of a run. Begin the run anew.")
-    return state
 
 
 def _plain(value: Any, arrays: list[np.ndarray]) -> Any:

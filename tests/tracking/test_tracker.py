@@ -212,7 +212,7 @@ def test_two_boxes_of_one_object_are_one_track_and_both_vote() -> None:
     assert [r.ids.tolist() for r in results] == [[1]] * 3
     assert [r.labels.tolist() for r in results] == [[0], [2], [2]]          # 0.9 to 0.8, then 1.4 to 1.7
     assert [r.rows.tolist() for r in results] == [[0], [1], [1]]            # the better of the two
-    apart = Detections(still + [[0.0], [30.0]], [0.9, 0.8], [0, 2])
+    apart = Detections(np.add(still, [[0.0], [30.0]]), [0.9, 0.8], [0, 2])
     assert Tracker()(apart, 0.0).labels.tolist() == [0, 2]
     alike = Detections(still, [0.9, 0.8], [0, 0])                           # one class: the detector's to say
     assert Tracker()(alike, 0.0).ids.tolist() == [1, 2]
@@ -261,7 +261,7 @@ def test_rows_are_what_each_track_saw(seed: int, method: str, classes: int) -> N
             tracks = tracker(replace(found[shown], weak=found[~shown]), time)
             everything = replace(found[shown], weak=found[~shown]).everything
             np.testing.assert_allclose(everything.boxes[tracks.rows], tracks.boxes, atol=0.2)
-            np.testing.assert_array_equal(everything.scores[tracks.rows].round(4), tracks.scores.round(4))
+            np.testing.assert_array_equal(everything.rounded().scores[tracks.rows], tracks.scores)
             assert len(set(tracks.rows.tolist())) == len(tracks)
             if len(tracks):
                 best = iou(tracks.boxes, everything.boxes).argmax(axis=1)       # the brute-force twin

@@ -38,9 +38,9 @@ class Method:
 
     Motion
     recent: seconds, see `weak`.
-    reach: the longer a step, the further a track may be from where it is expected. What the strong detections
-        leave over, and tracks that are not confirmed yet, are compared in boxes that are grown on each side by
-        so many sizes a second (C-BIoU's cascade, Yang et al. 2023, on real time).
+    reach: the longer a step, the further a track may be from where it is expected. What the strong
+        detections leave over, and tracks that are not confirmed yet, are compared in boxes that are grown
+        on each side by so many sizes a second (C-BIoU's cascade, Yang et al. 2023, on real time).
     robust: a box that is cut off by an occluder, or drawn around two people, must not lead a track astray.
         One that lies further than a standard deviation from where it is expected moves its track the less,
         the further it lies (Chang 2014, Robust Kalman filtering based on Mahalanobis distance), and so does
@@ -228,7 +228,8 @@ class Tracker:
                 if of[i] == i:
                     of[i + 1 :][same[i, i + 1 :] & (of[i + 1 :] > i)] = i
         best, of = np.unique(of, return_inverse=True)
-        scores, classes = np.zeros((len(best), len(self._classes))), np.searchsorted(self._classes, seen.labels)
+        classes = np.searchsorted(self._classes, seen.labels)
+        scores = np.zeros((len(best), len(self._classes)))
         np.maximum.at(scores, (of, classes), np.maximum(seen.scores, 1e-9))
         return order[best], scores
 
