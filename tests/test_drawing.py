@@ -66,7 +66,7 @@ def test_a_box_is_drawn_where_it_is_and_nowhere_else() -> None:
 
 @pytest.mark.parametrize("result", [
     Detections([[-40, -40, 900, 700]], [0.5], [0]),
-    Tracks([[630, 470, 640, 480]], [0.5], [0], [12345], [0.0]),
+    Tracks([[630, 470, 640, 480]], [0.5], [0], [12345], [0.0], [0]),
     Detections.empty(),
     Scores([0.2, 0.8]),
 ])

@@ -25,14 +25,31 @@ def tracks(draw: st.DrawFn) -> Tracks:
         draw(arrays(np.int64, n, elements=st.integers(0, 79))),
         draw(arrays(np.int64, n, elements=st.integers(1, 99))),
         draw(arrays(np.float32, n, elements=pixels)),
+        draw(arrays(np.int64, n, elements=st.integers(-1, 50))),
     )
 
 
-def rows(found: Tracks) -> list[tuple[object, ...]]:
-    return list(zip(
-        found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), found.ids.tolist(),
-        found.ages.tolist(), strict=True,
-    ))
+anywhere = st.floats(-1e6, 1e6, width=32)
+
+
+@st.composite
+def detections(draw: st.DrawFn, weak: bool = True) -> Detections:
+    n = draw(st.integers(0, 6))
+    return Detections(
+        draw(arrays(np.float32, (n, 4), elements=anywhere)), draw(arrays(np.float32, n, elements=unit)),
+        draw(arrays(np.int64, n, elements=st.integers(0, 79))),
+        weak=draw(st.none() | detections(weak=False)) if weak else None,
+    )
+
+
+def rows(found: Detections) -> list[tuple[object, ...]]:
+    columns = (getattr(found, name).tolist() for name in found._layout)
+    return list(zip(*columns, strict=True))
+
+
+def equal(a: Detections, b: Detections) -> bool:
+    weak = (a.weak is None) == (b.weak is None) and (a.weak is None or rows(a.weak) == rows(b.weak))
+    return type(a) is type(b) and rows(a) == rows(b) and weak
 
 
 @given(tracks(), st.data())
@@ -55,10 +72,41 @@ def test_a_record_comes_back_as_exact_as_its_rounding(found: Tracks) -> None:
     np.testing.assert_array_equal(again.labels, found.labels)
 
 
+@given(detections() | tracks())
+def test_what_is_rounded_is_what_its_record_says(found: Detections) -> None:
+    rounded = found.rounded()
+    assert rounded.to_dict() == found.to_dict()
+    assert equal(rounded.rounded(), rounded)
+    assert equal(type(found).from_dict(found.to_dict()), rounded)
+
+
+def test_everything_is_what_is_shown_with_the_weak_behind_it() -> None:
+    shown, weak = ([[0, 0, 1, 1]], [0.9], [2]), ([[2, 2, 3, 3], [4, 4, 5, 5]], [0.2, 0.1], [0, 1])
+    found = Detections(*shown, weak=Detections(*weak))
+    assert len(found) == 1
+    assert found.everything.boxes[:, 0].tolist() == [0, 2, 4]
+    assert found.everything.labels.tolist() == [2, 0, 1]
+    assert found.everything.weak is None
+    assert [len(Detections(*shown, weak=none).everything) for none in (None, Detections.empty())] == [1, 1]
+    assert found[:1].weak is None
+    payload = found.to_dict(["a", "b", "c"])
+    assert [e["label"] for e in payload["weak"]] == ["a", "b"]
+    assert payload["objects"] == Detections(*shown).to_dict(["a", "b", "c"])["objects"]
+    assert "weak" not in Detections(*shown).to_dict()
+    assert Detections(*shown, weak=Detections.empty()).to_dict()["weak"] == []
+
+
+def test_tracks_of_an_old_record_know_no_rows() -> None:
+    payload = Tracks([[1, 2, 3, 4]], [0.5], [1], [7], [1.5], [3]).to_dict()
+    assert payload["objects"][0].pop("row") == 3
+    assert Tracks.from_dict(payload).rows.tolist() == [-1]
+
+
 def test_a_payload_is_plain_and_rounded_to_what_it_means() -> None:
-    found = Tracks([[1.23456, 2, 3, 4.004]], [0.123456], [1], [7], [1.23456])
+    found = Tracks([[1.23456, 2, 3, 4.004]], [0.123456], [1], [7], [1.23456], [3])
     assert found.to_dict(["cat", "dog"]) == {"objects": [{
         "label": "dog", "class_id": 1, "score": 0.1235, "box": [1.23, 2.0, 3.0, 4.0], "id": 7, "age_s": 1.235,
+        "row": 3,
     }]}
     assert found.to_dict(["cat"])["objects"][0]["label"] == "1"                 # a class without a name
 
@@ -109,7 +157,7 @@ def test_a_frame_knows_its_size() -> None:
 def test_empty_lists_are_a_frame_with_nothing_in_it() -> None:
     """What a loop over one's own boxes gives on such a frame."""
     assert Detections([], [], []).boxes.shape == (0, 4)
-    assert Tracks([], [], [], [], []).ids.dtype == np.int64
+    assert Tracks([], [], [], [], [], []).ids.dtype == np.int64
     assert Landmarks([], [], []).points.shape == (0, 0, 2)
     with pytest.raises(DataError, match=r"scores must have 0 rows like the first field; got 1"):
         Detections([], [0.5], [])

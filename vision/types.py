@@ -225,8 +225,12 @@ class Tracks(Detections):
         "rows": (np.int64, (-1,)),
     }
 
+    def rounded(self) -> Self:
+        """As `Detections.rounded`, and ages to 0.001 seconds."""
+        return replace(super().rounded(), ages=_round(self.ages, 3))
+
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:
-        """As `Detections.to_dict`, each object with `id`, `age_s` (milliseconds kept) and `row`."""
+        """As `Detections.to_dict`, each object with `id`, `age_s` (to 0.001 seconds) and `row`."""
         payload = super().to_dict(names)
         columns = self.ids.tolist(), self.ages.tolist(), self.rows.tolist()
         for entry, i, age, row in zip(payload["objects"], *columns, strict=True):

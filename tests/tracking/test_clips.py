@@ -49,7 +49,7 @@ def test_every_crossing_is_of_the_labelled_person_and_an_id_is_of_one_person() -
     for n in range(400):
         rows = truth[truth[:, 0] == n + 1]
         boxes, ones = xywh_to_xyxy(rows[:, 2:6]), np.ones(len(rows))
-        labelled += counter(Tracks(boxes, ones, 0 * ones, rows[:, 1], ones), n / RATE).events
+        labelled += counter(Tracks(boxes, ones, 0 * ones, rows[:, 1], ones, 0 * ones - 1), n / RATE).events
     crossings = {(e.side, e.track, e.time) for e in labelled if e.kind == "cross"}
     assert len(crossings) == 18
     for side, _, time, person in VTEST:

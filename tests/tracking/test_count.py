@@ -26,7 +26,8 @@ def tracks(*feet: tuple[int, float, float]) -> Tracks:
     """Boxes of 40x40 whose feet stand at (id, x, y)."""
     boxes = np.array([[x - 20, y - 40, x + 20, y] for _, x, y in feet]).reshape(-1, 4)
     ids = np.array([i for i, _, _ in feet], np.int64)
-    return Tracks(boxes, np.full(len(ids), 0.9), np.zeros(len(ids)), ids, np.ones(len(ids)))
+    ones = np.ones(len(ids))
+    return Tracks(boxes, 0.9 * ones, 0 * ones, ids, ones, -ones)
 
 
 def walk(counter: Counter, xs: list[float], i: int = 1, y: float = 100, dt: float = 0.1) -> list[Event]:

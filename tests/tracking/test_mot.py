@@ -76,7 +76,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_tracks_are_written_and_read(tmp_path: Path) -> None:
-    tracks = Tracks([[1.5, 2, 4, 8], [0, 0, 10, 10]], [0.5, 0.25], [0, 0], [3, 9], [0, 1])
+    tracks = Tracks([[1.5, 2, 4, 8], [0, 0, 10, 10]], [0.5, 0.25], [0, 0], [3, 9], [0, 1], [0, 1])
     mot.write_rows(tmp_path / "out.txt", mot.track_rows(tracks, 4))
     assert (tmp_path / "out.txt").read_text().splitlines()[0] == "5,3,1.50,2.00,2.50,6.00,0.5,-1,-1,-1"
     np.testing.assert_allclose(mot.read_rows(tmp_path / "out.txt"), mot.track_rows(tracks, 4))

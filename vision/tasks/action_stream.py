@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vision.errors import DataError
+from vision.state import State, put_back, snapshot
 from vision.types import Action, Floats, Frame, Image
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class _Segment:
     @property
     def action(self) -> Action:
         return Action(self.total / np.float32(max(1, self.windows)), self.label, self.start, self.end)
+
+_REMEMBERED = ("_origin", "_ticks", "_waited", "_seen", "_first", "_probs", "_settled")
+_SEGMENTS = ("label", "start", "end", "total", "windows")
 
 
 class Stream:
@@ -118,6 +122,28 @@ class Stream:
                 return [self._running.action]
         return self.segments
 
+    def state(self) -> State:
+        """All that it remembers: plain values and arrays, which later frames do not change. To be asked for
+        when every frame that was submitted is settled; it waits for what the engine still has to do."""
+        return {
+            **snapshot(self, _REMEMBERED),
+            "pixels": _once(self._pixels, lambda pixels: pixels),
+            "found": _once(self._found, lambda future: future.result()[0][0]),
+            "past": [snapshot(segment, _SEGMENTS) for segment in self._past],
+            "closed": [snapshot(segment, _SEGMENTS) for segment in self._closed],
+            "running": None if self._running is None else snapshot(self._running, _SEGMENTS),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from the `state` of a stream that was made with the same arguments."""
+        put_back(self, _REMEMBERED, state)
+        pixels, found = list(state["pixels"]["values"]), [_done(row) for row in state["found"]["values"]]
+        self._pixels = deque((pixels[i] for i in state["pixels"]["order"]), self._pixels.maxlen)
+        self._found = deque((found[i] for i in state["found"]["order"]), self._found.maxlen)
+        self._past = [_Segment(**segment) for segment in state["past"]]
+        self._closed = [_Segment(**segment) for segment in state["closed"]]
+        self._running = None if state["running"] is None else _Segment(**state["running"])
+
     def _step(self, frame: Frame) -> Callable[[], Window] | None:
         time = frame.time
         if not math.isfinite(time):
@@ -200,6 +226,23 @@ class Stream:
             else:
                 joined.append(s)
         return joined
+
+
+def _once(entries: Sequence[Any], array: Callable[[Any], np.ndarray]) -> State:
+    """The arrays of a queue whose entries repeat: each object once, and which stands at each place."""
+    objects = {id(entry): entry for entry in entries}
+    places = {key: n for n, key in enumerate(objects)}
+    return {
+        "values": [array(entry).copy() for entry in objects.values()],
+        "order": [places[id(entry)] for entry in entries],
+    }
+
+
+def _done(row: np.ndarray) -> Future[Any]:
+    """A future that holds one row of an engine's first output."""
+    future: Future[Any] = Future()
+    future.set_result((row[None],))
+    return future
 
 
 def softmax(logits: np.ndarray) -> Floats:

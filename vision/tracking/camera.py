@@ -6,10 +6,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vision.state import State, put_back, snapshot
 from vision.types import Floats, Image
 
 _LONGER_SIDE = 640             # pixels of the picture that is looked at
 _LEAST_POINTS = 12             # fewer agree: the motion is not known
+_REMEMBERED = ("_last", "_points")
 
 
 class CameraMotion:
@@ -25,8 +27,19 @@ class CameraMotion:
         self._last: Image | None = None
         self._points = np.empty((0, 1, 2), np.float32)
 
+    def state(self) -> State:
+        """All that it remembers: plain values and arrays, which later frames do not change."""
+        return snapshot(self, _REMEMBERED)
+
+    def restore(self, state: State) -> None:
+        """Go on from the `state` of another one."""
+        put_back(self, _REMEMBERED, state)
+
     def __call__(self, image: Image, boxes: Floats) -> npt.NDArray[np.float64]:
-        """image (H,W,3) BGR; boxes (N,4) xyxy of this frame's objects, which move on their own."""
+        """(2,3) affine from the last frame's pixels to those of `image` (H,W,3) uint8 BGR.
+
+        boxes: (N,4) xyxy of this frame's objects, which move on their own.
+        """
         scale = min(1.0, _LONGER_SIDE / max(image.shape[:2]))
         grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), None, fx=scale, fy=scale,
                           interpolation=cv2.INTER_AREA)

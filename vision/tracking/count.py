@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections import Counter as Tally
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
 
 import numpy as np
 
+from vision.state import State
 from vision.tracking.scene import Line, Point, Scene, Zone
 from vision.tracking.speed import Speedometer
 from vision.types import Floats, Names, Tracks
 
 HYSTERESIS = 0.1           # box sizes (the root of the area)
+
+
+def _name(names: Names | None, label: int) -> str:
+    return names[label] if names is not None and 0 <= label < len(names) else str(label)
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,9 @@ class Event:
 
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:
         """The event in plain values: microseconds, 0.01 pixels."""
-        known = names is not None and 0 <= self.label < len(names)
         values: dict[str, Any] = {
             "time_s": round(self.time, 6), "event": self.kind, "place": self.place, "side": self.side,
-            "id": self.track, "label": names[self.label] if known and names else str(self.label),
+            "id": self.track, "label": _name(names, self.label),
             "x": round(self.point[0], 2), "y": round(self.point[1], 2),
         }
         return values | ({"dwell_s": round(self.dwell, 3)} if self.kind == "leave" else {})
@@ -73,6 +78,11 @@ class Counted:
             "totals": {place: dict(sides) for place, sides in self.totals.items()},
             "inside": dict(self.inside),
         }
+
+
+def _point(values: Sequence[float]) -> Point:
+    x, y = values
+    return x, y
 
 
 @dataclass
@@ -111,14 +121,29 @@ class _Path:
     passages: dict[str, _Passage] = field(default_factory=dict)
     entered: dict[str, float] = field(default_factory=dict)          # zone -> since when
 
+    @classmethod
+    def of(cls, state: State) -> Self:
+        """The way back from `asdict`."""
+        passages = {}
+        for name, values in state["passages"].items():
+            passed = None if values["passed"] is None else (values["passed"][0], _point(values["passed"][1]))
+            passages[name] = _Passage(values["side"], values["distance"], passed)
+        point = _point(state["point"])
+        return cls(state["label"], state["time"], point, passages, dict(state["entered"]))
+
 
 class Counter:
     """`counter(tracks, time) -> Counted`, called once a frame with a tracker's confirmed tracks.
 
-    A track that comes within `hysteresis` box sizes of a border keeps its side until it is that far on the
-    other one, and is counted then, once, with the time and place where it passed. It crosses a line only
-    between its ends. A track that is first seen in a zone enters it then; one that is not seen for
-    `lost_after` seconds (the tracker's) leaves its zones where it was last seen. Pickles in mid-run.
+    A track crosses a line only between its ends. One that is first seen in a zone enters it then.
+
+    scene: lines, zones and the ground, in the pixels of the frames.
+    hysteresis: a track that comes within so many box sizes of a border keeps its side until it is that far
+        on the other one; it is counted then, once, with the time and place where it passed.
+    lost_after: the tracker's; a track that is not seen for so many seconds leaves its zones where it was
+        last seen.
+
+    totals: place -> side -> events so far. dwells: zone -> seconds that each track stayed in it.
     """
 
     def __init__(self, scene: Scene, *, hysteresis: float = HYSTERESIS, lost_after: float = 1.5) -> None:
@@ -127,10 +152,11 @@ class Counter:
         self.totals = {line.name: {line.right: 0, line.left: 0} for line in scene.lines}
         self.totals |= {zone.name: {"in": 0, "out": 0, "lost": 0} for zone in scene.zones}
         self._paths: dict[int, _Path] = {}
+        self._over_by_label: Tally[int] = Tally()
         self._speedometer = Speedometer(scene.ground) if scene.ground is not None else None
 
     def __call__(self, tracks: Tracks, time: float) -> Counted:
-        """tracks: of this frame, confirmed (ids from 1). time: seconds."""
+        """The counts of the next frame. tracks: the confirmed ones (ids from 1). time: seconds."""
         anchors = self.scene.anchors(tracks.boxes)
         sides = tracks.boxes[:, 2:] - tracks.boxes[:, :2]
         sizes = np.sqrt(np.maximum(sides[:, 0] * sides[:, 1], 0)).astype(np.float64)
@@ -140,17 +166,54 @@ class Counter:
         for n, (i, label) in enumerate(zip(tracks.ids.tolist(), tracks.labels.tolist(), strict=True)):
             point = (float(anchors[n, 0]), float(anchors[n, 1]))
             path = self._paths.setdefault(i, _Path(label, time, point))
-            last, path.time, path.point = (path.time, path.point), time, point
+            last, path.label, path.time, path.point = (path.time, path.point), label, time, point
             for place, distance in zip(places, distances, strict=True):
                 events += self._step(i, path, place, distance[n], self.hysteresis * sizes[n], last)
         self._add(events)
         return self._counted(tracks, events, anchors, sizes, time)
 
     def close(self) -> list[Event]:
-        """The end of the run: whoever is in a zone leaves it where last seen."""
+        """The last events of the run: whoever is in a zone leaves it where last seen."""
         events = self._over(float("inf"), float("inf"))
         self._add(events)
         return events
+
+    @property
+    def found(self) -> dict[int, int]:
+        """How many tracks of each label there were so far, the most frequent first."""
+        tally = self._over_by_label + Tally(path.label for path in self._paths.values())
+        return dict(sorted(tally.items(), key=lambda pair: (-pair[1], pair[0])))
+
+    def summary(self, names: Names | None = None) -> str:
+        """What was found and counted so far: a line for the tracks, and one for each line and zone."""
+        found = self.found
+        number = sum(found.values())
+        which = ", ".join(f"{_name(names, label)} {count}" for label, count in found.items())
+        rows = [f"{number} track{'' if number == 1 else 's'}" + (f": {which}" if which else "")]
+        for place, sides in self.totals.items():
+            dwells = self.dwells.get(place)
+            mean = f"; {sum(dwells) / len(dwells):.1f} s inside on average" if dwells else ""
+            rows.append(f"{place}: " + ", ".join(f"{side} {n}" for side, n in sides.items()) + mean)
+        return "\n".join(rows)
+
+    def state(self) -> State:
+        """All that it remembers: plain values and arrays, which later frames do not change."""
+        return {
+            "totals": {place: dict(sides) for place, sides in self.totals.items()},
+            "dwells": {zone: list(dwells) for zone, dwells in self.dwells.items()},
+            "over": [[label, count] for label, count in self._over_by_label.items()],
+            "paths": [{"id": i, **asdict(path)} for i, path in self._paths.items()],
+            "speeds": self._speedometer.state() if self._speedometer is not None else None,
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from the `state` of a counter of the same scene, `hysteresis` and `lost_after`."""
+        self.totals = {place: dict(sides) for place, sides in state["totals"].items()}
+        self.dwells = {zone: list(dwells) for zone, dwells in state["dwells"].items()}
+        self._over_by_label = Tally(dict(state["over"]))
+        self._paths = {path["id"]: _Path.of(path) for path in state["paths"]}
+        if self._speedometer is not None:
+            self._speedometer.restore(state["speeds"])
 
     def _add(self, events: list[Event]) -> None:
         for event in events:
@@ -195,6 +258,7 @@ class Counter:
         events = []
         for i in [i for i, path in self._paths.items() if path.time < before]:
             path = self._paths.pop(i)
+            self._over_by_label[path.label] += 1
             events += [self._leave(i, path, zone, path.time, path.point, "lost")
                        for zone in self.scene.zones if zone.name in path.entered]
         return events

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vision.state import State, put_back, snapshot
 from vision.tracking.follow import Target, checked_box, grey_of
 from vision.types import Floats, Image
 
@@ -25,6 +26,10 @@ STEP = 1.03
 SCALE_SIDE = 16              # samples of a scale's patch on a side
 LOST = 6.0                   # peak to sidelobe ratio below which it is lost (Bolme: about 7 is an occlusion)
 FOUND = 8.0                  # ... and from which it is found again
+
+_REMEMBERED = (
+    "_centre", "_size", "_scale", "_lost_since", "_top", "_bottom", "_scale_top", "_scale_bottom",
+)
 
 
 class CorrelationFilter:
@@ -68,6 +73,14 @@ class CorrelationFilter:
         self._scale_top += RATE * (np.conj(self._wanted_scale) * scale - self._scale_top)
         self._scale_bottom += RATE * (_energy(scale) - self._scale_bottom)
         return Target(self._box(), score, False)
+
+    def state(self) -> State:
+        """See `vision.tracking.follow.Follower`."""
+        return snapshot(self, _REMEMBERED)
+
+    def restore(self, state: State) -> None:
+        """See `vision.tracking.follow.Follower`."""
+        put_back(self, _REMEMBERED, state)
 
     def _search(self, grey: npt.NDArray[np.uint8], time: float) -> tuple[npt.NDArray[np.float64], float]:
         """The best centre and its peak to sidelobe ratio."""

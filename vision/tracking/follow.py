@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.errors import UsageError
+from vision.state import State
 from vision.types import Floats, Image, Names
 from vision.view import checked
 
@@ -33,13 +34,24 @@ class Target:
 class Follower(Protocol):
     """Follows what was in one box: `Follower(image, box, time)`, then `follower(image, time)` a frame.
 
-    image (H,W,3) uint8 BGR; box (4,) xyxy, inside the frame; time in seconds. Raises UsageError for others.
+    image: (H,W,3) uint8 BGR. box: (4,) xyxy in pixels, inside the frame. time: seconds. Raises UsageError for
+    another picture or box.
     """
 
     def __init__(self, image: Image, box: Floats, time: float) -> None: ...
 
     def __call__(self, image: Image, time: float) -> Target:
         """Where it is now; a lost object is looked for in every frame until it is found again."""
+        ...
+
+    def state(self) -> State:
+        """All that it remembers: plain values and arrays, which later frames do not change. Raises UsageError
+        where it cannot be known."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Go on from the `state` of another one; the picture and the box that this one was begun with do not
+        matter then."""
         ...
 
 
@@ -70,8 +82,8 @@ class Mil:
     """OpenCV's multiple instance learning (Babenko, Yang and Belongie 2009); its size does not change.
 
     MIL itself never says that it lost its object. Here the score is the correlation of what it found
-    with the patches of the start and of the last frame that was sure, and it is begun again where the
-    first patch is best found in the whole frame.
+    with the patches of the start and of the last frame that was sure, and it begins again at the place
+    in the whole frame that is most like the first patch.
     """
 
     def __init__(self, image: Image, box: Floats, time: float = 0.0) -> None:
@@ -96,6 +108,14 @@ class Mil:
             self._last = _patch(grey, box)
         self._box = box
         return Target(box, score, False)
+
+    def state(self) -> State:
+        """Raises UsageError: OpenCV does not hand out what MIL remembers."""
+        raise UsageError("MIL of OpenCV keeps its state to itself; use dsst or ivt to resume.")
+
+    def restore(self, state: State) -> None:
+        """Raises UsageError, as `state`."""
+        self.state()
 
     def _begin(self, image: Image, box: Floats) -> None:
         left, top, right, bottom = np.rint(box).astype(int).tolist()

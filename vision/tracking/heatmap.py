@@ -5,15 +5,20 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from vision.state import State, put_back, snapshot
 from vision.tracking.scene import Points
 from vision.types import Image
 
 _CELL = 4                  # pixels of the frame on a side
 _LONGEST_STEP = 1.0        # seconds: a longer gap between frames counts as this
+_REMEMBERED = ("seconds", "_time")
 
 
 class HeatMap:
-    """Seconds that anchors spent at each place of the frame: `add` once a frame, then `picture`."""
+    """Seconds that anchors spent at each place of the frame: `add` once a frame, then `picture`.
+
+    size_wh: of the frames, in pixels. `seconds` is (H/4,W/4) float64.
+    """
 
     def __init__(self, size_wh: tuple[int, int]) -> None:
         self.size_wh = size_wh
@@ -21,17 +26,26 @@ class HeatMap:
         self._time: float | None = None
 
     def add(self, anchors: Points, time: float) -> None:
-        """anchors (N,2) pixels of one frame; those outside of it are left out. time: seconds."""
+        """Take in a frame. anchors: (N,2) pixels; those outside the frame are left out. time: seconds."""
         step = min(time - self._time, _LONGEST_STEP) if self._time is not None else 0.0
         self._time = time
         cells = np.floor(anchors / _CELL).astype(int)
         inside = ((cells >= 0) & (cells < self.seconds.shape[::-1])).all(axis=1)
         np.add.at(self.seconds, (cells[inside, 1], cells[inside, 0]), step)
 
-    def picture(self, ground: Image) -> Image:
-        """The map over a frame (H,W,3): nothing where nobody was, red where the most time was spent.
+    def state(self) -> State:
+        """All that it remembers: plain values and arrays, which later frames do not change."""
+        return snapshot(self, _REMEMBERED)
 
-        The time is spread by a twentieth of the frame's height and shown by its square root.
+    def restore(self, state: State) -> None:
+        """Go on from the `state` of a map of the same size."""
+        put_back(self, _REMEMBERED, state)
+
+    def picture(self, ground: Image) -> Image:
+        """The map over a frame: nothing where nobody was, red where the most time was spent.
+
+        ground: (H,W,3) uint8 BGR of the map's size; what comes back is another. The time is spread by a
+        twentieth of the frame's height and shown by its square root.
         """
         spread = max(1.0, self.size_wh[1] / 20 / _CELL)
         heat = np.sqrt(cv2.GaussianBlur(self.seconds, (0, 0), spread))

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vision.state import State, put_back, snapshot
 from vision.tracking.follow import Target, checked_box, grey_of, most_alike
 from vision.types import Floats, Image
 
@@ -36,6 +37,11 @@ def _plane(across: Array, down: Array, at: Array) -> Array:
     """across * u + down * v + at on the grid of each of N patches: (N*SIDE, SIDE) float32."""
     a, b, c = (values.astype(np.float32)[:, None, None] for values in (across, down, at))
     return np.asarray(a * _STEPS + (b * _STEPS[:, None] + c), np.float32).reshape(-1, SIDE)
+
+_REMEMBERED = (
+    "_width", "_height", "_best", "_particles", "_weights", "_batch", "_time", "_lost_since", "_usual",
+)
+_LEARNT = ("mean", "basis", "singular", "weight")
 
 
 class Subspace:
@@ -88,10 +94,9 @@ class Subspace:
 class Ivt:
     """Follows one object through changes of its look, size and turn; see `vision.tracking.follow`.
 
-    The score is the error that the subspace usually leaves of the object over the error that it leaves of
-    the best patch of this frame, at most 1. While the object is
-    lost nothing is learnt; half of the particles spread from where it was last, the other half from where
-    the frame is most like the mean.
+    The score is the error that the subspace usually leaves of the object, over the error that it leaves of
+    the best patch of this frame, at most 1. While the object is lost nothing is learnt: half of the
+    particles spread from where it was last, the other half from where the frame is most like the mean.
     """
 
     def __init__(self, image: Image, box: Floats, time: float = 0.0, seed: int = 0) -> None:
@@ -131,6 +136,17 @@ class Ivt:
             self.subspace.update(np.column_stack(self._batch))
             self._batch.clear()
         return Target(self._box(), score, False)
+
+    def state(self) -> State:
+        """See `vision.tracking.follow.Follower`."""
+        own = {"subspace": snapshot(self.subspace, _LEARNT), "random": self._random.bit_generator.state}
+        return {**snapshot(self, _REMEMBERED), **own}
+
+    def restore(self, state: State) -> None:
+        """See `vision.tracking.follow.Follower`."""
+        put_back(self, _REMEMBERED, state)
+        put_back(self.subspace, _LEARNT, state["subspace"])
+        self._random.bit_generator.state = state["random"]
 
     def _move(self, dt: float, grey: npt.NDArray[np.uint8]) -> None:
         """Draw particles by weight and let each take a random step; a lost object may be further away."""

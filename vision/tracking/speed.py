@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vision.state import State
 from vision.tracking.scene import Ground, Points
 from vision.types import Floats, Ints
 
@@ -31,7 +32,11 @@ class Speedometer:
     def __call__(
         self, ids: Ints, anchors: Points, sizes: npt.NDArray[np.float64], time: float
     ) -> tuple[Floats, Floats]:
-        """ids (N,), anchors (N,2) and box sizes (N,) in pixels -> speeds (N,), deviations (N,)."""
+        """Speeds (N,) in metres a second and their standard deviations (N,); not a number where unknown.
+
+        ids: (N,) of the tracks. anchors: (N,2) pixels. sizes: (N,) roots of the boxes' areas, in pixels.
+        time: seconds.
+        """
         speeds, errors = np.full((2, len(ids)), np.nan, np.float32)
         self._paths = {i: path for i, path in self._paths.items() if time - path[-1][0] <= WINDOW}
         for n, i in enumerate(ids.tolist()):
@@ -42,6 +47,24 @@ class Speedometer:
             if len(path) >= 3 and time - path[0][0] >= WINDOW / 2:
                 speeds[n], errors[n] = self._fit(np.array(path), float(sizes[n]))
         return speeds, errors
+
+    def state(self) -> State:
+        """All that it remembers, as arrays: ids (N,), how many points each path has (N,), and the points of
+        all, (M,3) seconds and pixels."""
+        paths = list(self._paths.values())
+        return {
+            "ids": np.array([*self._paths], np.int64),
+            "lengths": np.array([len(path) for path in paths], np.int64),
+            "points": np.array([point for path in paths for point in path], np.float64).reshape(-1, 3),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from the `state` of a speedometer on the same ground."""
+        paths = np.split(state["points"], np.cumsum(state["lengths"])[:-1]) if len(state["ids"]) else []
+        self._paths = {
+            i: [(t, x, y) for t, x, y in path.tolist()]
+            for i, path in zip(state["ids"].tolist(), paths, strict=True)
+        }
 
     def _fit(self, path: npt.NDArray[np.float64], size: float) -> tuple[float, float]:
         """path: (T,3) seconds, x, y."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vision.boxes import iou, xyxy_to_cxcywh
 from vision.errors import DataError, UsageError
+from vision.state import State, put_back, snapshot
 from vision.tracking import motion
 from vision.tracking.association import assign, heading
 from vision.types import Detections, Tracks
@@ -19,22 +20,34 @@ from vision.types import Detections, Tracks
 class Method:
     """How detections become tracks; the papers' trackers are settings of it (`METHODS`).
 
-    strong, weak: detections from `strong` on are associated first, those from `weak` on may continue
-    a track that was seen `recent` seconds ago or in the last frame (ByteTrack, Zhang et al. 2022).
-    start: a track begins at this score. hits: a track is confirmed, and gets its id, when it was seen so
-    many times in a row; at once where nothing can be known yet, in the first frame and after a gap of
-    `lost_after` (as the papers' own programs do).
-    min_iou, min_iou_weak, min_iou_last: the least overlap of a track's prediction with a strong
-    detection, with a weak one, and of a recent track's last observation with a strong one that is left
-    over (OC-SORT's recovery, Cao et al. 2023; 1 switches it off). reach: the longer a step, the further a
-    track may be from where it is expected, so what the strong detections leave over after the first
-    association, and tracks that are not confirmed yet, are compared in boxes grown by so many sizes a
-    second on each side (C-BIoU's cascade, Yang et al. 2023, on real time). robust: a box that is cut by what
-    hides it, or is around two people, must not lead a track astray. One that lies further than a standard
-    deviation from where it is expected moves its track the less the further it lies (Chang 2014, Robust
-    Kalman filtering based on Mahalanobis distance), and so does a weak one (NSA, Du et al. 2021). heading:
-    weight of the direction of motion in the association. reupdate: when a lost track is seen again, its
-    filter goes over the gap once more along a straight line (both OC-SORT).
+    Scores (0..1)
+    strong: a detection from this score on is associated first.
+    weak: one from this score on may continue a track that was seen in the last frame or up to `recent`
+        seconds ago (ByteTrack, Zhang et al. 2022); one below is ignored.
+    start: a track begins at this score.
+    hits: a track is confirmed, and gets its id, when it was seen in so many frames in a row; at once in the
+        first frame and after a gap of `lost_after`, as in the papers' own programs.
+
+    Least overlap (IoU, 0..1) of a track's prediction
+    min_iou: with a strong detection.
+    min_iou_weak: with a weak one.
+    min_iou_last: of a recent track's last observation, in place of its prediction, with a strong detection
+        that is left over (OC-SORT's recovery, Cao et al. 2023); 1 switches it off.
+    min_iou_other: of a recent track with a strong detection of another class, after all others were
+        associated; 1 switches it off.
+
+    Motion
+    recent: seconds, see `weak`.
+    reach: the longer a step, the further a track may be from where it is expected. What the strong
+        detections leave over, and tracks that are not confirmed yet, are compared in boxes that are grown
+        on each side by so many sizes a second (C-BIoU's cascade, Yang et al. 2023, on real time).
+    robust: a box that is cut off by an occluder, or drawn around two people, must not lead a track astray.
+        One that lies further than a standard deviation from where it is expected moves its track the less,
+        the further it lies (Chang 2014, Robust Kalman filtering based on Mahalanobis distance), and so does
+        a weak one (NSA, Du et al. 2021).
+    heading: weight of the direction of motion in the association (OC-SORT).
+    reupdate: when a lost track is seen again, its filter goes over the gap once more, along a straight line
+        (OC-SORT).
     """
 
     strong: float = 0.5
@@ -44,6 +57,7 @@ class Method:
     min_iou: float = 0.2
     min_iou_weak: float = 0.5
     min_iou_last: float = 1.0
+    min_iou_other: float = 0.6
     recent: float = 0.5
     reach: float = 1.0
     robust: bool = True
@@ -51,8 +65,8 @@ class Method:
     reupdate: bool = False
 
     def at(self, min_score: float) -> Method:
-        """This method for a model that decides at `min_score`, 0..1, where the method's own scores are of
-        one that decides at 0.5: their odds are multiplied by those of `min_score`."""
+        """This method for a model that decides at `min_score` (0..1): its own scores are meant for one that
+        decides at 0.5, and their odds are multiplied by those of `min_score`."""
         def moved(score: float) -> float:
             return score * min_score / (score * min_score + (1 - score) * (1 - min_score))
 
@@ -71,10 +85,12 @@ METHODS = {
 
 _LAG = 0.1                 # seconds: how far back a track's heading is taken from
 _LOOKS_KEPT = 0.9          # share of a track's old appearance that stays when it is seen again
+_SAME = 0.8                # IoU from which two boxes of different classes are of one object
 
 _TRACK = np.dtype([
     ("id", np.int64),                  # 0 until it is confirmed
-    ("label", np.int64),
+    ("label", np.int64),               # the winner of `_votes`
+    ("called", np.int64),              # the label of the detection that it saw last
     ("score", np.float32),
     ("hits", np.int64),                # frames in a row, while unconfirmed
     ("missed", np.int64),              # frames since it was seen
@@ -88,19 +104,28 @@ _TRACK = np.dtype([
 ])
 
 
+_REMEMBERED = ("_now", "_next_id", "_tracks", "_looks", "_classes", "_votes")
+
+
 class Tracker:
     """Gives objects ids that last; one instance a camera, nothing is shared between instances.
 
     `tracker(detections, time) -> Tracks` is called once a frame in the order of time, also with
     nothing detected. Ids count from 1 in each tracker, in the order of confirmation, without gaps.
     What comes back are the confirmed tracks that were seen in this frame, in the order of their ids,
-    with their filtered boxes. A track keeps its class. The order of the detections does not matter.
-    An instance can be pickled in mid-run.
+    with their filtered boxes. The order of the detections does not matter.
 
-    lost_after: seconds without a detection after which a track ends. min_score: where the model that
-    found the detections decides, its card's `min_score`; with a model whose scores run low,
-    `Tracker(min_score=detector.card.min_score)` follows what the detector shows. Detections down to
-    `tracker.method.weak` are of use.
+    A detector may call one object a car in one frame and a truck in the next, or both in one. Boxes of
+    different classes in one place are one object here, a track may go on under another class where the
+    boxes overlap well (`Method.min_iou_other`), and its label is the class with the highest sum of scores
+    over its life.
+
+    method: a `Method`, or the name of one of `METHODS`.
+    lost_after: seconds without a detection after which a track ends.
+    min_score: 0..1, where the model that found the detections decides: its card's `min_score`. With a model
+        whose scores run low, `Tracker(min_score=detector.card.min_score)` follows what the detector shows.
+        Detections down to `tracker.method.weak` are of use.
+    Raises UsageError for an unknown method, or a number outside its range.
     """
 
     def __init__(
@@ -122,6 +147,16 @@ class Tracker:
         self._next_id = 1
         self._tracks = np.empty(0, _TRACK)
         self._looks = np.empty((0, 0), np.float32)               # (N,D), a row a track
+        self._classes = np.empty(0, np.int64)                    # (K,) the labels so far, in order
+        self._votes = np.empty((0, 0))                           # (N,K) sum of the scores for each of them
+
+    def state(self) -> State:
+        """All that it remembers: plain values and arrays, which later frames do not change."""
+        return snapshot(self, _REMEMBERED)
+
+    def restore(self, state: State) -> None:
+        """Go on from the `state` of a tracker that was made with the same arguments."""
+        put_back(self, _REMEMBERED, state)
 
     def __call__(
         self,
@@ -131,31 +166,38 @@ class Tracker:
         camera: npt.NDArray[np.float64] | None = None,
         looks: npt.NDArray[np.float32] | None = None,
     ) -> Tracks:
-        """One frame on.
+        """The tracks of the next frame.
 
         detections: with `weak` ones, where the detector was asked for them; `Tracks.rows` counts in both.
-        time: seconds; it may repeat, it must not go back. camera: (2,3) affine from the last frame's
-        pixels to this frame's (`vision.tracking.camera`). looks: (N,D) embeddings, one a detection, of
-        any length; with them a pair's overlap counts as much as its cosine (BoT-SORT, Aharon et al. 2022).
-        Boxes without an area and scores below `weak` are ignored. Raises DataError where time goes
-        back or a box or score is not finite.
+            Boxes without an area and scores below `Method.weak` are ignored.
+        time: seconds; it may repeat, but it must not go back.
+        camera: (2,3) affine from the last frame's pixels to this frame's (`vision.tracking.camera`).
+        looks: (N,D) embeddings, one for each of `detections.everything`, of any length; with them a pair's
+            overlap counts as much as its cosine (BoT-SORT, Aharon et al. 2022).
+        Raises DataError where time goes back, or a box or score is not finite.
         """
         detections = detections.everything
         order = self._usable(detections)
-        seen, looks = detections[order], self._unit(looks, len(detections))[order]
+        looks = self._unit(looks, len(detections))
+        order, scores = self._objects(detections[order], order)
+        seen, looks = detections[order], looks[order]
         dt = self._advance(time, camera)
         measured = xyxy_to_cxcywh(seen.boxes).astype(np.float64)
-        partner = self._associate(seen, measured, looks, dt)
+        partner = self._associate(seen, measured, scores > 0, looks, dt)
 
         rows = np.flatnonzero(partner >= 0)
         columns = partner[rows]
         self._tracks["row"][rows] = order[columns]
+        self._tracks["called"][rows] = seen.labels[columns]
+        self._votes[rows] += scores[columns]
         self._see(rows, measured[columns], seen.scores[columns], looks[columns])
         free = seen.scores >= self.method.start
         free[columns] = False
         if free.any():
             hits = self.method.hits if dt > self.lost_after else 1
-            self._begin(seen[free], measured[free], looks[free], order[free], hits)
+            self._begin(seen[free], measured[free], scores[free], looks[free], order[free], hits)
+        if len(self._tracks):
+            self._tracks["label"] = self._classes[self._votes.argmax(axis=1)]
         self._confirm()
         return self._visible()
 
@@ -168,6 +210,28 @@ class Tracker:
         sides = boxes[:, 2:] - boxes[:, :2]
         good = (scores >= self.method.weak) & (sides > 0).all(axis=1)
         return np.asarray(order[good[order]], np.int64)
+
+    def _objects(
+        self, seen: Detections, order: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Boxes of different classes in one place are one object, and the best of them stands for it: those
+        of `order`, (M,), and the scores for each class of `_classes`, (M,K)."""
+        new = np.setdiff1d(seen.labels, self._classes)
+        if len(new):
+            places = np.searchsorted(self._classes, new)
+            self._classes = np.insert(self._classes, places, new)
+            self._votes = np.insert(self._votes, places, 0, axis=1)
+        of = np.arange(len(seen))                                # best first: which one stands for each
+        if len(seen) and (seen.labels != seen.labels[0]).any():
+            same = (iou(seen.boxes, seen.boxes) >= _SAME) & (seen.labels[:, None] != seen.labels)
+            for i in np.flatnonzero(same.any(axis=1)):
+                if of[i] == i:
+                    of[i + 1 :][same[i, i + 1 :] & (of[i + 1 :] > i)] = i
+        best, of = np.unique(of, return_inverse=True)
+        classes = np.searchsorted(self._classes, seen.labels)
+        scores = np.zeros((len(best), len(self._classes)))
+        np.maximum.at(scores, (of, classes), np.maximum(seen.scores, 1e-9))
+        return order[best], scores
 
     def _unit(self, looks: npt.NDArray[np.float32] | None, rows: int) -> npt.NDArray[np.float32]:
         """Embeddings of length 1: (rows,D), where D is 0 without any and else stays what it was."""
@@ -204,9 +268,10 @@ class Tracker:
         return dt
 
     def _associate(
-        self, seen: Detections, measured: motion.Boxes, looks: npt.NDArray[np.float32], dt: float
+        self, seen: Detections, measured: motion.Boxes, called: npt.NDArray[np.bool_],
+        looks: npt.NDArray[np.float32], dt: float,
     ) -> npt.NDArray[np.int64]:
-        """The detection of each track, or -1."""
+        """The detection of each track, or -1. called: (M,K), the classes of each."""
         method, tracks = self.method, self._tracks
         partner = np.full(len(tracks), -1)
         if not len(tracks) or not len(seen):
@@ -214,8 +279,9 @@ class Tracker:
         taken = np.zeros(len(seen), bool)
         strong = seen.scores >= method.strong
         known = tracks["id"] > 0
-        alike = tracks["label"][:, None] == seen.labels
-        overlap = iou(motion.corners(tracks["state"][:, 0]), seen.boxes) * alike
+        alike = called.T[np.searchsorted(self._classes, tracks["label"])]                 # (N,M)
+        overlap_any = iou(motion.corners(tracks["state"][:, 0]), seen.boxes)
+        overlap = overlap_any * alike
         value = overlap.astype(np.float64)
         if method.heading:
             turn = heading(tracks["lagged"], tracks["last"][:, :2], measured[:, :2])
@@ -239,17 +305,21 @@ class Tracker:
         if not len(left) or not len(free):
             return partner
         cells, way = (left[:, None], free), method.reach * dt
-        wider = motion.corners(tracks["state"][left, 0], way), motion.corners(measured[free], way)
-        overlap[cells] = iou(*wider) * alike[cells]
+        wider = iou(motion.corners(tracks["state"][left, 0], way), motion.corners(measured[free], way))
+        overlap[cells] = wider * alike[cells]
         recent = known & ((tracks["missed"] == 0) | (self._now - tracks["seen"] <= method.recent + 1e-6))
         stage(recent, ~strong, overlap, method.min_iou_weak, overlap)
-        if taken[strong].all():
-            return partner
-        if method.min_iou_last < 1 and (recent & (partner < 0)).any():
-            again = iou(motion.corners(tracks["last"]), seen.boxes) * alike
-            stage(recent, strong, again, method.min_iou_last, again)
-        stage(known, strong, overlap, method.min_iou, overlap)
-        stage(~known, strong, overlap, method.min_iou, overlap)
+        if not taken[strong].all():
+            if method.min_iou_last < 1 and (recent & (partner < 0)).any():
+                again = iou(motion.corners(tracks["last"]), seen.boxes) * alike
+                stage(recent, strong, again, method.min_iou_last, again)
+            stage(known, strong, overlap, method.min_iou, overlap)
+            stage(~known, strong, overlap, method.min_iou, overlap)
+        if method.min_iou_other < 1 and not alike.all():
+            overlap[cells] = wider * called.T[np.searchsorted(self._classes, tracks["called"][left])][:, free]
+            stage(recent, np.ones(len(seen), bool), overlap, method.min_iou_weak, overlap)
+            for whose in (recent, ~known):
+                stage(whose, strong, overlap_any, method.min_iou_other, overlap_any)
         return partner
 
     def _see(
@@ -298,17 +368,18 @@ class Tracker:
         track["state"] = state
 
     def _begin(
-        self, seen: Detections, measured: motion.Boxes, looks: npt.NDArray[np.float32],
-        rows: npt.NDArray[np.int64], hits: int,
+        self, seen: Detections, measured: motion.Boxes, votes: npt.NDArray[np.float64],
+        looks: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], hits: int,
     ) -> None:
         """New tracks, which have no id yet."""
         new = np.zeros(len(seen), _TRACK)
-        new["label"], new["score"], new["hits"], new["row"] = seen.labels, seen.scores, hits, rows
+        new["called"], new["score"], new["hits"], new["row"] = seen.labels, seen.scores, hits, rows
         new["born"] = new["seen"] = self._now
         new["last"], new["lagged"] = measured, measured[:, :2]
         new["state"] = new["saved"] = motion.start(measured)
         self._tracks = np.concatenate([self._tracks, new])
         self._looks = np.concatenate([self._looks, looks])
+        self._votes = np.concatenate([self._votes, votes])
 
     def _confirm(self) -> None:
         due = np.flatnonzero((self._tracks["id"] == 0) & (self._tracks["hits"] >= self.method.hits))
@@ -325,4 +396,4 @@ class Tracker:
 
     def _keep(self, rows: npt.NDArray[np.bool_]) -> None:
         if not rows.all():
-            self._tracks, self._looks = self._tracks[rows], self._looks[rows]
+            self._tracks, self._looks, self._votes = self._tracks[rows], self._looks[rows], self._votes[rows]
