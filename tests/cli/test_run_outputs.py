@@ -19,7 +19,7 @@ from vision.cli import main
 from vision.engine import FakeEngine
 from vision.errors import SinkError
 from vision.files import write_whole
-from vision.io import ContactSheet, JsonLines, VideoFile, YoloTxt, read, refuse_overwrite
+from vision.io import ContactSheet, Inputs, JsonLines, VideoFile, YoloTxt, read
 from vision.tasks.action import Recognizer
 from vision.tasks.detect import Detector
 from vision.tasks.segment import Segmenter
@@ -257,7 +257,7 @@ def test_a_hard_link_to_the_input_is_the_input(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     os.link(tmp_path / "a.mp4", tmp_path / "b.mp4")
     with pytest.raises(SinkError, match="would overwrite"):
-        refuse_overwrite(tmp_path / "b.mp4", str(tmp_path / "a.mp4"))
+        Inputs([str(tmp_path / "a.mp4")]).refuse(tmp_path / "b.mp4")
 
 
 def test_a_file_that_cannot_be_written_leaves_the_older_one(

@@ -7,14 +7,18 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numbered import MakeVideo, number
+from numbered import MakeVideo, number, numbered
 
 from vision.errors import SourceError, UsageError
 from vision.io import ahead, latest, read
+from vision.types import Frame
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +123,46 @@ def test_latest_hands_out_the_newest_and_counts_the_rest() -> None:
         assert rest[-1] == 19
         assert rest == sorted(set(rest))
         assert items.skipped + 2 + len(rest) == 20
+
+
+def test_pictures_that_wait_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.zeros((100, 100, 3), np.uint8)                 # 30 kB
+    for limit, waiting in ((100_000, 3), (10, 1), (10**9, 8)):
+        monkeypatch.setattr("vision.io.prefetch.QUEUED_BYTES", limit)
+        made: list[int] = []
+
+        def source(made: list[int] = made) -> Iterator[Frame]:
+            for i in range(50):
+                made.append(i)
+                yield Frame(picture, i, float(i))
+
+        frames = ahead(source())
+        assert next(frames).index == 0
+        deadline = time.monotonic() + 5
+        while len(made) < waiting + 2 and time.monotonic() < deadline:    # 1 taken, 1 in the hand
+            time.sleep(0.001)
+        time.sleep(0.02)
+        assert len(made) == waiting + 2
+        assert [f.index for f in frames] == list(range(1, 50))
+
+
+@pytest.mark.parametrize("wrap", [ahead, latest])
+def test_what_a_source_tells_of_itself_is_told_through_a_thread(wrap: Any, tmp_path: Path) -> None:
+    for i in range(3):
+        (tmp_path / f"{i}.png").write_bytes(cv2.imencode(".png", numbered(i))[1].tobytes())
+    (tmp_path / "1.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    source = read(tmp_path)
+    with wrap(source) as frames:
+        assert frames.info is source.info
+        last = list(frames)[-1]
+    assert number(last.image) == 2
+    assert (frames.counts.decoded, frames.counts.corrupt, len(frames.notes)) == (2, 1, 1)
+    assert "1.png" in frames.notes[0]
+
+
+def test_a_plain_iterable_says_nothing_about_itself() -> None:
+    with pytest.raises(AttributeError, match="info"):
+        ahead([1]).info          # noqa: B018 (a list says nothing about itself)
 
 
 def test_depth_must_be_positive() -> None:

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from numbered import MakeVideo, number, numbered
 
 from vision.errors import SinkError, SourceError
-from vision.io import live, local_files, read, refuse_overwrite
+from vision.io import Inputs, live, local_files, read
 from vision.io.base import Info, Log, Span
 from vision.io.stdin import open_stream
-from vision.types import Frame, Image
+from vision.types import Frame
 
 
 def encoded(index: int, suffix: str) -> bytes:
@@ -218,9 +218,9 @@ class _Feed:
     def __init__(self, pictures: int) -> None:
         self.pictures, self.closed = pictures, False
 
-    def timed(self, log: Log) -> Iterator[tuple[Image, float]]:
+    def arrivals(self, log: Log) -> Iterator[live.Arrival]:
         for i in range(self.pictures):
-            yield numbered(i), 100.0 + i / 10
+            yield live.Arrival(numbered(i), 100.0 + i / 10, 50.0 + i / 10, 10**18 + i)
 
     def close(self) -> None:
         self.closed = True
@@ -270,12 +270,12 @@ def test_an_output_must_not_overwrite_its_input(tmp_path: Path, make_video: Make
         (tmp_path / "c.mp4", str(tmp_path / "c.part.mp4")),
     ]:                                                                              # fmt: skip
         with pytest.raises(SinkError, match="would overwrite the input"):
-            refuse_overwrite(output, uri)
+            Inputs([uri]).refuse(output)
     for output, uri in [
         (tmp_path / "out.mp4", str(clip)), (tmp_path, str(clip)), (clip, "-"), (clip, "rtsp://camera/1"),
         (tmp_path / "frames", str(tmp_path)),
     ]:                                                                              # fmt: skip
-        refuse_overwrite(output, uri)
+        Inputs([uri]).refuse(output)
 
 
 def test_local_files(tmp_path: Path) -> None:

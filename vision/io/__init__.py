@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vision.io.base import Counts, Info
     from vision.io.images import FrameNames, ImageFolder, Window
-    from vision.io.prefetch import Latest, ahead, latest
+    from vision.io.prefetch import Ahead, Latest, ahead, latest
     from vision.io.records import CocoResults, Csv, JsonLines, YoloTxt
     from vision.io.sheet import ContactSheet
-    from vision.io.source import Inputs, Source, local_files, read, refuse_overwrite
+    from vision.io.source import Inputs, Member, Source, local_files, read
     from vision.io.videofile import VideoFile
 
 _PUBLIC = {
+    "Ahead": "prefetch",
     "CocoResults": "records",
     "ContactSheet": "sheet",
     "Counts": "base",
@@ -28,6 +29,7 @@ _PUBLIC = {
     "Inputs": "source",
     "JsonLines": "records",
     "Latest": "prefetch",
+    "Member": "source",
     "Source": "source",
     "VideoFile": "videofile",
     "Window": "images",
@@ -36,9 +38,9 @@ _PUBLIC = {
     "latest": "prefetch",
     "local_files": "source",
     "read": "source",
-    "refuse_overwrite": "source",
 }
 __all__ = [
+    "Ahead",
     "CocoResults",
     "ContactSheet",
     "Counts",
@@ -49,6 +51,7 @@ __all__ = [
     "Inputs",
     "JsonLines",
     "Latest",
+    "Member",
     "Source",
     "VideoFile",
     "Window",
@@ -57,7 +60,6 @@ __all__ = [
     "latest",
     "local_files",
     "read",
-    "refuse_overwrite",
 ]
 
 

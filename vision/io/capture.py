@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import cv2
@@ -10,6 +11,8 @@ import numpy as np
 from vision.errors import SourceError
 from vision.io.base import FEWER_PIXELS, Info, Log, Span
 from vision.types import Frame, Image
+
+_OLDEST_S = 10.0             # that a picture in a driver's queue is thought to be
 
 
 class Capture:
@@ -60,8 +63,8 @@ class Capture:
 
 
 class Camera:
-    """A camera of this machine: its number or its /dev/video path. Iterates over pictures until it
-    fails."""
+    """A camera of this machine: its number or its /dev/video path. Iterates over pictures, each with its
+    age in seconds, until it fails."""
 
     def __init__(self, uri: str) -> None:
         self._capture = cv2.VideoCapture(int(uri) if uri.isdecimal() else uri)
@@ -69,12 +72,19 @@ class Camera:
             raise SourceError(f"camera {uri!r} cannot be opened. Is it plugged in, and free?")
         self.info = _info(uri, self._capture)
 
-    def __iter__(self) -> Iterator[Image]:
+    def __iter__(self) -> Iterator[tuple[Image, float]]:
         while True:
             whole, image = self._capture.read()
             if not whole:
                 return
-            yield np.asarray(image, np.uint8)
+            yield np.asarray(image, np.uint8), self._age()
+
+    def _age(self) -> float:
+        """Seconds for which the picture lay in the driver's queue. Video4Linux stamps pictures by the
+        clock of `time.monotonic`; other drivers do not, and their pictures count as new."""
+        stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        age = time.monotonic() - stamp
+        return age if stamp > 0 and 0 <= age < _OLDEST_S else 0.0
 
     def close(self) -> None:
         """Give the camera back."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from vision.errors import SourceError
@@ -18,13 +19,23 @@ TIMEOUT_S = 10.0                             # without a word from the network
 _LIVE_SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "tcp"}
 
 
+class Arrival(NamedTuple):
+    """A picture of a live source: (H,W,3) uint8 BGR; time, seconds on the connection's own clock; captured,
+    when it came, in seconds of `time.monotonic`; stamp_ns, the source's wall clock, where it has one."""
+
+    image: Image
+    time: float
+    captured: float
+    stamp_ns: int | None = None
+
+
 class Feed(Protocol):
     """One connection to a live source."""
 
     info: Info
 
-    def timed(self, log: Log) -> Iterator[tuple[Image, float]]:
-        """Pictures with their seconds on the connection's own clock, until it is lost."""
+    def arrivals(self, log: Log) -> Iterator[Arrival]:
+        """Pictures as they come, until the connection is lost."""
         ...
 
     def close(self) -> None:
@@ -38,21 +49,22 @@ class Live:
     def __init__(self, connect: Callable[[], Feed]) -> None:
         self._connect = connect
         self._feed: Feed | None = connect()
+        self._stop = threading.Event()
         self.info = replace(self._feed.info, live=True, duration=None, frames_estimate=None)
 
     def frames(self, span: Span, log: Log) -> Iterator[Frame]:
         """The wanted frames, until the range ends. SourceError when the source is lost for good."""
-        index, last, attempts = 0, 0.0, 0
+        index, last, gap, attempts = 0, 0.0, 0.0, 0
         began: float | None = None
-        while True:
+        while not self._stop.is_set():
             offset: float | None = None                # from the connection's clock to the source's
-            for image, stamp in self._pictures(log):
-                now = time.monotonic()
-                began = now if began is None else began
+            for image, stamp, captured, stamp_ns in self._pictures(log):
+                began = captured if began is None else began
                 if offset is None:
-                    offset = max(now - began, last) - stamp
+                    offset = max(captured - began, last) - stamp
                     if attempts:
                         back = stamp + offset
+                        gap += back - last
                         log.note(f"{self.info.uri!r} dropped at {last:.1f} s and came back at {back:.1f} s")
                     attempts = 0
                 last = max(stamp + offset, last)
@@ -62,7 +74,8 @@ class Live:
                 if span.over(last):
                     return
                 if wanted:
-                    yield Frame(image, index, last, self.info.uri)
+                    yield Frame(image, index, last, self.info.uri, stamp_ns, gap, captured)
+                    gap = 0.0
                 index += 1
             self.close()
             if attempts == len(PAUSES_S):
@@ -70,16 +83,20 @@ class Live:
                     f"{self.info.uri!r} was lost after {index} frames, at {last:.1f} s, and did not come "
                     f"back in {attempts} attempts. Is it switched on, and in reach?"
                 )
-            time.sleep(PAUSES_S[attempts])
+            self._stop.wait(PAUSES_S[attempts])
             attempts += 1
 
-    def _pictures(self, log: Log) -> Iterator[tuple[Image, float]]:
+    def _pictures(self, log: Log) -> Iterator[Arrival]:
         """The pictures of one connection, which is opened if need be; none where it cannot be."""
         try:
             self._feed = self._feed or self._connect()
-            yield from self._feed.timed(log)
+            yield from self._feed.arrivals(log)
         except SourceError:
             return
+
+    def interrupt(self) -> None:
+        """End a wait for a lost source, from another thread: no attempt follows."""
+        self._stop.set()
 
     def close(self) -> None:
         """Close the connection."""
@@ -89,7 +106,7 @@ class Live:
 
 
 class _CameraFeed:
-    """A camera's pictures, with the time at which each was taken from it."""
+    """A camera's pictures, with the time at which it took each."""
 
     def __init__(self, uri: str) -> None:
         from vision.io.capture import Camera
@@ -97,10 +114,11 @@ class _CameraFeed:
         self._camera = Camera(uri)
         self.info = replace(self._camera.info, kind="camera")
 
-    def timed(self, log: Log) -> Iterator[tuple[Image, float]]:
+    def arrivals(self, log: Log) -> Iterator[Arrival]:
         """Pictures until the camera fails."""
-        for image in self._camera:
-            yield image, time.monotonic()
+        for image, age in self._camera:
+            captured = time.monotonic() - age
+            yield Arrival(image, captured, captured, time.time_ns() - round(age * 1e9))
 
     def close(self) -> None:
         """Give the camera back."""
@@ -114,12 +132,12 @@ class _StreamFeed:
         self._video = video
         self.info = replace(video.info, kind="stream")
 
-    def timed(self, log: Log) -> Iterator[tuple[Image, float]]:
+    def arrivals(self, log: Log) -> Iterator[Arrival]:
         """Pictures until the stream ends or breaks off; what failed to decode is told to the log."""
         own = Log(notes=log.notes)
         try:
             for frame in self._video.frames(Span(), own):
-                yield frame.image, frame.time
+                yield Arrival(frame.image, frame.time, frame.captured)
         finally:
             log.counts.corrupt += own.counts.corrupt
 

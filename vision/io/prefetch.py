@@ -4,40 +4,59 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from typing import Generic, Self, TypeVar
+from collections.abc import Generator, Iterable
+from dataclasses import replace
+from typing import Any, Generic, Self, TypeVar
 
 from vision.errors import UsageError
+from vision.io.base import Counts, Info
+from vision.types import Frame
 
 T = TypeVar("T")
 
+QUEUED_BYTES = 256 << 20             # of pictures that wait between two threads
+
 
 class _Channel(Generic[T]):
-    """A bounded way from one thread to another, closed from either side.
+    """A way from one thread to another, bounded in items and in bytes, closed from either side.
 
-    Full, it makes the sender wait; with `replace` it lets the oldest item go instead.
+    Full, it makes the sender wait; with `newest` it lets the oldest item go instead. One item always
+    has a place, however large.
     """
 
-    def __init__(self, depth: int, replace: bool) -> None:
-        self.depth, self.replace = depth, replace
+    def __init__(self, depth: int, *, newest: bool = False) -> None:
+        self.depth, self.newest = depth, newest
         self.skipped = 0
         self._items: deque[T] = deque()
+        self._bytes = 0
         self._change = threading.Condition()
         self._ended = self._abandoned = False
         self._error: BaseException | None = None
 
+    def _full(self, size: int) -> bool:
+        return bool(self._items) and (
+            len(self._items) >= self.depth or self._bytes + size > QUEUED_BYTES
+        )
+
     def send(self, item: T) -> bool:
         """Hand an item over; False when nobody wants any more."""
+        size = _size(item)
         with self._change:
-            while len(self._items) >= self.depth and not self._abandoned:
-                if self.replace:
-                    self._items.popleft()
+            while self._full(size) and not self._abandoned:
+                if self.newest:
+                    item = _with_gap_of(self._take(), item)
                     self.skipped += 1
                 else:
                     self._change.wait()
             self._items.append(item)
+            self._bytes += size
             self._change.notify_all()
             return not self._abandoned
+
+    def _take(self) -> T:
+        item = self._items.popleft()
+        self._bytes -= _size(item)
+        return item
 
     def end(self, error: BaseException | None) -> None:
         """Nothing more will be sent; an error is raised on the other side after what was sent."""
@@ -60,7 +79,7 @@ class _Channel(Generic[T]):
                     self._change.wait()
                 if not self._items:
                     break
-                item = self._items.popleft()
+                item = self._take()
                 self._change.notify_all()
             yield item
             del item                                     # a frame must not live on in this loop
@@ -68,11 +87,25 @@ class _Channel(Generic[T]):
             raise self._error
 
 
-def _close(items: object) -> None:
-    """Close a source or a generator; a list has nothing to close."""
-    close = getattr(items, "close", None)
-    if close is not None:
-        close()
+def _size(item: object) -> int:
+    """Bytes of a frame's picture, or of the frames in a tuple; 0 for anything else."""
+    if isinstance(item, tuple):
+        return sum(map(_size, item))
+    return item.image.nbytes if isinstance(item, Frame) else 0
+
+
+def _with_gap_of(dropped: T, item: T) -> T:
+    """The item; a gap that a dropped frame told of is told by the one that takes its place."""
+    if isinstance(dropped, Frame) and isinstance(item, Frame) and dropped.gap:
+        return replace(item, gap=dropped.gap + item.gap)
+    return item
+
+
+def _call(items: object, name: str) -> None:
+    """Call a method of a source or a generator; a list has none."""
+    method = getattr(items, name, None)
+    if method is not None:
+        method()
 
 
 def _produce(items: Iterable[T], channel: _Channel[T]) -> None:
@@ -83,7 +116,7 @@ def _produce(items: Iterable[T], channel: _Channel[T]) -> None:
                     break
                 del item
         finally:
-            _close(items)
+            _call(items, "close")
     except BaseException as error:
         channel.end(error)
     else:
@@ -97,35 +130,45 @@ def _through(items: Iterable[T], channel: _Channel[T]) -> Generator[T]:
         yield from channel.receive()
     finally:
         channel.abandon()
+        _call(items, "interrupt")
         thread.join()
 
 
-def ahead(frames: Iterable[T], depth: int = 8) -> Generator[T]:
-    """Read up to `depth` items ahead in a thread: in order, none dropped.
+class Ahead(Generic[T]):
+    """An iterator over the items of `source`, read ahead in a thread: in order, none dropped.
 
-    An error of the reader is raised here, after the items before it. Leaving the loop early, by
-    `break`, an exception or `close()`, ends and joins the thread. `frames` is closed when it ends.
+    `info`, `counts` and `notes` are the source's own; its counts include what was read ahead and not
+    yet handed out.
     """
-    if depth < 1:
-        raise UsageError(f"depth must be at least 1; got {depth}")
-    return _through(frames, _Channel(depth, replace=False))
 
-
-class Latest(Generic[T]):
-    """An iterator over the newest item at each step of `source`; `skipped` counts those that were
-    replaced."""
-
-    def __init__(self, frames: Iterable[T]) -> None:
-        self.source = frames
-        self._channel: _Channel[T] = _Channel(1, replace=True)
-        self._items = _through(frames, self._channel)
+    def __init__(self, source: Iterable[T], channel: _Channel[T]) -> None:
+        self.source = source
+        self._channel = channel
+        self._items = _through(source, channel)
 
     @property
-    def skipped(self) -> int:
-        """How many items were replaced by a newer one before anybody asked for them."""
-        return self._channel.skipped
+    def info(self) -> Info:
+        """What the source says about itself. Raises AttributeError where it is a plain iterable."""
+        info: Info = self._source.info
+        return info
 
-    def __iter__(self) -> Iterator[T]:
+    @property
+    def counts(self) -> Counts:
+        """What became of the source's frames so far. Raises AttributeError as `info` does."""
+        counts: Counts = self._source.counts
+        return counts
+
+    @property
+    def notes(self) -> list[str]:
+        """The source's remarks. Raises AttributeError as `info` does."""
+        notes: list[str] = self._source.notes
+        return notes
+
+    @property
+    def _source(self) -> Any:
+        return self.source
+
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> T:
@@ -134,7 +177,7 @@ class Latest(Generic[T]):
     def close(self) -> None:
         """End and join the reading thread, and close the source."""
         self._items.close()
-        _close(self.source)                              # where the thread was never started
+        _call(self.source, "close")                      # where the thread was never started
 
     def __enter__(self) -> Self:
         return self
@@ -143,9 +186,34 @@ class Latest(Generic[T]):
         self.close()
 
 
+class Latest(Ahead[T]):
+    """An iterator over the newest item at each step of `source`; `skipped` counts those that were
+    replaced. A frame tells of the gaps of those that it replaced."""
+
+    @property
+    def skipped(self) -> int:
+        """How many items were replaced by a newer one before anybody asked for them."""
+        return self._channel.skipped
+
+
+def ahead(frames: Iterable[T], depth: int = 8) -> Ahead[T]:
+    """Read up to `depth` items ahead in a thread: in order, none dropped.
+
+    frames: a source of `vision.read`, or any iterable. depth: at least 1; fewer wait where their
+    pictures together exceed `QUEUED_BYTES`.
+
+    An error of the reader is raised here, after the items before it. Leaving the loop early, by
+    `break`, an exception or `close()`, ends and joins the thread. `frames` is closed when it ends.
+    Raises UsageError for a depth below 1.
+    """
+    if depth < 1:
+        raise UsageError(f"depth must be at least 1; got {depth}")
+    return Ahead(frames, _Channel(depth))
+
+
 def latest(frames: Iterable[T]) -> Latest[T]:
     """For live sources: a thread reads all the time, each step gets the newest item, once.
 
-    Errors and early leaving are as with `ahead`.
+    frames: a source of `vision.read`, or any iterable. Errors and early leaving are as with `ahead`.
     """
-    return Latest(frames)
+    return Latest(frames, _Channel(1, newest=True))

@@ -8,7 +8,8 @@ import re
 import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Literal, Self
@@ -25,18 +26,77 @@ VIDEO_SUFFIXES = frozenset((
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv",
     ".flv", ".3gp", ".ogv", ".h264", ".264", ".h265", ".265", ".hevc", ".y4m", ".mjpeg", ".mjpg",
 ))                                                                                  # fmt: skip
+MAX_FILES = 1_000_000                # in one source
+_MAX_NESTED = 32                     # lists in lists
 _CAMERA = re.compile(r"\d{1,3}|/dev/video\d+")
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 
-class Source:
-    """An iterator over frames, once through; a context manager that closes what `read` opened."""
+@dataclass(frozen=True)
+class Member:
+    """One stream of a source that has several: a video, a camera, or a run of pictures. Called, it opens:
+    SourceError where that fails, and the others can still be read.
 
-    def __init__(self, reader: Reader, span: Span, max_frames: int | None = None) -> None:
+    uri: the member's own name; of pictures that were not named one by one, the folder's or the list's.
+    """
+
+    uri: str
+    opened: Callable[[], Source]
+
+    def __call__(self) -> Source:
+        """Open the member. Raises SourceError."""
+        return self.opened()
+
+
+@dataclass
+class _Quota:
+    """How many frames may still be handed out, by all members of a source together; None: any number."""
+
+    left: int | None
+
+    def limit(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        while self.left is None or self.left > 0:
+            try:
+                frame = next(frames)
+            except StopIteration:
+                return
+            if self.left is not None:
+                self.left -= 1
+            yield frame
+            del frame
+
+
+class Source:
+    """An iterator over frames, once through; a context manager that closes what `read` opened.
+
+    members: the streams that it holds, each to be opened by a call: the videos and the runs of pictures
+    of a folder, a glob or a list; else itself. Read either the source or its members.
+    """
+
+    def __init__(self, reader: Reader, span: Span, max_frames: int | None = None, log: Log | None = None,
+                 quota: _Quota | None = None) -> None:                              # fmt: skip
         self.info: Info = reader.info
-        self._log = Log()
-        self._reader = reader
-        self._frames: Iterator[Frame] = islice(reader.frames(span, self._log), max_frames)
+        self._log = log or Log()
+        self._reader, self._span = reader, span
+        self._quota = quota or _Quota(max_frames)
+        self._frames = self._quota.limit(reader.frames(span, self._log))
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """What the source holds: at least one."""
+        if not isinstance(self._reader, _Chain):
+            return (Member(self.info.uri, lambda: self),)
+        return tuple(Member(group.uri, partial(self._open, group)) for group in self._reader.groups)
+
+    def _open(self, group: _Group) -> Source:
+        return Source(group.open(), replace(self._span), quota=self._quota)
+
+    def streams(self) -> Iterator[Member]:
+        """The members one after the other, until `max_frames` of the source have been handed out."""
+        for member in self.members:
+            if self._quota.left == 0:
+                return
+            yield member
 
     @property
     def counts(self) -> Counts:
@@ -60,8 +120,15 @@ class Source:
 
     def at_rate(self, rate: float) -> None:
         """Still pictures come `rate` a second, in place of one. To be called before the first frame."""
-        if isinstance(self._reader, Pictures):
-            self._reader.rate = rate
+        reader = getattr(self._reader, "reader", self._reader)         # behind `Realtime`
+        if isinstance(reader, Pictures):
+            reader.rate = rate
+
+    def interrupt(self) -> None:
+        """End a wait for a lost camera or for the time of a frame, from another thread; no frame follows."""
+        interrupt = getattr(self._reader, "interrupt", None)
+        if interrupt is not None:
+            interrupt()
 
     def close(self) -> None:
         """Close the source; it hands out no more frames."""
@@ -83,6 +150,7 @@ def read(
     max_frames: int | None = None,
     reader: ReaderName = "auto",
     max_pixels: int = MAX_PIXELS,
+    realtime: bool = False,
 ) -> Source:
     """Open a source of frames.
 
@@ -95,7 +163,8 @@ def read(
     start, end: seconds of presentation time, start <= time < end. stride: every so many frames, from
     the first one in the range. Both hold for each video of several by itself. max_frames: at most so
     many in all. reader: `opencv` reads videos with cv2.VideoCapture instead of PyAV. max_pixels: a
-    larger picture is refused, before it is decoded.
+    larger picture is refused, before it is decoded. realtime: a file plays a camera: it counts as live,
+    and each frame comes when it is due on the wall clock, the first one at once.
 
     Raises SourceError when there is nothing to read, UsageError for an impossible range.
     """
@@ -107,7 +176,25 @@ def read(
         raise UsageError(f"end must be later than start; got start={start}, end={end}")
     if reader not in ("auto", "opencv"):
         raise UsageError(f"reader must be 'auto' or 'opencv'; got {reader!r}")
-    return Source(open_reader(str(uri), reader, max_pixels), Span(start, end, stride), max_frames)
+    log = Log()
+    opened = open_reader(str(uri), reader, max_pixels, log)
+    return Source(_paced(opened) if realtime else opened, Span(start, end, stride), max_frames, log)
+
+
+def _paced(reader: Reader) -> Reader:
+    """The reader at the pace of the wall clock; a live one has it already."""
+    from vision.io.realtime import Realtime
+
+    if reader.info.live:
+        return reader
+    if isinstance(reader, _Chain):
+        groups = [_Group(group.uri, partial(_opened_paced, group)) for group in reader.groups]
+        return _Chain(replace(reader.info, live=True), groups)
+    return Realtime(reader)
+
+
+def _opened_paced(group: _Group) -> Reader:
+    return _paced(group.open())
 
 
 def local_files(uri: str) -> list[Path]:
@@ -116,27 +203,68 @@ def local_files(uri: str) -> list[Path]:
     A file or a folder that this user may not look into is among them: reading it tells why. Raises
     SourceError for a list that cannot be read, or that lists itself.
     """
-    return _files(uri, ())
+    return [leaf for leaf in _leaves(uri, Log()) if isinstance(leaf, Path)]
 
 
-def _files(uri: str, within: tuple[Path, ...]) -> list[Path]:
-    """within: the lists that lead here."""
-    if uri in ("", "-") or _CAMERA.fullmatch(uri) or (_URL.match(uri) and not uri.startswith("file://")):
-        return []
+def _is_camera(uri: str) -> bool:
+    return bool(_CAMERA.fullmatch(uri)) and not (uri.isdecimal() and Path(uri).exists())
+
+
+def _is_url(uri: str) -> bool:
+    return bool(_URL.match(uri)) and not uri.startswith("file://")
+
+
+def _leaves(uri: str, log: Log) -> list[Path | str]:
+    """What a URI comes down to once folders, globs and lists are opened: files, and as text what is no
+    file or is not there. Raises SourceError for a list that cannot be read, and for too much."""
+    found = list(islice(_walk(uri, (), set(), log), MAX_FILES + 1))
+    if len(found) > MAX_FILES:
+        raise SourceError(f"{uri!r} holds more than {MAX_FILES} files. Name a part of it.")
+    return found
+
+
+def _walk(uri: str, within: tuple[Path, ...], seen: set[Path], log: Log) -> Iterator[Path | str]:
+    """within: the lists that lead here. seen: all lists so far: each is read once."""
+    if uri in ("", "-") or _is_camera(uri) or _is_url(uri):
+        yield uri
+        return
     path = Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
     try:
-        if path.is_dir():
-            return sorted(_below(path), key=natural)
-        there = path.exists()
+        folder, there = path.is_dir(), path.exists()
+        listed = there and path.suffix.lower() == ".txt" and path.is_file()
     except PermissionError:
-        return [path]
-    if there and path.suffix.lower() == ".txt" and path.is_file():
-        if path.resolve() in within:
-            raise SourceError(f"{uri!r} lists itself, at once or by way of another list.")
-        return [file for m in _listed(path) for file in _files(m, (*within, path.resolve()))]
-    if there:
-        return [path]
-    return sorted((Path(p) for p in glob.glob(uri, recursive=True) if Path(p).is_file()), key=natural)
+        yield path
+        return
+    if there and not folder and not listed:
+        yield path
+        return
+    empty = True
+    for leaf in _members(path, within, seen, log) if listed else _found(uri, path, folder):
+        empty = False
+        yield leaf
+    if empty and (path.resolve() not in seen or not within):
+        yield uri
+
+
+def _found(uri: str, path: Path, folder: bool) -> list[Path]:
+    """The files in a folder, or those that match a glob, in natural order."""
+    names = _below(path) if folder else filter(Path.is_file, map(Path, glob.iglob(uri, recursive=True)))
+    return sorted(islice(names, MAX_FILES + 1), key=natural)
+
+
+def _members(path: Path, within: tuple[Path, ...], seen: set[Path], log: Log) -> Iterator[Path | str]:
+    """The leaves of a list."""
+    real = path.resolve()
+    if real in within:
+        raise SourceError(f"{str(path)!r} lists itself, at once or by way of another list.")
+    if len(within) >= _MAX_NESTED:
+        raise SourceError(f"{str(path)!r} is a list in more than {_MAX_NESTED} lists. Write one list.")
+    if real in seen:
+        log.note(f"{str(path)!r} is listed more than once, and read once")
+        return
+    seen.add(real)
+    for member in _listed(path):
+        yield from _walk(member, (*within, real), seen, log)
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -185,11 +313,6 @@ class Inputs:
                 )
 
 
-def refuse_overwrite(output: str | Path, uri: str) -> None:
-    """`Inputs.refuse` for one source."""
-    Inputs([uri]).refuse(output)
-
-
 def _identity(path: Path) -> Hashable:
     """Alike for two names of one file, by whatever links or spelling."""
     real = os.path.realpath(path)
@@ -215,35 +338,37 @@ def _listed(path: Path) -> list[str]:
     ]                                                                               # fmt: skip
 
 
-def open_reader(uri: str, reader: ReaderName, max_pixels: int) -> Reader:
-    """The reader for a URI, open. Raises SourceError."""
+def open_reader(
+    uri: str, reader: ReaderName = "auto", max_pixels: int = MAX_PIXELS, log: Log | None = None
+) -> Reader:
+    """The reader for a URI, open; what was passed over on the way is told to the log. Raises SourceError."""
     if uri == "-":
         from vision.io.stdin import open_stream
 
         if sys.stdin is None:
             raise SourceError("standard input is closed. Pipe pictures or a video into it.")
         return open_stream(sys.stdin.buffer, max_pixels)
-    if _CAMERA.fullmatch(uri) and not (uri.isdecimal() and Path(uri).exists()):
+    if _is_camera(uri):
         from vision.io.live import open_camera
 
         return open_camera(uri)
-    if _URL.match(uri) and not uri.startswith("file://"):
+    if _is_url(uri):
         from vision.io.live import open_url
 
         return open_url(uri, max_pixels)
 
     path = Path(uri)
-    whole = uri != "" and _is_file(path)
-    if whole and path.suffix.lower() == ".txt":
-        members = _listed(path)
-        if any(not local_files(member) for member in members):      # URLs, cameras, missing files
-            return _several(uri, members, reader, max_pixels)
-    files = local_files(uri)
-    if (whole and path.suffix.lower() != ".txt") or (len(files) == 1 and uri.startswith("file://")):
-        return _open_file(uri, files[0], reader, max_pixels)
-    if not files or files == [path]:
+    listed = path.suffix.lower() == ".txt"
+    if uri and not listed and _is_file(path):
+        return _open_file(uri, path, reader, max_pixels)
+    leaves = _leaves(uri, log or Log())
+    if leaves in ([uri], [path]):
+        if listed and _is_file(path):
+            _listed(path)                # one that this user may not read tells so
         raise SourceError(_nothing(uri, path))
-    return _several(uri, [str(file) for file in files], reader, max_pixels)
+    if uri.startswith("file://") and len(leaves) == 1 and isinstance(leaves[0], Path):
+        return _open_file(uri, leaves[0], reader, max_pixels)
+    return _several(uri, leaves, reader, max_pixels)
 
 
 def _nothing(uri: str, path: Path) -> str:
@@ -281,50 +406,55 @@ def _open_file(uri: str, path: Path, reader: ReaderName, max_pixels: int) -> Rea
     return Video(uri, f"file:{path}", max_pixels)
 
 
-def _several(uri: str, members: list[str], reader: ReaderName, max_pixels: int) -> Reader:
+@dataclass(frozen=True)
+class _Group:
+    """A stream of a list that is opened when its turn comes."""
+
+    uri: str
+    open: Callable[[], Reader]
+
+
+def _several(uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels: int) -> Reader:
     """Pictures in a row are one sequence; a video stands by itself."""
-    groups: list[Callable[[], Reader]] = []
+    groups: list[_Group] = []
     first = 0
-    for pictures, run in groupby(members, lambda member: Path(member).suffix.lower() in SUFFIXES):
+    for pictures, run in groupby(leaves, lambda leaf: Path(leaf).suffix.lower() in SUFFIXES and leaf != "-"):
         if pictures:
-            paths = [Path(member) for member in run]
-            groups.append(_pictures(uri, paths, max_pixels, first))
+            paths = [Path(leaf) for leaf in run]
+            groups.append(_Group(uri, partial(Pictures, uri, paths, max_pixels, first)))
             first += len(paths)
         else:
-            groups += [_member(member, reader, max_pixels) for member in run]
-    return groups[0]() if pictures and len(groups) == 1 else _Chain(uri, groups)
-
-
-def _pictures(uri: str, paths: list[Path], max_pixels: int, first: int) -> Callable[[], Reader]:
-    return lambda: Pictures(uri, paths, max_pixels, first)
-
-
-def _member(member: str, reader: ReaderName, max_pixels: int) -> Callable[[], Reader]:
-    return lambda: open_reader(member, reader, max_pixels)
+            groups += [_Group(str(leaf), partial(open_reader, str(leaf), reader, max_pixels)) for leaf in run]
+    return groups[0].open() if pictures and len(groups) == 1 else _Chain(Info(uri, "list"), groups)
 
 
 class _Chain:
     """Several sources one after the other; one that cannot be read is told, and the others go on."""
 
-    def __init__(self, uri: str, members: list[Callable[[], Reader]]) -> None:
-        self.info = Info(uri, "list")
-        self._members = members
+    def __init__(self, info: Info, groups: list[_Group]) -> None:
+        self.info, self.groups = info, groups
         self._current: Reader | None = None
 
     def frames(self, span: Span, log: Log) -> Iterator[Frame]:
         """The wanted frames of each source in turn, with its own indices and times."""
         failed: list[SourceError] = []
-        for opened in self._members:
+        for group in self.groups:
             try:
-                self._current = opened()
+                self._current = group.open()
                 yield from self._current.frames(replace(span), log)
             except SourceError as error:
                 failed.append(error)
                 log.note(f"passed over: {error}")
             finally:
                 self.close()
-        if len(failed) == len(self._members):
+        if len(failed) == len(self.groups):
             raise failed[0]
+
+    def interrupt(self) -> None:
+        """End a wait of the source that is being read, from another thread."""
+        interrupt = getattr(self._current, "interrupt", None)
+        if interrupt is not None:
+            interrupt()
 
     def close(self) -> None:
         """Close the source that is being read."""
