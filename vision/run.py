@@ -25,6 +25,7 @@ from vision.sinks.video import VideoFile
 from vision.spec import nearest
 from vision.steps.base import Pool, Spec, Step
 from vision.steps.plan import checked_plan
+from vision.tally import Tally
 from vision.types import Frame
 from vision.windows import Windows
 from vision.writer import Writer
@@ -49,6 +50,7 @@ class Run:
     device, precision, backend: where models run, as `vision.engine.load` has them.
     pool: models that are loaded already; it stays its owner's to close.
     max_latency: seconds; a frame of a live source that is older when its turn comes is dropped.
+    free_only: refuse weights that are for research alone.
     resume: go on where a run with these outputs was killed. Without a checkpoint it begins anew.
     checkpoint_every: seconds between checkpoints; 10 where every output can be gone on with. 0: none.
 
@@ -67,15 +69,20 @@ class Run:
         backend: str = "auto",
         pool: Pool | None = None,
         max_latency: float | None = None,
+        free_only: bool = False,
         resume: bool = False,
         checkpoint_every: float | None = None,
     ) -> None:
-        self.plan = checked_plan([plan] if isinstance(plan, Spec) else list(plan))
+        wanted = [plan] if isinstance(plan, Spec) else list(plan)
+        for one in (sink for sink in sinks if isinstance(sink, SinkSpec)):
+            one.check()
+            wanted = [one.asks(step) for step in wanted]
+        self.plan = checked_plan(wanted)
         self.max_latency, self.resume = max_latency, resume
         self.reports: list[Report] = []
         self._names, self._openers = _openers(source)
         self._closing = ExitStack()
-        self.pool = pool or self._closing.enter_context(Pool(device, precision, backend))
+        self.pool = pool or self._closing.enter_context(Pool(device, precision, backend, free_only))
         self._models: dict[str, Any] = {}
         self.sinks = [one.open(self.plan) if isinstance(one, SinkSpec) else one for one in sinks]
         for sink in self.sinks:
@@ -189,6 +196,8 @@ class Stream:
         self.report = Report(name)
         self.info = Info(name, "frames")
         self.several = False
+        self._tally = Tally()
+        self.told: list[str] = []                        # what was found, in words, at the end
 
     def __iter__(self) -> Iterator[Item]:
         """The items. Raises VisionError: of the reader, a step or a sink, after what came before it; LostFrames if
@@ -214,6 +223,7 @@ class Stream:
                 _close(frames)
                 self._count(frames, cause)
             ends = {step.key: step.end() for step in steps} if begun else {}
+            self.told = [*self._tally.lines(), *(line for step in steps for line in step.summary())]
             if begun:
                 _end(run.sinks, ends, complete)
         if report.unexplained:
@@ -233,7 +243,7 @@ class Stream:
         self.report.live = self.info.live or isinstance(source, Latest)
         still = self.info.kind in ("picture", "pictures")
         if still and any(one.timed for one in self._run.plan) and isinstance(source, Source):
-            source.needs_rate()
+            source.at_rate(source.rate or _rate_of(self.info.uri, self._run.plan))
         if self.info.live and not isinstance(source, Latest):
             return latest(source)
         return source if isinstance(source, Latest) else ahead(source)
@@ -280,6 +290,7 @@ class Stream:
             for frame, results in done:
                 item = Item(frame, results, steps)
                 report.inferred += 1
+                self._tally.add(item)
                 writer.put(item)
                 yield item
 
@@ -325,7 +336,7 @@ class Stream:
         assert checkpoint is not None
         writer.wait()
         values = states(steps, self._run.sinks)
-        if None in values["sinks"]:
+        if None in (*values["sinks"], *values["steps"].values()):
             return
         counts = {name: getattr(report, name) for name in ("read", "inferred", "written", "seconds")}
         checkpoint.save({
@@ -384,6 +395,16 @@ def _openers(source: Any) -> tuple[list[str], list[Opener]]:
     return names, openers
 
 
+def _rate_of(uri: str, plan: Sequence[Spec]) -> float:
+    """Frames a second of a folder of pictures, by the `seqinfo.ini` in it or above it. Raises UsageError."""
+    from vision.tracking.mot import sequence_rate
+
+    rate = sequence_rate(Path(uri)) or next((one.rate for one in plan if one.rate), None)
+    if rate is None:
+        raise UsageError("pictures have no times, and tracking needs them. Give --rate, frames a second.")
+    return rate
+
+
 def _members(opener: Opener) -> Iterator[Opener]:
     """A source, or each of those that it is a list of."""
     try:
@@ -394,9 +415,8 @@ def _members(opener: Opener) -> Iterator[Opener]:
 
         yield fail
         return
-    members = getattr(source, "members", ())
-    if members:
-        yield from members
+    if isinstance(source, Source) and source.info.kind == "list":
+        yield from source.streams()
     else:
         yield lambda: source
 
@@ -409,8 +429,6 @@ def _check_sinks(
     keys = {one.key for one in plan}
     seen: set[str] = set()
     for sink, one in zip(sinks, specs, strict=True):
-        if isinstance(one, SinkSpec):
-            one.check()
         lacking = sorted(sink.needs - keys)
         if lacking:
             raise UsageError(f"{type(one).__name__} needs the results of {lacking[0]!r}. {nearest(lacking[0], keys)}")

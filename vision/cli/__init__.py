@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from vision.cli.run import forget_stdout
+from vision.cli.run.execute import forget_stdout
 from vision.errors import VisionError
 
 
@@ -42,8 +42,7 @@ app = typer.Typer(
 
 # each module has `register(app)`, which adds its command or group of commands
 _COMMANDS = (
-    "detect", "classify", "track", "count", "follow", "segment", "landmarks", "pose", "action",
-    "probe", "sample", "models", "weights", "evaluate", "train",
+    "run", "probe", "sample", "models", "weights", "evaluate", "train",
 )
 
 for _module in _COMMANDS:

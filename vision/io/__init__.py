@@ -1,4 +1,4 @@
-"""Sources and sinks: `read` a file, folder, glob, URL, camera or standard input; write it down.
+"""Sources: `read` a file, folder, glob, URL, camera or standard input.
 
 A name is loaded when it is first used, so that importing this package costs next to nothing.
 """
@@ -10,30 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vision.io.base import Counts, Info
-    from vision.io.images import FrameNames, ImageFolder, Window
     from vision.io.prefetch import Ahead, Latest, ahead, latest
-    from vision.io.records import CocoResults, Csv, JsonLines, YoloTxt
-    from vision.io.sheet import ContactSheet
     from vision.io.source import Inputs, Member, Source, local_files, read
-    from vision.io.videofile import VideoFile
 
 _PUBLIC = {
     "Ahead": "prefetch",
-    "CocoResults": "records",
-    "ContactSheet": "sheet",
     "Counts": "base",
-    "Csv": "records",
-    "FrameNames": "images",
-    "ImageFolder": "images",
     "Info": "base",
     "Inputs": "source",
-    "JsonLines": "records",
     "Latest": "prefetch",
     "Member": "source",
     "Source": "source",
-    "VideoFile": "videofile",
-    "Window": "images",
-    "YoloTxt": "records",
     "ahead": "prefetch",
     "latest": "prefetch",
     "local_files": "source",
@@ -41,21 +28,12 @@ _PUBLIC = {
 }
 __all__ = [
     "Ahead",
-    "CocoResults",
-    "ContactSheet",
     "Counts",
-    "Csv",
-    "FrameNames",
-    "ImageFolder",
     "Info",
     "Inputs",
-    "JsonLines",
     "Latest",
     "Member",
     "Source",
-    "VideoFile",
-    "Window",
-    "YoloTxt",
     "ahead",
     "latest",
     "local_files",

@@ -20,6 +20,7 @@ class Info:
     frames a second, on average. duration: seconds. frames_estimate: from the container's or the
     folder's word, never to be relied on. rotation: degrees clockwise by which frames are turned.
     audio: the sound's codec. live: frames come when they happen, whether they are taken or not.
+    start: the second at which reading begins. whole: whether all of it is read.
     """
 
     uri: str
@@ -32,6 +33,8 @@ class Info:
     rotation: int = 0
     audio: str | None = None
     live: bool = False
+    start: float = 0.0
+    whole: bool = True
 
 
 @dataclass

@@ -75,10 +75,12 @@ class Source:
 
     def __init__(self, reader: Reader, span: Span, max_frames: int | None = None, log: Log | None = None,
                  quota: _Quota | None = None) -> None:                              # fmt: skip
-        self.info: Info = reader.info
+        whole = span.start is None and span.end is None and max_frames is None
+        self.info: Info = replace(reader.info, start=span.start or 0.0, whole=whole)
         self._log = log or Log()
         self._reader, self._span = reader, span
         self._quota = quota or _Quota(max_frames)
+        self.rate: float | None = None                       # that still pictures were given
         self._frames = self._quota.limit(reader.frames(span, self._log))
 
     @property
@@ -89,7 +91,10 @@ class Source:
         return tuple(Member(group.uri, partial(self._open, group)) for group in self._reader.groups)
 
     def _open(self, group: _Group) -> Source:
-        return Source(group.open(), replace(self._span), quota=self._quota)
+        source = Source(group.open(), replace(self._span), quota=self._quota)
+        if self.rate is not None:
+            source.at_rate(self.rate)
+        return source
 
     def streams(self) -> Iterator[Member]:
         """The members one after the other, until `max_frames` of the source have been handed out."""
@@ -119,7 +124,11 @@ class Source:
             raise
 
     def at_rate(self, rate: float) -> None:
-        """Still pictures come `rate` a second, in place of one. To be called before the first frame."""
+        """Still pictures come `rate` a second, in place of one. To be called before the first frame. Raises
+        UsageError for a rate that is not more than 0."""
+        if not 0 < rate < float("inf"):
+            raise UsageError(f"a rate is more than 0 frames a second; got {rate}.")
+        self.rate = rate
         reader = getattr(self._reader, "reader", self._reader)         # behind `Realtime`
         if isinstance(reader, Pictures):
             reader.rate = rate
@@ -151,6 +160,7 @@ def read(
     reader: ReaderName = "auto",
     max_pixels: int = MAX_PIXELS,
     realtime: bool = False,
+    rate: float | None = None,
 ) -> Source:
     """Open a source of frames.
 
@@ -164,7 +174,8 @@ def read(
     the first one in the range. Both hold for each video of several by itself. max_frames: at most so
     many in all. reader: `opencv` reads videos with cv2.VideoCapture instead of PyAV. max_pixels: a
     larger picture is refused, before it is decoded. realtime: a file plays a camera: it counts as live,
-    and each frame comes when it is due on the wall clock, the first one at once.
+    and each frame comes when it is due on the wall clock, the first one at once. rate: frames a second of still
+    pictures, which have no times of their own; one a second unless given.
 
     Raises SourceError when there is nothing to read, UsageError for an impossible range.
     """
@@ -178,7 +189,10 @@ def read(
         raise UsageError(f"reader must be 'auto' or 'opencv'; got {reader!r}")
     log = Log()
     opened = open_reader(str(uri), reader, max_pixels, log)
-    return Source(_paced(opened) if realtime else opened, Span(start, end, stride), max_frames, log)
+    source = Source(_paced(opened) if realtime else opened, Span(start, end, stride), max_frames, log)
+    if rate is not None:
+        source.at_rate(rate)
+    return source
 
 
 def _paced(reader: Reader) -> Reader:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from vision.errors import UsageError
 from vision.spec import Described, options, spec
+from vision.state import State
 from vision.steps.base import Spec
 
 if TYPE_CHECKING:
     from vision.io import Info
     from vision.item import Item
-
-State = Mapping[str, Any]
 
 
 class Sink:
@@ -107,6 +106,10 @@ class SinkSpec(Described):
     def files(self) -> tuple[Path, ...]:
         """The files and folders that were named."""
         return tuple(getattr(self, field.name) for field in options(type(self)) if field.is_path)
+
+    def asks(self, step: Spec) -> Spec:
+        """A step of the plan, as it must be for this sink."""
+        return step
 
     def check(self) -> None:
         """Raise UsageError for what cannot be, before anything is loaded."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from vision.errors import UsageError
 from vision.sinks.base import Sink, SinkSpec, State
 from vision.sinks.frames import FrameNames, ImageFolder
 from vision.spec import Option, spec
+from vision.steps.segment import Segment
 
 if TYPE_CHECKING:
     from vision.io import Info
@@ -50,10 +51,11 @@ class VarianceMaps(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no class maps with variance."""
-        key = self.on or self.key_in(plan)
-        if not any(getattr(one, "uncertain", False) for one in plan if one.key == key):
-            raise UsageError("VarianceMaps needs Segment(uncertain=True): --uncertain.")
-        return _Planes(self.folder, key, _sixteen_bits)
+        return _Planes(self.folder, self.on or self.key_in(plan), _sixteen_bits)
+
+    def asks(self, step: Spec) -> Spec:
+        """A segmenter that gives the variance too."""
+        return replace(step, uncertain=True) if isinstance(step, Segment) else step
 
 
 class _Planes(Sink):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import cv2
 
-from vision.errors import SinkError
+from vision.errors import SinkError, UsageError
 from vision.sinks.base import Sink, SinkSpec
 from vision.spec import Option, spec
 from vision.types import Image
@@ -87,3 +87,19 @@ class Window:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def draw_box(image: Image) -> tuple[float, float, float, float]:
+    """The box (left, top, right, bottom, in pixels) that the user draws on a picture in a window. Raises UsageError
+    where there is no display or no box was drawn."""
+    title = "vision follow: draw a box, then press Enter"
+    try:
+        with Window(title):
+            # OpenCV's own has a bar that grows with the mouse's position, and the picture jumps
+            cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
+            x, y, w, h = cv2.selectROI(title, image, showCrosshair=False, printNotice=False)
+    except SinkError:
+        raise UsageError("there is no display to draw a box on. Give --box x,y,w,h.") from None
+    if not w or not h:
+        raise UsageError("no box was drawn. Draw one, or give --box x,y,w,h.")
+    return x, y, x + w, y + h

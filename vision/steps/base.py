@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field
@@ -9,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar
 
 from vision.card import Card
-from vision.errors import UsageError
+from vision.errors import ModelError, UsageError
 from vision.spec import Described, Option, spec
+from vision.state import State
 from vision.types import Frame, Names, Result
 
-State = Mapping[str, Any]                      # plain values and arrays, nested: JSON and npz
 Pending = Callable[[], Result]                 # waits for a frame's result
 
 
@@ -33,6 +34,7 @@ class AnyModel(Protocol):
         """How many submitted pictures keep its device busy."""
 
 
+_log = logging.getLogger("vision.models")
 RESERVED = frozenset(("schema", "kind", "source", "frame", "time_s", "stamp_ns", "size", "gap_s"))
 M = TypeVar("M")
 Named = str | Path | Card | AnyModel
@@ -43,10 +45,13 @@ class Pool:
     """Models, each loaded once for all streams, on one device; closing the pool closes them.
 
     device, precision, backend: as `vision.engine.load` has them.
+    free_only: refuse weights that are for research alone; else it is said once.
     """
 
-    def __init__(self, device: str = "auto", precision: str = "auto", backend: str = "auto") -> None:
-        self.device, self.precision, self.backend = device, precision, backend
+    def __init__(
+        self, device: str = "auto", precision: str = "auto", backend: str = "auto", free_only: bool = False
+    ) -> None:
+        self.device, self.precision, self.backend, self.free_only = device, precision, backend, free_only
         self._models: dict[tuple[Any, ...], Any] = {}
 
     def load(self, kind: type[M], model: Named = "default", **more: Any) -> M:
@@ -57,8 +62,19 @@ class Pool:
         key = (kind, model if isinstance(model, Card) else str(model), *sorted(more.items()))
         if key not in self._models:
             where = (self.device, self.precision, self.backend)
-            self._models[key] = kind.load(model, *where, **more)  # type: ignore[attr-defined]
+            loaded = kind.load(model, *where, **more)  # type: ignore[attr-defined]
+            self._models[key] = loaded
+            self._told(loaded.card)
         return self._models[key]  # type: ignore[no-any-return]
+
+    def _told(self, card: Card) -> None:
+        """Say, or refuse, that weights are for research alone. Raises ModelError."""
+        if card.use == "free":
+            return
+        if self.free_only:
+            raise ModelError(f"the weights of {card.name!r} are for research alone ({card.licence}). Give another "
+                             "--model, or leave out --free-only.")
+        _log.warning("the weights of %s are for research, not for products: %s", card.name, card.licence)
 
     def close(self) -> None:
         """Close every model that was loaded here."""
@@ -121,12 +137,17 @@ class Step:
         """The stream is over: what is known only now (the last segments, the last events)."""
         return ()
 
-    def state(self) -> State:
-        """What it remembers, to be handed to `restore` of a new step. Asked between frames."""
+    def state(self) -> State | None:
+        """What it remembers, to be handed to `restore` of a new step; None where that cannot be told. Asked between
+        frames."""
         return {}
 
     def restore(self, state: State) -> None:
         """Go on where `state` was asked for."""
+
+    def summary(self) -> Sequence[str]:
+        """What is to be told at the end of the stream, in lines."""
+        return ()
 
     def about(self) -> dict[str, Any]:
         """What each record says beside the result: model, precision, back end."""
@@ -205,12 +226,14 @@ class Spec(Described):
     """What is to be done with the frames of a stream. A spec of your own derives from this.
 
     task: the name in `TASKS`. result: the type of what its step hands out. timed: whether it needs the time
-    between frames, which still pictures lack.
+    between frames, which still pictures lack. rate: how many of these are taken to be a second, where nothing
+    says it; None: that has to be said.
     """
 
     task: ClassVar[str]
     result: ClassVar[type]
     timed: ClassVar[bool] = False
+    rate: ClassVar[float | None] = None
 
     key: Annotated[str, Option("its name in items and records; the task's unless given")] = field(
         default="", kw_only=True)

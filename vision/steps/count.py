@@ -86,10 +86,14 @@ class CountStep(Step):
         """Whoever is in a zone leaves it where last seen."""
         return self.counter.close()
 
+    def summary(self) -> Sequence[str]:
+        """The totals of every line and zone, and how long tracks were inside."""
+        return self.counter.summary(self.names).splitlines()
+
     def state(self) -> State:
         """The counts, and where each track is."""
-        return self.counter.state()  # type: ignore[no-any-return, attr-defined]
+        return self.counter.state()
 
     def restore(self, state: State) -> None:
         """Go on where `state` was asked for."""
-        self.counter.restore(state)  # type: ignore[attr-defined]
+        self.counter.restore(state)

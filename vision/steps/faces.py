@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from vision.people.faces import Faces
+from vision.people.face import Faces
 from vision.spec import Option, spec
 from vision.steps.base import InTurn, ModelOption, ModelStep, Named, Pool, Spec, State, Step, told
 from vision.types import Frame, Result
@@ -39,7 +39,7 @@ class FindFaces(Spec):
 
     def load(self, pool: Pool) -> Any:
         """The landmarker with its detector. Raises as `FaceLandmarker.load` does."""
-        from vision.people import FaceLandmarker
+        from vision.people.landmarks import FaceLandmarker
 
         return pool.load(FaceLandmarker, self.model, detector=self.detector)
 
@@ -50,7 +50,7 @@ class FindFaces(Spec):
         }
         if info.kind in ("picture", "pictures"):
             return ModelStep(self.key, model, partial(model.submit, **finding))
-        from vision.people import FaceTracker
+        from vision.people.face_tracker import FaceTracker
 
         tracker = FaceTracker(model, detect_every=self.detect_every, smooth=self.smooth, **finding)
         return FollowedPeople(self.key, model, tracker)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
+
 from vision.errors import UsageError
 from vision.spec import Option, spec
 from vision.steps.base import Pending, Ready, Spec, State, Step
@@ -24,6 +26,7 @@ class Follow(Spec):
     task = "follow"
     result = Target
     timed = True
+    rate = 30.0
 
     box: Annotated[str | Callable[[Image], Box] | None, Option(
         "x,y,w,h in pixels of the first frame; in Python also a function from that frame to x1,y1,x2,y2")] = None
@@ -52,9 +55,15 @@ class FollowStep(Step):
         super().__init__(spec.key)
         self.spec = spec
         self.follower: Follower | None = None
+        self._state: State | None = None                 # to go on from, with the next frame
 
     def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
         """Where it is now."""
+        if self._state is not None:
+            whole = np.array([0, 0, *frame.size_wh], np.float32)
+            self.follower = _kind(self.spec.follower)(frame.image, whole, frame.time)
+            self.follower.restore(self._state)
+            self._state = None
         if self.follower is not None:
             return Ready(self.follower(frame.image, frame.time))
         given = self.spec.box
@@ -66,14 +75,15 @@ class FollowStep(Step):
         """The follower itself: what it has learnt."""
         return (self.follower,) if self.follower is not None else ()
 
-    def state(self) -> State:
-        """What it looks like, and where it was."""
-        return {} if self.follower is None else {"follower": self.follower.state()}  # type: ignore[attr-defined]
+    def state(self) -> State | None:
+        """What it looks like, and where it was; None for `mil`, which keeps that to itself."""
+        if self.spec.follower == "mil":
+            return None
+        return {} if self.follower is None else {"follower": self.follower.state()}
 
     def restore(self, state: State) -> None:
         """Go on where `state` was asked for."""
-        if "follower" in state:
-            self.follower = _kind(self.spec.follower).restored(state["follower"])
+        self._state = state.get("follower")
 
     def about(self) -> dict[str, Any]:
         """The follower's name."""

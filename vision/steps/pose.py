@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from vision.people.poses import Poses
+from vision.people.body import Poses
 from vision.spec import Option, spec
 from vision.steps.base import ModelOption, ModelStep, Named, Pool, Spec, Step
 from vision.steps.faces import FollowedPeople
@@ -33,7 +33,7 @@ class EstimatePose(Spec):
 
     def load(self, pool: Pool) -> Any:
         """The estimator with its detector. Raises as `PoseEstimator.load` does."""
-        from vision.people import PoseEstimator
+        from vision.people.pose import PoseEstimator
 
         return pool.load(PoseEstimator, self.model, detector=self.detector)
 
@@ -42,7 +42,7 @@ class EstimatePose(Spec):
         how = {"min_score": self.min_score, "min_presence": self.min_presence}
         if info.kind in ("picture", "pictures"):
             return ModelStep(self.key, model, partial(model.submit, **how))
-        from vision.people import PoseTracker
+        from vision.people.pose import PoseTracker
 
         tracker = PoseTracker(model, detect_every=self.detect_every, smooth=self.smooth, **how)
         return FollowedPeople(self.key, model, tracker)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -65,27 +63,12 @@ DECODERS: dict[str, Callable[[Outputs, int, float], Detections]] = {
 }
 
 
-class Options(TypedDict, total=False):
-    """What a call may ask for; each call has its own.
-
-    min_score: 0..1, None for the card's own. classes: only these, by name. max_detections: of one
-    picture, the best; 300 unless given. max_iou: of two boxes of a class that overlap by more than
-    this, in 0..1, the better stays; None for the card's own. agnostic: boxes of different classes
-    suppress each other too. A value that cannot be raises UsageError.
-    """
-
-    min_score: float | None
-    classes: Sequence[str] | None
-    max_detections: int
-    max_iou: float | None
-    agnostic: bool
-
-
 @dataclass(frozen=True)
 class _Choice:
-    """`Options`, checked and complete."""
+    """What a call asks for, checked and complete. floor: the lowest score that is of use."""
 
     min_score: float
+    floor: float
     labels: Ints | None
     max_detections: int
     max_iou: float
@@ -115,56 +98,109 @@ class Detector(Model):
 
         return to_onnx(card)
 
-    def __call__(self, image: Image, **options: Unpack[Options]) -> Detections:
-        """The objects in `image` (H,W,3) uint8 BGR, best first; it gets the whole device. Raises UsageError
-        for another image or an option that cannot be."""
-        choice, view = self._choice(options), self._view(image)
-        return self._found(self.engine(view.pixels[None]), 0, view, choice)
+    def __call__(
+        self,
+        image: Image,
+        *,
+        min_score: float | None = None,
+        classes: Sequence[str] | None = None,
+        max_detections: int = 300,
+        max_iou: float | None = None,
+        agnostic: bool = False,
+        weak: float | None = None,
+    ) -> Detections:
+        """The objects in `image` (H,W,3) uint8 BGR, best first; it gets the whole device. For the options, and
+        what is raised, see `submit`."""
+        choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
+        view = self._view(image)
+        return self._found(self.engine(view.pixels[None]), view, choice)
 
-    def batch(self, images: Sequence[Image], **options: Unpack[Options]) -> list[Detections]:
-        """The objects in each of `images`, which may differ in size."""
-        return self.submit(images, **options)()
+    def batch(
+        self,
+        images: Sequence[Image],
+        *,
+        min_score: float | None = None,
+        classes: Sequence[str] | None = None,
+        max_detections: int = 300,
+        max_iou: float | None = None,
+        agnostic: bool = False,
+        weak: float | None = None,
+    ) -> list[Detections]:
+        """The objects in each of `images`, which may differ in size; for the options see `submit`."""
+        return self.submit(
+            images, min_score=min_score, classes=classes, max_detections=max_detections, max_iou=max_iou,
+            agnostic=agnostic, weak=weak,
+        )()
 
     def submit(
-        self, images: Sequence[Image], **options: Unpack[Options]
+        self,
+        images: Sequence[Image],
+        *,
+        min_score: float | None = None,
+        classes: Sequence[str] | None = None,
+        max_detections: int = 300,
+        max_iou: float | None = None,
+        agnostic: bool = False,
+        weak: float | None = None,
     ) -> Callable[[], list[Detections]]:
-        """Start on `images`, which must not change until then; what comes back waits for them and hands
-        out a result each. Raises as a call does."""
-        choice, views = self._choice(options), [self._view(image) for image in images]
-        places = _launch(self.engine, [view.pixels for view in views])
+        """Start on `images`, (H,W,3) uint8 BGR each, which must not change until the results are there.
+
+        min_score: what is shown, 0..1; the card's own unless given.
+        classes: only these, by name.
+        max_detections: of one picture, the best.
+        max_iou: of two boxes of a class that overlap by more, the better stays, 0..1; the card's own unless
+            given.
+        agnostic: boxes of different classes suppress each other too.
+        weak: boxes from this score up to `min_score` are kept too, as `Detections.weak`; none unless given.
+
+        Returns a function that waits and gives a result each, as exact as a record (`Detections.rounded`).
+        Raises UsageError for another image or an option that cannot be.
+        """
+        choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
+        views = [self._view(image) for image in images]
+        futures = [self.engine.submit(view.pixels[None]) for view in views]
         return lambda: [
-            self._found(outputs.result(), row, view, choice)
-            for view, (outputs, row) in zip(views, places, strict=True)
+            self._found(future.result(), view, choice) for view, future in zip(views, futures, strict=True)
         ]
 
-    def _found(self, outputs: Outputs, row: int, view: View, choice: _Choice) -> Detections:
-        """The objects of one picture of a batch, in frame pixels."""
-        found = self._decode(outputs, row, choice.min_score)
+    def _found(self, outputs: Outputs, view: View, choice: _Choice) -> Detections:
+        """The objects of one picture, in frame pixels."""
+        found = self._decode(outputs, 0, choice.floor)
         if choice.labels is not None:
             found = found[np.isin(found.labels, choice.labels)]
         found = suppressed(found, choice.max_iou, choice.agnostic)[: choice.max_detections]
-        return Detections(view.to_frame(found.boxes), found.scores, found.labels)
+        found = Detections(view.to_frame(found.boxes), found.scores, found.labels)
+        if choice.floor == choice.min_score:
+            return found.rounded()
+        shown = int((found.scores >= choice.min_score).sum())        # best first
+        return replace(found[:shown], weak=found[shown:]).rounded()
 
-    def _choice(self, options: Options) -> _Choice:
-        min_score, max_iou = options.get("min_score"), options.get("max_iou")
-        classes, most = options.get("classes"), options.get("max_detections", 300)
+    def _choice(
+        self, min_score: float | None, classes: Sequence[str] | None, max_detections: int, max_iou: float | None,
+        agnostic: bool, weak: float | None,
+    ) -> _Choice:
         min_score = self.card.min_score if min_score is None else min_score
         max_iou = self.card.max_iou if max_iou is None else max_iou
-        if not 0 <= min_score <= 1 or not 0 <= max_iou <= 1:
-            raise UsageError(f"min_score and max_iou lie in 0..1; got {min_score} and {max_iou}")
-        if most < 1:
-            raise UsageError(f"max_detections must be at least 1; got {most}")
+        floor = min_score if weak is None else weak
+        if not 0 <= floor <= min_score <= 1 or not 0 <= max_iou <= 1:
+            raise UsageError(
+                f"min_score and max_iou lie in 0..1, and weak below min_score; got {min_score}, {max_iou} and {weak}"
+            )
+        if max_detections < 1:
+            raise UsageError(f"max_detections must be at least 1; got {max_detections}")
         labels = None if classes is None else self._labels(classes)
-        return _Choice(min_score, labels, most, max_iou, options.get("agnostic", False))
+        return _Choice(min_score, floor, labels, max_detections, max_iou, agnostic)
 
     def _labels(self, classes: Sequence[str]) -> Ints:
         """The indices of class names. Raises UsageError with the nearest names for an unknown one."""
-        known = {name: i for i, name in enumerate(self.names)}
-        for name in classes:
+        known = {name.casefold(): i for i, name in enumerate(self.names)}
+        wanted = [name.strip().casefold() for name in classes]
+        for name in wanted:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or list(known)[:5]
-                raise UsageError(f"{self.name!r} has no class {name!r}. Nearest: {', '.join(near)}")
-        return np.array([known[name] for name in classes], np.int64)
+                near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+                hint = ", ".join(near) if near else ", ".join(self.names)
+                raise UsageError(f"{self.name!r} has no class {name!r}. {'Nearest' if near else 'It has'}: {hint}")
+        return np.array([known[name] for name in wanted], np.int64)
 
     def _view(self, image: Image) -> View:
         w, h = self.card.size_wh
@@ -179,19 +215,6 @@ class Detector(Model):
         if not self.card.enlarge and all(own <= most for own, most in zip(own_wh, size_wh, strict=True)):
             size_wh = own_wh
         return letterbox(image, size_wh, multiple=_STRIDE)
-
-
-def _launch(engine: Engine, pictures: Sequence[Image]) -> list[tuple[Future[Outputs], int]]:
-    """Start on pictures of any sizes, one batch a size: for each, where its outputs will be."""
-    sizes: dict[tuple[int, ...], list[int]] = {}
-    for i, pixels in enumerate(pictures):
-        sizes.setdefault(pixels.shape, []).append(i)
-    places: dict[int, tuple[Future[Outputs], int]] = {}
-    for members in sizes.values():
-        batch = pictures[members[0]][None] if len(members) == 1 else np.stack([pictures[i] for i in members])
-        future = engine.submit(batch)
-        places.update((i, (future, row)) for row, i in enumerate(members))
-    return [places[i] for i in range(len(pictures))]
 
 
 def suppressed(found: Detections, max_iou: float, agnostic: bool) -> Detections:

@@ -138,3 +138,13 @@ def track_rows(tracks: Tracks, index: int) -> Rows:
     """The tracks of a frame as rows of a MOT file: (N,7); `index` counts from 0."""
     frame = np.full(len(tracks), index + 1)
     return np.column_stack([frame, tracks.ids, xyxy_to_xywh(tracks.boxes), tracks.scores])
+
+
+def sequence_rate(folder: Path) -> float | None:
+    """Frames a second of a folder of pictures, by the `seqinfo.ini` in it or above it; None without one."""
+    for place in (folder, folder.parent):
+        try:
+            return Sequence.read(place).rate
+        except DataError:
+            continue
+    return None

@@ -1,0 +1,95 @@
+"""The commands that run over sources: one a task, and `vision run` for several tasks at once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vision.cli.run.execute import execute
+from vision.cli.run.options import Parts, _first, command, specs_of
+from vision.errors import UsageError
+from vision.sinks import SINKS, sinks
+from vision.steps import TASKS, Spec, tasks
+from vision.steps.plan import plan_of, read_plan
+
+_SOURCES = inspect.Parameter(
+    "sources", inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[list[str], typer.Argument(
+        metavar="SOURCE",
+        help="video, picture, folder, glob, text file of them, URL, camera number, or - (standard input)",
+    )],
+)
+_DO = inspect.Parameter(
+    "do", inspect.Parameter.KEYWORD_ONLY, default=None,
+    annotation=Annotated[list[str] | None, typer.Option(
+        "--do", help="tasks, such as detect,track,faces; an option of a task is --TASK.OPTION, as in "
+        "--detect.min-score 0.4: see `vision TASK --help`")],
+)
+_PLAN = inspect.Parameter(
+    "plan", inspect.Parameter.KEYWORD_ONLY, default=None,
+    annotation=Annotated[Path | None, typer.Option("--plan", help="a TOML file with a [[do]] a step")],
+)
+
+
+def task_command(name: str) -> Any:
+    """The command of one task: a plan of it and of the tasks that it needs."""
+    rows = tasks()
+    kinds = {one.key: type(one) for one in plan_of([name])}
+    writable = {key: kind for key, kind in sinks().items() if kind.of in ("", *kinds)}
+    parts = Parts(kinds, writable, plain=True)
+
+    def run(sources: list[str], **values: Any) -> None:
+        given = parts.take(values)
+        plan = [kind(**given.get(key, {})) for key, kind in kinds.items()]
+        execute(sources, plan, list(specs_of(given, writable)), given)
+
+    doc = f"{_first(rows[name].spec)}.\n\nExamples: `vision {name} video.mp4`, `vision {name} 0 --show`"
+    return command(run, [_SOURCES], parts, doc)
+
+
+def run_command() -> Any:
+    """`vision run`: any tasks, in one pass."""
+    kinds = {name: row.spec for name, row in tasks().items()}
+    parts = Parts(kinds, sinks(), plain=False)
+
+    def run(sources: list[str], do: list[str] | None, plan: Path | None, **values: Any) -> None:
+        given = parts.take(values)
+        execute(sources, _plan(do, plan, given, kinds), list(specs_of(given, sinks())), given)
+
+    doc = ("Several tasks in one pass over each source: one decode, one record a frame, one video.\n\n"
+           "Example: `vision run drive.mp4 --do detect,track,faces --track.lost-after 2 -o out.mp4`")
+    return command(run, [_SOURCES, _DO, _PLAN], parts, doc)
+
+
+def _plan(
+    do: list[str] | None, file: Path | None, given: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, Any]
+) -> list[Spec]:
+    """The plan that was asked for, with the options that were given for its steps."""
+    if (do is None) == (file is None):
+        raise UsageError("give what to do, either as --do detect,track or as --plan plan.toml.")
+    names = [name.strip() for one in do or () for name in one.split(",") if name.strip()]
+    plan = read_plan(file) if file is not None else plan_of(names)
+    for name in given.keys() & kinds.keys():
+        if name not in [one.key for one in plan]:
+            option = next(iter(given[name])).replace("_", "-")
+            raise UsageError(f"--{name}.{option} is of {name!r}, which is not in the plan.")
+    return [replace(one, **given[one.key]) if one.key in given else one for one in plan]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands. What a command takes is worked out when it is asked for."""
+    app.command("run")(run_command())
+    for name, row in TASKS.items():
+        made = task_command(name)
+        app.command(name)(made)
+        if row.hidden:
+            app.command(row.hidden, hidden=True)(made)
+
+
+__all__ = ["SINKS", "partial", "register", "run_command", "task_command"]

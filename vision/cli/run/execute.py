@@ -1,0 +1,133 @@
+"""A run on the command line: progress while it goes on, what came of it, and the exit status."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from vision.cli.run.options import Engine, Going, Reading, duration
+from vision.cli.run.progress import progress, share_of, summary
+from vision.errors import VisionError
+from vision.files import check_writable, write_whole
+from vision.sinks import SinkSpec, VideoFile
+from vision.steps import Follow, Spec
+
+if TYPE_CHECKING:
+    from vision.run import Run, Stream
+
+_INTERRUPTED = 130
+_READ_ENOUGH = -1                              # `vision ... | head`: no error, but nobody reads on
+
+
+def execute(
+    sources: Sequence[str], plan: Sequence[Spec], sinks: Sequence[SinkSpec],
+    given: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Run a plan over sources. given: the options of reading, engine and run, by part and field.
+
+    A source that fails is told, and the others go on. Raises VisionError for what cannot be, before anything is
+    read; typer.Exit: 1 or 2 where a source failed, 130 after Ctrl-C.
+    """
+    from vision.io import Inputs, read
+    from vision.run import Run
+
+    reading, engine, going = (
+        kind(**given.get(part, {})) for part, kind in (("reading", Reading), ("engine", Engine), ("going", Going))
+    )
+    logging.getLogger("vision").setLevel(logging.WARNING if going.quiet else logging.INFO)
+    if going.report is not None:
+        Inputs(sources).refuse(going.report)
+        check_writable(going.report)
+    arguments = reading.arguments()
+    openers = [partial(read, uri, **arguments) for uri in sources]
+    plan = [_asked(one) if isinstance(one, Follow) and one.box is None else one for one in plan]
+    _ends_politely()
+    reports: list[dict[str, Any]] = []
+    code = 0
+    with Run(
+        openers, plan, sinks or [VideoFile(Path())], resume=going.resume, device=engine.device,
+        precision=engine.precision, backend=engine.backend, checkpoint_every=going.checkpoint_every,
+        max_latency=duration("--max-latency", going.max_latency), free_only=going.free_only,
+    ) as run:
+        for stream in run.streams():
+            status = _one(run, stream, reading, going.quiet)
+            reports.append({**stream.report.to_dict(), "outputs": [str(path) for path in _written(run)]})
+            code = status if status == _INTERRUPTED else code or max(status, 0)
+            if status in (_READ_ENOUGH, _INTERRUPTED) or any(sink.done for sink in run.sinks):
+                break
+    if going.report:
+        write_whole(going.report, (json.dumps(reports, indent=1) + "\n").encode())
+    if code:
+        raise typer.Exit(code)
+
+
+def _one(run: Run, stream: Stream, reading: Reading, quiet: bool) -> int:
+    """One source, to its end: the exit status that it asks for."""
+    status = 0
+    items = iter(stream)
+    with progress(Path(stream.report.source).name, quiet=quiet) as update:
+        try:
+            for item in items:
+                report = stream.report
+                update(report, share_of(stream.info, report, item.frame.time, reading.max_frames))
+        except KeyboardInterrupt:
+            status = _INTERRUPTED
+        except BrokenPipeError:
+            status = _READ_ENOUGH
+            forget_stdout()
+        except VisionError as error:
+            status = error.exit_code
+            told = f"{type(error).__name__}: {error}"
+        finally:
+            items.close()  # type: ignore[attr-defined]
+    if status not in (0, _READ_ENOUGH, _INTERRUPTED):
+        print(told, file=sys.stderr)
+    if not quiet and (stream.report.read or not status):
+        print(summary(stream.report, stream.told, _written(run)), file=sys.stderr)
+    return status
+
+
+def _written(run: Run) -> list[Path]:
+    return list(dict.fromkeys(path for sink in run.sinks for path in sink.written))
+
+
+def _asked(follow: Follow) -> Follow:
+    """The object that the user draws in a window, where no box was given."""
+    from vision.sinks.show import draw_box
+
+    return replace(follow, box=draw_box)
+
+
+def _ends_politely() -> None:
+    """Ctrl-C, a kill and a terminal that is gone end the run, with whole outputs and a report. While these are
+    written a second one does nothing; a third ends the process."""
+    count = 0
+
+    def heard(number: int, frame: object) -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            raise KeyboardInterrupt
+        if count > 2:
+            os._exit(_INTERRUPTED)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), heard)
+
+
+def forget_stdout() -> None:
+    """Nobody reads standard output any more: what Python still holds for it goes nowhere, at its end too."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

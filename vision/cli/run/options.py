@@ -1,0 +1,198 @@
+"""Specs as options: what a command takes is read off the fields of the specs that it is made of."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_origin
+
+import typer
+
+from vision.errors import UsageError
+from vision.sinks import SinkSpec
+from vision.spec import Described, Field, Option, options, spec
+from vision.steps import Spec
+
+IN, OUT, ENGINE, GOING = "Which frames", "Outputs", "Engine", "The run"
+_NOT_PLAIN = ("key", "on")                      # of fields that every step has: --track.on
+
+
+@spec
+class Reading(Described):
+    """Which frames of the sources are read: the arguments of `vision.read`."""
+
+    start: Annotated[str | None, Option("from here on: 90, 1:30 or 00:01:30", "seconds")] = None
+    end: Annotated[str | None, Option("up to here, not included", "seconds")] = None
+    stride: Annotated[int, Option("every n-th frame", min=1)] = 1
+    max_frames: Annotated[int | None, Option("at most so many frames", min=1)] = None
+    rate: Annotated[float | None, Option(
+        "of a folder of pictures, where no seqinfo.ini says it", "frames a second")] = None
+    realtime: Annotated[bool, Option("a file plays a camera: frames come when they are due")] = False
+    reader: Annotated[Literal["auto", "opencv"], Option("what decodes video: PyAV or OpenCV")] = "auto"
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `vision.read`."""
+        return {**self.to_dict(), "start": clock("--start", self.start), "end": clock("--end", self.end)}
+
+
+@spec
+class Engine(Described):
+    """Where models run: the arguments of `vision.Run`."""
+
+    device: Annotated[str, Option("auto, cpu, cuda, cuda:1, mps")] = "auto"
+    precision: Annotated[str, Option("auto, int8, fp32, fp16, bf16")] = "auto"
+    backend: Annotated[str, Option("auto, torch, openvino, onnxruntime, opencv")] = "auto"
+
+
+@spec
+class Going(Described):
+    """How a run goes on, and what it tells."""
+
+    max_latency: Annotated[str | None, Option("drop frames of a live source that are older: 100ms, 0.5s")] = None
+    resume: Annotated[bool, Option("go on where the same command was killed")] = False
+    checkpoint_every: Annotated[float | None, Option(
+        "between checkpoints; 10 where every output can be resumed, 0: none", "seconds", min=0)] = None
+    report: Annotated[Path | None, Option("the completeness report as JSON")] = None
+    free_only: Annotated[bool, Option("refuse weights that are for research alone")] = False
+    quiet: Annotated[bool, Option("no progress, no summary", flags=("--quiet", "-q"))] = False
+
+
+def clock(name: str, text: str | None) -> float | None:
+    """Seconds of `90`, `1:30` or `00:01:30.5`. Raises UsageError."""
+    if text is None:
+        return None
+    seconds = 0.0
+    try:
+        for part in text.split(":"):
+            seconds = seconds * 60 + float(part)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"{name} is seconds or a clock, such as 90 or 1:30; got {text!r}.")
+    return seconds
+
+
+def duration(name: str, text: str | None) -> float | None:
+    """Seconds of `100ms`, `0.5s` or `0.5`. Raises UsageError."""
+    if text is None:
+        return None
+    number, scale = (text[:-2], 1e-3) if text.endswith("ms") else (text.removesuffix("s"), 1.0)
+    try:
+        seconds = float(number) * scale
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"{name} is a time such as 100ms or 0.5s; got {text!r}.")
+    return seconds
+
+
+class Parts:
+    """The specs that one command is made of, and the options that it has for them.
+
+    plan: kinds of steps by key, the command's own last. sinks: kinds of sinks. plain: whether options of steps
+    may go without the step's key before them.
+    """
+
+    def __init__(self, plan: Mapping[str, type[Spec]], sinks: Mapping[str, type[SinkSpec]], plain: bool) -> None:
+        self.plan, self.sinks = plan, sinks
+        self._taken: set[str] = {"--help", "--do", "--plan"}
+        self._parameters: list[inspect.Parameter] = []
+        self._fields: dict[str, tuple[str, str]] = {}          # a parameter: its part and its field
+        for name, kind in reversed(plan.items()):
+            self._add(name, kind, f"{name}: {_first(kind)}", plain, hidden=not plain)
+        for name, sink in sinks.items():
+            self._add_sink(name, sink)
+        for name, panel, shared in (("reading", IN, Reading), ("engine", ENGINE, Engine), ("going", GOING, Going)):
+            self._add(name, shared, panel, plain=True, bare=True)
+
+    def parameters(self) -> list[inspect.Parameter]:
+        """Keyword parameters for typer, one an option."""
+        return self._parameters
+
+    def take(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """What was given, by part and field."""
+        given: dict[str, dict[str, Any]] = {}
+        for parameter, (part, field) in self._fields.items():
+            value = values.get(parameter)
+            if value is not None and value != []:
+                given.setdefault(part, {})[field] = value
+        return given
+
+    def _add(self, part: str, kind: type, panel: str, plain: bool, hidden: bool = False, bare: bool = False) -> None:
+        for field in options(kind):
+            flags = self._flags(part, field, plain and field.name not in _NOT_PLAIN, bare)
+            if flags:
+                self._option(part, field, flags, panel, hidden or field.name in _NOT_PLAIN)
+
+    def _add_sink(self, part: str, kind: type[SinkSpec]) -> None:
+        fields = options(kind)
+        if not any(field.default is MISSING for field in fields):
+            note = Option(_first(kind), flags=(f"--{part}",))
+            self._option(part, Field("", bool, bool, True, False, note), (f"--{part}",), OUT, False)
+        for field in fields:
+            named = bool(field.option.flags)
+            flags = self._flags(part, field, named, named)
+            self._option(part, field, flags, OUT, hidden=not named)
+
+    def _flags(self, part: str, field: Field, plain: bool, bare: bool) -> tuple[str, ...]:
+        """The names of an option: its plain ones where they are free, and the one with the part's name."""
+        name = field.name.replace("_", "-")
+        own = field.option.flags or (f"--{name}",)
+        both_ways = field.type is bool and field.default is True
+        if both_ways and not field.option.flags:
+            own = (f"--{name}/--no-{name}",)
+        free = plain and not any(flag in self._taken for flag in own)
+        self._taken.update(own if free else ())
+        dotted = f"--{part}.{name}" + (f"/--{part}.no-{name}" if both_ways else "")
+        return (*(own if free else ()), *(() if bare else (dotted,)))
+
+    def _option(self, part: str, field: Field, flags: Sequence[str], panel: str, hidden: bool) -> None:
+        kind = _typer_type(field)
+        help_text = field.option.text
+        if field.default not in (MISSING, None, (), False, True, "") and field.name != "key":
+            help_text += f" [default: {field.default}]"
+        name = f"{part}__{field.name}"
+        self._fields[name] = (part, field.name)
+        note = typer.Option(*flags, help=help_text, rich_help_panel=panel, hidden=hidden, show_default=False)
+        self._parameters.append(inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, note],
+        ))
+
+
+def _typer_type(field: Field) -> Any:
+    if get_origin(field.type) is tuple:
+        return list[str]
+    if field.type in (int, float, bool, Path) or field.choices:
+        return field.type
+    return str
+
+
+def _first(kind: type) -> str:
+    """The first sentence of a spec's docstring, without its full stop."""
+    return (kind.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip().rstrip(".").split(". ")[0]
+
+
+def command(function: Any, own: Sequence[inspect.Parameter], parts: Parts, doc: str) -> Any:
+    """`function(**values)` as typer sees it: with the parameters `own` and those of the parts."""
+    parameters = [*own, *parts.parameters()]
+
+    def made(**values: Any) -> None:
+        function(**values)
+
+    made.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    made.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    made.__doc__ = doc
+    return made
+
+
+def specs_of(given: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, type[SinkSpec]]) -> Iterator[SinkSpec]:
+    """The sinks that were asked for."""
+    for name, kind in kinds.items():
+        values = {field: value for field, value in given.get(name, {}).items() if field}
+        needed = [field.name for field in options(kind) if field.default is MISSING]
+        if name in given and (values.keys() >= set(needed)) and (needed or "" in given[name]):
+            yield kind(**values)
+        elif values and needed:
+            raise UsageError(f"--{name}.{next(iter(values))} is of an output that was not asked for.")
