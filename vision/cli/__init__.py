@@ -42,7 +42,7 @@ app = typer.Typer(
 
 # each module has `register(app)`, which adds its command or group of commands
 _COMMANDS = (
-    "run", "probe", "sample", "models", "weights", "evaluate", "train",
+    "run", "probe", "sample", "models", "weights", "eval", "train",
 )
 
 for _module in _COMMANDS:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from vision.files import check_writable
+
 Command = Callable[..., None]
 ENGINE = "Engine"                                         # the panel of these three in a command's help
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps", rich_help_panel=ENGINE)]
@@ -29,6 +31,10 @@ class EvalOptions:
     backend: Backend = "auto"
     report: Annotated[Path | None, typer.Option(help="the figures as JSON")] = None
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False
+
+    def __post_init__(self) -> None:
+        if self.report is not None:
+            check_writable(self.report)
 
     @property
     def where(self) -> tuple[str, str, str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from vision.errors import MissingExtra
 from vision.io.pictures import decode_picture
-from vision.io.videofile import VideoFile
+from vision.sinks.film import VideoWriter
 from vision.types import Image
 
 SIZE_WH = (640, 480)
@@ -33,7 +33,7 @@ def make_sample(path: str | Path) -> int:
     """
     photographs = [decode_picture((_assets() / name).read_bytes(), name) for name, _, _ in _SHOTS]
     times = list(_times(SHOT_S * len(_SHOTS)))
-    with VideoFile(path) as film:
+    with VideoWriter(path) as film:
         for time in times:
             shot = int(time / SHOT_S)
             _, first, last = _SHOTS[shot]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.errors import DataError, UsageError
+from vision.spec import nearest
 from vision.steps import TASKS, Spec, find_task
 
 

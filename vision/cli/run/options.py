@@ -123,8 +123,8 @@ class Parts:
     def _add(self, part: str, kind: type, panel: str, plain: bool, hidden: bool = False, bare: bool = False) -> None:
         for field in options(kind):
             flags = self._flags(part, field, plain and field.name not in _NOT_PLAIN, bare)
-            if flags:
-                self._option(part, field, flags, panel, hidden or field.name in _NOT_PLAIN)
+            for flag in flags:
+                self._option(part, field, flag, panel, hidden or field.name in _NOT_PLAIN)
 
     def _add_sink(self, part: str, kind: type[SinkSpec]) -> None:
         fields = options(kind)
@@ -133,11 +133,12 @@ class Parts:
             self._option(part, Field("", bool, bool, True, False, note), (f"--{part}",), OUT, False)
         for field in fields:
             named = bool(field.option.flags)
-            flags = self._flags(part, field, named, named)
-            self._option(part, field, flags, OUT, hidden=not named)
+            for flags in self._flags(part, field, named, named):
+                self._option(part, field, flags, OUT, hidden=not named)
 
-    def _flags(self, part: str, field: Field, plain: bool, bare: bool) -> tuple[str, ...]:
-        """The names of an option: its plain ones where they are free, and the one with the part's name."""
+    def _flags(self, part: str, field: Field, plain: bool, bare: bool) -> list[tuple[str, ...]]:
+        """The names of an option: its plain ones where they are free, and the one with the part's name, which is an
+        option of its own that help does not show."""
         name = field.name.replace("_", "-")
         own = field.option.flags or (f"--{name}",)
         both_ways = field.type is bool and field.default is True
@@ -146,15 +147,17 @@ class Parts:
         free = plain and not any(flag in self._taken for flag in own)
         self._taken.update(own if free else ())
         dotted = f"--{part}.{name}" + (f"/--{part}.no-{name}" if both_ways else "")
-        return (*(own if free else ()), *(() if bare else (dotted,)))
+        return [*([tuple(own)] if free else []), *([] if bare else [(dotted,)])]
 
     def _option(self, part: str, field: Field, flags: Sequence[str], panel: str, hidden: bool) -> None:
         kind = _typer_type(field)
         help_text = field.option.text
         if field.default not in (MISSING, None, (), False, True, "") and field.name != "key":
             help_text += f" [default: {field.default}]"
-        name = f"{part}__{field.name}"
+        dotted = flags[0].startswith(f"--{part}.")
+        name = f"{part}__{field.name}" + ("__dotted" if dotted else "")
         self._fields[name] = (part, field.name)
+        hidden = hidden or (dotted and f"{part}__{field.name}" in self._fields)
         note = typer.Option(*flags, help=help_text, rich_help_panel=panel, hidden=hidden, show_default=False)
         self._parameters.append(inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, note],

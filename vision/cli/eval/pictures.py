@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vision.cli import segment, track
+from vision.cli.eval.common import results, write
 from vision.cli.options import EvalOptions, opened
-from vision.cli.progress import progress, share_of
+from vision.errors import DataError
 
 if TYPE_CHECKING:
     from vision.metrics.detection import Truth
-    from vision.pipeline import Step
-    from vision.tasks.model import Model
-    from vision.types import Frame
-
-
-def _frames(paths: Sequence[Path]) -> Iterator[Frame]:
-    """The pictures as frames, in this order; a frame's time is its index."""
-    from vision.io import read
-    from vision.types import Frame
-
-    for index, path in enumerate(paths):
-        with read(str(path), max_frames=1) as source:
-            image = next(source).image
-        yield Frame(image, index, float(index), str(path))
-
-
-def results(paths: Sequence[Path], step: Step, take: Callable[[int, Any], None], quiet: bool) -> None:
-    """Run a step over pictures and hand each result over with its picture's index."""
-    from vision.pipeline import run
-
-    with progress(step.model, share_of(0.0, None, len(paths)), quiet=quiet) as update:
-        run(_frames(paths), step, [lambda item: take(item.frame.index, item.result)], watch=update)
+    from vision.types import ClassMap
 
 
 def _pictures_of(path: Path, truth: Truth) -> Path:
     """The folder of a COCO file's pictures, where training finds them too."""
-    from vision.errors import DataError
     from vision.train.detection_layouts import coco_pictures
 
     root = path.parent.parent if path.parent.name == "annotations" else path.parent
@@ -55,14 +30,6 @@ def _pictures_of(path: Path, truth: Truth) -> Path:
         return coco_pictures(root, path, split, [image["file_name"] for image in truth.images])
     except DataError as error:
         raise DataError(f"{error} Name their folder: --images FOLDER") from None
-
-
-def write(options: EvalOptions, model: Model, figures: dict[str, Any]) -> None:
-    """The figures as JSON, where they are asked for."""
-    if options.report is not None:
-        finite = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in figures.items()}
-        facts = {"model": model.name, "engine": model.engine.label, **finite}
-        options.report.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 @opened
@@ -80,7 +47,6 @@ def detect(
 ) -> None:
     """Average precision of a detector: scores from 0.01, at most 100 boxes a picture."""
     from vision.metrics.detection import Truth, coco_rows, precision_table, summary
-    from vision.pipeline import apply
     from vision.tasks.detect import Detector
     from vision.train.detection_data import read_detection
     from vision.types import Detections
@@ -98,8 +64,8 @@ def detect(
     submit = partial(detector.submit, min_score=0.01, max_detections=100, max_iou=max_iou)
     found: list[Detections] = []
     results(
-        [folder / image["file_name"] for image in truth.images], apply(detector, submit),
-        lambda _, objects: found.append(objects), options.quiet,
+        [folder / image["file_name"] for image in truth.images], detector,
+        lambda _, objects: found.append(objects), options.quiet, submit,
     )
     rows = [coco_rows(i["id"], objects, category_of) for i, objects in zip(truth.images, found, strict=True)]
     table = precision_table(truth, chain.from_iterable(rows))
@@ -139,7 +105,6 @@ def classify(
 ) -> None:
     """Top-1 and top-5 accuracy of a classifier."""
     from vision.metrics.classification import accuracy, labelled_pictures
-    from vision.pipeline import apply
     from vision.tasks.classify import Classifier
     from vision.types import Scores
 
@@ -147,7 +112,7 @@ def classify(
     pictures, missing = labelled_pictures(data, classifier.names)
     scores: list[Scores] = []
     paths = [path for path, _ in pictures]
-    results(paths, apply(classifier), lambda _, found: scores.append(found), options.quiet)
+    results(paths, classifier, lambda _, found: scores.append(found), options.quiet)
     labels = [label for _, label in pictures]
     top1, top5 = accuracy(scores, labels, 1), accuracy(scores, labels, 5)
     print(f"{classifier.name} ({classifier.engine.label}) on {data}: {len(pictures)} pictures"
@@ -164,17 +129,16 @@ def landmarks(
         help="folder of the pictures; `images` beside a CSV, an XML's own folder unless given")] = None,
 ) -> None:
     """Normalised mean error of face landmarks on the iBUG 68 points."""
-    from vision.faces.mesh import IBUG68
     from vision.metrics.landmarks import FAILED, compare, labelled_faces
-    from vision.pipeline import apply
-    from vision.tasks.landmarks import FaceLandmarker
+    from vision.people.landmarks import FaceLandmarker
+    from vision.people.mesh import IBUG68
     from vision.types import Floats
 
     pictures = labelled_faces(data, images)
     landmarker = FaceLandmarker.load(*options.where)
     found: list[Floats] = []
     results(
-        [picture.path for picture in pictures], apply(landmarker),
+        [picture.path for picture in pictures], landmarker,
         lambda _, faces: found.append(faces.points[:, IBUG68]), options.quiet,
     )
     figures = compare([picture.points for picture in pictures], found).summary()
@@ -187,15 +151,47 @@ def landmarks(
     write(options, landmarker, figures)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group of commands."""
-    from vision.cli.action_train import evaluate as evaluate_action
+@opened
+def segment(
+    options: EvalOptions,
+    data: Annotated[Path, typer.Option(help="folder with SPLIT/images and SPLIT/labels, or CamVid's layout")],
+    split: Annotated[str, typer.Option(help="which part of it")] = "val",
+) -> None:
+    """Accuracy, class average, mean IoU and contour score of a segmenter."""
+    import numpy as np
 
-    group = typer.Typer(help="A model's figures on labelled pictures.", no_args_is_help=True)
-    group.command("detect")(detect)
-    group.command("classify")(classify)
-    group.command("segment")(segment.evaluate)
-    group.command("landmarks")(landmarks)
-    group.command("action")(evaluate_action)
-    group.command("track")(track.evaluate)
-    app.add_typer(group, name="eval")
+    from vision.metrics.segmentation import Figures, confusion, contour_score
+    from vision.tasks.segment import Segmenter
+    from vision.train.segmentation import IGNORE, find_pairs, read_pair
+
+    pairs = find_pairs(data, split)
+    segmenter = Segmenter.load(*options.where)
+    names, classes = tuple(segmenter.names), len(segmenter.names)
+    if names != pairs.names:
+        raise DataError(
+            f"{segmenter.name!r} has the classes {', '.join(names)}; {str(data)!r} has "
+            f"{', '.join(pairs.names)}. They must be the same, in the same order."
+        )
+    matrix = np.zeros((classes, classes), np.int64)
+    contour: list[float] = []
+
+    def take(i: int, found: ClassMap) -> None:
+        nonlocal matrix
+        labels = read_pair(pairs, i)[1]
+        matrix = matrix + confusion(found.labels, labels, classes, IGNORE)
+        contour.append(contour_score(found.labels, labels, classes, IGNORE))
+
+    results(pairs.pictures, segmenter, take, options.quiet)
+    figures = Figures.of(matrix)
+    bf = float(np.nanmean(contour))
+    print(f"{segmenter.name} ({segmenter.engine.label}) on {data} {split}: {len(contour)} pictures")
+    if pairs.without:
+        print(f"left out for want of labels: {len(pairs.without)}, first {pairs.without[0].name}")
+    print(f"mIoU {figures.miou:.4f}  class average {figures.class_average:.4f}  "
+          f"accuracy {figures.accuracy:.4f}  BF {bf:.4f}")
+    for name, value in zip(names, figures.iou.tolist(), strict=True):
+        print(f"  {name:<20} IoU {value:.4f}")
+    write(options, segmenter, {
+        "miou": figures.miou, "class_average": figures.class_average, "accuracy": figures.accuracy, "bf": bf,
+        **{f"iou {name}": float(value) for name, value in zip(names, figures.iou, strict=True)},
+    })

@@ -1,0 +1,62 @@
+"""What every `vision eval` of pictures shares: a model over a list of pictures, and the figures as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vision.cli.options import EvalOptions
+from vision.cli.run.progress import progress
+from vision.files import write_whole
+from vision.report import Report
+
+if TYPE_CHECKING:
+    from vision.tasks.model import Model
+    from vision.types import Image
+
+
+def _images(paths: Sequence[Path]) -> Iterator[Image]:
+    from vision.io import read
+
+    for path in paths:
+        with read(str(path), max_frames=1) as source:
+            yield next(source).image
+
+
+def results(
+    paths: Sequence[Path], model: Any, take: Callable[[int, Any], None], quiet: bool,
+    submit: Callable[[Sequence[Image]], Callable[[], Sequence[Any]]] | None = None,
+) -> None:
+    """Run a model over pictures and hand each result over with its picture's index, in their order.
+
+    submit: `model.submit` with its options bound.
+    """
+    from vision.io import ahead
+
+    begun: deque[Callable[[], Sequence[Any]]] = deque()
+    report = Report(model.name)
+
+    def collect() -> None:
+        take(report.inferred, begun.popleft()()[0])
+        report.inferred += 1
+        update(report, report.inferred / len(paths))
+
+    with progress(model.name, quiet=quiet) as update:
+        for image in ahead(_images(paths)):
+            begun.append((submit or model.submit)([image]))
+            while len(begun) > model.in_flight:
+                collect()
+        while begun:
+            collect()
+
+
+def write(options: EvalOptions, model: Model, figures: dict[str, Any]) -> None:
+    """The figures as JSON, where they are asked for."""
+    if options.report is not None:
+        finite = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in figures.items()}
+        facts = {"model": model.name, "engine": model.engine.label, **finite}
+        write_whole(options.report, (json.dumps(facts, indent=1) + "\n").encode())
