@@ -91,10 +91,9 @@ def test_a_flipped_byte_changes_no_value(place: int, by: int) -> None:
     data[place] ^= by
     try:
         found = state.loads(bytes(data))
-    except DataError as error:
-        assert "\n" not in str(error)
-    else:
-        exact(found, state.loads(WHOLE))
+    except DataError:
+        return
+    exact(found, state.loads(WHOLE))
 
 
 def zipped(compression: int = zipfile.ZIP_STORED, **files: bytes) -> bytes:

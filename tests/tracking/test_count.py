@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -133,6 +134,32 @@ def test_records_say_what_was_counted() -> None:
     }
 
 
+def test_the_summary_says_what_was_found() -> None:
+    counter = Counter(Scene(lines=(DOOR,), zones=(ROOM,)), lost_after=0.5)
+    assert counter.summary() == "0 tracks\ndoor: west 0, east 0\nroom: in 0, out 0, lost 0"
+    for n, x in enumerate([90.0, 110, 200, 290, 310]):
+        found = tracks((1, x, 100), (2, 20, 20))
+        counter(replace(found, labels=np.array([int(n > 2), 0])), n * 0.1)      # a car, then a truck
+    assert counter.found == {0: 1, 1: 1}
+    counter(replace(tracks((5, 20, 60)), labels=np.array([1])), 5.0)                 # the others are over
+    counter.close()
+    assert counter.found == {1: 2, 0: 1}
+    assert counter.summary(["car", "truck"]) == (
+        "3 tracks: truck 2, car 1\ndoor: west 0, east 1\nroom: in 1, out 1, lost 0; 0.3 s inside on average"
+    )
+    alone = Counter(Scene(lines=(DOOR,)))
+    alone(tracks((1, 90, 100)), 0.0)
+    assert alone.summary(["car"]) == "1 track: car 1\ndoor: west 0, east 0"
+
+
+def test_an_event_has_the_class_that_its_track_has_then() -> None:
+    counter, labels = Counter(Scene(lines=(DOOR,))), []
+    for n, x in enumerate([90.0, 110, 110, 90]):
+        found = replace(tracks((1, x, 100)), labels=np.array([int(n > 1)]))
+        labels += [event.label for event in counter(found, n * 0.1).events]
+    assert labels == [0, 1]
+
+
 def test_speed_on_the_ground_and_its_uncertainty() -> None:
     """A ground of 10x20 m seen in perspective: the truth lies within two deviations as often as it should."""
     image, metres = ((100, 400), (500, 400), (400, 100), (200, 100)), ((0, 0), (10, 0), (10, 20), (0, 20))
@@ -222,6 +249,9 @@ def test_a_scene_is_read_from_toml(tmp_path: Path) -> None:
     ("[[zone]]", "[zone]", "double brackets"),
     ("size = [640, 480]", 'anchor = "left"', "'bottom' or 'centre'"),
     ("size = [640, 480]", "size = 640, 480", "as TOML"),
+    ("size = [640, 480]", "size = [inf, 1]", "infinity"),
+    ("size = [640, 480]", "size = " + 5000 * "[", "as TOML"),
+    ("start = [100, 0]", f"start = [{10**400}, 0]", "too large"),
 ])
 def test_a_scene_that_cannot_be_is_an_error(tmp_path: Path, old: str, new: str, message: str) -> None:
     path = tmp_path / "scene.toml"

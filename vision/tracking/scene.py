@@ -173,7 +173,7 @@ def read_scene(path: str | Path) -> Scene:
     """The scene in a TOML file. Raises DataError, which names the key that is wrong."""
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise DataError(f"{str(path)!r} cannot be read as TOML ({error}).") from error
     try:
         _only(values, {"anchor", "size", "line", "zone", "ground"}, "scene")
@@ -197,7 +197,7 @@ def read_scene(path: str | Path) -> Scene:
         )
     except KeyError as error:
         raise DataError(f"{str(path)!r}: the key {error} is missing.") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{str(path)!r}: {error}") from error
     except DataError as error:
         raise DataError(f"{str(path)!r}: {error}") from error
