@@ -13,7 +13,8 @@ import pytest
 import vision
 from vision import zoo
 from vision.engine import FakeEngine
-from vision.io import VideoFile, read
+from vision.io import read
+from vision.sinks.film import VideoWriter
 from vision.tasks.detect import Detector
 from vision.tracking import read_scene
 
@@ -22,7 +23,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 def test_the_loop_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = [0.0, 0.1, 0.3, 0.4]
-    with VideoFile(tmp_path / "video.mp4") as film:
+    with VideoWriter(tmp_path / "video.mp4") as film:
         for time in times:
             film.write(np.full((48, 64, 3), 60, np.uint8), time)
     boxes, scores = np.array([[[10, 10, 40, 40]]], np.float32), np.zeros((1, 1, 20), np.float32)

@@ -21,8 +21,9 @@ class Item:
     """
 
     def __init__(self, frame: Frame, results: Mapping[str, Any], steps: Sequence[Step]) -> None:
-        self.frame, self.results = frame, results
+        self.frame = frame
         self._steps = [step for step in steps if step.key in results]
+        self.results = {step.key: results[step.key] for step in self._steps}
 
     def __getitem__(self, key: str) -> Any:
         return self.results[key]

@@ -89,6 +89,10 @@ class Run:
             self._closing.callback(sink.close)
         self._inputs = Inputs(self._names)
         _check_sinks(self.sinks, sinks, self.plan, self._inputs)
+        for sink in self.sinks:
+            if sink.one_source and len(self._names) > 1:
+                files = ", ".join(map(str, sink.paths))
+                raise UsageError(f"{files!r} is of one video; got {len(self._names)} sources.")
         self.checkpoint = self._checkpoint(sinks, checkpoint_every)
         self._stored = self.checkpoint.load() if self.checkpoint and resume else None
         self._items: Iterator[Item] | None = None
@@ -311,6 +315,9 @@ class Stream:
                 yield from out(windows.drain())
             raise
         yield from out(windows.drain())
+        if self.info.whole and self.info.kind not in ("camera", "stream") and not any(s.done for s in run.sinks):
+            for step in steps:
+                step.whole()
 
     def _incoming(self, frames: Any, after: int) -> Iterator[Frame]:
         """The frames, counted; those that are too old are dropped, those before the checkpoint passed by."""

@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from vision.cli import app
-from vision.io import VideoFile, read
+from vision.io import read
+from vision.sinks.film import VideoWriter
 from vision.tasks.action import Recognizer
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "vision" / "records.schema.json").read_text())
@@ -28,7 +29,7 @@ PARTS = (
 def spliced(data: Path, path: Path, parts: Sequence[tuple[str, str]]) -> list[tuple[str, float, float]]:
     """Up to six seconds of each clip, one after the other; the truth: label, start, end in seconds."""
     truth, shown = [], 0
-    with VideoFile(path) as film:
+    with VideoWriter(path) as film:
         for label, name in parts:
             start = shown / 25
             for frame in read(data / "ucf101" / f"{name}.avi", end=6.0):

@@ -12,7 +12,7 @@ import pytest
 from vision.chart import confusion_chart, save_png, timeline_chart
 from vision.drawing import colour, draw
 from vision.errors import SinkError, UsageError
-from vision.io.segments import write_segments
+from vision.sinks.segments import write_segments
 from vision.types import Action
 
 ROWS = [

@@ -14,7 +14,8 @@ import pytest
 
 import vision
 from vision.cli import main
-from vision.io import VideoFile, read
+from vision.io import read
+from vision.sinks.film import VideoWriter
 from vision.tasks.detect import Detector
 from vision.types import Detections
 
@@ -31,7 +32,7 @@ def clip(tmp_path: Path, photos: dict[str, Path]) -> Path:
     """Twelve frames of 480x480, 25 a second: a face that wanders to the left."""
     photo = cv2.imread(str(photos["zidane"]))
     path = tmp_path / "clip.mp4"
-    with VideoFile(path) as out:
+    with VideoWriter(path) as out:
         for i in range(12):
             out.write(np.ascontiguousarray(photo[0:480, 740 + 4 * i : 1220 + 4 * i]), i / 25)
     return path
@@ -85,7 +86,7 @@ def test_pose_of_a_picture_and_a_video(monkeypatch: pytest.MonkeyPatch, photos: 
 
     monkeypatch.setattr(Detector, "load", lambda *args: people)
     bus = cv2.imread(str(photos["bus"]))
-    with VideoFile("people.mp4") as out:
+    with VideoWriter("people.mp4") as out:
         for i in range(4):
             out.write(bus, i / 25)
     sources = (photos["bus"], "people.mp4")

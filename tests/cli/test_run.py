@@ -18,7 +18,8 @@ import vision
 from vision import zoo
 from vision.cli import main
 from vision.engine import FakeEngine
-from vision.io import VideoFile, read
+from vision.io import read
+from vision.sinks.film import VideoWriter
 from vision.tasks.detect import Detector
 
 SCHEMA = json.loads((Path(vision.__file__).parent / "records.schema.json").read_text())
@@ -43,7 +44,7 @@ def _fake_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def clip(tmp_path: Path) -> Path:
     """20 frames of 96x64 at uneven times: 0.1 s apart, then 0.3 s."""
     path = tmp_path / "clip.mp4"
-    with VideoFile(path) as out:
+    with VideoWriter(path) as out:
         for i in range(20):
             out.write(np.full((64, 96, 3), i * 12, np.uint8), i * 0.1 if i < 10 else 0.9 + (i - 9) * 0.3)
     return path

@@ -19,7 +19,9 @@ from vision.cli import main
 from vision.engine import FakeEngine
 from vision.errors import SinkError
 from vision.files import write_whole
-from vision.io import ContactSheet, Inputs, JsonLines, VideoFile, YoloTxt, read
+from vision.io import Inputs, read
+from vision.sinks.film import VideoWriter
+from vision.sinks import ContactSheet, JsonLines, YoloText
 from vision.tasks.action import Recognizer
 from vision.tasks.detect import Detector
 from vision.tasks.segment import Segmenter
@@ -43,7 +45,7 @@ def twins() -> list[str]:
     """Two clips of one name in two folders, of 4 and 3 frames, and two pictures likewise."""
     for folder, frames in (("a", 4), ("b", 3)):
         Path(folder).mkdir()
-        with VideoFile(f"{folder}/clip.mp4") as out:
+        with VideoWriter(f"{folder}/clip.mp4") as out:
             for i in range(frames):
                 out.write(np.full((64, 96, 3), i * 40, np.uint8), i / 10)
         cv2.imwrite(f"{folder}/still.jpg", np.full((50, 80, 3), 90, np.uint8))
@@ -199,7 +201,7 @@ def test_a_reader_that_has_seen_enough_ends_the_run_and_its_film(tmp_path: Path)
         "sys.argv = ['vision', 'detect', sys.argv[1], '--jsonl', '-', '-o', 'o.mp4', '--report', 'r.json']\n"
         "main()\n"
     )
-    with VideoFile("long.mp4") as out:
+    with VideoWriter("long.mp4") as out:
         for i in range(500):
             out.write(np.full((64, 96, 3), i % 250, np.uint8), i / 10)
     command = [sys.executable, "-c", code, "long.mp4", str(Path(__file__).parent)]

@@ -82,7 +82,7 @@ def test_several_threads_share_one(landmarker: FaceLandmarker, bus: Image, zidan
 
 
 def test_the_record_fits_the_schema(landmarker: FaceLandmarker, ancelotti: Image):
-    schema = json.loads((Path(__file__).parents[2] / "vision/records.schema.json").read_text())
+    schema = json.loads((Path(__file__).parents[2] / "vision/record.schema.json").read_text())
     frame = Frame(ancelotti, 3, 0.12, "clip.mp4")
     for camera, how in ((None, "estimated"), (900, "given")):
         faces = landmarker(ancelotti, camera=camera)

@@ -17,7 +17,7 @@ from apps.face_unlock import TEMPLATE, Gate, Identity, aligned
 from vision.engine import FakeEngine
 from vision.errors import UsageError
 from vision.faces.face import Faces
-from vision.io import VideoFile
+from vision.sinks.film import VideoWriter
 from vision.tasks.landmarks import FaceLandmarker
 from vision.types import Image
 
@@ -126,7 +126,7 @@ def test_gate_enrol_verify(
 ):
     monkeypatch.chdir(tmp_path)
     for name, image in (("me.mp4", ancelotti), ("other.mp4", ancelotti[..., ::-1].copy())):
-        with VideoFile(name) as out:
+        with VideoWriter(name) as out:
             for i in range(20):
                 out.write(image, i / RATE)
     mine = ("--embedding", embedding, "--layout", "arcface", "--profile", "me.npz")

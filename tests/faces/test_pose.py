@@ -56,7 +56,7 @@ def test_presence_out_of_range(estimator: PoseEstimator, bus: Image):
 
 
 def test_the_record_fits_the_schema(estimator: PoseEstimator, bus: Image):
-    schema = json.loads((Path(__file__).parents[2] / "vision/records.schema.json").read_text())
+    schema = json.loads((Path(__file__).parents[2] / "vision/record.schema.json").read_text())
     poses = estimator(bus, PEOPLE)
     line = record(Frame(bus, 0, 0.0), poses, task="pose", model=estimator.name, names=estimator.names)
     jsonschema.validate(line, schema)

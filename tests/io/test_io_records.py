@@ -18,25 +18,42 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numbered import numbered
 
-from vision.errors import SinkError
-from vision.io import CocoResults, Csv, FrameNames, ImageFolder, JsonLines, Window, YoloTxt
+from vision import Action, Detect, Detections, Frame, Item, Scores, Sink, SinkSpec, Step, Track
+from vision.errors import SinkError, UsageError
+from vision.io import Info
+from vision.sinks import CocoResults, Csv, JsonLines, YoloText
+from vision.sinks.frames import FrameNames, ImageFolder
+from vision.sinks.show import Window
+from vision.sinks.text import COLUMNS, TextFile
+from vision.steps import Classify
+from vision.types import Tracks
+
+NAMES = ("tench", "b", "c", "cat, grey", "e", "f", "g", "dog")
+CAT = ([10.0, 20.0, 50.0, 100.0], 0.75, 3)
+DOG = ([0.25, 0.0, 200.0, 80.5], 0.5, 7)
 
 
-def record(frame: int, objects: list[dict[str, Any]], source: str = "clips/walk.mp4") -> dict[str, Any]:
-    return {
-        "source": source, "frame": frame, "time_s": frame / 10, "task": "detect", "model": "m",
-        "objects": objects,
-    }                                                                               # fmt: skip
+class Says(Step):
+    """A step whose results are given."""
+
+    names = NAMES
+
+    def about(self) -> dict[str, Any]:
+        return {"model": "m"}
 
 
-CAT = {"label": "cat, grey", "class_id": 3, "score": 0.75, "box": [10.0, 20.0, 50.0, 100.0]}
-DOG = {"label": "dog", "class_id": 7, "score": 0.5, "box": [0.25, 0.0, 200.0, 80.5], "id": 12, "age_s": 1.5}
-CLASSIFIED = {
-    "source": "a.jpg", "frame": 0, "time_s": 0.0, "task": "classify", "model": "m",
-    "scores": [
-        {"label": "tench", "class_id": 0, "score": 0.9}, {"label": "crane", "class_id": 134, "score": 0.1},
-    ],
-}                                                                                   # fmt: skip
+def item(frame: int, objects: list[Any], source: str = "clips/walk.mp4", size_wh: tuple[int, int] = (200, 160)) -> Item:
+    boxes, scores, labels = zip(*objects, strict=True) if objects else ([], [], [])
+    image = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    return Item(Frame(image, frame, frame / 10, source), {"detect": Detections(boxes, scores, labels)}, [Says("detect")])
+
+
+def opened(spec: SinkSpec, plan: Any = (Detect(),)) -> Sink:
+    sink = spec.open(plan)
+    sink.begin(Info("clips/walk.mp4", "video"))
+    return sink
+
+
 records_of_any_text = st.lists(
     st.dictionaries(st.text(max_size=5), st.text(max_size=20) | st.integers() | st.none()), max_size=6
 )
@@ -44,45 +61,54 @@ records_of_any_text = st.lists(
 
 @settings(max_examples=25)
 @given(records_of_any_text)
-def test_json_lines_are_whole_after_every_record(records: list[dict[str, Any]]) -> None:
+def test_text_is_whole_after_every_line(records: list[dict[str, Any]]) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "out.jsonl"
-        with JsonLines(path) as out:
-            for i, one in enumerate(records, 1):
-                out.write(one)
-                text = path.read_bytes()
-                assert text.endswith(b"\n")
-                assert [json.loads(line) for line in text.decode().split("\n")[:-1]] == records[:i]
+        out = TextFile(path)
+        out.open()
+        for i, one in enumerate(records, 1):
+            out.append(json.dumps(one) + "\n")
+            text = path.read_bytes()
+            assert text.endswith(b"\n")
+            assert [json.loads(line) for line in text.decode().split("\n")[:-1]] == records[:i]
+        out.close()
 
 
-def test_json_lines_on_standard_output() -> None:
-    code = "from vision.io import JsonLines\nwith JsonLines('-') as out: out.write({'é': 1})\nprint('after')"
+def test_lines_on_standard_output() -> None:
+    code = ("from vision.sinks.text import TextFile\nout = TextFile('-')\nout.open()\n"
+            "out.append('{\"é\": 1}\\n')\nout.close()\nprint('after')")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout.decode("utf-8") == '{"é": 1}\nafter\n'
 
 
-def test_csv_has_a_row_for_each_object(tmp_path: Path) -> None:
+def test_csv_has_a_row_for_each_object_of_each_task(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    with Csv(path) as out:
-        for one in (record(0, [CAT, DOG]), record(1, []), CLASSIFIED):
-            out.write(one)
+    out = opened(Csv(path), (Detect(), Track(), Classify()))
+    tracks = Tracks([DOG[0]], [0.5], [7], [12], [1.5], [1])
+    frame = Frame(np.zeros((9, 9, 3), np.uint8), 2, 0.2, "=clip.mp4")
+    both = Item(frame, {"track": tracks, "classify": Scores(np.array([0.9, 0.1]))}, [Says("track"), Says("classify")])
+    for one in (item(0, [CAT, DOG]), item(1, []), both):
+        out.take(one)
+    out.close()
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [(r["frame"], r["label"], r["score"]) for r in rows] == [
-        ("0", "cat, grey", "0.75"), ("0", "dog", "0.5"), ("0", "tench", "0.9"), ("0", "crane", "0.1"),
+    assert [(r["frame"], r["task"], r["label"], r["score"]) for r in rows] == [
+        ("0", "detect", "cat, grey", "0.75"), ("0", "detect", "dog", "0.5"), ("2", "track", "dog", "0.5"),
+        ("2", "classify", "tench", "0.9"), ("2", "classify", "b", "0.1"),
     ]                                                                               # fmt: skip
     assert (rows[0]["left"], rows[0]["bottom"], rows[0]["id"]) == ("10.0", "100.0", "")
-    assert (rows[1]["right"], rows[1]["id"], rows[1]["age_s"]) == ("200.0", "12", "1.5")
-    assert (rows[2]["left"], rows[2]["task"]) == ("", "classify")
+    assert (rows[2]["right"], rows[2]["id"], rows[2]["age_s"]) == ("200.0", "12", "1.5")
+    assert rows[2]["source"] == "'=clip.mp4"                       # no formula for a spreadsheet
 
 
-def test_coco_results_are_whole_json_after_every_record(tmp_path: Path) -> None:
+def test_coco_results_are_whole_json_after_every_frame(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    with CocoResults(path) as out:
-        assert json.loads(path.read_text()) == []
-        for i, objects in enumerate(([CAT], [], [DOG, CAT])):
-            out.write(record(i, objects))
-            assert len(json.loads(path.read_text())) == [1, 1, 3][i]
+    out = opened(CocoResults(path))
+    assert json.loads(path.read_text()) == []
+    for i, objects in enumerate(([CAT], [], [DOG, CAT])):
+        out.take(item(i, objects))
+        assert len(json.loads(path.read_text())) == [1, 1, 3][i]
+    out.close()
     first, second, _ = json.loads(path.read_text())
     assert first["bbox"] == [10.0, 20.0, 40.0, 80.0]
     assert (first["image_id"], first["category_id"], first["score"]) == (0, 3, 0.75)
@@ -92,100 +118,108 @@ def test_coco_results_are_whole_json_after_every_record(tmp_path: Path) -> None:
 def test_coco_results_are_read_by_pycocotools(tmp_path: Path) -> None:
     coco = pytest.importorskip("pycocotools.coco")
     path = tmp_path / "results.json"
-    with CocoResults(path, category_ids={3: 17, 7: 18}) as out:
-        out.write(record(0, [CAT, DOG], source="val/000000000139.jpg"))
+    out = opened(CocoResults(path))
+    out.take(item(0, [CAT, DOG], source="val/000000000139.jpg"))
+    out.close()
     truth = coco.COCO()
-    truth.dataset = {
-        "images": [{"id": 139}], "annotations": [], "categories": [{"id": 17}, {"id": 18}], "info": {},
-    }                                                                               # fmt: skip
+    truth.dataset = {"images": [{"id": 139}], "annotations": [], "categories": [{"id": 3}, {"id": 7}], "info": {}}
     truth.createIndex()
     loaded = truth.loadRes(str(path))
-    assert [a["category_id"] for a in loaded.loadAnns(loaded.getAnnIds(imgIds=[139]))] == [17, 18]
+    assert [a["category_id"] for a in loaded.loadAnns(loaded.getAnnIds(imgIds=[139]))] == [3, 7]
 
 
 def test_yolo_text_files(tmp_path: Path) -> None:
-    with YoloTxt(tmp_path / "labels") as out:
-        out.write(record(4, [CAT, DOG]), (200, 160))
-        out.write(record(5, []), (200, 160))
-        out.write(record(0, [CAT], source="a/one.jpg"), (100, 100))
-        out.write(record(1, [CAT], source="b/one.jpg"), (100, 100))
+    out = opened(YoloText(tmp_path / "labels"))
+    out.take(item(4, [CAT, DOG]))
+    out.take(item(5, []))
+    out.take(item(0, [CAT], source="a/one.jpg", size_wh=(100, 100)))
+    out.take(item(1, [CAT], source="b/one.jpg", size_wh=(100, 100)))
     assert sorted(os.listdir(tmp_path / "labels")) == [
         "one-2.txt", "one.txt", "walk-000004.txt", "walk-000005.txt",
     ]                                                                               # fmt: skip
     lines = (tmp_path / "labels" / "walk-000004.txt").read_text().splitlines()
-    assert lines[0] == "3 0.150000 0.375000 0.200000 0.500000 0.7500"
-    assert lines[1].split()[-1] == "12"
+    assert lines[0] == "3 0.150000 0.375000 0.200000 0.500000"     # five columns, as trainers read them
     x, y, w, h = (float(v) for v in lines[1].split()[1:5])
     assert [(x - w / 2) * 200, (y - h / 2) * 160, (x + w / 2) * 200, (y + h / 2) * 160] == pytest.approx(
-        DOG["box"], abs=1e-3
+        DOG[0], abs=1e-3
     )
     assert (tmp_path / "labels" / "walk-000005.txt").read_text() == ""
+    more = opened(YoloText(tmp_path / "more", scores=True))
+    more.take(item(4, [CAT]))
+    assert (tmp_path / "more" / "walk-000004.txt").read_text().split()[5:] == ["0.7500"]
 
 
-def test_sinks_of_boxes_refuse_other_records(tmp_path: Path) -> None:
-    with CocoResults(tmp_path / "r.json") as coco, pytest.raises(SinkError, match="'classify' has none"):
-        coco.write(CLASSIFIED)
-    with YoloTxt(tmp_path / "labels") as yolo, pytest.raises(SinkError, match="'classify' has none"):
-        yolo.write(CLASSIFIED, (10, 10))
+@pytest.mark.parametrize("spec", [CocoResults("r.json"), YoloText("labels")])
+def test_sinks_of_boxes_refuse_a_plan_without_boxes(spec: SinkSpec) -> None:
+    with pytest.raises(UsageError, match="writes boxes, and classify gives none"):
+        spec.open([Classify()])
 
 
-@pytest.mark.parametrize("sink", [JsonLines, Csv, CocoResults])
-def test_files_that_cannot_be_written(tmp_path: Path, sink: Any) -> None:
+@pytest.mark.parametrize("kind", [JsonLines, Csv, CocoResults])
+def test_files_that_cannot_be_written(tmp_path: Path, kind: Any) -> None:
     with pytest.raises(SinkError, match="No such file or directory"):
-        sink(tmp_path / "nowhere" / "out")
+        kind(tmp_path / "nowhere" / "out").open([Detect()])
     with pytest.raises(SinkError, match="Is a directory"):
-        sink(tmp_path)
+        kind(tmp_path).open([Detect()])
+
+
+def test_two_runs_do_not_share_a_file(tmp_path: Path) -> None:
+    first = opened(JsonLines(tmp_path / "out.jsonl"))
+    with pytest.raises(SinkError, match="another run is writing it"):
+        opened(JsonLines(tmp_path / "out.jsonl"))
+    first.close()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
 def test_a_full_disk_is_a_sink_error() -> None:
-    with JsonLines("/dev/full") as out, pytest.raises(SinkError, match="No space left on device"):
-        out.write({"frame": 0})
+    out = opened(JsonLines("/dev/full"))
+    with pytest.raises(SinkError, match="No space left on device"):
+        out.take(item(0, []))
+
+
+def test_an_idle_action_is_null_and_a_segment_is_not() -> None:
+    idle = Action(np.array([0.2, 0.1]), -1, 1.0, 1.0).to_dict(NAMES)
+    assert idle["action"] is None
+    assert Action(np.array([0.9, 0.1]), 0, 1.0, 2.5).to_dict(NAMES)["action"]["end_s"] == 2.5
 
 
 _FULL = """
-import json, resource, signal, sys
+import resource, signal, sys
 from vision.errors import SinkError
-from vision.io import CocoResults, Csv, JsonLines
+from vision.sinks.text import TextFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))            # as if the disk were full there
-record = json.loads(sys.argv[3])
-with {"JsonLines": JsonLines, "Csv": Csv, "CocoResults": CocoResults}[sys.argv[1]](sys.argv[2]) as out:
-    try:
-        while True:
-            out.write(record)
-    except SinkError as error:
-        print(error)
+out = TextFile(sys.argv[1], tail=sys.argv[2])
+out.open()
+try:
+    while True:
+        out.append("a line of text, whole\\n")
+except SinkError as error:
+    print(error)
 """
 
 
-@pytest.mark.parametrize("sink", ["JsonLines", "Csv", "CocoResults"])
-def test_a_full_disk_leaves_whole_records(tmp_path: Path, sink: str) -> None:
+@pytest.mark.parametrize("tail", ["", "]"])
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path, tail: str) -> None:
     path = tmp_path / "out"
-    done = subprocess.run(
-        [sys.executable, "-c", _FULL, sink, str(path), json.dumps(record(0, [CAT, DOG]))],
-        capture_output=True, text=True, check=True,
-    )                                                                               # fmt: skip
+    done = subprocess.run([sys.executable, "-c", _FULL, str(path), tail], capture_output=True, text=True, check=True)
     assert "cannot be written (File too large)" in done.stdout
     text = path.read_text()
     assert 4000 < len(text) <= 5000
-    if sink == "JsonLines":
-        assert [json.loads(line) for line in text.splitlines()] == [record(0, [CAT, DOG])] * text.count("\n")
-    elif sink == "CocoResults":
-        assert len(json.loads(text)) % 2 == 0
-    else:
-        assert {len(row) for row in csv.reader(text.splitlines())} == {len(Csv.columns)}
+    assert set(text.removesuffix(tail).splitlines()) == {"a line of text, whole"}
+    assert text.endswith(tail)
 
 
 def test_a_folder_of_pictures(tmp_path: Path) -> None:
-    with ImageFolder(tmp_path / "deep" / "frames") as out:
-        out.write(numbered(5), "a.png")
-        with pytest.raises(SinkError, match="no picture format"):
-            out.write(numbered(5), "a.nonsense")
+    out = ImageFolder(tmp_path / "deep" / "frames")
+    out.make()
+    out.write(numbered(5), "a.png")
+    with pytest.raises(SinkError, match="no picture format"):
+        out.write(numbered(5), "a.nonsense")
     assert (cv2.imread(str(tmp_path / "deep" / "frames" / "a.png")) == numbered(5)).all()
     (tmp_path / "file").touch()
     with pytest.raises(SinkError, match="cannot be made"):
-        ImageFolder(tmp_path / "file")
+        ImageFolder(tmp_path / "file").make()
 
 
 def test_half_a_picture_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from numbered import MakeVideo, number, numbered
 
 from vision.errors import SinkError, UsageError
-from vision.io import VideoFile, read
+from vision.io import read
+from vision.sinks.film import VideoWriter
 
 TICK = 1 / 90_000
 intervals = st.lists(st.floats(0.001, 3.0), min_size=1, max_size=12)
@@ -40,7 +41,7 @@ def test_times_come_back_within_half_a_tick(first: float, steps: list[float]) ->
     times = np.cumsum([first, *steps])
     with TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
-        with VideoFile(path) as film:
+        with VideoWriter(path) as film:
             for i, time in enumerate(times):
                 film.write(numbered(i), time)
         frames = list(read(path))
@@ -50,7 +51,7 @@ def test_times_come_back_within_half_a_tick(first: float, steps: list[float]) ->
 
 def test_a_film_is_what_a_browser_plays(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
-    with VideoFile(path) as film:
+    with VideoWriter(path) as film:
         for i in range(40):
             film.write(numbered(i), i / 10)
     data = path.read_bytes()
@@ -69,7 +70,7 @@ def test_a_film_is_what_a_browser_plays(tmp_path: Path) -> None:
 def test_pixels_come_back(photos: dict[str, Path], tmp_path: Path) -> None:
     photo = cv2.resize(cv2.imread(str(photos["bus"])), (405, 540), interpolation=cv2.INTER_AREA)
     patches = np.repeat(np.random.default_rng(3).integers(0, 256, (1, 9, 3), np.uint8), 540, 0).repeat(45, 1)
-    with VideoFile(tmp_path / "film.mp4") as film:
+    with VideoWriter(tmp_path / "film.mp4") as film:
         for i, image in enumerate((photo, patches, photo)):
             film.write(image, i / 10)
     got = [f.image[:540, :405] for f in read(tmp_path / "film.mp4")]
@@ -85,7 +86,7 @@ def test_pixels_come_back(photos: dict[str, Path], tmp_path: Path) -> None:
 @pytest.mark.parametrize("size_wh", [(1, 1), (161, 64), (160, 65), (33, 17)])
 def test_an_odd_size_grows_by_one_pixel(tmp_path: Path, size_wh: tuple[int, int]) -> None:
     image = np.full((size_wh[1], size_wh[0], 3), (30, 200, 90), np.uint8)
-    with VideoFile(tmp_path / "film.mp4") as film:
+    with VideoWriter(tmp_path / "film.mp4") as film:
         film.write(image, 0.0)
         film.write(image, 0.1)
     frames = list(read(tmp_path / "film.mp4"))
@@ -95,7 +96,7 @@ def test_an_odd_size_grows_by_one_pixel(tmp_path: Path, size_wh: tuple[int, int]
 
 def test_another_size_is_fitted_in(tmp_path: Path) -> None:
     white = np.full((100, 200, 3), 255, np.uint8)
-    with VideoFile(tmp_path / "film.mp4") as film:
+    with VideoWriter(tmp_path / "film.mp4") as film:
         film.write(white, 0.0)
         film.write(white[:, :50], 0.1)                                  # upright: borders on both sides
     second = list(read(tmp_path / "film.mp4"))[1]
@@ -106,7 +107,7 @@ def test_another_size_is_fitted_in(tmp_path: Path) -> None:
 
 
 def test_the_next_clip_follows_on(tmp_path: Path) -> None:
-    with VideoFile(tmp_path / "film.mp4") as film:
+    with VideoWriter(tmp_path / "film.mp4") as film:
         for i, time in enumerate((0.0, 0.1, 0.3, 0.0, 0.5, 0.0)):
             film.write(numbered(i), time)
     got = [f.time for f in read(tmp_path / "film.mp4")]
@@ -115,7 +116,7 @@ def test_the_next_clip_follows_on(tmp_path: Path) -> None:
 
 def test_origin_is_the_films_zero(tmp_path: Path, make_video: MakeVideo) -> None:
     source = make_video("clip.mp4", [i / 10 for i in range(40)], sound="aac")
-    with VideoFile(tmp_path / "film.mp4", origin=2.0, audio_from=source) as film:
+    with VideoWriter(tmp_path / "film.mp4", origin=2.0, audio_from=source) as film:
         for frame in read(source, start=2.0):
             film.write(frame.image, frame.time)
     frames = list(read(tmp_path / "film.mp4"))
@@ -128,7 +129,7 @@ def test_origin_is_the_films_zero(tmp_path: Path, make_video: MakeVideo) -> None
 @pytest.mark.parametrize("stride", [1, 4])
 def test_sound_is_copied_byte_for_byte(tmp_path: Path, make_video: MakeVideo, stride: int) -> None:
     source = make_video("clip.mp4", [i / 10 for i in range(30)], sound="aac")
-    with VideoFile(tmp_path / "film.mp4", audio_from=source) as film:
+    with VideoWriter(tmp_path / "film.mp4", audio_from=source) as film:
         for frame in read(source, stride=stride):
             film.write(frame.image, frame.time)
     assert packets(tmp_path / "film.mp4", "audio") == packets(source, "audio")
@@ -140,7 +141,7 @@ def test_sound_is_copied_byte_for_byte(tmp_path: Path, make_video: MakeVideo, st
 def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path: Path, make_video: MakeVideo) -> None:
     times, tick = [i / 10 for i in range(20)], Fraction(1, 10)
     source = make_video("clip.avi", times, codec="mpeg4", sound="pcm_s16le", tick=tick)
-    with VideoFile(tmp_path / "film.mp4", audio_from=source) as film:
+    with VideoWriter(tmp_path / "film.mp4", audio_from=source) as film:
         for frame in read(source):
             film.write(frame.image, frame.time)
     heard = []
@@ -169,7 +170,7 @@ def test_broken_pieces_of_the_sound_are_left_out_and_the_film_is_whole(
             piece.stream = stream
             out.mux(piece)
     for sound in (whole, broken):
-        with VideoFile(tmp_path / f"{sound.stem}.mp4", audio_from=sound) as film:
+        with VideoWriter(tmp_path / f"{sound.stem}.mp4", audio_from=sound) as film:
             for frame in read(whole):
                 film.write(frame.image, frame.time)
     assert "of the sound are broken" in caplog.text
@@ -180,19 +181,19 @@ def test_broken_pieces_of_the_sound_are_left_out_and_the_film_is_whole(
 
 def test_a_silent_source_gives_a_silent_film(tmp_path: Path, make_video: MakeVideo) -> None:
     for source in (make_video(), "-", "rtsp://127.0.0.1:1/cannot-be-read-twice"):
-        with VideoFile(tmp_path / "film.mp4", audio_from=source) as film:
+        with VideoWriter(tmp_path / "film.mp4", audio_from=source) as film:
             film.write(numbered(0), 0.0)
         with av.open(str(tmp_path / "film.mp4")) as container:
             assert [s.type for s in container.streams] == ["video"]
     with pytest.raises(SinkError, match=r"sound of '.*nowhere"):
-        VideoFile(tmp_path / "film.mp4", audio_from=tmp_path / "nowhere.mp4")
+        VideoWriter(tmp_path / "film.mp4", audio_from=tmp_path / "nowhere.mp4")
 
 
 _KILLED = """
 import os, signal, sys
 from numbered import numbered
-from vision.io import VideoFile
-film = VideoFile(sys.argv[1])
+from vision.sinks.film import VideoWriter
+film = VideoWriter(sys.argv[1])
 for i in range(200):
     film.write(numbered(i), i / 20)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -215,7 +216,7 @@ def test_an_exception_leaves_the_part_and_an_interrupt_the_film(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def film(error: type[BaseException]) -> None:
-        with VideoFile(tmp_path / "film.mp4") as out:
+        with VideoWriter(tmp_path / "film.mp4") as out:
             for i in range(30):
                 out.write(numbered(i), i / 10)
             raise error("in mid-run")
@@ -232,19 +233,19 @@ def test_an_exception_leaves_the_part_and_an_interrupt_the_film(
 
 
 def test_no_picture_no_film(tmp_path: Path) -> None:
-    with VideoFile(tmp_path / "film.mp4"):
+    with VideoWriter(tmp_path / "film.mp4"):
         pass
     assert os.listdir(tmp_path) == []
 
 
 def test_outputs_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="No such file or directory"):
-        VideoFile(tmp_path / "nowhere" / "film.mp4")
+        VideoWriter(tmp_path / "nowhere" / "film.mp4")
     (tmp_path / "film.part.mp4").mkdir()
     with pytest.raises(SinkError, match=r"film\.mp4' cannot be written"):
-        VideoFile(tmp_path / "film.mp4")
+        VideoWriter(tmp_path / "film.mp4")
     with pytest.raises(SinkError, match=r"\.mp4, \.m4v or \.mov"):
-        VideoFile(tmp_path / "film.avi")
+        VideoWriter(tmp_path / "film.avi")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,7 @@ def test_outputs_that_cannot_be(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_picture_is_told_and_the_film_goes_on(tmp_path: Path, image: np.ndarray | None) -> None:
-    with VideoFile(tmp_path / "film.mp4") as film:
+    with VideoWriter(tmp_path / "film.mp4") as film:
         with pytest.raises(UsageError, match=r"a picture is .*\(H,W,3\) uint8 BGR"):
             film.write(image, 0.0)
         for i in range(2):
@@ -267,7 +268,7 @@ def test_what_is_no_picture_is_told_and_the_film_goes_on(tmp_path: Path, image: 
 
 @pytest.mark.parametrize("time", [float("nan"), float("inf"), -float("inf")])
 def test_a_time_that_is_not_finite_is_told_and_the_film_goes_on(tmp_path: Path, time: float) -> None:
-    with VideoFile(tmp_path / "film.mp4") as film:
+    with VideoWriter(tmp_path / "film.mp4") as film:
         film.write(numbered(0), 0.0)
         with pytest.raises(UsageError, match=f"time must be finite seconds; got {time}"):
             film.write(numbered(9), time)
@@ -277,8 +278,8 @@ def test_a_time_that_is_not_finite_is_told_and_the_film_goes_on(tmp_path: Path, 
 
 _SECOND = """
 import sys
-from vision.io import VideoFile
-VideoFile(sys.argv[1])
+from vision.sinks.film import VideoWriter
+VideoWriter(sys.argv[1])
 """
 
 
@@ -289,15 +290,15 @@ def test_a_film_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", _SECOND, str(path)], capture_output=True, text=True)
         return done.stderr
 
-    with VideoFile(path) as film:
+    with VideoWriter(path) as film:
         film.write(numbered(0), 0.0)
         assert f"SinkError: {str(path)!r} cannot be written (another run is writing it)." in second()
         with pytest.raises(SinkError, match="another run is writing it"):
-            VideoFile(path)
+            VideoWriter(path)
         film.write(numbered(1), 0.1)
     assert [number(f.image) for f in read(path)] == [0, 1]
     assert second() == ""                                               # and then it is free again
-    with pytest.raises(SinkError, match="is full"), VideoFile(path):
+    with pytest.raises(SinkError, match="is full"), VideoWriter(path):
         raise SinkError("the disk is full")
     assert second() == ""
 
@@ -306,12 +307,12 @@ _FULL = """
 import resource, signal, sys
 import numpy as np
 from vision.errors import SinkError, UsageError
-from vision.io import VideoFile
+from vision.sinks.film import VideoWriter
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))      # as if the disk were full there
 noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
 try:
-    with VideoFile(sys.argv[1]) as film:
+    with VideoWriter(sys.argv[1]) as film:
         for i in range(400):
             film.write(np.roll(noise, i * 7, 1), i / 10)
 except SinkError as error:
@@ -338,8 +339,8 @@ def test_a_disk_that_is_full_at_the_end_leaves_the_part(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("vision.io.videofile._remux", full)
-    film = VideoFile(tmp_path / "film.mp4")
+    monkeypatch.setattr("vision.sinks.film._remux", full)
+    film = VideoWriter(tmp_path / "film.mp4")
     film.write(numbered(3), 0.0)
     with pytest.raises(SinkError, match=r"No space left on device.*film\.part\.mp4"):
         film.close()
@@ -349,7 +350,7 @@ def test_a_disk_that_is_full_at_the_end_leaves_the_part(
 
 
 def test_a_film_may_be_written_by_another_thread(tmp_path: Path) -> None:
-    with VideoFile(tmp_path / "film.mp4") as film:
+    with VideoWriter(tmp_path / "film.mp4") as film:
         thread = threading.Thread(target=lambda: [film.write(numbered(i), i / 10) for i in range(12)])
         thread.start()
         thread.join()
@@ -361,7 +362,7 @@ def test_a_film_may_be_written_by_another_thread(tmp_path: Path) -> None:
 def test_real_clips_keep_their_times_and_their_sound(data: Path, tmp_path: Path, name: str) -> None:
     source, path = data / "videos" / name, tmp_path / "film.mp4"
     frames = []
-    with VideoFile(path, audio_from=source) as film:
+    with VideoWriter(path, audio_from=source) as film:
         for frame in read(source, stride=3):
             film.write(frame.image, frame.time)
             frames.append((frame.time, frame.image))

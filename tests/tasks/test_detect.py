@@ -78,7 +78,7 @@ def test_a_decoder_finds_what_a_loop_finds(output: str, make: object) -> None:
         found = detector.batch([IMAGE, IMAGE], min_score=threshold)
         for i in range(2):
             expected = {
-                (int(c), round(float(s), 5), *(round(float(v), 2) for v in box))
+                (int(c), round(float(s), 4), *(round(float(v), 2) for v in box))
                 for c, s, *box in rows[i] if s >= np.float32(threshold)
             }
             assert as_set(found[i]) == expected

@@ -17,7 +17,7 @@ from vision.card import Card
 from vision.drawing import class_colour, draw
 from vision.engine import FakeEngine
 from vision.errors import DataError
-from vision.records import record
+from vision.record import record
 from vision.tasks.segment import Segmenter, _shares, _starts
 from vision.types import ClassMap, Frame, UncertainMap
 from vision.zoo import CAMVID, CARDS
@@ -105,11 +105,12 @@ def test_the_record_has_the_areas_and_fits_the_schema() -> None:
     import vision
 
     labels = np.array([[0, 0, 1], [0, 0, 2]], np.uint8)
-    schema = json.loads((Path(vision.__file__).parent / "records.schema.json").read_text())
+    schema = json.loads((Path(vision.__file__).parent / "record.schema.json").read_text())
     frame = Frame(np.zeros((2, 3, 3), np.uint8), 0, 0.0, "x")
     for with_rle in (False, True):
-        entry = record(frame, ClassMap(labels, with_rle), task="segment", model="m", names=CARD.classes)
-        jsonschema.validate(entry, schema)
+        payload = {"model": "m", **ClassMap(labels).to_dict(CARD.classes, rle=with_rle)}
+        jsonschema.validate(record(frame, {"segment": payload}), schema)
+        entry = payload
         shares = [(a["label"], a["fraction"]) for a in entry["areas"]]
         assert shares == [("dark", 0.666667), ("light", 0.166667), ("other", 0.166667)]
         assert ("rle" in entry["areas"][0]) == with_rle

@@ -175,13 +175,13 @@ def test_speed_on_the_ground_and_its_uncertainty() -> None:
             x, y, w = back @ [*metres, 1]
             at = np.array([x / w, y / w]) + rng.normal(0, 1.0, 2)
             result = counter(tracks((n + 1, at[0], at[1])), k / 25)
-        assert result.to_dict()["objects"][0]["speed_m_s"] == pytest.approx(float(result.speeds[0]), abs=1e-3)
+        assert result.to_dict()["speeds"][0]["speed_m_s"] == pytest.approx(float(result.speeds[0]), abs=1e-3)
         z_scores.append(abs(result.speeds[0] - np.linalg.norm(velocity)) / result.speed_errors[0])
     assert np.mean(np.array(z_scores) < 2) > 0.9
     assert np.mean(np.array(z_scores) < 0.1) < 0.7                      # and it is not merely large
     first = Counter(Scene(ground=ground))(tracks((1, 300, 300)), 0.0)
     assert np.isnan(first.speeds[0])
-    assert "speed_m_s" not in first.to_dict()["objects"][0]
+    assert "speeds" not in first.to_dict()
 
 
 def test_beyond_the_horizon_no_speed_is_known() -> None:
@@ -192,7 +192,7 @@ def test_beyond_the_horizon_no_speed_is_known() -> None:
         for k in range(11):
             result = counter(tracks((1, 300 + 4 * k, y)), k / 10)
         assert [np.isfinite(v[0]) for v in (result.speeds, result.speed_errors)] == [known, known], y
-        assert ("speed_m_s" in result.to_dict()["objects"][0]) == known
+        assert ("speeds" in result.to_dict()) == known
 
 
 def test_heat_is_seconds_and_lies_where_they_were_spent() -> None:

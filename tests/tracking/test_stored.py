@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vision.errors import DataError, UsageError
-from vision.records import record
+from vision.record import record
 from vision.tracking.stored import Stored
 from vision.types import Detections, Frame
 
@@ -25,7 +25,7 @@ def written(folder: Path, frames: int = 3) -> Path:
     lines = []
     for n in range(frames):
         seen = Detections([[1.234, 2, 30 + n, 40]], [0.12345], [2])
-        lines.append(record(frame(n), seen, task="detect", model="m", names=["a", "b", "c"]))
+        lines.append(record(frame(n), {"detect": {"model": "m", **seen.to_dict(["a", "b", "c"])}}))
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vision.io import VideoFile
+from vision.sinks.film import VideoWriter
 
 MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 pytestmark = [
@@ -86,7 +86,7 @@ def screen(tmp_path: Path) -> Iterator[Screen]:
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     path = tmp_path / "clip.mp4"
-    with VideoFile(path) as video:
+    with VideoWriter(path) as video:
         for n in range(10):
             image = np.full((240, 320, 3), 128, np.uint8)
             left, top, right, bottom = BOX

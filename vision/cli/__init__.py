@@ -9,14 +9,28 @@ from importlib import import_module
 from typing import Any
 
 import typer
+import typer.main
 from typer.core import TyperGroup
 
+from vision.cli.run import commands
 from vision.cli.run.execute import forget_stdout
 from vision.errors import VisionError
 
 
+COMMANDS = commands()
+
+
 class _Root(TyperGroup):
     """All commands. Whoever reads standard output may have seen enough (`vision models | head`)."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that was asked for, with all of its options."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in COMMANDS:
+            whole = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+            whole.command(name)(COMMANDS[name]())
+            command = typer.main.get_command(whole)
+        return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vision.errors import UsageError
+from vision.files import check_writable
 from vision.spec import Described, options, spec
 from vision.state import State
 from vision.steps.base import Spec
@@ -22,12 +23,14 @@ class Sink:
     paths: the files and folders that it writes, whatever the source.
     needs: keys of the results that it cannot do without.
     direct: `take` is called in the run's own thread rather than in the writer's.
+    one_source: it is of one video, and refused for several sources.
     done: set by a sink that wants the run to end (a window that was closed).
     """
 
     paths: tuple[Path, ...] = ()
     needs: frozenset[str] = frozenset()
     direct: bool = False
+    one_source: bool = False
     done: bool = False
 
     def targets(self, info: Info) -> tuple[Path, ...]:
@@ -73,6 +76,8 @@ class TextLines(Sink):
 
         self.paths = (path,)
         self.file = TextFile(path)
+        if str(path) != "-":
+            check_writable(path)
 
     def begin(self, info: Info) -> None:
         """Open the file with the first source."""

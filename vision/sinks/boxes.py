@@ -139,6 +139,8 @@ class MotText(SinkSpec):
 class _Mot(TextLines):
     """MOT rows are written as they come: a file is one video's."""
 
+    one_source = True
+
     def __init__(self, path: Path, on: str) -> None:
         super().__init__(path)
         self.on, self.needs, self._source = on, frozenset((on,)), ""

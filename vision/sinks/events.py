@@ -100,6 +100,8 @@ class HeatMapPicture(SinkSpec):
 
 
 class _Heat(Sink):
+    one_source = True
+
     def __init__(self, path: Path, on: str) -> None:
         self.path, self.on = path, on
         self.paths, self.needs = (path,), frozenset((on,))
@@ -160,6 +162,8 @@ class BasisPicture(SinkSpec):
 
 
 class _Basis(Sink):
+    one_source = True
+
     def __init__(self, path: Path, on: str) -> None:
         self.path, self.on = path, on
         self.paths, self.needs = (path,), frozenset((on,))

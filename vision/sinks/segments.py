@@ -81,9 +81,10 @@ class _Segments(_Ended):
     def __init__(self, path: Path, on: str) -> None:
         super().__init__(path, on)
         self.rows: list[dict[str, Any]] = []
+        self.one_source = path.suffix.lower() == ".ass"
 
     def begin(self, info: Info) -> None:
-        if self.path.suffix.lower() == ".ass":
+        if self.one_source:
             one_source("a file of subtitles", self._source, info)
         super().begin(info)
 
@@ -119,6 +120,8 @@ class Timeline(SinkSpec):
 
 
 class _Timeline(_Ended):
+    one_source = True
+
     def __init__(self, path: Path, on: str) -> None:
         super().__init__(path, on)
         self.span: list[float] = []                      # first and last time, seconds

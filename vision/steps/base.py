@@ -64,12 +64,12 @@ class Pool:
             where = (self.device, self.precision, self.backend)
             loaded = kind.load(model, *where, **more)  # type: ignore[attr-defined]
             self._models[key] = loaded
-            self._told(loaded.card)
+            self._told(getattr(loaded, "card", None))
         return self._models[key]  # type: ignore[no-any-return]
 
-    def _told(self, card: Card) -> None:
+    def _told(self, card: Card | None) -> None:
         """Say, or refuse, that weights are for research alone. Raises ModelError."""
-        if getattr(card, "use", "free") == "free":
+        if card is None or getattr(card, "use", "free") == "free":
             return
         if self.free_only:
             raise ModelError(f"the weights of {card.name!r} are for research alone ({card.licence}). Give another "
@@ -132,6 +132,9 @@ class Step:
         mean what the first of them says."""
         for key in sorted(self.needs):
             self.names = self.names or before[key].names
+
+    def whole(self) -> None:
+        """The source was read from its first frame to its last. Raises DataError where that cannot be."""
 
     def end(self) -> Sequence[Any]:
         """The stream is over: what is known only now (the last segments, the last events)."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from vision.spec import Option, spec
+from vision.state import State
 from vision.steps.base import ModelOption, ModelStep, Pending, Pool, Ready, Spec, Step
 from vision.types import Detections, Frame, Result
 
@@ -84,10 +85,24 @@ class StoredStep(Step):
     def __init__(self, key: str, stored: Stored, decides: float) -> None:
         super().__init__(key)
         self.stored, self.decides, self.names = stored, decides, stored.names
+        self._last = -1
 
     def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
         """What the file has of the frame. Raises DataError where it is of another video."""
+        self._last = frame.index
         return Ready(split(self.stored.at(frame).everything, self.decides))
+
+    def whole(self) -> None:
+        """Does the file end where the video does? Raises DataError."""
+        self.stored.check_length(self._last + 1)
+
+    def state(self) -> State:
+        """The last frame's index."""
+        return {"last": self._last}
+
+    def restore(self, state: State) -> None:
+        """Go on where `state` was asked for."""
+        self._last = state["last"]
 
     def about(self) -> dict[str, Any]:
         """The model that found them."""

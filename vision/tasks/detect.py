@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -113,7 +114,7 @@ class Detector(Model):
         what is raised, see `submit`."""
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
         view = self._view(image)
-        return self._found(self.engine(view.pixels[None]), view, choice)
+        return self._found(self.engine(view.pixels[None]), 0, view, choice)
 
     def batch(
         self,
@@ -158,14 +159,15 @@ class Detector(Model):
         """
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
         views = [self._view(image) for image in images]
-        futures = [self.engine.submit(view.pixels[None]) for view in views]
+        places = _launch(self.engine, [view.pixels for view in views])
         return lambda: [
-            self._found(future.result(), view, choice) for view, future in zip(views, futures, strict=True)
+            self._found(outputs.result(), row, view, choice)
+            for view, (outputs, row) in zip(views, places, strict=True)
         ]
 
-    def _found(self, outputs: Outputs, view: View, choice: _Choice) -> Detections:
-        """The objects of one picture, in frame pixels."""
-        found = self._decode(outputs, 0, choice.floor)
+    def _found(self, outputs: Outputs, row: int, view: View, choice: _Choice) -> Detections:
+        """The objects of one picture of a batch, in frame pixels."""
+        found = self._decode(outputs, row, choice.floor)
         if choice.labels is not None:
             found = found[np.isin(found.labels, choice.labels)]
         found = suppressed(found, choice.max_iou, choice.agnostic)[: choice.max_detections]
@@ -182,10 +184,10 @@ class Detector(Model):
         min_score = self.card.min_score if min_score is None else min_score
         max_iou = self.card.max_iou if max_iou is None else max_iou
         floor = min_score if weak is None else weak
-        if not 0 <= floor <= min_score <= 1 or not 0 <= max_iou <= 1:
-            raise UsageError(
-                f"min_score and max_iou lie in 0..1, and weak below min_score; got {min_score}, {max_iou} and {weak}"
-            )
+        if not 0 <= min_score <= 1 or not 0 <= max_iou <= 1:
+            raise UsageError(f"min_score and max_iou lie in 0..1; got {min_score} and {max_iou}")
+        if not 0 <= floor <= min_score:
+            raise UsageError(f"weak lies in 0..min_score; got {weak} of {min_score}")
         if max_detections < 1:
             raise UsageError(f"max_detections must be at least 1; got {max_detections}")
         labels = None if classes is None else self._labels(classes)
@@ -215,6 +217,19 @@ class Detector(Model):
         if not self.card.enlarge and all(own <= most for own, most in zip(own_wh, size_wh, strict=True)):
             size_wh = own_wh
         return letterbox(image, size_wh, multiple=_STRIDE)
+
+
+def _launch(engine: Engine, pictures: Sequence[Image]) -> list[tuple[Future[Outputs], int]]:
+    """Start on pictures of any sizes, one batch a size: for each, where its outputs will be."""
+    sizes: dict[tuple[int, ...], list[int]] = {}
+    for i, pixels in enumerate(pictures):
+        sizes.setdefault(pixels.shape, []).append(i)
+    places: dict[int, tuple[Future[Outputs], int]] = {}
+    for members in sizes.values():
+        batch = pictures[members[0]][None] if len(members) == 1 else np.stack([pictures[i] for i in members])
+        future = engine.submit(batch)
+        places.update((i, (future, row)) for row, i in enumerate(members))
+    return [places[i] for i in range(len(pictures))]
 
 
 def suppressed(found: Detections, max_iou: float, agnostic: bool) -> Detections:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 Matrix = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -20,6 +19,8 @@ def assign(similarity: Matrix) -> tuple[Rows, Rows]:
     if possible.sum(0).max(initial=0) <= 1 and possible.sum(1).max(initial=0) <= 1:
         rows, columns = np.nonzero(possible)
         return rows, columns
+    from scipy.optimize import linear_sum_assignment     # here: it takes a third of a second to import
+
     rows, columns = linear_sum_assignment(np.where(possible, similarity, 0), maximize=True)
     real = possible[rows, columns]
     return rows[real], columns[real]

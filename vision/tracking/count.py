@@ -66,17 +66,18 @@ class Counted:
     scene: Scene
 
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:
-        """As `Tracks.to_dict`, with `events`, `totals`, `inside`, and each object's speed where known."""
-        payload = self.tracks.to_dict(names)
-        for entry, speed, error in zip(
-            payload["objects"], self.speeds.tolist(), self.speed_errors.tolist(), strict=True
-        ):
-            if speed == speed:
-                entry["speed_m_s"], entry["speed_error_m_s"] = round(speed, 3), round(error, 3)
+        """`events`, `totals`, `inside`, and the `speeds` that are known, by track id; the tracks themselves are in the
+        record under their own key."""
+        columns = self.tracks.ids.tolist(), self.speeds.tolist(), self.speed_errors.tolist()
+        speeds = [
+            {"id": i, "speed_m_s": round(speed, 3), "speed_error_m_s": round(error, 3)}
+            for i, speed, error in zip(*columns, strict=True) if speed == speed
+        ]
         return {
-            **payload, "events": [event.to_dict(names) for event in self.events],
+            "events": [event.to_dict(names) for event in self.events],
             "totals": {place: dict(sides) for place, sides in self.totals.items()},
             "inside": dict(self.inside),
+            **({"speeds": speeds} if speeds else {}),
         }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from vision.cli.run.execute import execute
-from vision.cli.run.options import Parts, _first, command, specs_of
+from vision.cli.run.options import Parts, command, first_sentence, specs_of
 from vision.errors import UsageError
-from vision.sinks import SINKS, sinks
+from vision.sinks import sinks
 from vision.steps import TASKS, Spec, tasks
 from vision.steps.plan import plan_of, read_plan
 
@@ -49,7 +49,7 @@ def task_command(name: str) -> Any:
         plan = [kind(**given.get(key, {})) for key, kind in kinds.items()]
         execute(sources, plan, list(specs_of(given, writable)), given)
 
-    doc = f"{_first(rows[name].spec)}.\n\nExamples: `vision {name} video.mp4`, `vision {name} 0 --show`"
+    doc = f"{first_sentence(rows[name].spec)}.\n\nExamples: `vision {name} video.mp4`, `vision {name} 0 --show`"
     return command(run, [_SOURCES], parts, doc)
 
 
@@ -82,14 +82,23 @@ def _plan(
     return [replace(one, **given[one.key]) if one.key in given else one for one in plan]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands. What a command takes is worked out when it is asked for."""
-    app.command("run")(run_command())
+def commands() -> dict[str, Callable[[], Any]]:
+    """What makes each command, by name. The options of a command are worked out when it is asked for."""
+    made: dict[str, Callable[[], Any]] = {"run": run_command}
     for name, row in TASKS.items():
-        made = task_command(name)
-        app.command(name)(made)
+        made[name] = partial(task_command, name)
         if row.hidden:
-            app.command(row.hidden, hidden=True)(made)
+            made[row.hidden] = partial(task_command, name)
+    return made
 
 
-__all__ = ["SINKS", "partial", "register", "run_command", "task_command"]
+def register(app: typer.Typer) -> None:
+    """Add the names of the commands with what each does; `commands` has the rest."""
+    def stub() -> None:
+        """Never called."""
+
+    app.command("run", help="Several tasks in one pass over each source.")(stub)
+    for name, row in TASKS.items():
+        app.command(name, help=f"{first_sentence(row.spec)}.")(stub)
+        if row.hidden:
+            app.command(row.hidden, hidden=True)(stub)

@@ -101,7 +101,7 @@ class Parts:
         self._parameters: list[inspect.Parameter] = []
         self._fields: dict[str, tuple[str, str]] = {}          # a parameter: its part and its field
         for name, kind in reversed(plan.items()):
-            self._add(name, kind, f"{name}: {_first(kind)}", plain, hidden=not plain)
+            self._add(name, kind, f"{name}: {first_sentence(kind)}", plain, hidden=not plain)
         for name, sink in sinks.items():
             self._add_sink(name, sink)
         for name, panel, shared in (("reading", IN, Reading), ("engine", ENGINE, Engine), ("going", GOING, Going)):
@@ -129,7 +129,7 @@ class Parts:
     def _add_sink(self, part: str, kind: type[SinkSpec]) -> None:
         fields = options(kind)
         if not any(field.default is MISSING for field in fields):
-            note = Option(_first(kind), flags=(f"--{part}",))
+            note = Option(first_sentence(kind), flags=(f"--{part}",))
             self._option(part, Field("", bool, bool, True, False, note), (f"--{part}",), OUT, False)
         for field in fields:
             named = bool(field.option.flags)
@@ -172,7 +172,7 @@ def _typer_type(field: Field) -> Any:
     return str
 
 
-def _first(kind: type) -> str:
+def first_sentence(kind: type) -> str:
     """The first sentence of a spec's docstring, without its full stop."""
     return (kind.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip().rstrip(".").split(". ")[0]
 
