@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import ultralytics
 
-from vision.tasks.landmarks import FaceLandmarker, FaceTracker
+from vision.people.landmarks import FaceLandmarker, FaceTracker
 from vision.types import Image
 from vision.view import patch
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from vision.tasks.action import Recognizer
     from vision.tasks.classify import Classifier
     from vision.tasks.detect import Detector
-    from vision.tasks.landmarks import FaceLandmarker, FaceTracker
-    from vision.tasks.person import PersonMask
-    from vision.tasks.pose import PoseEstimator, PoseTracker
+    from vision.people.landmarks import FaceLandmarker, FaceTracker
+    from vision.people.person import PersonMask
+    from vision.people.pose import PoseEstimator, PoseTracker
     from vision.tasks.segment import Segmenter
     from vision.tracking import Tracker
     from vision.types import Action, ClassMap, Detections, Frame, Landmarks, Scores, Tracks

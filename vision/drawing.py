@@ -8,11 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vision.body import BONES, Poses
+from vision.people.body import BONES, Poses
 from vision.errors import UsageError
-from vision.faces.eyes import Eye
-from vision.faces.face import Faces
-from vision.faces.mesh import LEFT_IRIS, OUTLINES, RIGHT_IRIS
+from vision.people.eyes import Eye
+from vision.people.face import Faces
+from vision.people.mesh import LEFT_IRIS, OUTLINES, RIGHT_IRIS
 from vision.types import Action, ClassMap, Detections, Floats, Image, Names, Scores, Tracks
 from vision.view import checked
 

@@ -33,7 +33,7 @@ def landmarks(
 ) -> None:
     """Find faces in videos, pictures and cameras: 478 points each, head pose, eyes open or closed."""
     from vision.pipeline import Step, apply
-    from vision.tasks.landmarks import FaceLandmarker, FaceTracker, Options
+    from vision.people.landmarks import FaceLandmarker, FaceTracker, Options
 
     options = Options(min_score=min_score, min_face=min_face, turned=turned, camera=focal)
     landmarker = FaceLandmarker.load(model, run.device, run.precision, run.backend, detector)

@@ -10,7 +10,7 @@ import typer
 from vision.cli.run import RunOptions, command, execute
 
 if TYPE_CHECKING:
-    from vision.body import Poses
+    from vision.people.body import Poses
     from vision.io import Source
     from vision.pipeline import Step
     from vision.types import Floats, Frame, Image
@@ -31,7 +31,7 @@ def pose(
     """Find people in videos, pictures and cameras, with 33 points of the body each."""
     from vision.pipeline import Step
     from vision.tasks.detect import Detector
-    from vision.tasks.pose import PoseEstimator, PoseTracker
+    from vision.people.pose import PoseEstimator, PoseTracker
 
     estimator = PoseEstimator.load(model, run.device, run.precision, run.backend)
     people = Detector.load(detector, run.device, run.precision, run.backend)

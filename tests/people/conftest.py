@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from vision.faces import mesh
-from vision.faces.face import Faces
-from vision.tasks.landmarks import FaceLandmarker
+from vision.people import mesh
+from vision.people.face import Faces
+from vision.people.landmarks import FaceLandmarker
 from vision.types import Image
 
 

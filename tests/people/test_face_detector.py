@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from vision.boxes import iou
 from vision.engine import FakeEngine
 from vision.errors import EngineError, UsageError, WeightsError
-from vision.faces.detector import FaceDetector, _spread, merge
-from vision.faces.yunet import YunetEngine
+from vision.people.face_detector import FaceDetector, _spread, merge
+from vision.people.yunet import YunetEngine
 from vision.types import Image
 from vision.zoo import CARDS
 
@@ -202,7 +202,7 @@ def test_a_file_that_is_no_yunet(tmp_path: Path):
 
 
 def test_yunet_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    from vision.tasks.landmarks import FaceLandmarker
+    from vision.people.landmarks import FaceLandmarker
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match="vision weights pull yunet"):

@@ -14,11 +14,11 @@ import pytest
 from vision.drawing import draw
 from vision.engine import FakeEngine
 from vision.errors import UsageError
-from vision.faces import mesh
-from vision.faces.detector import FaceDetector
-from vision.faces.face import Faces
+from vision.people import mesh
+from vision.people.face_detector import FaceDetector
+from vision.people.face import Faces
 from vision.records import record
-from vision.tasks.landmarks import FaceLandmarker, crop_of_points
+from vision.people.landmarks import FaceLandmarker, crop_of_points
 from vision.types import Frame, Image
 from vision.zoo import CARDS
 

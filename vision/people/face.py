@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from vision.faces.eyes import Eye
-from vision.faces.mesh import POINTS
+from vision.people.eyes import Eye
+from vision.people.mesh import POINTS
 from vision.types import Floats, Ints, Landmarks, Names
 
 
 @dataclass(frozen=True, eq=False)
 class Faces(Landmarks):
-    """Faces: Landmarks with K = 478 (`vision.faces.mesh`), and what follows from the points.
+    """Faces: Landmarks with K = 478 (`vision.people.mesh`), and what follows from the points.
 
     ids (N,) int64: from 1 on a video, 0 on a picture. angles (N,3): yaw, pitch, roll in degrees (to
     the right of the picture, up, clockwise). eyes (N,2): `Eye` of the right and left eye. aspects

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from vision.errors import UsageError
-from vision.faces.eyes import Eye
-from vision.faces.face import Faces
-from vision.tasks.landmarks import FaceLandmarker, FaceTracker
+from vision.people.eyes import Eye
+from vision.people.face import Faces
+from vision.people.landmarks import FaceLandmarker, FaceTracker
 from vision.types import Image, Landmarks
 
 RATE = 25.0

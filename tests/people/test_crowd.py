@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vision.errors import DataError
-from vision.roster import Roster
+from vision.people.crowd import Roster
 
 SIZE = (480, 640, 3)
 

@@ -12,12 +12,12 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from vision.body import Poses
+from vision.people.body import Poses
 from vision.boxes import nms
 from vision.card import Card
 from vision.engine import Engine
 from vision.errors import UsageError
-from vision.roster import Roster
+from vision.people.crowd import Roster
 from vision.tasks.model import Model
 from vision.types import Floats, Image
 from vision.view import checked, patch
