@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from vision.drawing import draw
     from vision.errors import VisionError
     from vision.io import JsonLines, VideoFile, ahead, latest, read
+    from vision.people.face_tracker import FaceTracker
+    from vision.people.landmarks import FaceLandmarker
+    from vision.people.person import PersonMask
+    from vision.people.pose import PoseEstimator, PoseTracker
     from vision.pipeline import run
     from vision.tasks.action import Recognizer
     from vision.tasks.classify import Classifier
     from vision.tasks.detect import Detector
-    from vision.people.landmarks import FaceLandmarker, FaceTracker
-    from vision.people.person import PersonMask
-    from vision.people.pose import PoseEstimator, PoseTracker
     from vision.tasks.segment import Segmenter
     from vision.tracking import Tracker
     from vision.types import Action, ClassMap, Detections, Frame, Landmarks, Scores, Tracks
@@ -39,11 +40,11 @@ _PUBLIC = {
     "JsonLines": "io",
     "Detector": "tasks.detect",
     "Classifier": "tasks.classify",
-    "FaceLandmarker": "tasks.landmarks",
-    "FaceTracker": "tasks.landmarks",
-    "PoseEstimator": "tasks.pose",
-    "PoseTracker": "tasks.pose",
-    "PersonMask": "tasks.person",
+    "FaceLandmarker": "people.landmarks",
+    "FaceTracker": "people.face_tracker",
+    "PoseEstimator": "people.pose",
+    "PoseTracker": "people.pose",
+    "PersonMask": "people.person",
     "Tracker": "tracking",
     "Recognizer": "tasks.action",
     "Action": "types",

@@ -127,16 +127,16 @@ def test_a_face_in_two_tiles_is_one():
     assert batches[2:] == [2, 4]                                            # two pictures: one batch a size
 
 
-def test_only_some_windows_are_looked_at():
+def test_only_some_tiles_are_looked_at():
     finder = detector((96, 96, 40, 0.9))
     image = np.zeros((720, 1280, 3), np.uint8)
-    whole, *tiles = finder.windows(image, 24)
+    whole, *tiles = finder.tiles(image, 24)
     assert whole.box == (0, 0, 1280, 720)
     assert len(tiles) == 4
-    for window in tiles:
-        (found,) = finder(image, windows=[window]).boxes
-        left, top, right, bottom = window.box
-        width, height = window.size_wh
+    for tile in tiles:
+        (found,) = finder(image, tiles=[tile]).boxes
+        left, top, right, bottom = tile.box
+        width, height = tile.size_wh
         scale = max((right - left) / width, (bottom - top) / height)         # the tile is letterboxed
         aside = np.array([96 - width / 2, 96 - height / 2]) * scale
         middle = np.array([left + right, top + bottom]) / 2 + aside

@@ -15,10 +15,10 @@ from vision.drawing import draw
 from vision.engine import FakeEngine
 from vision.errors import UsageError
 from vision.people import mesh
-from vision.people.face_detector import FaceDetector
 from vision.people.face import Faces
-from vision.records import record
+from vision.people.face_detector import FaceDetector
 from vision.people.landmarks import FaceLandmarker, crop_of_points
+from vision.records import record
 from vision.types import Frame, Image
 from vision.zoo import CARDS
 

@@ -14,7 +14,8 @@ import pytest
 from vision.errors import UsageError
 from vision.people.eyes import Eye
 from vision.people.face import Faces
-from vision.people.landmarks import FaceLandmarker, FaceTracker
+from vision.people.face_tracker import FaceTracker
+from vision.people.landmarks import FaceLandmarker
 from vision.types import Image, Landmarks
 
 RATE = 25.0
@@ -62,10 +63,10 @@ def test_tiles_are_looked_at_in_turns(landmarker: FaceLandmarker, ancelotti: Ima
     detector = landmarker.detector
 
     class Spy:
-        windows = staticmethod(detector.windows)
+        tiles = staticmethod(detector.tiles)
 
         def __call__(self, image: Image, **options: Any) -> Landmarks:
-            looked.append(len(options["windows"]))
+            looked.append(len(options["tiles"]))
             return detector(image, **options)
 
     watched = copy(landmarker)

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from vision.people.body import Poses
 from vision.errors import DataError
+from vision.people.body import Poses
 from vision.people.face import Faces
 from vision.types import Landmarks
 

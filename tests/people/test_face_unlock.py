@@ -16,8 +16,8 @@ from apps import face_unlock
 from apps.face_unlock import TEMPLATE, Gate, Identity, aligned
 from vision.engine import FakeEngine
 from vision.errors import UsageError
-from vision.people.face import Faces
 from vision.io import VideoFile
+from vision.people.face import Faces
 from vision.people.landmarks import FaceLandmarker
 from vision.types import Image
 

@@ -10,13 +10,13 @@ import jsonschema
 import numpy as np
 import pytest
 
-from vision.people import body
-from vision.people.body import Poses
 from vision.drawing import draw
 from vision.engine import FakeEngine
 from vision.errors import UsageError
-from vision.records import record
+from vision.people import body
+from vision.people.body import Poses
 from vision.people.pose import PoseEstimator, PoseTracker
+from vision.records import record
 from vision.types import Frame, Image
 from vision.zoo import CARDS
 

@@ -42,7 +42,7 @@ app = typer.Typer(
 
 # each module has `register(app)`, which adds its command or group of commands
 _COMMANDS = (
-    "detect", "classify", "track", "count", "follow", "segment", "landmarks", "pose", "action",
+    "detect", "classify", "track", "count", "follow", "segment", "action",
     "probe", "sample", "models", "weights", "evaluate", "train",
 )
 

@@ -164,10 +164,10 @@ def landmarks(
         help="folder of the pictures; `images` beside a CSV, an XML's own folder unless given")] = None,
 ) -> None:
     """Normalised mean error of face landmarks on the iBUG 68 points."""
-    from vision.people.mesh import IBUG68
     from vision.metrics.landmarks import FAILED, compare, labelled_faces
-    from vision.pipeline import apply
     from vision.people.landmarks import FaceLandmarker
+    from vision.people.mesh import IBUG68
+    from vision.pipeline import apply
     from vision.types import Floats
 
     pictures = labelled_faces(data, images)

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from vision.drawing import paint
 from vision.people.eyes import Eye
 from vision.people.mesh import POINTS
+from vision.people.overlay import paint_faces
 from vision.types import Floats, Ints, Landmarks, Names
 
 
@@ -69,6 +71,9 @@ class Faces(Landmarks):
             "state": Eye(int(self.eyes[face, side])).name.lower(),
             **({"aspect": round(float(self.aspects[face, side]), 3)} if known else {}),
         }
+
+
+paint.register(Faces, paint_faces)
 
 
 def _rounded(keys: tuple[str, ...], values: Floats, digits: int) -> dict[str, float]:
