@@ -255,7 +255,8 @@ class FaceLandmarker(Model):
                 width = max(1.0, float(np.linalg.norm(outer - inner)))
                 angle = _slope(inner, outer) if mirror else _slope(outer, inner)
                 crops.append(Crop((x, y), width * _EYE_MARGIN, angle, mirror))
-        (answers,) = look_closer(self.iris, [image], [crops], lambda image, crop: crop.view(image, _EYE_SIDE))()
+        wait = look_closer(self.iris, [image], [crops], lambda image, crop: crop.view(image, _EYE_SIDE))
+        (answers,) = wait()
         rims, edges, clear = [], [], []
         for crop, (view, (seen, iris)) in zip(crops, answers, strict=True):
             rims.append(view.points_to_frame(iris[:, :2]))

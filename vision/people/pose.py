@@ -47,7 +47,7 @@ class PoseEstimator(Model):
 
     def __init__(self, detector: Detector, engine: Engine, card: Card) -> None:
         if "person" not in detector.names:
-            raise UsageError(f"people are found by a detector with the class 'person'; {detector.name!r} has none")
+            raise UsageError(f"{detector.name!r} has no class 'person': take a detector that finds people")
         super().__init__(engine, card)
         self.detector = detector
         self.names = ("person",)
@@ -135,7 +135,8 @@ class PoseEstimator(Model):
         self, images: Sequence[Image], boxes: Sequence[Floats], min_presence: float
     ) -> Callable[[], list[Poses]]:
         """Start on the people in the boxes of each image."""
-        places = [[_crop(box) for box in np.asarray(some, np.float32).reshape(-1, 4).tolist()] for some in boxes]
+        corners = [np.asarray(some, np.float32).reshape(-1, 4).tolist() for some in boxes]
+        places = [[_crop(box) for box in some] for some in corners]
         size = self.card.size_wh[0]
         wait = look_closer(self.engine, images, places, lambda image, crop: crop.view(image, size))
         return lambda: [_poses(answers, min_presence) for answers in wait()]
