@@ -24,10 +24,11 @@ import typer
 from vision.card import Card
 from vision.engine import Engine, load
 from vision.errors import DataError, UsageError, VisionError
-from vision.faces.eyes import Eye
-from vision.faces.face import Faces
 from vision.io import latest, read
-from vision.tasks.landmarks import FaceLandmarker, FaceTracker
+from vision.people.eyes import Eye
+from vision.people.face import Faces
+from vision.people.face_tracker import FaceTracker
+from vision.people.landmarks import FaceLandmarker
 from vision.types import Floats, Frame, Image
 from vision.view import patch
 

@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 import ultralytics
 
-from vision.tasks.landmarks import FaceLandmarker, FaceTracker
+from vision.people.face_tracker import FaceTracker
+from vision.people.landmarks import FaceLandmarker
 from vision.types import Image
 from vision.view import patch
 

@@ -8,12 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vision.body import BONES, Poses
 from vision.errors import UsageError
-from vision.faces.eyes import Eye
-from vision.faces.face import Faces
-from vision.faces.mesh import LEFT_IRIS, OUTLINES, RIGHT_IRIS
-from vision.types import Action, ClassMap, Detections, Floats, Image, Names, Scores, Tracks
+from vision.types import Action, ClassMap, Detections, Image, Names, Scores, Tracks
 from vision.view import checked
 
 Colour = tuple[int, int, int]
@@ -67,7 +63,8 @@ def _boxes(detections: Detections, image: Image, texts: list[str], colours: list
         label(image, text, (left - thick // 2, top), shade)
 
 
-def _name(names: Names, i: int) -> str:
+def class_name(names: Names, i: int) -> str:
+    """The name of a class, its number where it has none."""
     return names[i] if 0 <= i < len(names) else str(i)
 
 
@@ -80,14 +77,14 @@ def paint(result: Any, image: Image, names: Names) -> None:
 @paint.register
 def _(result: Detections, image: Image, names: Names) -> None:
     classes = result.labels.tolist()
-    texts = [f"{_name(names, c)} {s:.2f}" for c, s in zip(classes, result.scores.tolist(), strict=True)]
+    texts = [f"{class_name(names, c)} {s:.2f}" for c, s in zip(classes, result.scores.tolist(), strict=True)]
     _boxes(result, image, texts, [colour(c) for c in classes])
 
 
 @paint.register
 def _(result: Tracks, image: Image, names: Names) -> None:
     ids = result.ids.tolist()
-    texts = [f"{i} {_name(names, c)}" for i, c in zip(ids, result.labels.tolist(), strict=True)]
+    texts = [f"{i} {class_name(names, c)}" for i, c in zip(ids, result.labels.tolist(), strict=True)]
     _boxes(result, image, texts, [colour(i) for i in ids])
 
 
@@ -95,7 +92,7 @@ def _(result: Tracks, image: Image, names: Names) -> None:
 def _(result: Scores, image: Image, names: Names) -> None:
     line = round(22 * unit(image))
     for row, (i, p) in enumerate(result.top(3)):
-        label(image, f"{_name(names, i)} {p:.2f}", (line // 3, line * (row + 1) + line // 3), colour(i))
+        label(image, f"{class_name(names, i)} {p:.2f}", (line // 3, line * (row + 1) + line // 3), colour(i))
 
 
 def class_colour(label: int) -> Colour:
@@ -118,47 +115,8 @@ def _(result: ClassMap, image: Image, names: Names) -> None:
     line = round(22 * unit(image))
     largest = [c for c in np.argsort(-areas[:255], kind="stable").tolist() if areas[c] >= 0.001]
     for row, c in enumerate(largest[: max(1, image.shape[0] // line - 1)]):
-        text = f"{_name(names, c)} {areas[c]:.1%}"
+        text = f"{class_name(names, c)} {areas[c]:.1%}"
         label(image, text, (line // 3, line * (row + 1) + line // 3), class_colour(c))
-
-
-@paint.register
-def _(result: Poses, image: Image, names: Names) -> None:
-    thick = max(1, round(2 * unit(image)))
-    for row, i in enumerate(result.ids.tolist()):
-        points, shown = _pixels(result.points[row]), result.scores[row] >= 0.5
-        for a, b in BONES:
-            if shown[a] and shown[b]:
-                cv2.line(image, points[a], points[b], colour(i), thick, cv2.LINE_AA)
-        for point in (points[k] for k in np.flatnonzero(shown)):
-            cv2.circle(image, point, 1 + thick, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
-        if i:
-            left, top = _pixels(result.boxes[row, None, :2])[0]
-            label(image, f"{i} {_name(names, 0)}", (left, top), colour(i))
-
-
-@paint.register
-def _(result: Faces, image: Image, names: Names) -> None:
-    for row, i in enumerate(result.ids.tolist()):
-        points, width = result.points[row], float(result.boxes[row, 2] - result.boxes[row, 0])
-        thick = max(1, round(width / 150))
-        for line, closed in OUTLINES:
-            ends = np.rint(points[list(line)] * 8).astype(np.int32)
-            cv2.polylines(image, [ends], closed, colour(i), thick, cv2.LINE_AA, shift=3)
-        for iris in (RIGHT_IRIS, LEFT_IRIS):
-            radius = float(np.linalg.norm(points[iris[1]] - points[iris[3]])) / 2
-            cv2.circle(image, _pixels(points[[iris[0]]])[0], max(1, round(radius)), (255, 255, 255), thick,
-                       cv2.LINE_AA)
-        yaw, pitch, roll = np.rint(np.nan_to_num(result.angles[row])).astype(int).tolist()
-        states = [Eye(state).name.lower() for state in result.eyes[row].tolist()]
-        known = f" {states[0]}/{states[1]}" if any(result.eyes[row]) else ""
-        text = f"{i or ''} {yaw:+d} {pitch:+d} {roll:+d}{known}".strip()
-        left, top = _pixels(result.boxes[row, None, :2])[0]
-        label(image, text, (left, top - 2 * thick), colour(i))
-
-
-def _pixels(points: Floats) -> list[tuple[int, int]]:
-    return [(x, y) for x, y in np.floor(points).astype(int).tolist()]
 
 
 @paint.register
@@ -168,5 +126,5 @@ def _(result: Action, image: Image, names: Names) -> None:
     if result.label < 0:
         label(image, "idle", place, (90, 90, 90))
     else:
-        what = f"{_name(names, result.label)} {result.probs[result.label]:.2f}"
+        what = f"{class_name(names, result.label)} {result.probs[result.label]:.2f}"
         label(image, f"{what}  {result.end - result.start:.1f} s", place, colour(result.label))

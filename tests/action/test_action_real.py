@@ -17,7 +17,7 @@ from vision.io import read
 from vision.sinks.film import VideoWriter
 from vision.tasks.action import Recognizer
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "vision" / "records.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[2] / "vision" / "record.schema.json").read_text())
 PARTS = (
     ("PushUps", "PushUps/v_PushUps_g15_c01"),
     ("Punch", "Punch/v_Punch_g12_c01"),

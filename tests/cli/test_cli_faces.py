@@ -19,7 +19,7 @@ from vision.sinks.film import VideoWriter
 from vision.tasks.detect import Detector
 from vision.types import Detections
 
-SCHEMA = json.loads((Path(vision.__file__).parent / "records.schema.json").read_text())
+SCHEMA = json.loads((Path(vision.__file__).parent / "record.schema.json").read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -104,8 +104,8 @@ def test_eval_landmarks(
     monkeypatch: pytest.MonkeyPatch, photos: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ):
     """Labels made of its own points, 2 pixels to the right: the error is 2 over the eyes' distance."""
-    from vision.faces.mesh import IBUG68
-    from vision.tasks.landmarks import FaceLandmarker
+    from vision.people.landmarks import FaceLandmarker
+    from vision.people.mesh import IBUG68
 
     points = FaceLandmarker.load()(cv2.imread(str(photos["zidane"]))).points[:, IBUG68]
     head = ",".join(["image", *(f"{axis}{i}" for i in range(68) for axis in "xy")])

@@ -22,7 +22,7 @@ from vision.io import read
 from vision.sinks.film import VideoWriter
 from vision.tasks.detect import Detector
 
-SCHEMA = json.loads((Path(vision.__file__).parent / "records.schema.json").read_text())
+SCHEMA = json.loads((Path(vision.__file__).parent / "record.schema.json").read_text())
 
 
 def _two_objects(batch: np.ndarray) -> tuple[np.ndarray, ...]:

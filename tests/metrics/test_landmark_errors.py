@@ -99,8 +99,8 @@ def test_the_figures_of_the_readme(data: Path):
     """NME on the 279 pictures: 0.065 on all 68 points and 0.053 on the inner 51 at most."""
     import cv2
 
-    from vision.faces.mesh import IBUG68
-    from vision.tasks.landmarks import FaceLandmarker
+    from vision.people.landmarks import FaceLandmarker
+    from vision.people.mesh import IBUG68
 
     landmarker = FaceLandmarker.load()
     pictures = labelled_faces(data / "faces/keypoints.csv")

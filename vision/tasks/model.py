@@ -55,3 +55,13 @@ class Model:
     def in_flight(self) -> int:
         """How many submitted pictures keep the engine's device busy."""
         return self.engine.in_flight
+
+    def close(self) -> None:
+        """Finish what was submitted and give the engine's memory and threads back."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

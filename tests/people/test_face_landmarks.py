@@ -14,11 +14,11 @@ import pytest
 from vision.drawing import draw
 from vision.engine import FakeEngine
 from vision.errors import UsageError
-from vision.faces import mesh
-from vision.faces.detector import FaceDetector
-from vision.faces.face import Faces
-from vision.records import record
-from vision.tasks.landmarks import FaceLandmarker, crop_of_points
+from vision.people import mesh
+from vision.people.face import Faces
+from vision.people.face_detector import FaceDetector
+from vision.people.landmarks import FaceLandmarker, crop_of_points
+from vision.record import record
 from vision.types import Frame, Image
 from vision.zoo import CARDS
 
@@ -86,7 +86,7 @@ def test_the_record_fits_the_schema(landmarker: FaceLandmarker, ancelotti: Image
     frame = Frame(ancelotti, 3, 0.12, "clip.mp4")
     for camera, how in ((None, "estimated"), (900, "given")):
         faces = landmarker(ancelotti, camera=camera)
-        line = record(frame, faces, task="landmarks", model="facemesh", names=landmarker.names)
+        line = record(frame, {"faces": faces.to_dict(landmarker.names)})
         jsonschema.validate(line, schema)
         face = line["objects"][0]
         assert face["label"] == "face"
@@ -94,7 +94,7 @@ def test_the_record_fits_the_schema(landmarker: FaceLandmarker, ancelotti: Image
         assert face["eyes"]["left"]["state"] == "open"
         assert face["pose"]["camera"] == how
         assert ("distance_m" in face) == (camera is not None)
-    empty = record(frame, Faces.empty(), task="landmarks", model="facemesh", names=landmarker.names)
+    empty = record(frame, {"faces": Faces.empty().to_dict(landmarker.names)})
     jsonschema.validate(empty, schema)
     assert empty["objects"] == []
 

@@ -8,7 +8,7 @@ import pytest
 
 from vision.engine import FakeEngine
 from vision.errors import UsageError
-from vision.tasks.person import PersonMask, blur_background
+from vision.people.person import PersonMask, blur_background
 from vision.types import Image
 from vision.zoo import CARDS
 

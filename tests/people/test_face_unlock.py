@@ -16,9 +16,9 @@ from apps import face_unlock
 from apps.face_unlock import TEMPLATE, Gate, Identity, aligned
 from vision.engine import FakeEngine
 from vision.errors import UsageError
-from vision.faces.face import Faces
+from vision.people.face import Faces
+from vision.people.landmarks import FaceLandmarker
 from vision.sinks.film import VideoWriter
-from vision.tasks.landmarks import FaceLandmarker
 from vision.types import Image
 
 RATE = 25.0

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.errors import UsageError
-from vision.faces import mesh
-from vision.faces.headpose import head_pose, intrinsics, rotation
+from vision.people import mesh
+from vision.people.headpose import head_pose, intrinsics, rotation
 
 CAMERA = intrinsics(800.0, (1280, 720))
 

@@ -7,14 +7,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from vision.faces.eyes import Eye
-from vision.faces.mesh import POINTS
+from vision.drawing import paint
+from vision.people.eyes import Eye
+from vision.people.mesh import POINTS
+from vision.people.overlay import paint_faces
 from vision.types import Floats, Ints, Landmarks, Names
 
 
 @dataclass(frozen=True, eq=False)
 class Faces(Landmarks):
-    """Faces: Landmarks with K = 478 (`vision.faces.mesh`), and what follows from the points.
+    """Faces: Landmarks with K = 478 (`vision.people.mesh`), and what follows from the points.
 
     ids (N,) int64: from 1 on a video, 0 on a picture. angles (N,3): yaw, pitch, roll in degrees (to
     the right of the picture, up, clockwise). eyes (N,2): `Eye` of the right and left eye. aspects
@@ -69,6 +71,9 @@ class Faces(Landmarks):
             "state": Eye(int(self.eyes[face, side])).name.lower(),
             **({"aspect": round(float(self.aspects[face, side]), 3)} if known else {}),
         }
+
+
+paint.register(Faces, paint_faces)
 
 
 def _rounded(keys: tuple[str, ...], values: Floats, digits: int) -> dict[str, float]:

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from vision.drawing import paint
+from vision.people.overlay import paint_poses
 from vision.types import Floats, Ints, Landmarks, Names
 
 POINTS: Names = (
@@ -16,13 +18,6 @@ POINTS: Names = (
     "right_pinky", "left_index", "right_index", "left_thumb", "right_thumb", "left_hip", "right_hip",
     "left_knee", "right_knee", "left_ankle", "right_ankle", "left_heel", "right_heel",
     "left_foot_index", "right_foot_index",
-)
-BONES = (
-    (11, 12), (11, 23), (12, 24), (23, 24),                                              # trunk
-    (11, 13), (13, 15), (15, 19), (15, 21), (12, 14), (14, 16), (16, 20), (16, 22),      # arms
-    (23, 25), (25, 27), (27, 29), (29, 31), (27, 31),                                    # left leg
-    (24, 26), (26, 28), (28, 30), (30, 32), (28, 32),                                    # right leg
-    (0, 2), (2, 7), (0, 5), (5, 8), (9, 10),                                             # head
 )
 
 
@@ -54,3 +49,6 @@ class Poses(Landmarks):
             if self.ids[i]:
                 entry["id"] = int(self.ids[i])
         return payload
+
+
+paint.register(Poses, paint_poses)

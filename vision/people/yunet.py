@@ -12,10 +12,28 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vision.card import Card
 from vision.engine.base import Outputs, checked
 from vision.errors import EngineError
+from vision.weights import resolve
 
 _MIN_SCORE, _MAX_IOU, _TOP = 0.1, 0.3, 500      # low: `FaceDetector` has the threshold
+
+
+def load(card: Card, device: str, precision: str, backend: str) -> YunetEngine:
+    """YuNet's engine from its card.
+
+    Raises EngineError for a device, precision or back end other than `auto` and what it has, WeightsError
+    where the weights are missing.
+    """
+    choices = ("device", device, "cpu"), ("precision", precision, "fp32"), ("back end", backend, "opencv")
+    for what, asked, only in choices:
+        if asked not in ("auto", only):
+            raise EngineError(
+                f"{card.name!r} runs in OpenCV on the CPU in fp32 alone; got {what} {asked!r}. Leave it at "
+                "'auto', or find faces with blazeface-full."
+            )
+    return YunetEngine(resolve(card), card.size_wh)
 
 
 class YunetEngine:

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from vision.faces import eyes
-from vision.faces.eyes import Blink, Eye, EyeWatch
-from vision.faces.face import Faces
-from vision.tasks.landmarks import FaceLandmarker
+from vision.people import eyes
+from vision.people.eyes import Blink, Eye, EyeWatch
+from vision.people.face import Faces
+from vision.people.landmarks import FaceLandmarker
 from vision.types import Image
 
 SEEN = np.array([True, True])

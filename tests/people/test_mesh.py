@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vision.faces import mesh
+from vision.people import mesh
 
 PAIR = dict(zip(mesh.RIGID[10::2], mesh.RIGID[11::2], strict=True))          # right point -> left point
 

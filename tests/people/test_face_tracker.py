@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from vision.errors import UsageError
-from vision.faces.eyes import Eye
-from vision.faces.face import Faces
-from vision.tasks.landmarks import FaceLandmarker, FaceTracker
+from vision.people.eyes import Eye
+from vision.people.face import Faces
+from vision.people.face_tracker import FaceTracker
+from vision.people.landmarks import FaceLandmarker
 from vision.types import Image, Landmarks
 
 RATE = 25.0
@@ -62,10 +63,10 @@ def test_tiles_are_looked_at_in_turns(landmarker: FaceLandmarker, ancelotti: Ima
     detector = landmarker.detector
 
     class Spy:
-        windows = staticmethod(detector.windows)
+        tiles = staticmethod(detector.tiles)
 
         def __call__(self, image: Image, **options: Any) -> Landmarks:
-            looked.append(len(options["windows"]))
+            looked.append(len(options["tiles"]))
             return detector(image, **options)
 
     watched = copy(landmarker)
@@ -164,6 +165,34 @@ def test_a_tracked_face_is_where_a_still_one_is(landmarker: FaceLandmarker, zida
     assert len(faces) == 2
     right, same = (f[int(np.argmax(f.boxes[:, 0]))] for f in (faces, still))
     assert np.linalg.norm(right.points - same.points, axis=2).mean() < 0.01 * 140
+
+
+def test_a_restored_tracker_goes_on_as_the_first(
+    landmarker: FaceLandmarker, ancelotti: Image, close_eyes: Callable[[Image, Faces], Image],
+    through_json: Callable[[dict[str, Any]], dict[str, Any]],
+):
+    """In the middle of a blink, with somebody gone a moment ago who comes back."""
+    shut = close_eyes(ancelotti, landmarker(ancelotti))
+    nobody = np.full_like(ancelotti, 110)
+    both, one_shut, one_open = (
+        np.concatenate(pair, axis=1)
+        for pair in ((ancelotti, ancelotti), (shut, nobody), (ancelotti, nobody))
+    )
+    script = [both] * 6 + [one_shut] * 4 + [one_open] * 2 + [both] * 3
+    first, second = FaceTracker(landmarker), FaceTracker(landmarker)
+    for i, image in enumerate(script[:8]):
+        first(image, i / RATE)
+    second.restore(through_json(first.state()))
+    for i, image in enumerate(script[8:], 8):
+        one, other = first(image, i / RATE), second(image, i / RATE)
+        for name in Faces._layout:
+            assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True)
+    assert sorted(other.ids.tolist()) == [1, 2]
+    stays = int(other.ids[0])
+    assert second.watch(stays).blinks == first.watch(stays).blinks
+    (blink,) = second.watch(stays).blinks
+    assert blink.start < 8 / RATE <= blink.end                    # it began before the state was taken
+    assert second.detections == first.detections
 
 
 @pytest.mark.realdata

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from vision.boxes import iou
 from vision.engine import FakeEngine
 from vision.errors import EngineError, UsageError, WeightsError
-from vision.faces.detector import FaceDetector, _spread, merge
-from vision.faces.yunet import YunetEngine
+from vision.people.face_detector import FaceDetector, _spread, merge
+from vision.people.yunet import YunetEngine
 from vision.types import Image
 from vision.zoo import CARDS
 
@@ -127,16 +127,16 @@ def test_a_face_in_two_tiles_is_one():
     assert batches[2:] == [2, 4]                                            # two pictures: one batch a size
 
 
-def test_only_some_windows_are_looked_at():
+def test_only_some_tiles_are_looked_at():
     finder = detector((96, 96, 40, 0.9))
     image = np.zeros((720, 1280, 3), np.uint8)
-    whole, *tiles = finder.windows(image, 24)
+    whole, *tiles = finder.tiles(image, 24)
     assert whole.box == (0, 0, 1280, 720)
     assert len(tiles) == 4
-    for window in tiles:
-        (found,) = finder(image, windows=[window]).boxes
-        left, top, right, bottom = window.box
-        width, height = window.size_wh
+    for tile in tiles:
+        (found,) = finder(image, tiles=[tile]).boxes
+        left, top, right, bottom = tile.box
+        width, height = tile.size_wh
         scale = max((right - left) / width, (bottom - top) / height)         # the tile is letterboxed
         aside = np.array([96 - width / 2, 96 - height / 2]) * scale
         middle = np.array([left + right, top + bottom]) / 2 + aside
@@ -202,7 +202,7 @@ def test_a_file_that_is_no_yunet(tmp_path: Path):
 
 
 def test_yunet_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    from vision.tasks.landmarks import FaceLandmarker
+    from vision.people.landmarks import FaceLandmarker
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match="vision weights pull yunet"):

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from vision.body import Poses
 from vision.errors import DataError
-from vision.faces.face import Faces
+from vision.people.body import Poses
+from vision.people.face import Faces
 from vision.types import Landmarks
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vision.smooth import OneEuro
+from vision.people.smooth import OneEuro
 
 
 def run(signal: np.ndarray, rate: float, **options: float) -> np.ndarray:

@@ -8,14 +8,16 @@ large, sharp, turned to the camera and not behind dark glass.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision.faces.mesh import IRIS_MM
+from vision.people.mesh import IRIS_MM
 from vision.types import Floats, Image
 
 Flags = npt.NDArray[np.bool_]
@@ -96,16 +98,21 @@ def distance(irises: Floats, focal: float) -> Floats:
 
 @dataclass(frozen=True)
 class Blink:
-    """Both eyes closed, from start to end, in seconds."""
+    """Both eyes closed.
+
+    start, end: seconds.
+    """
 
     start: float
     end: float
 
 
 class EyeWatch:
-    """One person's eyes over time: what open means for them, the states, and the blinks.
+    """One person's eyes over time: how far they open, their states, and the blinks.
 
-    longest_blink: seconds; what stays closed for longer is no blink.
+    longest_blink: seconds; eyes that stay closed for longer do not count as a blink.
+
+    `blinks` has those seen so far, in their order.
     """
 
     def __init__(self, longest_blink: float = 0.5) -> None:
@@ -119,13 +126,18 @@ class EyeWatch:
 
     @property
     def reference(self) -> float:
-        """The aspect of this person's open eyes: typical at first, their own after a few seconds."""
+        """The aspect of this person's open eyes: a typical one at first, their own after a few seconds."""
         own = len(self._aspects)
         level = float(np.percentile(self._aspects, 75)) if own else TYPICAL
         return (own * level + 40 * TYPICAL) / (own + 40)
 
     def __call__(self, aspects: Floats, seen: Flags, time: float) -> npt.NDArray[np.int64]:
-        """Take the aspects (2,) of the right and left eye at `time`: their states (2,)."""
+        """The states (2,) of the right and left eye, an `Eye` each.
+
+        aspects: (2,) gap between the lids over the eye's width.
+        seen: (2,) bool, whether each eye can be judged.
+        time: seconds.
+        """
         self._aspects.extend(a for a, s in zip(aspects.tolist(), seen, strict=True) if s and a > _PLAUSIBLE)
         told = states(aspects, seen, self.reference)
         between = seen & (told == Eye.UNKNOWN)
@@ -150,3 +162,21 @@ class EyeWatch:
     def eyes_open_for(self, seconds: float) -> bool:
         """Whether both eyes have been seen open, without a break, for the last `seconds`."""
         return self._open_since is not None and self._time - self._open_since >= seconds
+
+    def state(self) -> dict[str, Any]:
+        """All that it remembers, in plain values and arrays (JSON and npz can hold it)."""
+        return {
+            "aspects": np.array(self._aspects, np.float64),
+            "states": self._states,
+            "open_since": self._open_since, "closed_since": self._closed_since, "time": self._time,
+            "blinks": np.array([(b.start, b.end) for b in self.blinks], np.float64).reshape(-1, 2),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state()`."""
+        self._aspects.clear()
+        self._aspects.extend(state["aspects"].tolist())
+        self._states = state["states"]
+        self._open_since, self._closed_since = state["open_since"], state["closed_since"]
+        self._time = state["time"]
+        self.blinks = [Blink(start, end) for start, end in state["blinks"].tolist()]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from vision.types import Floats
 
 
 class OneEuro:
-    """A low-pass filter whose cutoff grows with the speed. One filter a signal; time is in seconds.
+    """A low-pass filter whose cutoff grows with the speed. One filter a signal.
 
-    cutoff: Hz of a signal that rests. slope: Hz more a unit a second. The unit is what `scale` makes
-    of the values: a face's width, so that near and far faces are smoothed alike.
+    cutoff: Hz, of a signal at rest.
+    slope: Hz added for each unit of speed, in units a second; `scale` of a call says what a unit is.
+    speed_cutoff: Hz, of the filter on the speed itself.
     """
 
     def __init__(self, cutoff: float = 1.5, slope: float = 6.0, speed_cutoff: float = 1.0) -> None:
@@ -19,9 +23,15 @@ class OneEuro:
         self._last: tuple[float, Floats, Floats] | None = None        # time, value, speed
 
     def __call__(self, values: Floats, time: float, scale: float = 1.0) -> Floats:
-        """The smoothed values (any shape, always the same). A time that does not advance starts anew."""
+        """The smoothed values.
+
+        values: float32 of any shape, the same in every call; the last axis is a point's coordinates.
+        time: seconds; where it does not advance, the filter starts anew.
+        scale: how much a unit of speed is in the units of `values`. A face's width smooths near and far
+            faces alike.
+        """
         if self._last is None or time <= self._last[0]:
-            self._last = (time, values, np.zeros_like(values))
+            self._last = (time, values.copy(), np.zeros_like(values))
             return values
         then, before, speed = self._last
         dt = time - then
@@ -29,7 +39,15 @@ class OneEuro:
         cutoff = self.cutoff + self.slope * np.linalg.norm(speed, axis=-1, keepdims=True)
         smooth = (before + _share(cutoff, dt) * (values - before)).astype(np.float32)
         self._last = (time, smooth, speed)
-        return smooth
+        return smooth.copy()
+
+    def state(self) -> dict[str, Any]:
+        """What the filter remembers, in plain values and arrays; empty before the first call."""
+        return {} if self._last is None else dict(zip(("time", "value", "speed"), self._last, strict=True))
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state()`."""
+        self._last = (state["time"], state["value"], state["speed"]) if state else None
 
 
 def _share(cutoff: float | Floats, dt: float) -> Floats:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.errors import UsageError
-from vision.faces.mesh import METRIC, RIGID
+from vision.people.mesh import METRIC, RIGID
 from vision.types import Floats
 
 Matrix = npt.NDArray[np.float64]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from vision.boxes import cxcywh_to_xyxy, iou
 from vision.card import Card
 from vision.engine import Engine
 from vision.errors import UsageError
+from vision.people import yunet
+from vision.tasks.model import Model
 from vision.types import Floats, Image, Landmarks
 from vision.view import View, checked, window
 
@@ -27,21 +30,49 @@ _OVERLAP = 1.0 / 7          # of a tile's side: what lies on the edge of one is 
 _STRIDE = 32                # of the network's coarsest layer
 
 
-class Window(NamedTuple):
-    """A part of a picture, xyxy in pixels, and the size of the network's input that shows it."""
+class Tile(NamedTuple):
+    """A part of a picture, or all of it.
+
+    box: xyxy in pixels of the picture.
+    size_wh: of the network's input that shows it, in pixels.
+    """
 
     box: tuple[int, int, int, int]
     size_wh: tuple[int, int]
 
 
-class FaceDetector:
-    """Finds faces: `Landmarks` with a box and six points each (eyes, nose tip, mouth, ears)."""
+class FaceDetector(Model):
+    """Finds faces. `FaceDetector.load()` makes one.
+
+    A call gives `Landmarks`, best first: for each face a box (4,) xyxy and six points (6,2), `RIGHT_EYE` to
+    `LEFT_EAR`, in frame pixels, with the face's score in 0..1 at each point.
+
+    engine: (B,h,w,3) uint8 to (B,A,17): centre, size, six points and score of A candidates.
+    card: what the network is; `min_score` and `size_wh` are read.
+    """
+
+    task = "faces"
 
     def __init__(self, engine: Engine, card: Card) -> None:
-        self.engine = engine
-        self.card = card
-        self.name = card.name
-        self.in_flight = engine.in_flight
+        super().__init__(engine, card)
+        self.names = ("face",)
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | Card = "default",
+        device: str = "auto",
+        precision: str = "auto",
+        backend: str = "auto",
+    ) -> Self:
+        """As `Model.load`: `blazeface-full`, `blazeface-back` or `yunet`.
+
+        `yunet` runs in OpenCV alone, on the CPU in fp32: EngineError for any other choice.
+        """
+        card = cls._card(model)
+        if card.output == "yunet":
+            return cls(yunet.load(card, device, precision, backend), card)
+        return super().load(card, device, precision, backend)
 
     def __call__(
         self,
@@ -50,18 +81,30 @@ class FaceDetector:
         min_score: float | None = None,
         min_face: float = 24.0,
         turned: bool = False,
-        windows: Sequence[Window] | None = None,
+        tiles: Sequence[Tile] | None = None,
     ) -> Landmarks:
-        """The faces in `image` (H,W,3) uint8 BGR, best first; for the options see `submit`.
+        """The faces in `image` (H,W,3) uint8 BGR, best first. It gets the whole device.
 
-        windows: look only at these, some of `self.windows`, at least one.
+        tiles: look at these alone, some of `self.tiles(image, min_face)`, at least one; None looks at all.
+        The other arguments, and what is raised, are `submit`'s.
         """
         threshold = self._threshold(min_score, min_face)
-        views = self._views(image, windows or self.windows(image, min_face), turned)
+        views = self._views(image, tiles or self.tiles(image, min_face), turned)
         answers: dict[int, Floats] = {}
         for rows in _alike(views):
             answers |= zip(rows, self.engine(np.stack([views[i].pixels for i in rows]))[0], strict=True)
         return _found([(view, answers[i]) for i, view in enumerate(views)], threshold)
+
+    def batch(
+        self,
+        images: Sequence[Image],
+        *,
+        min_score: float | None = None,
+        min_face: float = 24.0,
+        turned: bool = False,
+    ) -> list[Landmarks]:
+        """The faces in each of `images`, which may differ in size; the arguments are `submit`'s."""
+        return self.submit(images, min_score=min_score, min_face=min_face, turned=turned)()
 
     def submit(
         self,
@@ -71,17 +114,21 @@ class FaceDetector:
         min_face: float = 24.0,
         turned: bool = False,
     ) -> Callable[[], list[Landmarks]]:
-        """Start on `images`; what comes back waits and hands out the faces of each, best first.
+        """Start on `images`; the function that comes back waits, and gives the faces of each, best first.
 
-        min_score: 0..1, None for the card's own. min_face: pixels; a picture in which such a face
-        would be too small for the network is also looked at in overlapping tiles. turned: look at
-        the picture turned by 90, 180 and 270 degrees too; upright, faces tilted by up to about 60
-        degrees are found. Raises UsageError for a value that cannot be.
+        images: (H,W,3) uint8 BGR each; they must not change until then.
+        min_score: above 0, up to 1; None is the card's own.
+        min_face: width in pixels, above 0. A picture in which such a face is too small for the network is
+            looked at in overlapping tiles too.
+        turned: look at the picture turned by 90, 180 and 270 degrees too. Without it, faces are found that
+            are tilted by up to about 60 degrees.
+
+        Raises UsageError for a picture or a value out of range.
         """
         threshold = self._threshold(min_score, min_face)
         counts, views = [], []
         for image in images:
-            some = self._views(image, self.windows(image, min_face), turned)
+            some = self._views(image, self.tiles(image, min_face), turned)
             counts.append(len(some))
             views += some
         asked = [
@@ -97,19 +144,22 @@ class FaceDetector:
 
         return collect
 
-    def windows(self, image: Image, min_face: float) -> list[Window]:
-        """Where faces of `min_face` pixels and larger are looked for: the whole picture, and tiles in
-        which they are large enough for the network where in the whole they are not."""
+    def tiles(self, image: Image, min_face: float) -> list[Tile]:
+        """Where to look for faces of `min_face` pixels and larger in `image` (H,W,3).
+
+        First the whole picture; then, where such faces are too small for the network in it, overlapping
+        tiles in which they are large enough.
+        """
         h, w = checked(image).shape[:2]
-        windows = [Window((0, 0, w, h), self.card.size_wh)]
+        tiles = [Tile((0, 0, w, h), self.card.size_wh)]
         scale, fixed = _SMALLEST / min_face, self.engine.input_wh
         if max(w, h) * scale > self.card.size_wh[0]:
             side = (fixed[0] if fixed else _TILE) / scale
             for top, bottom in _spread(h, side):
                 for left, right in _spread(w, side):
                     size = _padded((right - left) * scale), _padded((bottom - top) * scale)
-                    windows.append(Window((left, top, right, bottom), fixed or size))
-        return windows
+                    tiles.append(Tile((left, top, right, bottom), fixed or size))
+        return tiles
 
     def _threshold(self, min_score: float | None, min_face: float) -> float:
         threshold = self.card.min_score if min_score is None else min_score
@@ -119,9 +169,9 @@ class FaceDetector:
             )
         return threshold
 
-    def _views(self, image: Image, windows: Sequence[Window], turned: bool) -> list[View]:
+    def _views(self, image: Image, tiles: Sequence[Tile], turned: bool) -> list[View]:
         views = []
-        for box, size_wh in windows:
+        for box, size_wh in tiles:
             for quarters in range(4 if turned else 1):
                 lies = quarters % 2 and not self.engine.input_wh
                 size = size_wh[::-1] if lies else size_wh

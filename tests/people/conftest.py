@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from vision.faces import mesh
-from vision.faces.face import Faces
-from vision.tasks.landmarks import FaceLandmarker
+from vision.people import mesh
+from vision.people.face import Faces
+from vision.people.landmarks import FaceLandmarker
 from vision.types import Image
 
 
@@ -60,3 +62,22 @@ def _closed(image: Image, face: Faces) -> Image:
 def close_eyes() -> Callable[[Image, Faces], Image]:
     """Paints lids and a line of lashes over both eyes of a picture's first face."""
     return _closed
+
+
+def _through_json(state: dict[str, Any]) -> dict[str, Any]:
+    def pack(value: object) -> dict[str, Any]:
+        assert isinstance(value, np.ndarray)
+        return {"array": value.tolist(), "dtype": value.dtype.str, "shape": value.shape}
+
+    def unpack(found: dict[str, Any]) -> Any:
+        if "array" not in found:
+            return found
+        return np.array(found["array"], found["dtype"]).reshape(found["shape"])
+
+    return json.loads(json.dumps(state, default=pack), object_hook=unpack)
+
+
+@pytest.fixture(scope="session")
+def through_json() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Writes a state as text and reads it again; fails where it holds more than plain values and arrays."""
+    return _through_json

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import cv2
 import jsonschema
 import numpy as np
 import pytest
 
-from vision import body
-from vision.body import Poses
 from vision.drawing import draw
 from vision.engine import FakeEngine
 from vision.errors import UsageError
-from vision.records import record
-from vision.tasks.pose import PoseEstimator, PoseTracker
-from vision.types import Frame, Image
-from vision.zoo import CARDS
+from vision.people import body
+from vision.people.body import Poses
+from vision.people.pose import PoseEstimator, PoseTracker
+from vision.record import record
+from vision.tasks.detect import Detector
+from vision.types import Detections, Frame, Image
+from vision.zoo import CARDS, find
 
 PEOPLE = np.array([[219, 385, 346, 862], [46, 393, 240, 905]], np.float32)         # the two in bus.jpg
 AT = {name: i for i, name in enumerate(body.POINTS)}
@@ -58,13 +62,13 @@ def test_presence_out_of_range(estimator: PoseEstimator, bus: Image):
 def test_the_record_fits_the_schema(estimator: PoseEstimator, bus: Image):
     schema = json.loads((Path(__file__).parents[2] / "vision/record.schema.json").read_text())
     poses = estimator(bus, PEOPLE)
-    line = record(Frame(bus, 0, 0.0), poses, task="pose", model=estimator.name, names=estimator.names)
+    line = record(Frame(bus, 0, 0.0), {"pose": poses.to_dict(estimator.names)})
     jsonschema.validate(line, schema)
     assert [len(person["points"]) for person in line["objects"]] == [33, 33]
     assert line["objects"][0]["label"] == "person"
     assert line["objects"][0]["score"] == pytest.approx(float(poses.presence[0]), abs=1e-3)
     jsonschema.validate(
-        record(Frame(bus, 0, 0.0), Poses.empty(), task="pose", model="x", names=("person",)), schema
+        record(Frame(bus, 0, 0.0), {"pose": Poses.empty().to_dict(("person",))}), schema
     )
 
 
@@ -75,13 +79,71 @@ def test_drawing(estimator: PoseEstimator, bus: Image):
     assert changed[:, 1].max() < 380                                     # nothing beside the two
 
 
+def finding(look: Callable[[Image], np.ndarray], names: tuple[str, ...] = ("person",)) -> Detector:
+    """A detector that finds people where `look` says."""
+
+    class Fake(Detector):
+        def __init__(self) -> None:
+            super().__init__(FakeEngine(lambda b: ()), find("default", "detect"))
+            self.names = names
+
+        def __call__(self, image: Image, **options: Any) -> Detections:
+            assert tuple(options["classes"]) == ("person",)
+            boxes = look(image)
+            scores = np.ones(len(boxes), np.float32)
+            return Detections(boxes, scores, np.zeros(len(boxes), np.int64))
+
+    return Fake()
+
+
+def with_people(estimator: PoseEstimator, look: Callable[[Image], np.ndarray]) -> PoseEstimator:
+    return PoseEstimator(finding(look), estimator.engine, estimator.card)
+
+
 def fake(points: np.ndarray, presence: float = 1.0, score: float = 0.9) -> PoseEstimator:
     """Answers every crop with the same points (33,2) in crop pixels."""
     rows = np.concatenate([points, np.zeros((33, 1)), np.full((33, 2), score)], axis=1).astype(np.float32)
     return PoseEstimator(
+        finding(lambda image: np.empty((0, 4), np.float32)),
         FakeEngine(lambda b: (np.repeat(rows[None], len(b), 0), np.full(len(b), presence, np.float32))),
         CARDS["blazepose-full"],
     )
+
+
+def test_each_crop_is_asked_by_itself_and_all_before_the_first_answer():
+    estimator, sizes, answers = fake(np.full((33, 2), 64.0)), [], []
+
+    class Slow:
+        input_wh, label, in_flight = None, "slow", 2
+
+        def submit(self, batch: np.ndarray) -> Future:
+            sizes.append(len(batch))
+            answers.append(Future())
+            return answers[-1]
+
+    function, estimator.engine = estimator.engine.function, Slow()
+    wait = estimator.submit([np.zeros((500, 500, 3), np.uint8)] * 2, [PEOPLE / 2, PEOPLE[:1] / 2])
+    assert sizes == [1, 1, 1]
+    for answer in answers:
+        answer.set_result(function(np.zeros((1, 256, 256, 3), np.uint8)))
+    assert [len(poses) for poses in wait()] == [2, 1]
+
+
+def test_a_detector_of_no_people():
+    with pytest.raises(UsageError, match="no class 'person'"):
+        PoseEstimator(finding(lambda image: PEOPLE, ("cat",)), FakeEngine(lambda b: ()), CARDS["blazepose-full"])
+
+
+def test_its_own_detector_finds_the_people(estimator: PoseEstimator, bus: Image):
+    alone = estimator(bus, min_score=0.6)
+    assert np.array_equal(alone.points, estimator(bus, estimator.find(bus, 0.6)).points)
+    known = estimator(bus, PEOPLE).boxes
+    assert (np.abs(alone.boxes[:, None] - known).max(axis=2).min(axis=0) < 60).all()      # of 500 pixels
+    first, second = estimator.submit([bus, bus[:, ::-1]], min_score=0.6)()
+    assert np.allclose(first.points, alone.points, atol=0.5)
+    assert len(second) >= 2
+    with pytest.raises(UsageError):
+        estimator(bus, min_score=2.0)
 
 
 def test_points_come_back_to_the_frame():
@@ -97,7 +159,7 @@ def test_hidden_points_do_not_stretch_the_box():
     estimator = fake(points)
     table = estimator.engine.function(np.zeros((1, 256, 256, 3), np.uint8))
     table[0][0, 7, 3] = 0.1
-    seen = PoseEstimator(FakeEngine(lambda b: table), estimator.card)
+    seen = PoseEstimator(estimator.detector, FakeEngine(lambda b: table), estimator.card)
     poses = seen(np.zeros((500, 500, 3), np.uint8), np.array([[100, 100, 356 - 51.2, 356 - 51.2]]))
     assert poses.boxes[0, 0] > 50
     assert poses.scores[0, 7] == pytest.approx(0.1)
@@ -109,11 +171,11 @@ def test_following(estimator: PoseEstimator, bus: Image):
     """The detector is asked at first; then the crops follow, and the ids stay."""
     asked = []
 
-    def find(image: Image) -> np.ndarray:
+    def look(image: Image) -> np.ndarray:
         asked.append(1)
         return PEOPLE
 
-    tracker = PoseTracker(estimator, find, detect_every=10.0)
+    tracker = PoseTracker(with_people(estimator, look), detect_every=10.0)
     for i in range(8):
         shifted = cv2.warpAffine(bus, np.array([[1, 0, 3.0 * i], [0, 1, 0]]), (bus.shape[1], bus.shape[0]))
         poses = tracker(shifted, i / 25)
@@ -127,7 +189,8 @@ def test_following(estimator: PoseEstimator, bus: Image):
 def test_who_leaves_is_gone_and_comes_back_new(estimator: PoseEstimator, bus: Image):
     street = np.full_like(bus, 120)
     none = np.empty((0, 4), np.float32)
-    tracker = PoseTracker(estimator, lambda image: PEOPLE if image is bus else none, forget_after=0.3)
+    people = with_people(estimator, lambda image: PEOPLE if image is bus else none)
+    tracker = PoseTracker(people, forget_after=0.3)
     script = [bus] * 2 + [street] * 10 + [bus] * 2
     ids = [tracker(image, i / 25).ids.tolist() for i, image in enumerate(script)]
     assert ids == [[1, 2]] * 2 + [[]] * 10 + [[3, 4]] * 2
@@ -135,5 +198,23 @@ def test_who_leaves_is_gone_and_comes_back_new(estimator: PoseEstimator, bus: Im
 
 def test_nobody_twice(estimator: PoseEstimator, bus: Image):
     """Two boxes on one person give one."""
-    tracker = PoseTracker(estimator, lambda image: np.concatenate([PEOPLE[:1], PEOPLE[:1] + 8]))
+    tracker = PoseTracker(with_people(estimator, lambda image: np.concatenate([PEOPLE[:1], PEOPLE[:1] + 8])))
     assert tracker(bus, 0.0).ids.tolist() == [1]
+
+
+def test_a_restored_tracker_goes_on_as_the_first(
+    estimator: PoseEstimator, bus: Image, through_json: Callable[[dict[str, Any]], dict[str, Any]]
+):
+    """Both have gone when the state is asked for, and come back with their ids."""
+    street = np.full_like(bus, 120)
+    people = with_people(estimator, lambda image: PEOPLE if image is bus else PEOPLE[:0])
+    first, second = (PoseTracker(people, detect_every=0.2) for _ in range(2))
+    for i, image in enumerate([bus, bus, bus, street]):
+        first(image, i / 25)
+    second.restore(through_json(first.state()))
+    for i, image in enumerate([street, bus, bus, bus], 4):
+        one, other = first(image, i / 25), second(image, i / 25)
+        for name in Poses._layout:
+            assert np.array_equal(getattr(one, name), getattr(other, name))
+    assert sorted(other.ids.tolist()) == [1, 2]
+    assert second.detections == first.detections

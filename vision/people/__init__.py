@@ -1,0 +1,1 @@
+"""People in pictures: faces and their points, bodies, who is who on a video."""
