@@ -24,10 +24,10 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
+from vision.pipeline import Item, apply
 
 from vision import Detector, JsonLines, VideoFile, read, run
 from vision.cli.compress import compress
-from vision.pipeline import Item, apply
 from vision.view import letterbox
 
 SIZE_WH = (640, 480)

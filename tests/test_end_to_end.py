@@ -88,7 +88,7 @@ def test_a_killed_process_leaves_records_and_a_film_that_play(sample: Path, tmp_
 def test_classify_names_the_bus(photos: dict[str, Path], tmp_path: Path) -> None:
     done = vision("classify", photos["bus"], "--jsonl", "o.jsonl", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    best = records(tmp_path / "o.jsonl")[0]["scores"]
+    best = records(tmp_path / "o.jsonl")[0]["classify"]["scores"]
     assert {"minibus", "trolleybus", "streetcar", "recreational vehicle"} & {s["label"] for s in best}
 
 
@@ -97,22 +97,21 @@ def test_memory_does_not_grow_with_the_length_of_the_video(tmp_path: Path) -> No
     code = """
 import resource, sys
 import numpy as np
-from vision import JsonLines, VideoFile, read, run
+from vision import Detect, JsonLines, Run, VideoFile, read
 from vision.engine import FakeEngine
-from vision.pipeline import apply
 from vision.tasks.detect import Detector
 from vision.zoo import find
 
 boxes, scores = np.array([[[10, 10, 90, 90]]], np.float32), np.full((1, 1, 20), 0.9, np.float32)
 detector = Detector(FakeEngine(lambda batch: (boxes, scores)), find("default", "detect"))
-with JsonLines("o.jsonl") as lines, VideoFile("o.mp4") as film:
-    report = run(read("long.mp4", max_frames=int(sys.argv[1])), apply(detector), [
-        lambda item: lines.write(item.record), lambda item: film.write(item.drawn, item.frame.time)])
+source = read("long.mp4", max_frames=int(sys.argv[1]))
+with Run(source, Detect(detector), [JsonLines("o.jsonl"), VideoFile("o.mp4")]) as run:
+    report = run.finish()
 print(report.written, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-    from vision import VideoFile
+    from vision import VideoWriter
 
-    with VideoFile(tmp_path / "long.mp4") as film:
+    with VideoWriter(tmp_path / "long.mp4") as film:
         noise = np.random.default_rng(0).integers(0, 255, (8, 120, 160, 3), np.uint8)
         for i in range(10_000):
             film.write(noise[i % 8], i / 100)
@@ -133,9 +132,9 @@ def test_the_walkers_of_vtest(data: Path, tmp_path: Path) -> None:
     lines = records(tmp_path / "o.jsonl")
     assert [line["frame"] for line in lines] == list(range(795))
     assert [line["time_s"] for line in lines] == pytest.approx([i / 10 for i in range(795)], abs=1e-6)
-    boxes = np.array([o["box"] for o in lines[715]["objects"] if o["label"] == "person"], np.float32)
+    boxes = np.array([o["box"] for o in lines[715]["detect"]["objects"] if o["label"] == "person"], np.float32)
     walker = np.array([[596, 181, 625, 265]], np.float32)  # seen in frame 319, by eye, enlarged
-    near = np.array([o["box"] for o in lines[319]["objects"] if o["label"] == "person"], np.float32)
+    near = np.array([o["box"] for o in lines[319]["detect"]["objects"] if o["label"] == "person"], np.float32)
     assert iou(walker, near).max() > 0.7
     assert len(boxes) >= 7                                      # of eight
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from vision.pipeline import Item, Report, Step, apply, run
 
 from vision.errors import EngineError, LostFrames, SinkError, SourceError
-from vision.pipeline import Item, Report, Step, apply, run
 from vision.types import Frame, Image, Scores
 
 

@@ -29,7 +29,7 @@ def test_the_loop_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     boxes, scores = np.array([[[10, 10, 40, 40]]], np.float32), np.zeros((1, 1, 20), np.float32)
     scores[..., 14] = 0.9
     detector = Detector(FakeEngine(lambda batch: (boxes, scores)), zoo.find("default", "detect"))
-    monkeypatch.setattr(Detector, "load", lambda: detector)
+    monkeypatch.setattr(Detector, "load", lambda *args: detector)
     monkeypatch.chdir(tmp_path)
     block = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert block is not None
@@ -61,7 +61,9 @@ def test_a_type_checker_knows_the_public_names(tmp_path: Path) -> None:
     assert block is not None
     program = tmp_path / "program.py"
     program.write_text(block[1] + "\n".join([
-        "import vision", *(f"reveal_type(vision.{name})" for name in vision.__all__),
+        "import vision", "frame = next(vision.read('video.mp4'))", "detector = vision.Detector.load()",
+        "tracks = vision.Tracker()(detector(frame.image), frame.time)",
+        *(f"reveal_type(vision.{name})" for name in vision.__all__),
         "reveal_type(tracks[tracks.scores > 0.5])",
         "vision.Trackers", "detector(frame.image, min_scores=0.3)", "vision.io.Videofile",
     ]))

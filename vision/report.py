@@ -73,6 +73,7 @@ class Report:
             "inferred": self.inferred,
             "written": self.written,
             "dropped": dict(self.dropped),
+            "unexplained": self.unexplained,
             "seconds": round(self.seconds, 3),
             "fps": round(self.fps, 2),
             "bottleneck": self.bottleneck,

@@ -91,8 +91,9 @@ class Run:
         _check_sinks(self.sinks, sinks, self.plan, self._inputs)
         for sink in self.sinks:
             if sink.one_source and len(self._names) > 1:
-                files = ", ".join(map(str, sink.paths))
-                raise UsageError(f"{files!r} is of one video; got {len(self._names)} sources.")
+                files = ", ".join(map(str, sink.paths)) or "the film"
+                raise UsageError(f"{files!r} is of one video; got {len(self._names)} sources. Several sources need a "
+                                 "folder.")
         self.checkpoint = self._checkpoint(sinks, checkpoint_every)
         self._stored = self.checkpoint.load() if self.checkpoint and resume else None
         self._items: Iterator[Item] | None = None
@@ -443,6 +444,8 @@ def _check_sinks(
             if path.exists() and not (path.is_file() or path.is_dir()):          # /dev/null
                 continue
             real = "-" if str(path) == "-" else os.path.realpath(path)
+            if real == "-" and isinstance(one, SinkSpec) and not one.streams:
+                raise UsageError("only records and events go to standard output (-). Name a file or a folder.")
             if real in seen:
                 raise UsageError(f"{str(path)!r} is given for two outputs. Give each its own.")
             seen.add(real)

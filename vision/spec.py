@@ -101,7 +101,7 @@ def spec(cls: type[T]) -> type[T]:
 
 
 @cache
-def options(kind: type) -> tuple[Field, ...]:
+def options(kind: Any) -> tuple[Field, ...]:
     """The fields of a spec that have an `Option`, in their order."""
     hints = get_type_hints(kind, include_extras=True)
     found: list[tuple[bool, Field]] = []               # those of the base, which are keywords alone, last

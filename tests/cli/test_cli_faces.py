@@ -58,9 +58,9 @@ def test_landmarks_of_a_video(monkeypatch: pytest.MonkeyPatch, clip: Path):
     assert vision_cli(monkeypatch, "landmarks", clip, *outputs, "-q") == 0
     records = lines(Path("out.jsonl"))
     assert [record["time_s"] for record in records] == [round(i / 25, 6) for i in range(12)]
-    assert [[face["id"] for face in record["objects"]] for record in records] == [[1]] * 12
-    assert {face["eyes"]["right"]["state"] for record in records for face in record["objects"]} == {"open"}
-    way = [np.mean(record["objects"][0]["points"], axis=0)[0] for record in records]
+    assert [[face["id"] for face in record["faces"]["objects"]] for record in records] == [[1]] * 12
+    assert {face["eyes"]["right"]["state"] for record in records for face in record["faces"]["objects"]} == {"open"}
+    way = [np.mean(record["faces"]["objects"][0]["points"], axis=0)[0] for record in records]
     assert way[0] - way[-1] == pytest.approx(44, abs=4)
     assert len(Path("out.csv").read_text().splitlines()) == 13
     with read("out.mp4") as drawn:
@@ -72,8 +72,8 @@ def test_landmarks_of_pictures_have_no_ids(monkeypatch: pytest.MonkeyPatch, phot
     options = ("--jsonl", "out.jsonl", "--focal", "1200", "-q")
     assert vision_cli(monkeypatch, "landmarks", *sources, *options) == 0
     for record in lines(Path("out.jsonl")):
-        assert len(record["objects"]) == 2
-        assert all("id" not in face and face["distance_m"] > 0.3 for face in record["objects"])
+        assert len(record["faces"]["objects"]) == 2
+        assert all("id" not in face and face["distance_m"] > 0.3 for face in record["faces"]["objects"])
 
 
 def test_pose_of_a_picture_and_a_video(monkeypatch: pytest.MonkeyPatch, photos: dict[str, Path]):
@@ -93,8 +93,8 @@ def test_pose_of_a_picture_and_a_video(monkeypatch: pytest.MonkeyPatch, photos: 
     assert vision_cli(monkeypatch, "pose", *sources, "--jsonl", "out.jsonl", "-o", ".", "-q") == 0
     picture, *video = lines(Path("out.jsonl"))
     assert len(video) == 4
-    assert len(picture["objects"]) == 2
-    assert [[person["id"] for person in record["objects"]] for record in video] == [[1, 2]] * 4
+    assert len(picture["pose"]["objects"]) == 2
+    assert [[person["id"] for person in record["pose"]["objects"]] for record in video] == [[1, 2]] * 4
     assert asked == [{"classes": ["person"], "min_score": None}] * 2        # the picture, the first frame
     assert Path("bus-pose.png").is_file()
     assert Path("people-pose.mp4").is_file()

@@ -15,7 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from tests.train.labelled import NAMES, write_coco, write_voc, write_yolo
-from vision.cli import evaluate
+from vision.cli import eval as evaluate
 from vision.engine import FakeEngine
 from vision.errors import DataError, SourceError
 from vision.tasks.classify import Classifier

@@ -74,7 +74,7 @@ def test_all_outputs_of_one_pass_agree(clip: Path, monkeypatch: pytest.MonkeyPat
     assert [r["frame"] for r in records] == list(range(20))
     for record in records:
         jsonschema.validate(record, SCHEMA)
-        assert [o["label"] for o in record["objects"]] == ["person", "car"]
+        assert [o["label"] for o in record["detect"]["objects"]] == ["person", "car"]
     want = [frame.time for frame in read(clip)]
     assert [r["time_s"] for r in records] == pytest.approx(want, abs=1e-6)
     assert [frame.time for frame in read("out.mp4")] == pytest.approx(want, abs=1e-4)
@@ -90,7 +90,7 @@ def test_all_outputs_of_one_pass_agree(clip: Path, monkeypatch: pytest.MonkeyPat
 
 def test_boxes_are_in_pixels_of_the_frame(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert vision_cli(monkeypatch, "detect", clip, "--jsonl", "out.jsonl", "--max-frames", "1") == 0
-    box = lines(Path("out.jsonl"))[0]["objects"][0]["box"]
+    box = lines(Path("out.jsonl"))[0]["detect"]["objects"][0]["box"]
     scale = 640 / 96                                     # letterboxed to a longer side of 640
     top = (round(64 * scale / 32 + 0.49) * 32 - round(64 * scale)) // 2
     assert box == pytest.approx([10 / scale, (10 - top) / scale, 40 / scale, (60 - top) / scale], abs=0.3)

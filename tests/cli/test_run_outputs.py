@@ -14,14 +14,15 @@ import cv2
 import numpy as np
 import pytest
 
-from vision import zoo
+from vision import Detect, Detections, Frame, Item, Step, zoo
 from vision.cli import main
 from vision.engine import FakeEngine
 from vision.errors import SinkError
 from vision.files import write_whole
-from vision.io import Inputs, read
+from vision.io import Info, Inputs, read
+from vision.sinks import YoloText
 from vision.sinks.film import VideoWriter
-from vision.sinks import ContactSheet, JsonLines, YoloText
+from vision.sinks.sheet import Sheet
 from vision.tasks.action import Recognizer
 from vision.tasks.detect import Detector
 from vision.tasks.segment import Segmenter
@@ -109,7 +110,7 @@ def test_each_picture_of_an_animation_has_its_file(monkeypatch: pytest.MonkeyPat
         (["--coco", "-"], "standard output"),
         (["-o", "-"], "standard output"),
         (["-o", "hard.mp4"], "overwrite the input"),
-        (["a/still.jpg", "-o", "hard.mp4"], "sources need a folder"),
+        (["a/still.jpg", "-o", "film.mp4"], "sources need a folder"),
         (["a/still.jpg", "-o", "blocked"], "'blocked' cannot be made"),
     ],
 )
@@ -130,10 +131,8 @@ def test_an_output_that_cannot_be_is_told_before_the_run(
     ("arguments", "says"),
     [
         (["--timeline", "nowhere/t.png"], "'nowhere/t.png' cannot be written"),
-        (["--timeline", "a/clip.mp4"], "a timeline is a .png"),
-        (["a/still.png", "--segments", "s.csv", "--features", "pool", "-o", "a/still.png"], "overwrite"),
+        (["--timeline", "a/clip.mp4"], "--timeline is a .png"),
         (["--segments", "nowhere/s.csv"], "'nowhere/s.csv' cannot be written"),
-        (["--features", "pool", "-o", "nowhere/f.npz"], "'nowhere/f.npz' cannot be written"),
     ],
 )
 def test_what_an_action_run_writes_at_its_end_is_told_before(
@@ -222,14 +221,14 @@ def test_a_reader_that_has_seen_enough_ends_the_run_and_its_film(tmp_path: Path)
 
 
 def test_an_unfinished_film_is_named_once(twins: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    write = VideoFile.write
+    write = VideoWriter.write
 
-    def full(film: VideoFile, image: np.ndarray, time: float) -> None:
+    def full(film: VideoWriter, image: np.ndarray, time: float) -> None:
         if time > 0.15:
             raise SinkError("the disk is full")
         write(film, image, time)
 
-    monkeypatch.setattr(VideoFile, "write", full)
+    monkeypatch.setattr(VideoWriter, "write", full)
     code = vision_cli(monkeypatch, "detect", "a/clip.mp4", "-o", "o.mp4", "--jsonl", "o.jsonl",
                       "--report", "r.json")
     assert code == 1
@@ -246,13 +245,12 @@ def test_standard_output_that_is_closed_is_one_line(
     assert "standard output is closed" in capsys.readouterr().err
 
 
-def test_a_name_that_is_no_utf_8_is_kept_in_the_records(tmp_path: Path) -> None:
+def test_a_name_that_is_no_utf_8_is_kept_in_the_records(twins: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     name = os.fsdecode(b"caf\xe9.jpg")
-    with JsonLines(tmp_path / "o.jsonl") as out:
-        out.write({"source": name})
-        out.write({"source": "café.jpg"})
-    lines = (tmp_path / "o.jsonl").read_text().splitlines()
-    assert [json.loads(line)["source"] for line in lines] == [name, "café.jpg"]
+    os.rename("a/still.jpg", name)
+    assert vision_cli(monkeypatch, "detect", name, "b/still.jpg", "--jsonl", "o.jsonl", "-q") == 0
+    lines = Path("o.jsonl").read_text().splitlines()
+    assert [json.loads(line)["source"] for line in lines] == [name, "b/still.jpg"]
 
 
 def test_a_hard_link_to_the_input_is_the_input(tmp_path: Path) -> None:
@@ -276,15 +274,19 @@ def test_a_file_that_cannot_be_written_leaves_the_older_one(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", half)
-    record = {"source": "clip.mp4", "frame": 1, "task": "detect", "objects": []}
-    with YoloTxt(old.parent) as out:
-        out.write(record, (100, 100))
-        old.write_text("precious\n")
-        full = True
-        with pytest.raises(SinkError, match="No space left"):
-            out.write(record, (100, 100))
-        with pytest.raises(SinkError, match="No space left"):
-            out.write({**record, "frame": 2}, (100, 100))
+    out = YoloText(old.parent).open([Detect()])
+    out.begin(Info("clip.mp4", "video"))
+    image = np.zeros((100, 100, 3), np.uint8)
+    first, second = (
+        Item(Frame(image, i, 0.0, "clip.mp4"), {"detect": Detections.empty()}, [Step("detect")]) for i in (1, 2)
+    )
+    out.take(first)
+    old.write_text("precious\n")
+    full = True
+    with pytest.raises(SinkError, match="No space left"):
+        out.take(first)
+    with pytest.raises(SinkError, match="No space left"):
+        out.take(second)
     assert old.read_text() == "precious\n"
     assert names(str(old.parent)) == ["clip-000001.txt"]         # an empty file would say: no objects
 
@@ -306,7 +308,8 @@ def test_a_protected_file_is_not_replaced(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_sheet_of_a_picture_as_narrow_as_a_thread_stays_small(tmp_path: Path) -> None:
-    with ContactSheet(tmp_path / "s.png") as sheet:
-        sheet.write(np.full((20_000, 1, 3), 90, np.uint8), 0.0)
-        sheet.write(np.full((1, 20_000, 3), 90, np.uint8), 1.0)
+    sheet = Sheet(tmp_path / "s.png")
+    sheet.write(np.full((20_000, 1, 3), 90, np.uint8), 0.0)
+    sheet.write(np.full((1, 20_000, 3), 90, np.uint8), 1.0)
+    sheet.close()
     assert cv2.imread(str(tmp_path / "s.png")).shape == (1280, 640, 3)

@@ -85,10 +85,10 @@ def test_segment_writes_maps_pictures_and_areas(
     report = json.loads((tmp_path / "r.json").read_text())[0]
     assert {str(out / "index"), str(out / "variance")} <= set(report["outputs"])
     lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
-    shares = [[area["fraction"] for area in line["areas"]] for line in lines]
+    shares = [[area["fraction"] for area in line["segment"]["areas"]] for line in lines]
     assert shares == [[0.5, 0.5], [0.625, 0.375], [0.5, 0.5]]
-    assert lines[1]["areas"][0]["label"] == "block"
-    assert lines[1]["areas"][1]["rle"]["counts"] == [0, 24 * 48, 40 * 48]
+    assert lines[1]["segment"]["areas"][0]["label"] == "block"
+    assert lines[1]["segment"]["areas"][1]["rle"]["counts"] == [0, 24 * 48, 40 * 48]
     assert lines[0]["uncertainty"] == 0.125
     maps = sorted((out / "index").iterdir())
     assert len(maps) == len(list((out / "drawn").iterdir())) == 3

@@ -24,7 +24,7 @@ from vision.io import Info
 from vision.sinks import CocoResults, Csv, JsonLines, YoloText
 from vision.sinks.frames import FrameNames, ImageFolder
 from vision.sinks.show import Window
-from vision.sinks.text import COLUMNS, TextFile
+from vision.sinks.text import TextFile
 from vision.steps import Classify
 from vision.types import Tracks
 
@@ -45,11 +45,12 @@ class Says(Step):
 def item(frame: int, objects: list[Any], source: str = "clips/walk.mp4", size_wh: tuple[int, int] = (200, 160)) -> Item:
     boxes, scores, labels = zip(*objects, strict=True) if objects else ([], [], [])
     image = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
-    return Item(Frame(image, frame, frame / 10, source), {"detect": Detections(boxes, scores, labels)}, [Says("detect")])
+    found = Detections(boxes, scores, labels)
+    return Item(Frame(image, frame, frame / 10, source), {"detect": found}, [Says("detect")])
 
 
-def opened(spec: SinkSpec, plan: Any = (Detect(),)) -> Sink:
-    sink = spec.open(plan)
+def opened(spec: SinkSpec, *plan: Any) -> Sink:
+    sink = spec.open(plan or [Detect()])
     sink.begin(Info("clips/walk.mp4", "video"))
     return sink
 
@@ -83,7 +84,7 @@ def test_lines_on_standard_output() -> None:
 
 def test_csv_has_a_row_for_each_object_of_each_task(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    out = opened(Csv(path), (Detect(), Track(), Classify()))
+    out = opened(Csv(path), Detect(), Track(), Classify())
     tracks = Tracks([DOG[0]], [0.5], [7], [12], [1.5], [1])
     frame = Frame(np.zeros((9, 9, 3), np.uint8), 2, 0.2, "=clip.mp4")
     both = Item(frame, {"track": tracks, "classify": Scores(np.array([0.9, 0.1]))}, [Says("track"), Says("classify")])

@@ -88,7 +88,7 @@ def test_the_record_fits_the_schema(landmarker: FaceLandmarker, ancelotti: Image
         faces = landmarker(ancelotti, camera=camera)
         line = record(frame, {"faces": faces.to_dict(landmarker.names)})
         jsonschema.validate(line, schema)
-        face = line["objects"][0]
+        face = line["faces"]["objects"][0]
         assert face["label"] == "face"
         assert len(face["points"]) == 478
         assert face["eyes"]["left"]["state"] == "open"
@@ -96,7 +96,7 @@ def test_the_record_fits_the_schema(landmarker: FaceLandmarker, ancelotti: Image
         assert ("distance_m" in face) == (camera is not None)
     empty = record(frame, {"faces": Faces.empty().to_dict(landmarker.names)})
     jsonschema.validate(empty, schema)
-    assert empty["objects"] == []
+    assert empty["faces"]["objects"] == []
 
 
 def test_drawing_touches_the_face_and_nothing_far_from_it(landmarker: FaceLandmarker, ancelotti: Image):

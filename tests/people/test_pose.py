@@ -64,9 +64,9 @@ def test_the_record_fits_the_schema(estimator: PoseEstimator, bus: Image):
     poses = estimator(bus, PEOPLE)
     line = record(Frame(bus, 0, 0.0), {"pose": poses.to_dict(estimator.names)})
     jsonschema.validate(line, schema)
-    assert [len(person["points"]) for person in line["objects"]] == [33, 33]
-    assert line["objects"][0]["label"] == "person"
-    assert line["objects"][0]["score"] == pytest.approx(float(poses.presence[0]), abs=1e-3)
+    assert [len(person["points"]) for person in line["pose"]["objects"]] == [33, 33]
+    assert line["pose"]["objects"][0]["label"] == "person"
+    assert line["pose"]["objects"][0]["score"] == pytest.approx(float(poses.presence[0]), abs=1e-3)
     jsonschema.validate(
         record(Frame(bus, 0, 0.0), {"pose": Poses.empty().to_dict(("person",))}), schema
     )

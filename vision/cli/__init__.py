@@ -16,7 +16,6 @@ from vision.cli.run import commands
 from vision.cli.run.execute import forget_stdout
 from vision.errors import VisionError
 
-
 COMMANDS = commands()
 
 
@@ -56,7 +55,7 @@ app = typer.Typer(
 
 # each module has `register(app)`, which adds its command or group of commands
 _COMMANDS = (
-    "run", "probe", "sample", "models", "weights", "eval", "train",
+    "run", "features", "probe", "sample", "models", "weights", "eval", "train",
 )
 
 for _module in _COMMANDS:

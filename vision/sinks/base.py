@@ -100,12 +100,13 @@ class TextLines(Sink):
 class SinkSpec(Described):
     """Where results go. A sink spec of your own derives from this.
 
-    name: the key in `SINKS`. of: the task whose results it writes; empty for any.
+    name: the key in `SINKS`. of: the task whose results it writes; empty for any. streams: whether it can go to
+    standard output, `-`.
     """
 
     name: ClassVar[str]
     of: ClassVar[str] = ""
-    panel: ClassVar[str] = "Outputs"
+    streams: ClassVar[bool] = False
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -32,6 +32,7 @@ class Events(SinkSpec):
 
     name = "events"
     of = "count"
+    streams = True
 
     path: Annotated[Path, Option("every event as a JSON line, or as a row of a .csv", flags=("--events",))]
     on: Of = None

@@ -104,6 +104,7 @@ class JsonLines(SinkSpec):
     """
 
     name = "jsonl"
+    streams = True
 
     path: Annotated[Path, Option("records, one JSON line a frame (- for standard output)", flags=("--jsonl",))]
 
@@ -124,6 +125,7 @@ class Csv(SinkSpec):
     does not fill stay empty, and a frame without objects has no row."""
 
     name = "csv"
+    streams = True
 
     path: Annotated[Path, Option("one row an object (- for standard output)", flags=("--csv",))]
 

@@ -47,7 +47,8 @@ class VideoFile(SinkSpec):
 class _VideoFile(Sink):
     def __init__(self, spec: VideoFile, task: str) -> None:
         self.spec, self.task = spec, task
-        self.folder = spec.path.suffix.lower() not in (*PICTURES, *FILMS)
+        self.folder = spec.path.suffix.lower() not in (*PICTURES, *FILMS) or spec.path.is_dir()
+        self.one_source = not self.folder
         self._names: set[str] = set()                    # given to films and pictures of this run
         self._made: list[Path] = []
         self._sources: list[str] = []                    # that have begun

@@ -19,7 +19,7 @@ def assign(similarity: Matrix) -> tuple[Rows, Rows]:
     if possible.sum(0).max(initial=0) <= 1 and possible.sum(1).max(initial=0) <= 1:
         rows, columns = np.nonzero(possible)
         return rows, columns
-    from scipy.optimize import linear_sum_assignment     # here: it takes a third of a second to import
+    from scipy.optimize import linear_sum_assignment  # here: it takes a third of a second to import
 
     rows, columns = linear_sum_assignment(np.where(possible, similarity, 0), maximize=True)
     real = possible[rows, columns]

@@ -18,7 +18,7 @@ import typer
 
 from vision.cli.run.options import Engine, Going, Reading, duration
 from vision.cli.run.progress import progress, share_of, summary
-from vision.errors import VisionError
+from vision.errors import UsageError, VisionError
 from vision.files import check_writable, write_whole
 from vision.sinks import SinkSpec, VideoFile
 from vision.steps import Follow, Spec
@@ -42,13 +42,14 @@ def execute(
     from vision.io import Inputs, read
     from vision.run import Run
 
-    reading, engine, going = (
-        kind(**given.get(part, {})) for part, kind in (("reading", Reading), ("engine", Engine), ("going", Going))
-    )
+    reading = Reading(**given.get("reading", {}))
+    engine, going = Engine(**given.get("engine", {})), Going(**given.get("going", {}))
     logging.getLogger("vision").setLevel(logging.WARNING if going.quiet else logging.INFO)
     if going.report is not None:
         Inputs(sources).refuse(going.report)
         check_writable(going.report)
+        for path in (path for sink in sinks for path in sink.files if path == going.report):
+            raise UsageError(f"{str(path)!r} is given for two outputs. Give each its own.")
     arguments = reading.arguments()
     openers = [partial(read, uri, **arguments) for uri in sources]
     plan = [_asked(one) if isinstance(one, Follow) and one.box is None else one for one in plan]
