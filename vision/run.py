@@ -385,10 +385,15 @@ def _close(frames: Any) -> None:
         close()
 
 
+def _itself(source: Any) -> Any:
+    return source
+
+
 def _openers(source: Any) -> tuple[list[str], list[Opener]]:
     """The names of sources and functions that open them."""
     several = isinstance(source, (list, tuple)) and not any(isinstance(one, Frame) for one in source)
-    names, openers = [], []
+    names: list[str] = []
+    openers: list[Opener] = []
     for one in source if several else [source]:
         if isinstance(one, (str, int, Path)):
             names.append(str(one))
@@ -399,7 +404,7 @@ def _openers(source: Any) -> tuple[list[str], list[Opener]]:
         else:
             info = getattr(one, "info", None)
             names.append("" if info is None else info.uri)
-            openers.append(lambda one=one: one)
+            openers.append(partial(_itself, one))
     return names, openers
 
 

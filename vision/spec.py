@@ -100,9 +100,13 @@ def spec(cls: type[T]) -> type[T]:
     return made
 
 
-@cache
 def options(kind: Any) -> tuple[Field, ...]:
     """The fields of a spec that have an `Option`, in their order."""
+    return _options(kind)
+
+
+@cache
+def _options(kind: Any) -> tuple[Field, ...]:
     hints = get_type_hints(kind, include_extras=True)
     found: list[tuple[bool, Field]] = []               # those of the base, which are keywords alone, last
     for field in fields(kind):
@@ -116,7 +120,7 @@ def options(kind: Any) -> tuple[Field, ...]:
         parts = [p for p in get_args(inner) if p is not NoneType] if _is_union(inner) else [inner]
         optional = _is_union(inner) and NoneType in get_args(inner)
         default = field.default if field.default_factory is MISSING else field.default_factory()
-        found.append((field.kw_only, Field(field.name, inner, parts[0], optional, default, option)))
+        found.append((bool(field.kw_only), Field(field.name, inner, parts[0], optional, default, option)))
     return tuple(field for _, field in sorted(found, key=lambda pair: pair[0]))
 
 

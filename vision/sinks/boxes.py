@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from vision.errors import SinkError
 from vision.files import make_folder, write_whole
-from vision.sinks.base import Sink, SinkSpec, State, TextLines
+from vision.sinks.base import Sink, SinkSpec, TextLines
 from vision.sinks.frames import FrameNames
 from vision.sinks.text import TextFile
 from vision.spec import Option, spec
+from vision.state import State
 
 if TYPE_CHECKING:
     from vision.io import Info

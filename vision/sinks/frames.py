@@ -11,8 +11,9 @@ import cv2
 from vision.errors import SinkError
 from vision.files import make_folder, write_whole
 from vision.io.pictures import SUFFIXES
-from vision.sinks.base import Sink, SinkSpec, State
+from vision.sinks.base import Sink, SinkSpec
 from vision.spec import Option, spec
+from vision.state import State
 from vision.types import Image
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from vision.sinks.base import Sink, SinkSpec, State
+from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.frames import FrameNames, ImageFolder
 from vision.spec import Option, spec
+from vision.state import State
 from vision.steps.segment import Segment
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vision.errors import UsageError
 from vision.files import check_writable, write_whole
-from vision.sinks.base import Sink, SinkSpec, State
+from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.boxes import one_source
 from vision.sinks.events import one_png
 from vision.sinks.text import rows_of
 from vision.spec import Option, spec
+from vision.state import State
 
 if TYPE_CHECKING:
     from vision.io import Info

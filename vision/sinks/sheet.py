@@ -12,8 +12,9 @@ import numpy as np
 from vision.drawing import label
 from vision.errors import SinkError
 from vision.files import check_writable, write_whole
-from vision.sinks.base import Sink, SinkSpec, State
+from vision.sinks.base import Sink, SinkSpec
 from vision.spec import Option, spec
+from vision.state import State
 from vision.types import Image
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vision.errors import UsageError
 from vision.files import make_folder
-from vision.sinks.base import Sink, SinkSpec, State
+from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.frames import FrameNames, ImageFolder, distinct
 from vision.spec import Option, spec
+from vision.state import State
 
 if TYPE_CHECKING:
     from vision.io import Info

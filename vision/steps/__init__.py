@@ -7,8 +7,9 @@ from importlib.metadata import entry_points
 
 from vision.errors import UsageError
 from vision.spec import nearest
+from vision.state import State
 from vision.steps.action import RecognizeActions
-from vision.steps.base import InTurn, ModelStep, Pending, Pool, Ready, Spec, State, Step
+from vision.steps.base import InTurn, ModelStep, Pending, Pool, Ready, Spec, Step
 from vision.steps.classify import Classify
 from vision.steps.count import Count
 from vision.steps.detect import Detect

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from vision.spec import Option, spec
-from vision.steps.base import ModelOption, Pending, Pool, Spec, State, Step, told
+from vision.state import State
+from vision.steps.base import ModelOption, Pending, Pool, Spec, Step, told
 from vision.types import Action, Frame, Result
 
 if TYPE_CHECKING:

@@ -211,7 +211,7 @@ class ModelStep(Step):
     def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
         """Start on the frame's picture."""
         wait = self._submit([frame.image])
-        return lambda: wait()[0]  # type: ignore[no-any-return]
+        return lambda: wait()[0]
 
     def about(self) -> dict[str, Any]:
         """The model, and where it runs."""

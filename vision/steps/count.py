@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vision.errors import UsageError
 from vision.spec import Option, spec
-from vision.steps.base import Pending, Ready, Spec, State, Step
+from vision.state import State
+from vision.steps.base import Pending, Ready, Spec, Step
 from vision.tracking.count import HYSTERESIS, Counted, Counter, Event
 from vision.types import Frame, Result, Tracks
 

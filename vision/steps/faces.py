@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vision.people.face import Faces
 from vision.spec import Option, spec
-from vision.steps.base import InTurn, ModelOption, ModelStep, Named, Pool, Spec, State, Step, told
+from vision.state import State
+from vision.steps.base import InTurn, ModelOption, ModelStep, Named, Pool, Spec, Step, told
 from vision.types import Frame, Result
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class FindFaces(Spec):
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream: faces are followed on a video, and found anew on each picture."""
-        finding = {
+        finding: dict[str, Any] = {
             "min_score": self.min_score, "min_face": self.min_face, "turned": self.turned, "camera": self.focal,
         }
         if info.kind in ("picture", "pictures"):

@@ -9,7 +9,8 @@ import numpy as np
 
 from vision.errors import UsageError
 from vision.spec import Option, spec
-from vision.steps.base import Pending, Ready, Spec, State, Step
+from vision.state import State
+from vision.steps.base import Pending, Ready, Spec, Step
 from vision.tracking.follow import Follower, Target, checked_box
 from vision.types import Floats, Frame, Image, Result
 

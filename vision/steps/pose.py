@@ -39,7 +39,7 @@ class EstimatePose(Spec):
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream: people are followed on a video, and found anew on each picture."""
-        how = {"min_score": self.min_score, "min_presence": self.min_presence}
+        how: dict[str, Any] = {"min_score": self.min_score, "min_presence": self.min_presence}
         if info.kind in ("picture", "pictures"):
             return ModelStep(self.key, model, partial(model.submit, **how))
         from vision.people.pose import PoseTracker

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from vision.spec import Option, spec
-from vision.steps.base import Pending, Pool, Ready, Spec, State, Step
+from vision.state import State
+from vision.steps.base import Pending, Pool, Ready, Spec, Step
 from vision.steps.detect import Detect
 from vision.tracking.camera import CameraMotion
 from vision.tracking.tracker import METHODS, Tracker

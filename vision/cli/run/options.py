@@ -100,7 +100,7 @@ class Parts:
         self._taken: set[str] = {"--help", "--do", "--plan"}
         self._parameters: list[inspect.Parameter] = []
         self._fields: dict[str, tuple[str, str]] = {}          # a parameter: its part and its field
-        for name, kind in reversed(plan.items()):
+        for name, kind in reversed(list(plan.items())):
             self._add(name, kind, f"{name}: {first_sentence(kind)}", plain, hidden=not plain)
         for name, sink in sinks.items():
             self._add_sink(name, sink)
