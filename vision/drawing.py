@@ -14,7 +14,7 @@ from vision.faces.eyes import Eye
 from vision.faces.face import Faces
 from vision.faces.mesh import LEFT_IRIS, OUTLINES, RIGHT_IRIS
 from vision.types import Action, ClassMap, Detections, Floats, Image, Names, Scores, Tracks
-from vision.view import checked
+from vision.view import checked_image
 
 Colour = tuple[int, int, int]
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -23,7 +23,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 def draw(result: Any, image: Image, names: Names = ()) -> Image:
     """The result drawn on a copy of `image` (H,W,3) uint8 BGR, with the classes' `names`. Raises UsageError
     for another picture, TypeError for a result that nothing draws."""
-    canvas = checked(image).copy()
+    canvas = checked_image(image).copy()
     paint(result, canvas, names)
     return canvas
 

@@ -18,7 +18,7 @@ from vision.card import Card
 from vision.engine import Engine
 from vision.errors import UsageError
 from vision.types import Floats, Image, Landmarks
-from vision.view import View, checked, window
+from vision.view import View, checked_image, window
 
 RIGHT_EYE, LEFT_EYE, NOSE_TIP, MOUTH, RIGHT_EAR, LEFT_EAR = range(6)
 _SMALLEST = 15.6            # pixels of the network's input: smaller faces are hardly found
@@ -41,7 +41,11 @@ class FaceDetector:
         self.engine = engine
         self.card = card
         self.name = card.name
-        self.in_flight = engine.in_flight
+
+    @property
+    def in_flight(self) -> int:
+        """How many submitted pictures keep the engine's device busy."""
+        return self.engine.in_flight
 
     def __call__(
         self,
@@ -100,10 +104,10 @@ class FaceDetector:
     def windows(self, image: Image, min_face: float) -> list[Window]:
         """Where faces of `min_face` pixels and larger are looked for: the whole picture, and tiles in
         which they are large enough for the network where in the whole they are not."""
-        h, w = checked(image).shape[:2]
-        windows = [Window((0, 0, w, h), self.card.size_wh)]
+        h, w = checked_image(image).shape[:2]
+        windows = [Window((0, 0, w, h), self.card.input.size_wh)]
         scale, fixed = _SMALLEST / min_face, self.engine.input_wh
-        if max(w, h) * scale > self.card.size_wh[0]:
+        if max(w, h) * scale > self.card.input.size_wh[0]:
             side = (fixed[0] if fixed else _TILE) / scale
             for top, bottom in _spread(h, side):
                 for left, right in _spread(w, side):

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vision.engine.base import Outputs, checked
+from vision.engine.base import Outputs, checked_batch
 from vision.errors import EngineError
 
 _MIN_SCORE, _MAX_IOU, _TOP = 0.1, 0.3, 500      # low: `FaceDetector` has the threshold
@@ -24,6 +24,7 @@ class YunetEngine:
     middle); a picture with fewer faces than another is filled up with scores of 0."""
 
     label = "opencv CPU fp32"
+    backend, device, precision = "opencv", "cpu", "fp32"
     in_flight = 1
 
     def __init__(self, path: Path, size_wh: tuple[int, int]) -> None:
@@ -46,7 +47,7 @@ class YunetEngine:
     def __call__(self, batch: np.ndarray) -> Outputs:
         """Run a batch."""
         with self._lock:
-            found = [self._net.detect(picture)[1] for picture in checked(batch, self.input_wh)]
+            found = [self._net.detect(picture)[1] for picture in checked_batch(batch, self.input_wh)]
         tables = [_rows(rows) for rows in found]
         most = max(len(table) for table in tables)
         padded = [np.pad(table, ((0, most - len(table)), (0, 0))) for table in tables]

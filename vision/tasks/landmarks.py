@@ -27,7 +27,7 @@ from vision.faces.yunet import YunetEngine
 from vision.roster import Roster
 from vision.tasks.model import Model
 from vision.types import Floats, Image, Landmarks
-from vision.view import View, checked, patch, turn
+from vision.view import View, checked_image, patch, turn
 from vision.weights import resolve
 
 _MARGIN = 1.5                 # the crop's side, in longer sides of the face's box
@@ -102,6 +102,11 @@ class FaceLandmarker(Model):
         """How many pictures keep the device busy."""
         return self.detector.in_flight
 
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """The detector's, the mesh's and the irises'."""
+        return self.detector.engine, self.engine, self.iris
+
     @classmethod
     def load(
         cls,
@@ -119,12 +124,15 @@ class FaceLandmarker(Model):
         card = zoo.find(model, cls.task)
         faces, iris = zoo.find(detector, "faces"), zoo.find("iris", "iris")
         finder: Engine
-        if faces.output == "yunet":
-            finder = YunetEngine(resolve(faces), faces.size_wh)
+        if faces.boxes.layout == "yunet":
+            finder = YunetEngine(resolve(faces), faces.input.size_wh)
         else:
             finder = load(faces, device, precision, backend)
         engine, closeup = (load(c, device, precision, backend) for c in (card, iris))
-        return cls(FaceDetector(finder, faces), engine, closeup, card)
+        made = cls(FaceDetector(finder, faces), engine, closeup, card)
+        made.loaded_as = {"model": card, "device": device, "precision": precision, "backend": backend,
+                          "detector": faces}
+        return made
 
     def __call__(
         self,
@@ -192,7 +200,7 @@ class FaceLandmarker(Model):
         pixels with the depth in the same unit, and presence (N,) in 0..1."""
         if not crops:
             return np.empty((0, mesh.MESH, 3), np.float32), np.empty(0, np.float32)
-        size = self.card.size_wh[0]
+        size = self.card.input.size_wh[0]
         placed, presence = [], []
         for view, (points, sure) in _answers(self.engine, (
             patch(image, crop.centre, crop.side, size, angle=crop.angle)
@@ -329,7 +337,7 @@ class FaceTracker:
     def __call__(self, image: Image, time: float) -> Faces:
         """The faces in the frame (H,W,3) uint8 BGR at `time` seconds. Raises UsageError for another image,
         DataError for a time that is not finite."""
-        self._roster.begin(checked(image).shape, time)
+        self._roster.begin(checked_image(image).shape, time)
         points, presence = self._follow(image)
         windows = self.landmarker.detector.windows(image, self._finding["min_face"])
         turns = self._roster.due(len(windows))

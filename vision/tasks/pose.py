@@ -20,7 +20,7 @@ from vision.errors import UsageError
 from vision.roster import Roster
 from vision.tasks.model import Model
 from vision.types import Floats, Image
-from vision.view import checked, patch
+from vision.view import checked_image, patch
 
 _MARGIN = 1.25                # the crop's side, in longer sides of the person's box
 _SAME_PERSON = 0.6            # two people whose boxes overlap by more are one
@@ -57,7 +57,7 @@ class PoseEstimator(Model):
             for left, top, right, bottom in some.tolist():
                 side = max(right - left, bottom - top, 1.0) * _MARGIN
                 centre = ((left + right) / 2, (top + bottom) / 2)
-                views.append(patch(image, centre, side, self.card.size_wh[0]))
+                views.append(patch(image, centre, side, self.card.input.size_wh[0]))
         future = self.engine.submit(np.stack([view.pixels for view in views])) if views else None
 
         def collect() -> list[Poses]:
@@ -116,7 +116,7 @@ class PoseTracker:
     def __call__(self, image: Image, time: float) -> Poses:
         """The people in the frame (H,W,3) uint8 BGR at `time` seconds. Raises UsageError for another image,
         DataError for a time that is not finite."""
-        self._roster.begin(checked(image).shape, time)
+        self._roster.begin(checked_image(image).shape, time)
         poses, kept = self._estimate(image, [subject.box for subject in self._roster.present])
         self._roster.keep(kept.tolist(), poses.boxes)
         if self._roster.due() or self._roster.missing:
