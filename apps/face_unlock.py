@@ -21,7 +21,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from vision.card import Card
+from vision.card import Card, Input
 from vision.engine import Engine, load
 from vision.errors import DataError, UsageError, VisionError
 from vision.io import latest, read
@@ -112,9 +112,9 @@ class Identity:
             raise UsageError(f"no layout {layout!r}. There are: {', '.join(LAYOUTS)}")
         mean, std, _ = LAYOUTS[layout]
         card = Card(
-            name=path.stem, task="identity", net="onnx", file=str(path.resolve()), sha256="", licence="",
-            source=str(path), size_wh=(112, 112), resize="stretch", names=(),
-            mean=(mean, mean, mean), std=(std, std, std), tolerance=0.001,
+            name=path.stem, task="identity", form="onnx", file=str(path.resolve()), licence="",
+            source=str(path), tolerance=0.001,
+            input=Input((112, 112), "stretch", mean=(mean, mean, mean), std=(std, std, std)),
         )
         return cls(load(card))
 

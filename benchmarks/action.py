@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import torch
 
-from vision.card import Card
+from vision.card import Card, Clip, Input
 from vision.engine import load
 from vision.io import read
 from vision.io.clips import read_clips, uniform
@@ -85,9 +85,9 @@ def c3d() -> None:
     """Clips a second of C3D at full width, on each back end and precision."""
     with tempfile.TemporaryDirectory() as folder:
         card = Card(
-            name="c3d-random", task="action", net="c3d", file=f"{folder}/c3d.safetensors", sha256="",
-            licence="", source="", size_wh=(112, 112), resize="crop", names="ucf101", config={"classes": 101},
-            clip=(16, 25.0), features=("fc6", "pool5"),
+            name="c3d-random", task="action", net="c3d", config={"classes": 101},
+            file=f"{folder}/c3d.safetensors", licence="", source="", input=Input((112, 112), "crop"),
+            names="ucf101", clip=Clip(16, 25.0, features=("fc6", "pool5")),
         )
         save_weights(Path(card.file), build("c3d", classes=101), card, {})
         batch = np.random.default_rng(0).integers(0, 256, (2, 16, 112, 112, 3), np.uint8)

@@ -20,12 +20,11 @@ import numpy as np
 import typer
 
 from vision.card import Card
-from vision.cli.models import card_named
 from vision.engine import BACKENDS, PRECISIONS, Engine, Outputs, load
 from vision.errors import EngineError
 from vision.io import read
 from vision.view import stretch
-from vision.zoo import DEFAULTS
+from vision.zoo import DEFAULTS, find
 
 
 def rate(engine: Engine, frames: list[np.ndarray]) -> tuple[float, float]:
@@ -50,7 +49,7 @@ def engines(card: Card, device: str) -> dict[str, Engine]:
         for precision in (*PRECISIONS, "int8"):
             try:
                 engine = load(card, device, precision, backend)
-                engine(np.zeros((1, card.size_wh[1], card.size_wh[0], 3), np.uint8))
+                engine(np.zeros((1, card.input.size_wh[1], card.input.size_wh[0], 3), np.uint8))
             except EngineError:
                 continue
             found.setdefault(engine.label, engine)
@@ -74,8 +73,8 @@ def main(
     device: str = "auto",
 ) -> None:
     """Print a table in Markdown."""
-    card = card_named(model)
-    batch = pictures(video, card.size_wh, frames)
+    card = find(model)
+    batch = pictures(video, card.input.size_wh, frames)
     running = engines(card, device)
     rates: dict[str, list[tuple[float, float]]] = {label: [] for label in running}
     for _ in range(rounds + 1):
@@ -83,7 +82,7 @@ def main(
             rates[label].append(rate(engine, batch))
     medians = {label: np.median(of[1:], axis=0) for label, of in rates.items()}      # the first warms up
     reference = medians[next(iter(medians))][0]
-    print(f"{card.name} {card.size_wh[0]}x{card.size_wh[1]}, {len(batch)} frames, {rounds} rounds\n")
+    print(f"{card.name} {card.input.size_wh[0]}x{card.input.size_wh[1]}, {len(batch)} frames, {rounds} rounds\n")
     print("| engine | frames/s | ratio | processor ms a frame |\n|---|---|---|---|")
     for label, (fps, busy) in sorted(medians.items(), key=lambda item: -item[1][0]):
         print(f"| {label} | {fps:.1f} | {fps / reference:.2f} | {busy:.1f} |")

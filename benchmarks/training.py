@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch.utils.data import default_collate
 
-from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card, Input
 from vision.nets import build
 from vision.train.detection import CRITERIA, Detection, Recipe, start
 from vision.train.detection_data import read_detection
@@ -58,8 +58,8 @@ def segment(data: Path, model: str, count: int) -> Case:
     pairs = first(find_pairs(data, "train"), count)
     key, config = net_of(model, len(pairs.names))
     card = Card(
-        name="bench", task="segment", net=key, file="", sha256="", licence="", source="", size_wh=(480, 360),
-        resize="stretch", names=pairs.names, config=config,
+        name="bench", task="segment", net=key, config=config, file="", licence="", source="",
+        input=Input((480, 360), "stretch"), names=pairs.names,
     )
     return Case(
         lambda: build(key, **config), Segmentation(pairs.names, None, 0.0, IMAGENET_MEAN, IMAGENET_STD),

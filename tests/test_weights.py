@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from vision import weights
-from vision.card import Card
+from vision.card import Card, Input
 from vision.cli import weights as command
 from vision.errors import WeightsError
 from vision.zoo import CARDS
@@ -58,7 +58,7 @@ def server() -> Iterator[str]:
 def card(**changes: object) -> Card:
     values: dict[str, object] = {
         "name": "remote", "task": "test", "net": "net", "file": "remote.pth", "sha256": DIGEST[:8],
-        "licence": "BSD-3-Clause", "source": "a server", "size_wh": (8, 8), "resize": "stretch", "names": (),
+        "licence": "BSD-3-Clause", "source": "a server", "input": Input((8, 8), "stretch"),
     }
     return Card(**{**values, **changes})
 

@@ -5,65 +5,109 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from vision.errors import WeightsError
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+Form = Literal["network", "onnx", "openvino", "ultralytics"]
+Triple = tuple[float, float, float]
+
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+_VERSION = 2                             # of the JSON; 1 said none, and was flat
 
 
 @dataclass(frozen=True)
+class Input:
+    """How a frame becomes the network's input.
+
+    size_wh: in pixels.
+    resize: how a frame gets to that size (`vision.view`).
+    fixed: the network takes this size alone; else a letterboxed one may be smaller.
+    enlarge: with "letterbox", whether a smaller frame is brought to that size or stays as it is.
+    crop: with "crop", the share of the frame's shorter side that the middle keeps, 0..1.
+    mean, std: normalisation of RGB in 0..1, inside the graph.
+    """
+
+    size_wh: tuple[int, int]
+    resize: Literal["letterbox", "stretch", "crop"]
+    fixed: bool = False
+    enlarge: bool = True
+    crop: float = 0.875
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """How a detector's boxes are read.
+
+    layout: of its outputs, a key of `vision.tasks.detect.DECODERS`, or "yunet".
+    max_iou: the default for suppression, 0..1; 1 where the graph suppresses by itself.
+    """
+
+    layout: str = "dense"
+    max_iou: float = 0.5
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a network on video looks at.
+
+    frames: of a window; 1 for a network on pictures. rate: of these frames, in frames a second.
+    per_frame: it takes single pictures, and a window's logits are the mean of theirs.
+    channels: what it sees of one: its colours, or those and what moves (`vision.view.two_streams`).
+    features: names of the descriptors that follow the logits among the outputs.
+    """
+
+    frames: int = 1
+    rate: float = 25.0
+    per_frame: bool = False
+    channels: Literal["colour", "two-stream"] = "colour"
+    features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """One model.
 
-    name: what the user types. task: `detect`, `classify`, ... net: a key of `vision.nets.NETS`, or
-    `onnx` for a foreign graph, `openvino` for a compressed one. file: the weights' file name. sha256:
-    its digest, whole or the leading digits that its publisher states. licence, source: of the weights.
-    size_wh: the network's input in pixels. resize: how a frame gets there (`vision.view`). enlarge: with
-    "letterbox", whether a smaller frame is brought to that size; else it stays as it is. names: the
-    classes, either a tuple or the name of a list in `vision/names`. min_score: the default threshold.
-    max_iou: a detector's default for suppression; 1 where the graph suppresses by itself. output:
-    how a detector reads the network's outputs, a key of `vision.tasks.detect.DECODERS`.
-    crop: with resize "crop", the share of the frame's shorter side that the middle keeps.
-    mean, std: normalisation of RGB in 0..1. tolerance: the largest difference from torch float32
-    that a back end may show (`vision models check`). config: the network's keyword arguments.
-    clip: for networks on video, the frames of a window and their rate in frames a second. per_frame:
-    such a network takes single pictures, and a window's logits are the mean of theirs. channels: what
-    it sees of one: its colours, or those and what moves (`vision.view.two_streams`). features: names
-    of the descriptors that follow the logits among the outputs. int8: the name of the card of the
-    compressed file, which a CPU takes unless it is told otherwise; empty for weights of one's own. url:
-    where `vision weights pull` finds the file.
+    name: what the user types. task: `detect`, `classify`, ...
+    form: what the file holds: the weights of a `network`, an `onnx` graph, an `openvino` graph that
+        `vision models compress` wrote, or an `ultralytics` pickle.
+    net: of a network, its key in `vision.nets.NETS`. config: its keyword arguments.
+    file: the file's name, or its path. sha256: its digest, whole or the leading digits that its
+        publisher states. url: where `vision weights pull` finds it.
+    licence, source: of the weights. use: "research" where they are not for products.
+    figures: what was measured, and on what.
+    names: the classes, either a tuple or the name of a list in `vision/names`.
+    min_score: the default threshold, 0..1.
+    tolerance: the largest difference from torch float32 that a back end may show
+        (`vision models check`).
+    int8: the compressed model, which a CPU takes unless it is told otherwise.
     """
 
     name: str
     task: str
-    net: str
     file: str
-    sha256: str
     licence: str
     source: str
-    size_wh: tuple[int, int]
-    resize: Literal["letterbox", "stretch", "crop"]
-    names: tuple[str, ...] | str
-    min_score: float = 0.25
-    max_iou: float = 0.5
-    enlarge: bool = True
-    output: str = "dense"
-    crop: float = 0.875
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
-    tolerance: float = 0.02
+    input: Input
+    form: Form = "network"
+    net: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
-    clip: tuple[int, float] = (1, 25.0)
-    per_frame: bool = False
-    channels: Literal["colour", "two-stream"] = "colour"
-    features: tuple[str, ...] = ()
-    int8: str = ""
+    sha256: str = ""
     url: str | None = None
+    use: Literal["free", "research"] = "free"
+    figures: str = ""
+    names: tuple[str, ...] | str = ()
+    min_score: float = 0.25
+    tolerance: float = 0.02
+    boxes: Boxes = Boxes()
+    clip: Clip = Clip()
+    int8: Card | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -71,8 +115,10 @@ class Card:
         return name_list(self.names) if isinstance(self.names, str) else self.names
 
     def to_json(self) -> str:
-        """The card as JSON: what a trained weights file carries in its safetensors metadata."""
-        return json.dumps(asdict(self))
+        """The card as JSON, without `int8`: what a trained file carries in its safetensors metadata."""
+        values = asdict(replace(self, int8=None))
+        del values["int8"]
+        return json.dumps({"version": _VERSION, **values})
 
 
 @cache
@@ -83,20 +129,61 @@ def name_list(name: str) -> tuple[str, ...]:
 
 
 def card_from_json(text: str, path: Path) -> Card:
-    """The card that `Card.to_json` wrote, pointing at the weights `path`. Raises WeightsError for another
-    text."""
+    """The card that `Card.to_json` wrote, in this version or an older one, pointing at the file `path`.
+
+    Raises WeightsError for another text, and for a card of a newer version.
+    """
     try:
         values = json.loads(text)
-        known = {f.name for f in fields(Card)}
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
-        card = replace(Card(**values), file=str(path.absolute()), sha256="", int8="")
+        version = values.pop("version", 1)
+        if version > _VERSION:
+            raise WeightsError(
+                f"the card of {str(path)!r} has version {version}, and this vision reads up to {_VERSION}. "
+                "Update vision, or train the file again with this one."
+            )
+        values = _tuples(values if version == _VERSION else _from_version_1(values))
+        parts = {"input": Input, "boxes": Boxes, "clip": Clip}
+        values |= {key: kind(**values[key]) for key, kind in parts.items()}
+        card = Card(**{**values, "file": str(path.absolute()), "sha256": "", "url": None})
         _ = card.classes
-    except (ValueError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
         raise WeightsError(
-            f"the card of {str(path)!r} cannot be read ({error}). It was written by another version, or not "
-            "by `vision train`."
+            f"the card of {str(path)!r} cannot be read ({type(error).__name__}: {error}). It was not written "
+            "by `vision train` or `vision models compress`."
         ) from error
     return card
+
+
+def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:
+    """The flat card of version 1, nested. What it does not say has the defaults of then, as now."""
+    net, config = old["net"], dict(old.get("config", {}))
+    form = net if net in ("onnx", "openvino", "ultralytics") else "network"
+    only = config.pop("input_wh", None) if form == "openvino" else None
+    kept = ("name", "task", "licence", "source", "names", "min_score", "tolerance")
+    renamed = {
+        "input": {key: key for key in ("size_wh", "resize", "enlarge", "crop", "mean", "std")},
+        "boxes": {"output": "layout", "max_iou": "max_iou"},
+        "clip": {key: key for key in ("per_frame", "channels", "features")},
+    }
+    values: dict[str, Any] = {key: old[key] for key in kept if key in old}
+    for part, keys in renamed.items():
+        values[part] = {new: old[key] for key, new in keys.items() if key in old}
+    if "clip" in old:
+        values["clip"] |= dict(zip(("frames", "rate"), old["clip"], strict=True))
+    values["input"] |= {"size_wh": only} if only else {}
+    values["input"]["fixed"] = only is not None or net == "single_shot"
+    research = "research" in values.get("licence", "")
+    return {
+        **values, "form": form, "net": net if form == "network" else "", "config": config,
+        "use": "research" if research else "free",
+    }
+
+
+def _tuples(values: Any) -> Any:
+    """JSON's lists as tuples, except inside a network's configuration."""
+    if isinstance(values, dict):
+        return {key: value if key == "config" else _tuples(value) for key, value in values.items()}
+    return tuple(map(_tuples, values)) if isinstance(values, list) else values
 
 
 def card_of(path: Path) -> Card:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vision.errors import UsageError
 from vision.types import Action, ClassMap, Detections, Image, Names, Scores, Tracks
-from vision.view import checked
+from vision.view import checked_image
 
 Colour = tuple[int, int, int]
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -19,7 +19,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 def draw(result: Any, image: Image, names: Names = ()) -> Image:
     """The result drawn on a copy of `image` (H,W,3) uint8 BGR, with the classes' `names`. Raises UsageError
     for another picture, TypeError for a result that nothing draws."""
-    canvas = checked(image).copy()
+    canvas = checked_image(image).copy()
     paint(result, canvas, names)
     return canvas
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vision.types import Frame
+
+_CHECKOUT = (Path(__file__).resolve().parents[1] / "pyproject.toml").is_file()
 
 
 class VisionError(Exception):
@@ -44,7 +47,8 @@ class MissingExtra(VisionError):
     """A package that an optional feature needs; the message names the extra to install."""
 
     def __init__(self, package: str, extra: str, what: str) -> None:
-        super().__init__(f"{what} needs the package {package!r}. Install it: pip install 'vision[{extra}]'")
+        where = "." if _CHECKOUT else "vision"           # no index has what a checkout holds
+        super().__init__(f"{what} needs the package {package!r}. Install it: pip install '{where}[{extra}]'")
 
 
 class DataError(VisionError):

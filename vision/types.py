@@ -65,7 +65,7 @@ def _name(names: Names | None, label: int) -> str:
     return names[label] if names is not None and 0 <= label < len(names) else str(label)
 
 
-def _checked(owner: str, field: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
+def _as_array(owner: str, field: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
     """`value` as an array of `dtype`; -1 in `shape` stands for any length, and an empty list has any shape.
     Raises DataError for another shape, and for numbers that `dtype` does not have."""
     try:
@@ -92,7 +92,7 @@ class _Rows:
     def __post_init__(self) -> None:
         rows: int | None = None
         for name, (dtype, shape) in self._layout.items():
-            array = _checked(type(self).__name__, name, getattr(self, name), dtype, shape)
+            array = _as_array(type(self).__name__, name, getattr(self, name), dtype, shape)
             rows = len(array) if rows is None else rows
             if len(array) != rows:
                 raise DataError(
@@ -254,7 +254,7 @@ class Scores:
     probs: Floats
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "probs", _checked("Scores", "probs", self.probs, np.float32, (-1,)))
+        object.__setattr__(self, "probs", _as_array("Scores", "probs", self.probs, np.float32, (-1,)))
 
     def top(self, k: int = 5) -> list[tuple[int, float]]:
         """The k best (class index, probability), best first."""
@@ -333,7 +333,7 @@ class ClassMap:
     labels: npt.NDArray[np.uint8]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", _checked("ClassMap", "labels", self.labels, np.uint8, (-1, -1)))
+        object.__setattr__(self, "labels", _as_array("ClassMap", "labels", self.labels, np.uint8, (-1, -1)))
 
     def areas(self) -> Floats:
         """(256,) float32: the share of the frame that each label covers."""
@@ -373,7 +373,7 @@ class UncertainMap(ClassMap):
     def __post_init__(self) -> None:
         super().__post_init__()
         shape = self.labels.shape
-        variance = _checked("UncertainMap", "variance", self.variance, np.float32, shape)
+        variance = _as_array("UncertainMap", "variance", self.variance, np.float32, shape)
         object.__setattr__(self, "variance", variance)
 
     def to_dict(self, names: Names | None = None, *, rle: bool = False) -> dict[str, Any]:

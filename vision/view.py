@@ -63,7 +63,7 @@ def _around(boxes: Floats, angle: float, move: Callable[[Floats], Floats]) -> Fl
     return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
-def checked(image: Image) -> Image:
+def checked_image(image: Image) -> Image:
     """The picture itself. Raises UsageError where it is not (H,W,3) uint8 with a pixel at least: its
     numbers would be taken for others without a word."""
     if not isinstance(image, np.ndarray):
@@ -92,7 +92,7 @@ def _resized(image: Image, size_wh: tuple[int, int]) -> Image:
 
 def stretch(image: Image, size_wh: tuple[int, int]) -> View:
     """The whole frame, resized to `size_wh` without regard to its aspect."""
-    h, w = checked(image).shape[:2]
+    h, w = checked_image(image).shape[:2]
     return View(_resized(image, size_wh), (size_wh[0] / w, size_wh[1] / h), (0.0, 0.0), (w, h))
 
 
@@ -105,7 +105,7 @@ def letterbox(
     whose sides are multiples of that number (the network's largest stride), so that no time goes
     into grey borders. `fill` is the grey level of the border.
     """
-    h, w = checked(image).shape[:2]
+    h, w = checked_image(image).shape[:2]
     ratio = min(size_wh[0] / w, size_wh[1] / h)
     new_w, new_h = max(1, round(w * ratio)), max(1, round(h * ratio))
     if multiple is not None:
@@ -130,7 +130,7 @@ def window(
     """A part of the frame, `box` xyxy in pixels, as `letterbox` sees it, turned by `quarters` of a
     circle counter-clockwise as seen."""
     left, top, right, bottom = box
-    part = checked(image)[top:bottom, left:right]
+    part = checked_image(image)[top:bottom, left:right]
     if quarters:
         part = np.ascontiguousarray(np.rot90(part, quarters))
     view = letterbox(part, size_wh, fill=fill)
@@ -143,7 +143,7 @@ def window(
 
 def centre_crop(image: Image, size_wh: tuple[int, int], *, short_side: int) -> View:
     """The middle of the frame: its shorter side resized to `short_side`, then cut to `size_wh`."""
-    h, w = checked(image).shape[:2]
+    h, w = checked_image(image).shape[:2]
     if short_side < max(size_wh):
         raise UsageError(f"short_side must be at least the crop's {max(size_wh)} pixels; got {short_side}")
     ratio = short_side / min(w, h)
@@ -155,7 +155,7 @@ def centre_crop(image: Image, size_wh: tuple[int, int], *, short_side: int) -> V
 
 def short_side(image: Image, side: int) -> Image:
     """The whole frame with its shorter side resized to `side` pixels."""
-    h, w = checked(image).shape[:2]
+    h, w = checked_image(image).shape[:2]
     ratio = side / min(w, h)
     return _resized(image, (max(side, round(w * ratio)), max(side, round(h * ratio))))
 
@@ -202,7 +202,7 @@ def patch(
     centre (x, y) and side in frame pixels, angle in radians from the frame's x axis to the patch's,
     clockwise as seen. mirror: left and right exchanged. Raises UsageError for a square of no size.
     """
-    checked(image)
+    checked_image(image)
     if not (np.isfinite([*centre, side, angle]).all() and side > 0):
         raise UsageError(f"a patch needs a place and a side above 0; got centre {centre}, side {side}")
     ratio = size / side

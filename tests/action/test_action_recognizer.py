@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 
 import numpy as np
 import pytest
-from conftest import WriteVideo, coloured, recognizer
+from conftest import FOUR, WriteVideo, coloured, recognizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vision.card import Input
 from vision.errors import DataError, ModelError, UsageError, WeightsError
 from vision.io.clips import dense, uniform
 from vision.types import Action, Frame
@@ -57,7 +59,7 @@ def test_a_video_is_the_mean_of_its_clips(write_video: WriteVideo) -> None:
 
 def test_a_2d_network_looks_once_at_a_frame_that_clips_share(write_video: WriteVideo) -> None:
     clips, _ = recognizer()
-    single, colours = recognizer(per_frame=True)
+    single, colours = recognizer(clip=replace(FOUR, per_frame=True))
     path = write_video("two.mp4", [f.image for f in frames([(RED, 1.0), (BLUE, 1.0)], 10)], rate=10)
     assert np.allclose(single.clip_probs(path, dense(1, 4)), clips.clip_probs(path, dense(1, 4)), atol=1e-5)
     assert colours.seen == 20
@@ -65,7 +67,7 @@ def test_a_2d_network_looks_once_at_a_frame_that_clips_share(write_video: WriteV
 
 
 def test_two_streams_are_made_of_three_frames_in_a_row(write_video: WriteVideo) -> None:
-    model, colours = recognizer(per_frame=True, channels="two-stream")
+    model, colours = recognizer(clip=replace(FOUR, per_frame=True, channels="two-stream"))
     greys = [np.full((8, 8, 3), 10 * i, np.uint8) for i in range(6)]
     model.video(write_video("ramp.mp4", greys, rate=10), uniform(1, 4))
     assert colours.batches[0].shape == (2, 2, 8, 8, 3)
@@ -74,7 +76,7 @@ def test_two_streams_are_made_of_three_frames_in_a_row(write_video: WriteVideo) 
 
 
 def test_three_crops_see_the_ends_of_a_wide_frame(write_video: WriteVideo) -> None:
-    model, _ = recognizer(resize="crop", crop=1.0)
+    model, _ = recognizer(input=Input((8, 8), "crop", crop=1.0))
     wide = np.zeros((8, 24, 3), np.uint8)
     for label in range(3):
         wide[:, 8 * label : 8 * label + 8, label] = 255
@@ -110,7 +112,7 @@ def test_names_that_do_not_fit_the_weights_are_an_error() -> None:
 @pytest.mark.parametrize("per_frame", [False, True])
 @pytest.mark.parametrize("fps", [10.0, 25.0, 60.0])
 def test_a_stream_finds_the_same_segments_at_every_rate(fps: float, per_frame: bool) -> None:
-    model, _ = recognizer(per_frame=per_frame)
+    model, _ = recognizer(clip=replace(FOUR, per_frame=per_frame))
     for frame in frames([(RED, 4.0), (BLUE, 4.0), (GREEN, 4.0)], fps, start=100.0):
         model(frame)
     found = model.segments
@@ -132,7 +134,7 @@ def test_none_until_the_window_is_full_then_the_running_action() -> None:
 
 @pytest.mark.parametrize("fps", [10.0, 25.0, 60.0])
 def test_frames_are_resized_once_and_seen_once(fps: float) -> None:
-    model, colours = recognizer(per_frame=True)
+    model, colours = recognizer(clip=replace(FOUR, per_frame=True))
     resized: list[int] = []
     pixels = model.pixels
     model.pixels = lambda image: resized.append(1) or pixels(image)
@@ -209,7 +211,7 @@ def test_where_time_begins_again_a_segment_ends() -> None:
 
 def test_a_stream_shorter_than_a_window_is_looped_at_its_end() -> None:
     for fields in ({}, {"per_frame": True}, {"per_frame": True, "channels": "two-stream"}):
-        model, _ = recognizer(**fields)
+        model, _ = recognizer(clip=replace(FOUR, **fields))
         stream = model.stream()
         assert [stream(f) for f in frames([(GREEN, 0.2)], 10)] == [None, None]
         if "channels" in fields:

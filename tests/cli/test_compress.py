@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from tests.train.labelled import NAMES, Pictures, Thing, write_coco
-from vision.card import Card
+from vision.card import Card, Input
 from vision.cli import app
 from vision.engine import compress as quantising
 from vision.errors import DataError, SourceError, UsageError
@@ -90,8 +90,8 @@ def test_a_compressed_detector_opens_and_finds_the_same(pictures: Path, tmp_path
     torch.manual_seed(0)
     config = {"classes": 3, "channels": 16}
     card = Card(
-        name="mine", task="detect", net="gfl", file="", sha256="", licence="", source="", size_wh=(96, 96),
-        resize="letterbox", names=NAMES, enlarge=False, min_score=0.0, config=config,
+        name="mine", task="detect", net="gfl", file="", licence="", source="", names=NAMES,
+        input=Input((96, 96), "letterbox", enlarge=False), min_score=0.0, config=config,
     )
     net = build("gfl", **config)
     save_file(net.state_dict(), tmp_path / "mine.safetensors", {"card": card.to_json()})

@@ -15,6 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from tests.train.labelled import NAMES, write_coco, write_voc, write_yolo
+from vision.card import Input
 from vision.cli import eval as evaluate
 from vision.engine import FakeEngine
 from vision.errors import DataError, SourceError
@@ -72,7 +73,7 @@ def rectangles(tmp_path: Path) -> Path:
 
 def test_detection_figures_of_a_known_case(rectangles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = replace(
-        CARDS["gfl-voc"], name="white", names=("nothing", "box"), size_wh=(200, 100), resize="stretch"
+        CARDS["gfl-voc"], name="white", names=("nothing", "box"), input=Input((200, 100), "stretch")
     )
     monkeypatch.setattr(Detector, "load", lambda *args: Detector(FakeEngine(white_part), card))
     report, shown = rectangles / "report.json", rectangles / "page.html"
@@ -97,7 +98,7 @@ def test_the_pictures_of_an_annotation_file_are_found_where_training_finds_them(
     rectangles: Path, monkeypatch: pytest.MonkeyPatch, file: str, folder: str
 ) -> None:
     card = replace(
-        CARDS["gfl-voc"], name="white", names=("nothing", "box"), size_wh=(200, 100), resize="stretch"
+        CARDS["gfl-voc"], name="white", names=("nothing", "box"), input=Input((200, 100), "stretch")
     )
     monkeypatch.setattr(Detector, "load", lambda *args: Detector(FakeEngine(white_part), card))
     data, pictures = rectangles / "det" / file, rectangles / "det" / folder
@@ -122,7 +123,7 @@ def test_detection_is_judged_on_data_as_people_have_it(
         scores = np.tile(np.float32([[0, 0.9, 0], [0, 0.8, 0]]), (len(batch), 1, 1))
         return np.tile(np.float32([[10, 10, 20, 30], [50, 0, 70, 9]]), (len(batch), 1, 1)), scores
 
-    card = replace(CARDS["gfl-voc"], name="dogs", names=NAMES, size_wh=(80, 40), resize="stretch")
+    card = replace(CARDS["gfl-voc"], name="dogs", names=NAMES, input=Input((80, 40), "stretch"))
     monkeypatch.setattr(Detector, "load", lambda *args: Detector(FakeEngine(two_dogs), card))
     data, shown = write(tmp_path / "data"), tmp_path / "page.html"
     printed = run("detect", "--data", data, "--html", shown)
@@ -144,7 +145,7 @@ def test_classification_figures_of_a_known_case(tmp_path: Path, monkeypatch: pyt
         light = batch.mean(axis=(1, 2, 3)) / 255
         return (np.stack([1 - light, light], axis=1).astype(np.float32),)
 
-    card = replace(CARDS["mobilenet-v2"], name="lamp", names=("dark", "light"), size_wh=(8, 8))
+    card = replace(CARDS["mobilenet-v2"], name="lamp", names=("dark", "light"), input=Input((8, 8), "crop"))
     monkeypatch.setattr(Classifier, "load", lambda *args: Classifier(FakeEngine(brightness), card))
     printed = run("classify", "--data", tmp_path / "labels.csv")
     assert "3 pictures; 1 rows without a file" in printed

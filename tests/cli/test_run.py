@@ -16,6 +16,7 @@ import pytest
 
 import vision
 from vision import zoo
+from vision.card import Input
 from vision.cli import main
 from vision.engine import FakeEngine
 from vision.io import read
@@ -35,7 +36,7 @@ def _two_objects(batch: np.ndarray) -> tuple[np.ndarray, ...]:
 
 @pytest.fixture(autouse=True)
 def _fake_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    card = replace(zoo.find("default", "detect"), size_wh=(640, 640), enlarge=True)
+    card = replace(zoo.find("default", "detect"), input=Input((640, 640), "letterbox"))
     monkeypatch.setattr(Detector, "load", lambda *args: Detector(FakeEngine(_two_objects), card))
     monkeypatch.chdir(tmp_path)
 
@@ -175,7 +176,7 @@ def test_ctrl_c_finishes_the_outputs_and_exits_130(clip: Path, monkeypatch: pyte
             raise KeyboardInterrupt
         return _two_objects(batch)
 
-    card = replace(zoo.find("default", "detect"), size_wh=(640, 640), enlarge=True)
+    card = replace(zoo.find("default", "detect"), input=Input((640, 640), "letterbox"))
     engine = FakeEngine(slow)
     engine.submit = lambda batch: FakeEngine(lambda b: out).submit(batch) if (out := slow(batch)) else None
     monkeypatch.setattr(Detector, "load", lambda *args: Detector(engine, card))

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from vision import Detect, Detections, Frame, Item, Step, zoo
+from vision.card import Input
 from vision.cli import main
 from vision.engine import FakeEngine
 from vision.errors import SinkError
@@ -36,7 +37,7 @@ def _a_person(batch: np.ndarray) -> tuple[np.ndarray, ...]:
 
 @pytest.fixture(autouse=True)
 def _fake_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    card = replace(zoo.find("default", "detect"), size_wh=(640, 640), enlarge=True)
+    card = replace(zoo.find("default", "detect"), input=Input((640, 640), "letterbox"))
     monkeypatch.setattr(Detector, "load", lambda *args: Detector(FakeEngine(_a_person), card))
     monkeypatch.chdir(tmp_path)
 
@@ -194,8 +195,8 @@ def test_a_reader_that_has_seen_enough_ends_the_run_and_its_film(tmp_path: Path)
     code = (
         "import sys, numpy as np\n"
         "sys.path[:0] = sys.argv[2:]\n"
-        "from test_run_outputs import _a_person, Detector, FakeEngine, main, replace, zoo\n"
-        "card = replace(zoo.find('default', 'detect'), size_wh=(640, 640), enlarge=True)\n"
+        "from test_run_outputs import _a_person, Detector, FakeEngine, Input, main, replace, zoo\n"
+        "card = replace(zoo.find('default', 'detect'), input=Input((640, 640), 'letterbox'))\n"
         "Detector.load = lambda *args: Detector(FakeEngine(_a_person), card)\n"
         "sys.argv = ['vision', 'detect', sys.argv[1], '--jsonl', '-', '-o', 'o.mp4', '--report', 'r.json']\n"
         "main()\n"

@@ -12,15 +12,15 @@ import cv2
 import numpy as np
 import pytest
 
-from vision.card import Card
+from vision.card import Card, Input
 from vision.cli import main
 from vision.engine import FakeEngine
 from vision.tasks.segment import Segmenter
 
 NAMES = ("ground", "block")
 CARD = Card(
-    name="fake", task="segment", net="smp", file="", sha256="", licence="", source="", size_wh=(64, 48),
-    resize="stretch", names=NAMES,
+    name="fake", task="segment", net="smp", file="", licence="", source="", input=Input((64, 48), "stretch"),
+    names=NAMES,
 )
 
 

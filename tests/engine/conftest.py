@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from tiny import MEAN, STD, Tiny, TinyClip
 
-from vision.card import Card
+from vision.card import Card, Input
 from vision.nets import NETS
 
 
@@ -46,9 +46,8 @@ def make_card(tiny_nets: None, tmp_path_factory: pytest.TempPathFactory) -> Call
             tensors = (Tiny if net == "tiny" else TinyClip)().state_dict()
             save_file({k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}, path)
         values: dict[str, object] = {
-            "name": net, "task": "test", "net": net, "file": str(path), "sha256": "", "licence": "ours",
-            "source": "random", "size_wh": (64, 48), "resize": "stretch", "names": (),
-            "mean": MEAN, "std": STD,
+            "name": net, "task": "test", "net": net, "file": str(path), "licence": "ours", "source": "random",
+            "input": Input((64, 48), "stretch", mean=MEAN, std=STD),
         }
         return Card(**{**values, **changes})
 

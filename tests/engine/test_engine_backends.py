@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny import TinyClip, by_hand
 
-from vision.card import Card
+from vision.card import Card, Input
 from vision.engine import BACKENDS, Engine, load
 from vision.errors import EngineError
 
@@ -126,7 +126,8 @@ def test_a_failure_while_running_comes_out_of_the_future(
 def test_clips(backend: str, make_card: Callable[..., Card], pictures: np.ndarray) -> None:
     import torch
 
-    engine = load(make_card("tiny_clip", mean=(0, 0, 0), std=(1, 1, 1)), "cpu", "fp32", backend)
+    plain = Input((64, 48), "stretch", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    engine = load(make_card("tiny_clip", input=plain), "cpu", "fp32", backend)
     clips = np.stack([pictures[:4], pictures[2:6]])                   # (2,4,48,64,3)
     rgb = torch.from_numpy(clips[..., ::-1].astype(np.float32) / 255).permute(0, 4, 1, 2, 3)
     torch.manual_seed(0)

@@ -12,7 +12,7 @@ import pytest
 
 from vision.card import Card
 from vision.engine import cache, load
-from vision.engine.program import Program
+from vision.engine.program import program_of
 from vision.errors import WeightsError
 from vision.weights import pull, verify
 
@@ -58,7 +58,7 @@ def test_a_cache_that_is_somebody_elses_is_read(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     shape = pictures.shape[1:]
-    graph = Program(card).onnx(shape)
+    graph = program_of(card).onnx(shape)
     assert graph.parent == tmp_path / "vision" / "onnx"
 
     def not_ours(*_: Any, **__: Any) -> None:
@@ -66,7 +66,7 @@ def test_a_cache_that_is_somebody_elses_is_read(
 
     monkeypatch.setattr(os, "utime", not_ours)
     monkeypatch.setattr(Path, "unlink", not_ours)
-    assert Program(card).onnx(shape) == graph
+    assert program_of(card).onnx(shape) == graph
     cache.trim(graph.parent, "*.onnx", most=1)
     assert graph.is_file()
 

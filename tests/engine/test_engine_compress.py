@@ -14,15 +14,15 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 from safetensors.torch import save_file
-from tiny import Tiny, by_hand
+from tiny import MEAN, STD, Tiny, by_hand
 from torch import Tensor
 
-from vision.card import Card
+from vision.card import Card, Input
 from vision.engine import check, load
 from vision.engine.compress import compress, float_nodes
 from vision.errors import DataError, EngineError
 from vision.nets import NETS
-from vision.zoo import CARDS, find
+from vision.zoo import find
 
 
 class AnySize(Tiny):
@@ -40,7 +40,8 @@ def any_size(make_card: Callable[..., Card], monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setitem(NETS, "any_size", "any_size_for_tests:AnySize")
     torch.manual_seed(0)
     save_file(AnySize().state_dict(), tmp_path / "any.safetensors")
-    return make_card(net="any_size", file=str(tmp_path / "any.safetensors"), resize="letterbox")
+    wanted = Input((64, 48), "letterbox", mean=MEAN, std=STD)
+    return make_card(net="any_size", file=str(tmp_path / "any.safetensors"), input=wanted)
 
 
 @pytest.fixture
@@ -56,11 +57,11 @@ def test_a_compressed_file_opens_and_stays_near(
     pytest.importorskip("nncf")
     odd = np.zeros((1, 48, 80, 3), np.uint8)                     # another size: cannot be looked at
     target = tmp_path / "tiny-int8.safetensors"
-    made = compress(replace(card, int8="another"), [*batches, odd], target, "pieces")
+    made = compress(replace(card, int8=card), [*batches, odd], target, "pieces")
     assert "tiny-int8.safetensors takes pictures of 64x48 alone" in caplog.text     # decode knows the size
     found = find(target, "test")
-    assert (found.net, found.names, found.tolerance) == ("openvino", card.names, card.tolerance)
-    assert found.int8 == ""                                      # else the other would run in its place
+    assert (found.form, found.names, found.tolerance) == ("openvino", card.names, card.tolerance)
+    assert found.int8 is None                                     # else the other would run in its place
     assert made.source == found.source == "tiny in int8, ranges from 6 pictures of pieces"
     engine = load(found, "cpu")
     assert (engine.label, engine.input_wh) == ("openvino CPU int8", (64, 48))
@@ -69,8 +70,7 @@ def test_a_compressed_file_opens_and_stays_near(
     moved = [float(np.abs(g - w).max()) for g, w in zip(got, wanted, strict=True)]
     assert moved[0] < 0.01, moved                                # scores
     assert 0 < moved[1] < 1.0, moved                             # pixels: rounded, so not 0
-    monkeypatch.setitem(CARDS, "tiny-int8", found)
-    both = replace(card, int8="tiny-int8")
+    both = replace(card, int8=found)
     for options, label in (
         ({}, "openvino CPU int8"), ({"precision": "int8"}, "openvino CPU int8"),
         ({"precision": "fp32"}, "openvino CPU fp32"), ({"backend": "torch"}, "torch cpu fp32"),
@@ -136,7 +136,9 @@ def test_what_lies_before_and_behind_the_layers_stays_in_float() -> None:
 
 
 def test_a_card_with_its_size_says_it(card: Card) -> None:
-    from vision.engine.program import Program
+    from vision.engine.program import program_of
 
-    assert Program(replace(card, net="openvino")).input_wh is None
-    assert Program(replace(card, net="openvino", config={"input_wh": [64, 48]})).input_wh == (64, 48)
+    assert program_of(card).input_wh is None
+    for form in ("network", "openvino"):
+        fixed = replace(card, form=form, input=replace(card.input, fixed=True))
+        assert program_of(fixed).input_wh == (64, 48)

@@ -151,9 +151,9 @@ def test_auto_asks_torch_only_where_a_driver_is(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_half_precision_is_for_cards_that_allow_it(make_card: Callable[..., Card]) -> None:
-    from vision.engine.program import Program
+    from vision.engine.program import program_of
 
-    exact, usual, loose = (Program(make_card(tolerance=t)) for t in (0.001, 0.02, 0.2))
+    exact, usual, loose = (program_of(make_card(tolerance=t)) for t in (0.001, 0.02, 0.2))
     assert [p.allows("fp32") for p in (exact, usual, loose)] == [True, True, True]
     assert [p.allows("fp16") for p in (exact, usual, loose)] == [False, True, True]
     assert [p.allows("bf16") for p in (exact, usual, loose)] == [False, False, True]
@@ -177,7 +177,7 @@ import sys
 sys.modules["torch"] = None
 import numpy as np
 from vision.engine import load
-from vision.card import Card
+from vision.card import Boxes, Card, Clip, Input
 engine = load({card!r}, "cpu", backend={backend!r})
 print(engine(np.zeros((1, 48, 64, 3), np.uint8))[0].shape)
 """

@@ -17,14 +17,14 @@ from tiny import Tiny, by_hand
 from vision.card import Card
 from vision.engine import cache, load
 from vision.engine.base import CannotRun
-from vision.engine.program import Program, state_dict
+from vision.engine.program import program_of, state_dict
 from vision.errors import WeightsError
 
 SHAPE = (48, 64, 3)
 
 
 def test_weights_stored_in_float16_run_in_float32(card: Card) -> None:
-    module = Program(card).module()
+    module = program_of(card).module()
     assert {p.dtype for p in module.parameters()} == {torch.float32}
     assert not module.training
     stored = state_dict(Path(card.file))
@@ -81,11 +81,11 @@ def test_broken_safetensors(card: Card, tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_graph_is_made_once_for_a_size_and_takes_bytes(card: Card) -> None:
-    path = Program(card).onnx(SHAPE)
+    path = program_of(card).onnx(SHAPE)
     made = path.stat().st_mtime_ns
-    assert Program(card).onnx(SHAPE) == path
+    assert program_of(card).onnx(SHAPE) == path
     assert path.stat().st_mtime_ns == made
-    assert Program(card).onnx((64, 48, 3)) != path
+    assert program_of(card).onnx((64, 48, 3)) != path
     (image,) = onnx.load(path).graph.input
     assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert [d.dim_value for d in image.type.tensor_type.shape.dim] == [1, 48, 64, 3]
@@ -94,18 +94,18 @@ def test_a_graph_is_made_once_for_a_size_and_takes_bytes(card: Card) -> None:
 def test_another_normalisation_or_other_weights_are_another_graph(
     card: Card, make_card: Callable[..., Card], tmp_path: Path
 ) -> None:
-    path = Program(card).onnx(SHAPE)
-    assert Program(make_card(mean=(0.1, 0.5, 0.6))).onnx(SHAPE) != path
+    path = program_of(card).onnx(SHAPE)
+    assert program_of(make_card(input=replace(card.input, mean=(0.1, 0.5, 0.6)))).onnx(SHAPE) != path
     tensors = state_dict(Path(card.file))
     tensors["scores.bias"] += 1
     torch.save(tensors, tmp_path / "other.pth")
-    assert Program(replace(card, file=str(tmp_path / "other.pth"))).onnx(SHAPE) != path
+    assert program_of(replace(card, file=str(tmp_path / "other.pth"))).onnx(SHAPE) != path
 
 
 def test_a_graph_for_any_batch(card: Card, pictures: np.ndarray) -> None:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(Program(card).onnx(SHAPE, any_batch=True))
+    session = onnxruntime.InferenceSession(program_of(card).onnx(SHAPE, any_batch=True))
     for batch in (pictures, pictures[:1]):
         scores, boxes = session.run(None, {session.get_inputs()[0].name: batch})
         np.testing.assert_allclose(scores, by_hand(card, batch)[0], atol=1e-5)
@@ -119,7 +119,7 @@ def test_a_failed_export_leaves_nothing_and_says_so(
         return torch.linalg.eigvals(x.mean((1,))[:, :8, :8])
 
     monkeypatch.setattr(Tiny, "forward", forward)
-    program = Program(make_card(name="unknown-operator"))
+    program = program_of(make_card(name="unknown-operator"))
     with pytest.raises(CannotRun, match="cannot be exported"):
         program.onnx(SHAPE)
     folder = Path(os.environ["XDG_CACHE_HOME"]) / "vision" / "onnx"

@@ -50,7 +50,7 @@ def by_hand(card: Card, batch: np.ndarray) -> tuple[np.ndarray, ...]:
     net = Tiny().eval()
     net.load_state_dict({k: torch.from_numpy(v).to(net.state_dict()[k].dtype)
                          for k, v in load_file(card.file).items()})
-    rgb = (batch[..., ::-1].astype(np.float32) / 255 - np.float32(card.mean)) / np.float32(card.std)
+    rgb = (batch[..., ::-1].astype(np.float32) / 255 - np.float32(card.input.mean)) / np.float32(card.input.std)
     x = torch.from_numpy(np.ascontiguousarray(rgb.transpose(0, 3, 1, 2)))
     with torch.no_grad():
         outputs = net.decode(net(x), (batch.shape[2], batch.shape[1]))

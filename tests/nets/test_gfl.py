@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from vision.card import Card, card_of
+from vision.card import Card, Input, card_of
 from vision.engine import load
-from vision.engine.program import Program
+from vision.engine.program import program_of
 from vision.nets import build
 from vision.nets.gfl import STRIDES, points
 from vision.train.fit import save_weights
@@ -85,13 +85,13 @@ def test_back_ends_agree_with_torch(
     torch.manual_seed(0)
     net = build("gfl", classes=3)
     net(torch.rand(4, 3, 96, 128))                           # norms that have seen something
-    card = Card("gfl", "detect", "gfl", "", "", "", "", (128, 96), "letterbox", ("a", "b", "c"),
-                config={"classes": 3}, tolerance=1e-3)
+    card = Card(name="gfl", task="detect", net="gfl", file="", licence="", source="",
+                input=Input((128, 96), "letterbox"), names=("a", "b", "c"), config={"classes": 3}, tolerance=1e-3)
     save_weights(tmp_path / "net.safetensors", net, card, {})
     card = card_of(tmp_path / "net.safetensors")
     picture = np.random.default_rng(0).integers(0, 255, (1, 96, 128, 3), np.uint8)
     with torch.inference_mode():
-        expected = Program(card).module()(torch.from_numpy(picture))
+        expected = program_of(card).module()(torch.from_numpy(picture))
     found = load(card, "cpu", "fp32", backend)(picture)
     np.testing.assert_allclose(found[0], expected[0].numpy(), atol=0.05)     # pixels
     np.testing.assert_allclose(found[1], expected[1].numpy(), atol=1e-4)

@@ -26,7 +26,7 @@ PUBLISHED = [card for card in CARDS.values() if card.net in ("single_shot", "pyr
 def torchvisions(card: Card, **options: Any) -> Any:
     """The whole model, random weights, without its own normalisation and (almost) its own resizing."""
     torch.manual_seed(0)
-    fixed = card.net == "single_shot"
+    fixed = card.input.fixed
     size = {} if fixed else {"min_size": SIDE, "max_size": SIDE}
     net = get_model(
         card.config["arch"], weights=None, weights_backbone=None, num_classes=91,
@@ -53,7 +53,7 @@ def test_boxes_scores_and_labels_are_torchvisions(name: str) -> None:
     theirs = torchvisions(card, **threshold)
     ours = build(card.net, **{**card.config, "eps": 1e-5} if "eps" in card.config else card.config).eval()
     ours.load_state_dict(theirs.state_dict(), strict=True)
-    side = card.size_wh[0] if card.net == "single_shot" else SIDE
+    side = card.input.size_wh[0] if card.input.fixed else SIDE
     pictures = torch.rand(2, 3, side, side)
     with torch.inference_mode():
         expected, found = theirs(list(pictures)), ours(pictures)
@@ -66,7 +66,7 @@ def test_boxes_scores_and_labels_are_torchvisions(name: str) -> None:
             boxes, scores = boxes[anchors], scores[anchors, labels]
         else:
             labels = found[2][i]
-        keep = batched_nms(boxes, scores, labels, min(card.max_iou, 0.999))[:20]
+        keep = batched_nms(boxes, scores, labels, min(card.boxes.max_iou, 0.999))[:20]
         torch.testing.assert_close(scores[keep], expected[i]["scores"][:20], atol=1e-5, rtol=0)
         if scores[keep].diff().abs().min() > 1e-5:                     # no ties: the order is certain
             torch.testing.assert_close(boxes[keep], expected[i]["boxes"][:20], atol=1e-2, rtol=1e-4)
@@ -83,7 +83,8 @@ def test_two_stages_fall_to_torch_and_work_with_few_boxes_and_with_none(
     with torch.no_grad():                                       # a head that is sure of what it says
         net.roi_heads.box_predictor.cls_score.weight.normal_(std=2.0)
     save_file(net.state_dict(), tmp_path / "net.safetensors")
-    card = replace(card, file=str(tmp_path / "net.safetensors"), sha256="", size_wh=(SIDE, SIDE - 32))
+    card = replace(card, file=str(tmp_path / "net.safetensors"), sha256="",
+                   input=replace(card.input, size_wh=(SIDE, SIDE - 32)))
     detector = Detector(load(card, device="cpu", precision="fp32"), card)
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 255, (SIDE - 32, SIDE, 3), dtype=np.uint8)

@@ -22,7 +22,7 @@ PLACES = {
 def test_onnxruntime_and_openvino_agree(name: str, zidane: Image):
     card = CARDS[name]
     centre, side = PLACES[name]
-    one = patch(zidane, centre, side, card.size_wh[0]).pixels
+    one = patch(zidane, centre, side, card.input.size_wh[0]).pixels
     batch = np.stack([one, one[:, ::-1], one // 2])
     alike = load(card, "cpu", backend="openvino")(batch), load(card, "cpu", backend="onnxruntime")(batch)
     for a, b in zip(*alike, strict=True):

@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from vision.card import Input
 from vision.engine import FakeEngine
 from vision.tasks.classify import Classifier
 from vision.zoo import CARDS
 
-CARD = replace(CARDS["mobilenet-v2"], name="fake", names=("left", "right"), size_wh=(8, 8))
+CARD = replace(CARDS["mobilenet-v2"], name="fake", names=("left", "right"), input=Input((8, 8), "crop"))
 
 
 def brighter_half(batch: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -47,7 +48,7 @@ def test_the_card_says_how_a_picture_goes_in(resize: str, white: float) -> None:
 
     image = np.zeros((40, 80, 3), np.uint8)
     image[:, 20:60] = 255                            # the middle half of the width is white
-    card = replace(CARD, resize=resize, size_wh=(40, 40), crop=1.0)
+    card = replace(CARD, input=Input((40, 40), resize, crop=1.0))
     Classifier(FakeEngine(keep), card)(image)
     assert seen[0].shape == (1, 40, 40, 3)
     assert (seen[0] == 255).mean() == pytest.approx(white, abs=0.03)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vision.boxes import iou
+from vision.card import Boxes, Input
 from vision.engine import FakeEngine
 from vision.errors import ModelError, UsageError
 from vision.tasks.detect import DECODERS, Detector
@@ -19,7 +20,7 @@ from vision.zoo import CARDS
 
 NAMES = ("person", "car", "dog")
 CARD = replace(
-    CARDS["gfl-voc"], name="fake", names=NAMES, size_wh=(64, 64), resize="stretch", min_score=0.5
+    CARDS["gfl-voc"], name="fake", names=NAMES, input=Input((64, 64), "stretch"), min_score=0.5
 )
 IMAGE = np.zeros((64, 64, 3), np.uint8)
 RNG = np.random.default_rng(3)
@@ -68,12 +69,12 @@ def yolo_rows() -> tuple[tuple[np.ndarray, ...], list[list[tuple[object, ...]]]]
     return (np.concatenate([boxes, scores[..., None], labels[..., None]], axis=2).astype(np.float32),), rows
 
 
-@pytest.mark.parametrize(("output", "make"), [
+@pytest.mark.parametrize(("layout", "make"), [
     ("dense", dense), ("rows", table_of_rows), ("yolo", yolo), ("yolo_rows", yolo_rows),
 ])
-def test_a_decoder_finds_what_a_loop_finds(output: str, make: object) -> None:
+def test_a_decoder_finds_what_a_loop_finds(layout: str, make: object) -> None:
     outputs, rows = make()
-    detector = Detector(FakeEngine(lambda batch: outputs), replace(CARD, output=output, max_iou=1.0))
+    detector = Detector(FakeEngine(lambda batch: outputs), replace(CARD, boxes=Boxes(layout, 1.0)))
     for threshold in (0.0, 0.3, 0.9, 1.0):
         found = detector.batch([IMAGE, IMAGE], min_score=threshold)
         for i in range(2):
@@ -131,7 +132,7 @@ def test_pictures_of_different_sizes_go_in_one_batch_a_size_and_come_back_in_ord
         boxes = np.tile(np.float32([0, 0, w, h]), (len(batch), 1, 1))
         return boxes, batch[:, h // 2, w // 2, 0].astype(np.float32).reshape(-1, 1, 1) / 255
 
-    card = replace(CARD, names=("thing",), resize="letterbox", size_wh=(128, 128), min_score=0.0)
+    card = replace(CARD, names=("thing",), input=Input((128, 128), "letterbox"), min_score=0.0)
     pictures = [np.full((h, w, 3), 10 * k, np.uint8) for k, (w, h) in enumerate(
         [(128, 96), (96, 128), (128, 96), (256, 192), (128, 128)], start=1)]
     found = Detector(FakeEngine(echo), card).batch(pictures)
@@ -151,7 +152,7 @@ def test_a_letterbox_follows_the_engine_and_the_pictures_way_up() -> None:
         return np.zeros((1, 0, 4), np.float32), np.zeros((1, 0, 3), np.float32)
 
     lying, upright = np.zeros((1080, 1920, 3), np.uint8), np.zeros((1920, 1080, 3), np.uint8)
-    card = replace(CARD, resize="letterbox", size_wh=(1333, 800))
+    card = replace(CARD, input=Input((1333, 800), "letterbox"))
     for engine in (FakeEngine(nothing), FakeEngine(nothing, input_wh=(640, 480))):
         detector = Detector(engine, card)
         detector(lying)
@@ -168,7 +169,7 @@ def test_small_pictures_stay_as_large_as_they_are_where_the_card_says_so() -> No
         (top, left), (bottom, right) = inside.min(0), inside.max(0) + 1
         return np.float32([[[left, top, right, bottom]]]), np.float32([[[0.9, 0, 0]]])
 
-    card = replace(CARD, resize="letterbox", size_wh=(512, 384), enlarge=False)
+    card = replace(CARD, input=Input((512, 384), "letterbox", enlarge=False))
     for w, h in ((352, 250), (250, 352), (600, 300), (400, 390)):
         found = Detector(FakeEngine(corner), card)(np.full((h, w, 3), 7, np.uint8))
         np.testing.assert_allclose(found.boxes, [[0, 0, w, h]], atol=1e-3)
@@ -193,7 +194,7 @@ def test_an_error_of_the_engine_reaches_who_waits() -> None:
 
 def test_outputs_that_nobody_decodes_are_refused() -> None:
     with pytest.raises(ModelError, match=r"outputs 'heat'; a detector decodes dense, rows, yolo, yolo_rows"):
-        Detector(two_overlapping(), replace(CARD, output="heat"))
+        Detector(two_overlapping(), replace(CARD, boxes=Boxes("heat")))
 
 
 def test_two_threads_with_different_options_each_get_their_own() -> None:
@@ -312,7 +313,7 @@ def test_the_walkers_of_vtest_are_boxed(precision: str, data: Path) -> None:
 @pytest.mark.parametrize("resize", ["stretch", "letterbox"])
 def test_a_float_picture_is_refused(resize: str) -> None:
     """It was cast to uint8: one in 0..1 was black to the network, and nothing was found in it."""
-    detector = Detector(FakeEngine(lambda batch: ()), replace(CARD, resize=resize))
+    detector = Detector(FakeEngine(lambda batch: ()), replace(CARD, input=Input((64, 64), resize)))
     with pytest.raises(UsageError, match=r"got float32 \(64, 64, 3\)"):
         detector(np.full((64, 64, 3), 0.5, np.float32))
     with pytest.raises(UsageError, match=r"got uint8 \(64, 3\)"):
@@ -327,7 +328,7 @@ def test_an_ssd_gets_its_one_size() -> None:
         seen.append(batch.shape)
         return np.float32([[[0, 65, 300, 234]]]), np.float32([[[0.9, 0, 0]]])
 
-    card = replace(CARD, net="single_shot", resize="letterbox", size_wh=(300, 300), max_iou=0.5)
+    card = replace(CARD, input=Input((300, 300), "letterbox", fixed=True))
     found = Detector(FakeEngine(corner), card)(np.zeros((360, 640, 3), np.uint8))
     assert seen == [(1, 300, 300, 3)]
     np.testing.assert_allclose(found.boxes, [[0, 0, 640, 360]], atol=0.5)

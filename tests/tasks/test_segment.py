@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.card import Card
+from vision.card import Card, Input
 from vision.drawing import class_colour, draw
 from vision.engine import FakeEngine
 from vision.errors import DataError
@@ -23,8 +23,8 @@ from vision.types import ClassMap, Frame, UncertainMap
 from vision.zoo import CAMVID, CARDS
 
 CARD = Card(
-    name="fake", task="segment", net="smp", file="", sha256="", licence="", source="", size_wh=(64, 48),
-    resize="stretch", names=("dark", "light", "other"),
+    name="fake", task="segment", net="smp", file="", licence="", source="", input=Input((64, 48), "stretch"),
+    names=("dark", "light", "other"),
 )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from vision.card import Card
+from vision.card import Card, Input
 from vision.cli import app
 from vision.engine import FakeEngine
 from vision.errors import SinkError, UsageError, VisionError
@@ -24,8 +24,8 @@ from vision.tasks.detect import Detector
 from vision.tracking.stored import Stored
 from vision.types import Frame, Scores
 
-CARD = Card("fake", "detect", "ssdlite", "fake", "", "Apache-2.0", "a test", (64, 64), "stretch",
-            ("dark", "bright"))
+CARD = Card(name="fake", task="detect", net="ssdlite", file="fake", licence="Apache-2.0", source="a test",
+            input=Input((64, 64), "stretch"), names=("dark", "bright"))
 
 
 def squares(batch: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -22,6 +22,7 @@ from torchvision.ops import box_iou
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
 from tests.train.labelled import Pictures, Thing, picture, write_coco
+from vision.card import Boxes
 from vision.engine.program import state_dict
 from vision.nets import build
 from vision.tasks.detect import Detector
@@ -145,7 +146,7 @@ def test_two_epochs_lower_the_loss_and_leave_a_model_that_opens(
     first, last = losses(tmp_path, *terms)
     assert last < 0.9 * first
     detector = Detector.load(run.weights, device="cpu")
-    assert (detector.names, detector.card.output) == (("cat", "dog", "mouse"), output)
+    assert (detector.names, detector.card.boxes.layout) == (("cat", "dog", "mouse"), output)
     found = detector(picture((128, 128), squares(2, 1)["1-0"][1]), min_score=0.0, max_detections=20)
     assert len(found) == 20
     assert found.boxes.min() >= 0
@@ -165,10 +166,10 @@ def test_faster_rcnn_starts_from_imagenets_mobilenet() -> None:
     recipe = Recipe("faster_rcnn", (128, 128), Augment((128, 128)))
     net, card = start(recipe, ("cat",), path)
     assert torch.equal(net.backbone.body.features[0][0].weight, theirs["features.0.0.weight"])
-    assert (card.output, card.max_iou) == ("rows", 1.0)
+    assert card.boxes == Boxes("rows", 1.0)
     net, card = start(replace(recipe, model="ssdlite"), ("cat",), path)
     assert torch.equal(net.backbone.s32.state_dict()["18.0.weight"], theirs["features.18.0.weight"])
-    assert (card.output, card.max_iou) == ("dense", 0.5)
+    assert card.boxes == Boxes("dense", 0.5)
 
 
 @pytest.mark.parametrize(("model", "options", "slow"), [

@@ -217,7 +217,7 @@ def test_two_epochs_lower_the_loss_and_leave_a_model_that_opens(whole: Path) -> 
     assert total[1] < total[0]
     card = card_of(whole / "best.safetensors")
     assert card.classes == ("cat", "dog", "mouse")
-    assert (card.task, card.net, card.size_wh) == ("detect", "gfl", (64, 64))
+    assert (card.task, card.net, card.input.size_wh) == ("detect", "gfl", (64, 64))
     detector = Detector.load(whole / "best.safetensors", backend="torch")
     found = detector(np.zeros((48, 64, 3), np.uint8), min_score=0.0)
     assert len(found) > 0

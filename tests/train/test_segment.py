@@ -63,7 +63,7 @@ def test_two_epochs_lower_the_loss_and_leave_a_model_that_opens(whole: Path) -> 
     assert second["train/dice"] < first["train/dice"]
     card = card_of(whole / "best.safetensors")
     assert card.classes == ("ground", "block", "other")
-    assert (card.task, card.net, card.size_wh) == ("segment", "fcn8s", (64, 48))
+    assert (card.task, card.net, card.input.size_wh) == ("segment", "fcn8s", (64, 48))
     result = Segmenter.load(whole / "best.safetensors", backend="torch")(np.zeros((48, 64, 3), np.uint8))
     assert result.labels.shape == (48, 64)
 

@@ -100,7 +100,7 @@ def evaluate(
     from vision.train.clips import find_videos, listed
 
     recognizer = Recognizer.load(*options.where)
-    if scheme == "auto" and (clips is not None or not recognizer.card.per_frame):
+    if scheme == "auto" and (clips is not None or not recognizer.card.clip.per_frame):
         scheme = "uniform"
     n = recognizer.length
     chosen = {
@@ -203,7 +203,7 @@ def _svm(
     if any(p not in rows for p in videos.paths):
         frozen = Recognizer.load(path)
         for video in _counted([p for p in videos.paths if p not in rows], "descriptors", quiet):
-            rows[video] = frozen.features(video, feature or card.features[0], whole(frozen.length))[0]
+            rows[video] = frozen.features(video, feature or card.clip.features[0], whole(frozen.length))[0]
     head = linear_svm(np.stack([rows[p] for p in videos.paths]), videos.labels)
     save_weights(path, with_head(net, *head), card, {"head": "linear SVM", "videos": len(videos)})
     return path

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vision.cli.models import card_named
 from vision.errors import UsageError
+from vision.zoo import find
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ def compress(
     from vision.engine.compress import compress as quantised
     from vision.weights import resolve
 
-    task = card_named(name).task
+    task = find(name).task
     if output.suffix != ".safetensors" or task not in _MODELS:
         raise UsageError(
             f"a model for {', '.join(_MODELS)} becomes a .safetensors file; got one for {task}, "
@@ -46,9 +46,8 @@ def compress(
         )
     module, kind = _MODELS[task].split(":")
     model = getattr(import_module(f"vision.tasks.{module}"), kind)
-    loaded = model.load(name, "cpu")
-    card, input_wh = loaded.card, loaded.engine.input_wh         # a YOLO .pt is an .onnx file by now
-    loaded.engine.close()
+    with model.load(name, "cpu") as loaded:
+        card, input_wh = loaded.card, loaded.engine.input_wh     # a YOLO .pt is an .onnx file by now
     batches: list[np.ndarray] = []
 
     def record(batch: np.ndarray) -> Outputs:

@@ -1,38 +1,25 @@
-"""`vision models`: the catalogue, and whether the back ends agree on a model."""
+"""`vision models`: the catalogue, a card, and whether the back ends agree on a model."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vision.card import card_of
-from vision.errors import MissingExtra, ModelError
 from vision.weights import locate
 from vision.zoo import CARDS, DEFAULTS, find
 
 if TYPE_CHECKING:
-    from vision.card import Card
+    from vision.card import Boxes, Clip, Input
     from vision.types import Image
 
-
-def card_named(name: str) -> Card:
-    """The card of any task for a name of the catalogue, a path, or `torchvision:` and `timm:` names."""
-    if name in CARDS:
-        return CARDS[name]
-    if name.endswith(".safetensors"):
-        return card_of(Path(name))
-    if name.endswith((".onnx", ".pt")) or ":" in name:
-        return find(name, "classify" if ":" in name else "detect")
-    if name == "default":
-        raise ModelError(f"each task has a default. Name one: {', '.join(DEFAULTS.values())}")
-    near = ", ".join(difflib.get_close_matches(name, CARDS, n=3, cutoff=0.3)) or ", ".join(CARDS)
-    raise ModelError(f"no model {name!r}. Nearest: {near}. All of them: vision models")
+_Name = Annotated[str, typer.Argument(help="a name of `vision models`, or a path to weights")]
 
 
 def catalogue(
@@ -53,9 +40,10 @@ def catalogue(
         found = locate(card)
         where = found[0] if found else "to be pulled" if card.url else "missing"
         if as_json:
-            print(json.dumps({**asdict(card), "default": card.name in DEFAULTS.values(), "weights": where}))
+            state = {"default": card.name in DEFAULTS.values(), "weights": where}
+            print(json.dumps({**json.loads(card.to_json()), "int8": card.int8 and card.int8.name, **state}))
         star = " *" if card.name in DEFAULTS.values() else ""
-        size = "x".join(map(str, card.size_wh))
+        size = "x".join(map(str, card.input.size_wh))
         table.add_row(card.name + star, card.task, size, where, re.split("[;,(]", card.licence)[0])
     if not as_json:
         console = Console()
@@ -67,10 +55,38 @@ def catalogue(
         )
 
 
+def show(name: _Name) -> None:
+    """Show a model's card: where its weights are, their licence and use, figures, settings, classes."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    card = find(name)
+    found = locate(card)
+    pull = f"not here: vision weights pull {card.name}"
+    settings = {
+        "weights": str(found[1]) if found else pull if card.url else f"{card.file}, which is not here",
+        "licence": card.licence, "use": card.use, "figures": card.figures or "none", "source": card.source,
+        "input": _settings(card.input), "network": f"{card.net or card.form} {_listed(card.config)}",
+        "min_score": f"{card.min_score:g}", "tolerance": f"{card.tolerance:g}",
+    }
+    match card.task:
+        case "detect":
+            settings["boxes"] = _settings(card.boxes)
+        case "action":
+            settings["clip"] = _settings(card.clip)
+    if card.int8 is not None:
+        settings["on a CPU"] = f"{card.int8.name}: {card.int8.figures}"
+    table = Table(box=None, show_header=False, title=f"{card.name}, for {card.task}", title_justify="left")
+    for key, value in {**settings, "classes": f"{len(card.classes)}: {', '.join(card.classes)}"}.items():
+        table.add_row(key, Text(value))
+    Console().print(table)
+
+
 def check(
-    name: Annotated[str, typer.Argument(help="a name of `vision models`, or a path to weights")],
+    name: _Name,
     picture: Annotated[list[Path] | None, typer.Option(
-        help="pictures to compare on; the two photographs that ultralytics ships unless given")] = None,
+        help="pictures to compare on; two photographs of scikit-image unless given")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
 ) -> None:
@@ -81,8 +97,9 @@ def check(
 
     from vision.engine import load
     from vision.engine.check import check as differences
+    from vision.tasks.yolo import to_onnx
 
-    card = card_named(name)
+    card = to_onnx(find(name))
     images = [_image(path) for path in picture or _photographs()]
     rows = list(differences(card, images, device))
     chosen = load(card, device)
@@ -102,12 +119,9 @@ def check(
 
 
 def _photographs() -> list[Path]:
-    from importlib.util import find_spec
-
-    spec = find_spec("ultralytics")
-    if spec is None or spec.origin is None:
-        raise MissingExtra("ultralytics", "yolo", "a check without --picture, on its two photographs,")
-    return [Path(spec.origin).parent / "assets" / name for name in ("bus.jpg", "zidane.jpg")]
+    """A woman (NASA, public domain) and a cat (CC0), from scikit-image's wheel."""
+    folder = Path(str(files("skimage"))) / "data"
+    return [folder / "astronaut.png", folder / "chelsea.png"]
 
 
 def _image(path: Path) -> Image:
@@ -117,12 +131,21 @@ def _image(path: Path) -> Image:
         return next(source).image
 
 
+def _settings(part: Input | Boxes | Clip) -> str:
+    return _listed(asdict(part))
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items())
+
+
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
     from vision.cli.compress import compress
 
     group = typer.Typer(invoke_without_command=True)
     group.callback()(catalogue)
+    group.command("show")(show)
     group.command("check")(check)
     group.command("compress")(compress)
     app.add_typer(group, name="models")

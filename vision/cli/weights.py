@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vision.cli.models import card_named
 from vision.errors import VisionError, WeightsError
 from vision.weights import folders, locate, pull, verify
-from vision.zoo import CARDS
+from vision.zoo import CARDS, find
 
 if TYPE_CHECKING:
     from vision.card import Card
@@ -38,7 +37,7 @@ def show() -> None:
 def check(names: Names = None) -> None:
     """Compare the files that are here with the sha256 of their cards."""
     failed = False
-    for card in map(card_named, names) if names else CARDS.values():
+    for card in map(find, names) if names else CARDS.values():
         found = locate(card)
         if found is None and not names:
             continue
@@ -57,7 +56,7 @@ def check(names: Names = None) -> None:
 
 def fetch(names: Annotated[list[str], typer.Argument(help="names of `vision models`")]) -> None:
     """Fetch weights into the user's cache: the only command that uses the network."""
-    for card in map(card_named, names):
+    for card in map(find, names):
         path = _pulled(card)
         print(f"{path}\n{card.name}: {card.licence}")
 

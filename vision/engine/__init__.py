@@ -18,9 +18,8 @@ import numpy as np
 
 from vision.card import Card
 from vision.engine.base import CannotRun, Engine, FakeEngine, Outputs
-from vision.engine.program import Program
+from vision.engine.program import Program, program_of
 from vision.errors import EngineError, UsageError
-from vision.zoo import CARDS
 
 __all__ = ["BACKENDS", "PRECISIONS", "Engine", "FakeEngine", "Outputs", "load"]
 
@@ -46,11 +45,11 @@ def load(card: Card, device: str = "auto", precision: str = "auto", backend: str
 
     device: `auto` (an accelerator that torch sees, else the CPU), `cpu`, `cuda`, `cuda:1`, `mps`,
     `xpu`. precision: `auto` (the fastest that the card's tolerance allows; on a CPU int8, where the
-    card names a compressed file), `int8`, `fp32`, `fp16`, `bf16`.
+    card has a compressed model), `int8`, `fp32`, `fp16`, `bf16`.
     backend: `auto` (the fastest that is installed and runs the network; logged), or a key of
     `BACKENDS`.
 
-    Raises UsageError for a value that there is not, WeightsError where the weights are missing or
+    Raises UsageError for a value that is not one of these, WeightsError where the weights are missing or
     not the card's, EngineError where the back end is not installed or cannot do what was asked.
     """
     if precision not in ("auto", "int8", *PRECISIONS):
@@ -59,7 +58,7 @@ def load(card: Card, device: str = "auto", precision: str = "auto", backend: str
         raise UsageError(f"no back end {backend!r}. There are: auto, {', '.join(BACKENDS)}")
     if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", device):
         raise UsageError(f"no device {device!r}. There are: auto, cpu, cuda, cuda:1 ..., mps, xpu")
-    program = Program(card)
+    program = program_of(card)
     devices = _devices() if device == "auto" else [device]
     if backend == "auto":
         torch_first = ["torch", *(b for b in BACKENDS if b != "torch")]
@@ -67,12 +66,13 @@ def load(card: Card, device: str = "auto", precision: str = "auto", backend: str
     else:
         ranked = [(backend, d) for d in devices]
     if precision == "int8":
-        if not card.int8:
+        compressed = card if program.compressed else card.int8
+        if compressed is None:
             raise EngineError(f"{card.name!r} has no int8 file. Make one: vision models compress {card.name}")
-        return _FirstThatRuns("auto", [(Program(CARDS[card.int8]), *where) for where in ranked])
+        return _FirstThatRuns("auto", [(program_of(compressed), *where) for where in ranked])
     choices = [(program, *where) for where in ranked]
-    if precision == "auto" and card.int8 and ("openvino", "cpu") in ranked:
-        choices.insert(ranked.index(("openvino", "cpu")), (Program(CARDS[card.int8]), "openvino", "cpu"))
+    if precision == "auto" and card.int8 is not None and ("openvino", "cpu") in ranked:
+        choices.insert(ranked.index(("openvino", "cpu")), (program_of(card.int8), "openvino", "cpu"))
     return _FirstThatRuns(precision, choices)
 
 
@@ -105,8 +105,23 @@ class _FirstThatRuns:
         self._engine = self._start()
 
     @property
+    def backend(self) -> str:
+        """What runs the network, a key of `BACKENDS`."""
+        return self._engine.backend
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+        return self._engine.device
+
+    @property
+    def precision(self) -> str:
+        """In which numbers."""
+        return self._engine.precision
+
+    @property
     def label(self) -> str:
-        """Back end, device and precision."""
+        """Back end, device and precision for a reader."""
         return self._engine.label
 
     @property

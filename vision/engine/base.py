@@ -17,7 +17,7 @@ class CannotRun(EngineError):
     """A back end cannot run this network at all: `load(backend="auto")` goes on to the next."""
 
 
-def checked(batch: np.ndarray, input_wh: tuple[int, int] | None = None) -> np.ndarray:
+def checked_batch(batch: np.ndarray, input_wh: tuple[int, int] | None = None) -> np.ndarray:
     """The batch, contiguous; EngineError where it is not what an engine takes."""
     if (
         not isinstance(batch, np.ndarray)
@@ -48,8 +48,23 @@ class Engine(Protocol):
     """
 
     @property
+    def backend(self) -> str:
+        """What runs the network, a key of `vision.engine.BACKENDS`."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it runs, as `load` takes it: "cpu", "cuda:1"."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """In which numbers, as `load` takes it: "fp32", "int8"."""
+        ...
+
+    @property
     def label(self) -> str:
-        """Back end, device and precision: "openvino CPU bf16"."""
+        """Back end, device and precision for a reader: "openvino CPU bf16"."""
         ...
 
     @property
@@ -78,7 +93,9 @@ class Engine(Protocol):
 class FakeEngine:
     """An engine made of a function: for tests, and for users who have their own way to run."""
 
-    label = "fake"
+    label = backend = "fake"
+    device = "cpu"
+    precision = "fp32"
     in_flight = 1
 
     def __init__(

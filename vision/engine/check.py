@@ -9,10 +9,10 @@ import numpy as np
 
 from vision.card import Card
 from vision.engine import BACKENDS, PRECISIONS, Outputs, load
+from vision.engine.program import program_of
 from vision.errors import EngineError
 from vision.types import Image
 from vision.view import stretch
-from vision.zoo import CARDS
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,20 @@ class Difference:
 
 def check(card: Card, pictures: Sequence[Image], device: str = "auto") -> Iterator[Difference]:
     """Compare every back end that is installed, in each precision that it has, with the reference:
-    torch in float32 on the CPU, or onnxruntime for a foreign ONNX file.
+    torch in float32 on the CPU, or onnxruntime for somebody's ONNX file.
 
     pictures: (H,W,3) uint8 BGR of any sizes, stretched to the size of the card. Raises EngineError
     where there is nothing to compare, as with a network that takes clips.
     """
-    if card.clip[0] > 1:
-        raise EngineError(f"{card.name!r} takes clips of {card.clip[0]} frames; only pictures are compared.")
-    if card.net == "openvino":
+    if card.clip.frames > 1:
+        raise EngineError(
+            f"{card.name!r} takes clips of {card.clip.frames} frames; only pictures are compared."
+        )
+    by = program_of(card).reference
+    if not by:
         raise EngineError(f"openvino alone runs {card.name!r}: there is nothing to compare it with.")
-    reference = load(card, "cpu", "fp32", "onnxruntime" if card.net == "onnx" else "torch")
-    size_wh = reference.input_wh or card.size_wh
+    reference = load(card, "cpu", "fp32", by)
+    size_wh = reference.input_wh or card.input.size_wh
     batch = np.stack([stretch(picture, size_wh).pixels for picture in pictures])
     expected = reference(batch)
     seen = {reference.label}
@@ -55,7 +58,7 @@ def check(card: Card, pictures: Sequence[Image], device: str = "auto") -> Iterat
             ran = _run(card, batch, device, precision, backend)
             if ran is not None and ran[0] not in seen:
                 seen.add(ran[0])
-                judged = CARDS[card.int8] if ran[0].endswith("int8") else card
+                judged = card.int8 if card.int8 and ran[0].endswith("int8") else card
                 yield from _differences(*ran, expected, judged.tolerance)
 
 

@@ -24,9 +24,9 @@ import openvino as ov
 from safetensors.numpy import save
 
 from vision.card import Card
-from vision.engine import cache, foreign
+from vision.engine import cache
 from vision.engine.openvino_backend import CORE
-from vision.engine.program import Program
+from vision.engine.program import Program, Shape, program_of
 from vision.errors import DataError, MissingExtra
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -49,14 +49,15 @@ def compress(card: Card, batches: Sequence[np.ndarray], target: Path, source: st
         raise MissingExtra("nncf", "compress", "quantisation") from error
     if not batches:
         raise DataError("quantisation needs pictures to see the ranges of activations: there are none.")
-    program = Program(card)
+    program = program_of(card)
     shape = Counter(batch.shape[1:] for batch in batches).most_common(1)[0][0]
-    size_wh, config = (shape[1], shape[0]), {}
+    taken = card.input
     with tempfile.TemporaryDirectory() as folder:
-        path = _any_size(program, size_wh, Path(folder) / "any.onnx")
+        path = _any_size(program, shape, Path(folder) / "any.onnx")
         if path is None:
-            _log.warning("%s takes pictures of %dx%d alone", target.name, *size_wh)
-            path, config = program.onnx(shape), {"input_wh": size_wh}
+            _log.warning("%s takes pictures of %dx%d alone", target.name, shape[1], shape[0])
+            path = program.onnx(shape)
+            taken = replace(taken, size_wh=(shape[1], shape[0]), fixed=True)
             batches = [batch for batch in batches if batch.shape[1:] == shape]
         graph = onnx.load(path).graph
         model = CORE.read_model(path)
@@ -70,7 +71,8 @@ def compress(card: Card, batches: Sequence[np.ndarray], target: Path, source: st
         ignored_scope=nncf.IgnoredScope(names=sorted(kept), validate=False),
     )
     small = replace(
-        card, name=target.stem, net="openvino", file=target.name, sha256="", url=None, int8="", config=config,
+        card, name=target.stem, form="openvino", net="", config={}, file=target.name, sha256="", url=None,
+        int8=None, figures="", input=taken,
         source=f"{card.name} in int8, ranges from {len(batches)} pictures of {source}",
     )
     _save(quantised, target, small)
@@ -113,25 +115,18 @@ def float_nodes(graph: onnx.GraphProto) -> set[str]:
     return {node.name for node in graph.node} - inner
 
 
-def _any_size(program: Program, size_wh: tuple[int, int], target: Path) -> Path | None:
+def _any_size(program: Program, shape: Shape, target: Path) -> Path | None:
     """Write the graph with a batch, height and width of any size to `target`; None where that cannot be.
-    Exporting follows one picture, and may take a number for a constant: so another size is tried."""
-    axes = {0: "B", 1: "H", 2: "W"}
-    if program.card.net == "onnx":
-        if program.input_wh is not None:
-            return None
-        model = foreign.adapt(program.weights, program.card, size_wh, None)
-        for axis, name in axes.items():
-            model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
-        onnx.save(model, target)
-        return target
-    if program.card.resize != "letterbox":             # it is always stretched to one size
+    Exporting a network follows one picture, and may take a number for a constant: so another size is
+    tried."""
+    if not program.write_any_size(shape, target):
         return None
+    if program.reference != "torch":
+        return target
     import torch
 
-    program.export((size_wh[1], size_wh[0], 3), axes, target)
-    other = (size_wh[1] + _MULTIPLE, size_wh[0] + 3 * _MULTIPLE)
-    picture = np.random.default_rng(0).integers(0, 256, (1, other[1], other[0], 3), np.uint8)
+    other = (shape[0] + _MULTIPLE, shape[1] + 3 * _MULTIPLE)
+    picture = np.random.default_rng(0).integers(0, 256, (1, *other, 3), np.uint8)
     with torch.inference_mode():
         expected = [output.numpy() for output in program.module()(torch.from_numpy(picture))]
     with suppress(RuntimeError):                       # what a graph made for another size trips over

@@ -38,7 +38,9 @@ class OnnxruntimeEngine(PictureEngine):
         self._program, self._half, self._on_cpu = program, precision == "fp16", kind == "cpu"
         threads = cores() if self._on_cpu else 2
         super().__init__(
-            f"onnxruntime {self._providers[0].removesuffix('ExecutionProvider')} {precision}",
+            "onnxruntime",
+            device,
+            precision,
             threads,
             threads + 1,
             program.input_wh,

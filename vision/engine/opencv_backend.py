@@ -20,7 +20,7 @@ class OpencvEngine(PictureEngine):
         if device != "cpu" or precision not in ("auto", "fp32"):
             raise CannotRun(f"opencv runs in fp32 on the CPU, not in {precision} on {device!r}")
         self._program = program
-        super().__init__("opencv CPU fp32", 1, 2, program.input_wh)
+        super().__init__("opencv", "cpu", "fp32", 1, 2, program.input_wh)
 
     def _build(self, shape: Shape, alone: bool) -> Run:
         path = self._program.onnx(shape)

@@ -41,13 +41,13 @@ class OpenvinoEngine(PictureEngine):
         if precision not in allowed:
             raise CannotRun(f"openvino has no {precision} on this CPU, only {', '.join(allowed)}")
         self._hint = _HINT[precision]
-        self._int8 = program.card.net == "openvino"
-        kind = "int8" if self._int8 else precision       # what is left in float is in `precision`
+        # of a compressed graph, what is left in float is in `precision`
+        kind = "int8" if program.compressed else precision
         requests = cores() + 2                                 # at most a stream a core, and two waiting
-        super().__init__(f"openvino CPU {kind}", requests, requests, program.input_wh)
+        super().__init__("openvino", "cpu", kind, requests, requests, program.input_wh)
 
     def _build(self, shape: Shape, alone: bool) -> Run:
-        if self._int8:
+        if self._program.compressed:
             graph = _compressed(self._program.weights)
             graph.reshape({0: [1, *shape]})
         else:

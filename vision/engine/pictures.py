@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from vision.engine.base import Outputs, checked
+from vision.engine.base import Outputs, checked_batch
 from vision.engine.program import Program, Shape
 from vision.errors import EngineError, VisionError
 
@@ -30,21 +30,25 @@ class PictureEngine(ABC):
 
     def __init__(
         self,
-        label: str,
+        backend: str,
+        device: str,
+        precision: str,
         threads: int,
         in_flight: int,
         input_wh: tuple[int, int] | None = None,
         whole_batches: bool = False,
     ) -> None:
-        self.label = label
+        self.backend, self.device, self.precision = backend, device, precision
+        self.label = f"{backend} {device.upper()} {precision}"
         self.in_flight = in_flight
         self.input_wh = input_wh
         self._whole_batches = whole_batches
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"vision-{label.split()[0]}")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"vision-{backend}")
         self._graphs: dict[tuple[Shape, bool], Run] = {}
         self._lock = threading.Lock()
         self._closed = False
+        self._process = os.getpid()
 
     @abstractmethod
     def _build(self, shape: Shape, alone: bool) -> Run:
@@ -56,7 +60,7 @@ class PictureEngine(ABC):
 
     def submit(self, batch: np.ndarray) -> Future[Outputs]:
         """Start on a batch; see `Engine`."""
-        batch = checked(batch, self.input_wh)
+        batch = checked_batch(batch, self.input_wh)
         run = self._graph(batch.shape[1:], alone=False)
         if self._whole_batches:
             return self._pool.submit(run, batch)
@@ -66,16 +70,20 @@ class PictureEngine(ABC):
         """Run a batch and wait for it. One picture gets the whole device."""
         if len(batch) != 1:
             return self.submit(batch).result()
-        batch = checked(batch, self.input_wh)
+        batch = checked_batch(batch, self.input_wh)
         return self._graph(batch.shape[1:], alone=True)(batch)
 
     def close(self) -> None:
-        """Finish what was submitted, then give memory and threads back."""
+        """Finish what was submitted, then give memory and threads back. In a forked process there is
+        nothing to give back."""
+        if os.getpid() != self._process:
+            return
         self._closed = True
         self._pool.shutdown(wait=True)
         self._graphs.clear()
 
     def _graph(self, shape: Shape, alone: bool) -> Run:
+        refuse_fork(self._process, self.label)
         key = (shape, alone and self._threads > 1)
         with self._lock:
             if self._closed:
@@ -107,6 +115,16 @@ class PictureEngine(ABC):
                 raise EngineError(f"{self.label} failed on {len(batch)} x {size}: {error}") from error
 
         return guarded
+
+
+def refuse_fork(process: int, label: str) -> None:
+    """Raise EngineError where this is not the process of id `process`: no thread came along in `os.fork`,
+    and whoever waits for one waits for ever."""
+    if os.getpid() != process:
+        raise EngineError(
+            f"the engine {label!r} was loaded in process {process}, and {os.getpid()} is a fork of it. "
+            "Load it in each process, and start them by spawn."
+        )
 
 
 def cores() -> int:

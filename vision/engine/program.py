@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import version
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING
 from vision.card import Card
 from vision.engine import cache
 from vision.engine.base import CannotRun
-from vision.errors import VisionError, WeightsError
+from vision.errors import EngineError, VisionError, WeightsError
 from vision.weights import resolve, sha256
 
 if TYPE_CHECKING:
@@ -34,8 +36,17 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _ROUNDING = {"fp32": 0.0, "fp16": 0.01, "bf16": 0.1}
 
 
-class Program:
-    """A card's graph, in the form that a back end asks for. Its weights are found and verified."""
+class Program(ABC):
+    """A card's graph, in the form that a back end asks for; `program_of` makes the one for a card's form.
+
+    Its weights are found and verified. reference: the back end that others are compared with; empty
+    where one alone runs it. compressed: to int8, for OpenVINO.
+    """
+
+    reference: str
+    compressed = False
+    _code: Sequence[Path]                               # what, beside weights and card, makes the ONNX file
+    _packages: Sequence[str]
 
     def __init__(self, card: Card) -> None:
         self.card = card
@@ -46,41 +57,33 @@ class Program:
     @cached_property
     def input_wh(self) -> tuple[int, int] | None:
         """The only picture size that the graph takes, or None: any."""
-        if self.card.net == "openvino" and "input_wh" in self.card.config:
-            width, height = self.card.config["input_wh"]
-            return width, height
-        if self.card.net != "onnx":
-            return None
-        from vision.engine import foreign
-
-        return foreign.input_wh(self.weights, self.card)
+        return self.card.input.size_wh if self.card.input.fixed else None
 
     def allows(self, precision: str) -> bool:
         """Whether `auto` may take this precision: its rounding stays within the card's tolerance."""
         return _ROUNDING[precision] <= self.card.tolerance
 
+    @abstractmethod
     def module(self) -> Deploy:
-        """The graph in torch: float32, on the CPU, in evaluation mode."""
-        if self.card.net == "onnx":
-            raise CannotRun(f"torch does not run ONNX files such as {str(self.weights)!r}")
-        self._not_compressed()
-        from vision.nets import build
-        from vision.nets.deploy import Deploy
+        """The graph in torch: float32, on the CPU, in evaluation mode. Raises CannotRun where torch does
+        not run it."""
 
-        net = build(self.card.net, **self.card.config)
-        try:
-            net.load_state_dict(state_dict(self.weights))
-        except RuntimeError as error:
-            raise WeightsError(
-                f"{str(self.weights)!r} does not fit the network {self.card.net!r} of {self.card.name!r}: "
-                f"{_line(error)}"
-            ) from error
-        return Deploy(net, self.card.mean, self.card.std).float().eval()
+    @abstractmethod
+    def write(self, size: Shape, axes: dict[int, str], target: Path) -> None:
+        """Write the graph as ONNX, for pictures of `size`; axes: those of the input (B,H,W,3) that may
+        have any size, with a name each. Raises CannotRun where it cannot be."""
+
+    def write_any_size(self, size: Shape, target: Path) -> bool:
+        """Write the graph as ONNX with a batch, height and width of any size, made from pictures of `size`;
+        whether it takes other sizes then is for the caller to try. False where it takes one alone."""
+        if self.input_wh is not None or self.card.input.resize != "letterbox":
+            return False                                # what is stretched is always of one size
+        self.write(size, {0: "B", 1: "H", 2: "W"}, target)
+        return True
 
     def onnx(self, shape: Shape, any_batch: bool = False) -> Path:
         """The graph as an ONNX file for single pictures of `shape` (or batches of any size), uint8
         BGR in: from the cache, or made now and put there. Raises CannotRun where it cannot be."""
-        self._not_compressed()
         size = "x".join(map(str, shape[:-1])) + ("-any" if any_batch else "")
         name = f"onnx/{Path(self.card.name).name}-{size}-{self._key}.onnx"
         with self._lock:
@@ -91,10 +94,7 @@ class Program:
                 return target
             _log.info("making the graph of %s for %s", self.card.name, size)
             with cache.whole(target) as part:
-                if self.card.net == "onnx":
-                    self._adapt(shape, any_batch, part)
-                else:
-                    self.export(shape, {0: "B"} if any_batch else {}, part)
+                self.write(shape, {0: "B"} if any_batch else {}, part)
             cache.trim(target.parent, "*.onnx")
         return target
 
@@ -114,27 +114,43 @@ class Program:
             broken = True
         return broken
 
-    def _not_compressed(self) -> None:
-        if self.card.net == "openvino":
-            raise CannotRun(f"openvino alone runs {self.card.name!r}, which is compressed for it")
+    @cached_property
+    def _key(self) -> str:
+        """A digest of everything that the ONNX file depends on: weights, card, code and packages."""
+        card = self.card
+        digest = hashlib.sha256(sha256(self.weights).encode())
+        digest.update(repr((card.net, sorted(card.config.items()), card.input.mean, card.input.std)).encode())
+        digest.update(repr([version(package) for package in self._packages]).encode())
+        for file in self._code:
+            digest.update(file.read_bytes())
+        return digest.hexdigest()[:16]
 
-    def _adapt(self, shape: Shape, any_batch: bool, target: Path) -> None:
-        import onnx
 
-        from vision.engine import foreign
+class _Network(Program):
+    """Weights of one of `vision.nets`, which torch builds and exports."""
 
-        if len(shape) != 3:
-            raise CannotRun(f"{str(self.weights)!r} takes pictures, not clips")
-        batch = None if any_batch else 1
-        onnx.save(foreign.adapt(self.weights, self.card, (shape[1], shape[0]), batch), target)
+    reference = "torch"
+    _code = (Path(__file__), *sorted(_PACKAGE.glob("nets/*.py")))
+    _packages = ("torch", "torchvision", "segmentation-models-pytorch", "timm")
 
-    def export(self, shape: Shape, axes: dict[int, str], target: Path) -> None:
-        """Write the torch graph as ONNX, for pictures of `shape`; axes: those of the input (B,H,W,3) that
-        may have any size, with a name each. Raises CannotRun where it cannot be.
+    def module(self) -> Deploy:
+        """The network with its weights, between normalisation and decoding."""
+        from vision.nets import build
+        from vision.nets.deploy import Deploy
 
-        By torch's older exporter: two to seven times as fast as the one on torch.export, and it knows
-        every network here. It follows one picture, hence `traceable`.
-        """
+        net = build(self.card.net, **self.card.config)
+        try:
+            net.load_state_dict(state_dict(self.weights))
+        except RuntimeError as error:
+            raise WeightsError(
+                f"{str(self.weights)!r} does not fit the network {self.card.net!r} of {self.card.name!r}: "
+                f"{_line(error)}"
+            ) from error
+        return Deploy(net, self.card.input.mean, self.card.input.std).float().eval()
+
+    def write(self, size: Shape, axes: dict[int, str], target: Path) -> None:
+        """By torch's older exporter: two to seven times as fast as the one on torch.export, and it knows
+        every network here. It follows one picture, hence `traceable`."""
         import warnings
 
         import torch
@@ -142,7 +158,7 @@ class Program:
         module = self.module()
         if not getattr(module.net, "traceable", True):
             raise CannotRun(f"only torch runs {self.card.name!r}, whose steps depend on the picture")
-        example = torch.zeros((2 if 0 in axes else 1, *shape), dtype=torch.uint8)
+        example = torch.zeros((2 if 0 in axes else 1, *size), dtype=torch.uint8)
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
             try:
@@ -162,21 +178,70 @@ class Program:
                     f"{self.card.name!r} cannot be exported to ONNX ({type(error).__name__}: {_line(error)})"
                 ) from error
 
+
+class _OnnxGraph(Program):
+    """Somebody's ONNX file, made to take uint8 BGR."""
+
+    reference = "onnxruntime"
+    _code = (_PACKAGE / "engine" / "onnx_graph.py",)
+    _packages = ("onnx",)
+
     @cached_property
-    def _key(self) -> str:
-        """A digest of everything that the ONNX file depends on: weights, card, code and packages."""
-        card = self.card
-        if card.net == "onnx":
-            code, packages = [_PACKAGE / "engine" / "foreign.py"], ["onnx"]
-        else:
-            code = [Path(__file__), *sorted(_PACKAGE.glob("nets/*.py"))]
-            packages = ["torch", "torchvision", "segmentation-models-pytorch", "timm"]
-        digest = hashlib.sha256(sha256(self.weights).encode())
-        digest.update(repr((card.net, sorted(card.config.items()), card.mean, card.std)).encode())
-        digest.update(repr([version(package) for package in packages]).encode())
-        for file in code:
-            digest.update(file.read_bytes())
-        return digest.hexdigest()[:16]
+    def input_wh(self) -> tuple[int, int] | None:
+        """As the graph says."""
+        from vision.engine import onnx_graph
+
+        return onnx_graph.input_wh(self.weights, self.card)
+
+    def module(self) -> Deploy:
+        """Raises CannotRun."""
+        raise CannotRun(f"torch does not run ONNX files such as {str(self.weights)!r}")
+
+    def write(self, size: Shape, axes: dict[int, str], target: Path) -> None:
+        """The graph with what turns bytes into its own input before it."""
+        import onnx
+
+        from vision.engine import onnx_graph
+
+        if len(size) != 3:
+            raise CannotRun(f"{str(self.weights)!r} takes pictures, not clips")
+        batch: list[int | str] = [axes.get(i, side) for i, side in enumerate((1, *size))]
+        onnx.save(onnx_graph.adapt(self.weights, self.card, batch), target)
+
+
+class _Compressed(Program):
+    """OpenVINO's own graph in int8, which `vision models compress` wrote."""
+
+    reference = ""
+    compressed = True
+
+    def module(self) -> Deploy:
+        """Raises CannotRun."""
+        raise self._refusal()
+
+    def write(self, size: Shape, axes: dict[int, str], target: Path) -> None:
+        """Raises CannotRun."""
+        raise self._refusal()
+
+    def onnx(self, shape: Shape, any_batch: bool = False) -> Path:
+        """Raises CannotRun."""
+        raise self._refusal()
+
+    def _refusal(self) -> CannotRun:
+        return CannotRun(f"openvino alone runs {self.card.name!r}, which is compressed for it")
+
+
+_FORMS: dict[str, type[Program]] = {"network": _Network, "onnx": _OnnxGraph, "openvino": _Compressed}
+
+
+def program_of(card: Card) -> Program:
+    """What a back end compiles for the card: the one place that asks for its form.
+
+    Raises WeightsError where the weights are missing or not the card's, EngineError for a YOLO `.pt`.
+    """
+    if card.form not in _FORMS:
+        raise EngineError(f"{card.name!r} is a pickle of {card.form}: Detector.load({card.file!r}) opens it.")
+    return _FORMS[card.form](card)
 
 
 def state_dict(path: Path) -> dict[str, Tensor]:

@@ -48,7 +48,7 @@ class TorchEngine(PictureEngine):
             self._streams.put(None if self._device.type in ("cpu", "mps") else torch.Stream(self._device))
         if not on_cpu:
             torch.accelerator.synchronize(self._device)     # the weights have arrived, whatever the stream
-        super().__init__(f"torch {device} {precision}", lanes, lanes + 1, whole_batches=True)
+        super().__init__("torch", device, precision, lanes, lanes + 1, program.input_wh, whole_batches=True)
 
     def _build(self, shape: Shape, alone: bool) -> Run:
         return self._run

@@ -21,7 +21,7 @@ from vision.errors import UsageError
 from vision.people import yunet
 from vision.tasks.model import Model
 from vision.types import Floats, Image, Landmarks
-from vision.view import View, checked, window
+from vision.view import View, checked_image, window
 
 RIGHT_EYE, LEFT_EYE, NOSE_TIP, MOUTH, RIGHT_EAR, LEFT_EAR = range(6)
 _SMALLEST = 15.6            # pixels of the network's input: smaller faces are hardly found
@@ -70,7 +70,7 @@ class FaceDetector(Model):
         `yunet` runs in OpenCV alone, on the CPU in fp32: EngineError for any other choice.
         """
         card = cls._card(model)
-        if card.output == "yunet":
+        if card.boxes.layout == "yunet":
             return cls(yunet.load(card, device, precision, backend), card)
         return super().load(card, device, precision, backend)
 
@@ -150,10 +150,10 @@ class FaceDetector(Model):
         First the whole picture; then, where such faces are too small for the network in it, overlapping
         tiles in which they are large enough.
         """
-        h, w = checked(image).shape[:2]
-        tiles = [Tile((0, 0, w, h), self.card.size_wh)]
+        h, w = checked_image(image).shape[:2]
+        tiles = [Tile((0, 0, w, h), self.card.input.size_wh)]
         scale, fixed = _SMALLEST / min_face, self.engine.input_wh
-        if max(w, h) * scale > self.card.size_wh[0]:
+        if max(w, h) * scale > self.card.input.size_wh[0]:
             side = (fixed[0] if fixed else _TILE) / scale
             for top, bottom in _spread(h, side):
                 for left, right in _spread(w, side):

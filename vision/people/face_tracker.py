@@ -17,7 +17,7 @@ from vision.people.face import Faces
 from vision.people.face_detector import Tile
 from vision.people.landmarks import MARGIN, SAME_FACE, FaceLandmarker, Meshes, check, crop_of_points, extents
 from vision.types import Image
-from vision.view import checked
+from vision.view import checked_image
 
 
 class FaceTracker:
@@ -72,7 +72,7 @@ class FaceTracker:
 
         The ids count from 1. Raises UsageError for another image, DataError where time is not finite.
         """
-        self._crowd.begin(checked(image).shape, time)
+        self._crowd.begin(checked_image(image).shape, time)
         meshes = self._follow(image)
         tiles = self.landmarker.detector.tiles(image, self.min_face)
         turns = self._crowd.due(len(tiles))

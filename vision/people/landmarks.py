@@ -206,7 +206,7 @@ class FaceLandmarker(Model):
 
     def fit(self, images: Sequence[Image], crops: Sequence[Sequence[Crop]]) -> list[Meshes]:
         """One pass of the mesh over the crops of each image."""
-        size = self.card.size_wh[0]
+        size = self.card.input.size_wh[0]
         return [_meshes(some) for some in look_closer(
             self.engine, images, crops, lambda image, crop: crop.view(image, size),
         )()]

@@ -27,7 +27,7 @@ class PersonMask(Model):
         """Start on `images`; what comes back waits and hands out a mask (H,W) each."""
         if not images:
             return list
-        views = [stretch(image, self.card.size_wh) for image in images]
+        views = [stretch(image, self.card.input.size_wh) for image in images]
         future = self.engine.submit(np.stack([view.pixels for view in views]))
 
         def collect() -> list[Floats]:

@@ -25,7 +25,7 @@ from vision.people.crowd import Crowd
 from vision.tasks.detect import Detector
 from vision.tasks.model import Model
 from vision.types import Floats, Image
-from vision.view import checked
+from vision.view import checked_image
 
 _MARGIN = 1.25                # the crop's side, in longer sides of the person's box
 _SAME_PERSON = 0.6            # two people whose boxes overlap by more are one
@@ -137,7 +137,7 @@ class PoseEstimator(Model):
         """Start on the people in the boxes of each image."""
         corners = [np.asarray(some, np.float32).reshape(-1, 4).tolist() for some in boxes]
         places = [[_crop(box) for box in some] for some in corners]
-        size = self.card.size_wh[0]
+        size = self.card.input.size_wh[0]
         wait = look_closer(self.engine, images, places, lambda image, crop: crop.view(image, size))
         return lambda: [_poses(answers, min_presence) for answers in wait()]
 
@@ -217,7 +217,7 @@ class PoseTracker:
 
         The ids count from 1. Raises UsageError for another image, DataError where time is not finite.
         """
-        self._crowd.begin(checked(image).shape, time)
+        self._crowd.begin(checked_image(image).shape, time)
         poses, kept = self._estimate(image, [subject.box for subject in self._crowd.present])
         self._crowd.keep(kept.tolist(), poses.boxes)
         if self._crowd.due() or self._crowd.missing:

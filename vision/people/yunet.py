@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from vision.card import Card
-from vision.engine.base import Outputs, checked
+from vision.engine.base import Outputs, checked_batch
 from vision.errors import EngineError
 from vision.weights import resolve
 
@@ -33,7 +33,7 @@ def load(card: Card, device: str, precision: str, backend: str) -> YunetEngine:
                 f"{card.name!r} runs in OpenCV on the CPU in fp32 alone; got {what} {asked!r}. Leave it at "
                 "'auto', or find faces with blazeface-full."
             )
-    return YunetEngine(resolve(card), card.size_wh)
+    return YunetEngine(resolve(card), card.input.size_wh)
 
 
 class YunetEngine:
@@ -42,6 +42,7 @@ class YunetEngine:
     middle); a picture with fewer faces than another is filled up with scores of 0."""
 
     label = "opencv CPU fp32"
+    backend, device, precision = "opencv", "cpu", "fp32"
     in_flight = 1
 
     def __init__(self, path: Path, size_wh: tuple[int, int]) -> None:
@@ -64,7 +65,7 @@ class YunetEngine:
     def __call__(self, batch: np.ndarray) -> Outputs:
         """Run a batch."""
         with self._lock:
-            found = [self._net.detect(picture)[1] for picture in checked(batch, self.input_wh)]
+            found = [self._net.detect(picture)[1] for picture in checked_batch(batch, self.input_wh)]
         tables = [_rows(rows) for rows in found]
         most = max(len(table) for table in tables)
         padded = [np.pad(table, ((0, most - len(table)), (0, 0))) for table in tables]

@@ -20,7 +20,7 @@ import numpy as np
 from vision.errors import SinkError, UsageError
 from vision.files import own
 from vision.types import Image
-from vision.view import checked, letterbox
+from vision.view import checked_image, letterbox
 
 _log = logging.getLogger(__name__)
 _TICK = Fraction(1, 90_000)                # seconds; the clock of MPEG
@@ -112,7 +112,7 @@ class VideoWriter:
         """
         if not self._open:
             raise SinkError(f"{str(self.path)!r} is closed.")
-        checked(image)
+        checked_image(image)
         if not math.isfinite(time):
             raise UsageError(f"time must be finite seconds; got {time}")
         try:

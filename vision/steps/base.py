@@ -69,7 +69,7 @@ class Pool:
 
     def _told(self, card: Card | None) -> None:
         """Say, or refuse, that weights are for research alone. Raises ModelError."""
-        if card is None or getattr(card, "use", "free") == "free":
+        if card is None or card.use == "free":
             return
         if self.free_only:
             raise ModelError(f"the weights of {card.name!r} are for research alone ({card.licence}). Give another "
@@ -79,7 +79,7 @@ class Pool:
     def close(self) -> None:
         """Close every model that was loaded here."""
         while self._models:
-            getattr(self._models.popitem()[1], "close", lambda: None)()
+            self._models.popitem()[1].close()
 
     def __enter__(self) -> Self:
         return self
@@ -221,8 +221,6 @@ class ModelStep(Step):
 def told(model: Any) -> dict[str, Any]:
     """What a record says of a model: `model`, `precision` and `backend`."""
     engine = model.engine
-    if not hasattr(engine, "precision"):
-        return {"model": model.name, "precision": engine.label.split()[-1], "backend": engine.label.split()[0]}
     return {"model": model.name, "precision": engine.precision, "backend": engine.backend}
 
 

@@ -33,8 +33,8 @@ class Recognizer(Model):
 
     def __init__(self, engine: Engine, card: Card) -> None:
         super().__init__(engine, card)
-        self.length, self.rate = card.clip
-        self.sees = 3 if card.channels == "two-stream" else 1      # frames that one picture is made of
+        self.length, self.rate = card.clip.frames, card.clip.rate
+        self.sees = 3 if card.clip.channels == "two-stream" else 1      # frames that one picture is made of
         if card.config.get("classes", len(self.names)) != len(self.names):
             raise ModelError(
                 f"{card.name!r} has {card.config['classes']} classes and {len(self.names)} names. "
@@ -63,8 +63,8 @@ class Recognizer(Model):
         return Stream(self, every, smoothing, enter=enter, leave=leave, shortest=shortest, merge=merge)
 
     def clip(self, frames: Sequence[Image]) -> Scores:
-        """The actions' probabilities for one clip: (H,W,3) uint8 BGR frames, `card.clip[1]` of them a
-        second; fewer than the network takes are looped, more are a UsageError."""
+        """The actions' probabilities for one clip: (H,W,3) uint8 BGR frames, `card.clip.rate` of them
+        a second; fewer than the network takes are looped, more are a UsageError."""
         if not 0 < len(frames) <= self.length:
             raise UsageError(
                 f"a clip of {self.name!r} has 1 to {self.length} frames; got {len(frames)}. "
@@ -90,7 +90,7 @@ class Recognizer(Model):
         of the network's length, evenly spaced; for a 2D network one, of all frames. crops: 3 for the
         left, middle and right (or top to bottom) of each, averaged. A video shorter than a clip is looped.
         """
-        usual = whole(self.length) if self.card.per_frame else uniform(10, self.length)
+        usual = whole(self.length) if self.card.clip.per_frame else uniform(10, self.length)
         outputs = self._of(source, scheme or usual, crops)
         return np.asarray(np.mean([softmax(logits) for logits, *_ in outputs], axis=0), np.float32)
 
@@ -102,17 +102,17 @@ class Recognizer(Model):
     def features(self, source: str | Path, feature: str, scheme: Scheme | None = None) -> Floats:
         """(K,D) float32: what the network calls `feature`, for each clip; each overlaps half of the one
         before unless a scheme is given. Raises ModelError for a feature that it does not have."""
-        if feature not in self.card.features:
-            has = ", ".join(self.card.features) or "none"
+        if feature not in self.card.clip.features:
+            has = ", ".join(self.card.clip.features) or "none"
             raise ModelError(f"{self.name!r} has no descriptor {feature!r}. It has: {has}.")
         scheme = scheme or dense(max(1, self.length // 2), self.length)
         (outputs,) = self._of(source, scheme, 1)
-        return np.asarray(outputs[1 + self.card.features.index(feature)], np.float32)
+        return np.asarray(outputs[1 + self.card.clip.features.index(feature)], np.float32)
 
     def pixels(self, image: Image) -> Image:
         """A frame at the network's size: (h,w,3) uint8 BGR."""
-        size_wh = self.engine.input_wh or self.card.size_wh
-        return fitted(image, size_wh, self.card.resize, self.card.crop).pixels
+        wanted = self.card.input
+        return fitted(image, self.engine.input_wh or wanted.size_wh, wanted.resize, wanted.crop).pixels
 
     def picture(self, frames: Image) -> Image:
         """What a 2D network looks at, of the last `sees` frames: (h,w,3), or (2,h,w,3) of two streams."""
@@ -123,9 +123,9 @@ class Recognizer(Model):
         scheme = at_rate(scheme, self.rate)
         if crops == 1:
             return [self._outputs(read_clips(source, scheme, self.pixels))]
-        if crops != 3 or self.card.resize != "crop":
+        if crops != 3 or self.card.input.resize != "crop":
             raise UsageError(f"crops is 1, or 3 for a model that crops; got {crops} for {self.name!r}.")
-        size_wh = self.engine.input_wh or self.card.size_wh
+        size_wh = self.engine.input_wh or self.card.input.size_wh
         wide = read_clips(source, scheme, lambda image: short_side(image, max(size_wh)))
         return [
             self._outputs(Clips(crop, wide.index, wide.times, wide.rows))
@@ -135,7 +135,7 @@ class Recognizer(Model):
     def _outputs(self, clips: Clips) -> tuple[np.ndarray, ...]:
         """The network's outputs for each clip; a 2D network looks once at a picture that clips share."""
         rows = sliding_window_view(clips.rows, self.sees, axis=1)                 # (K,P,sees)
-        if self.card.per_frame:
+        if self.card.clip.per_frame:
             wanted, rows = np.unique(rows.reshape(-1, self.sees), axis=0, return_inverse=True)
             rows = rows.reshape(len(clips), -1)                                    # (K,P) into `wanted`
             pictures = (self.picture(clips.frames[w]) for w in wanted)
@@ -150,6 +150,6 @@ class Recognizer(Model):
                 f"{self.name!r} gives {outputs[0].shape[1]} scores and has {len(self.names)} names. "
                 "Give the list of names that it was trained with."
             )
-        if self.card.per_frame:
+        if self.card.clip.per_frame:
             outputs = tuple(out[rows].mean(axis=1) for out in outputs)
         return outputs

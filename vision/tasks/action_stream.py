@@ -175,13 +175,13 @@ class Stream:
         self._pixels.append(pixels)
         if again and self._found:
             self._found.append(self._found[-1])
-        elif recognizer.card.per_frame and len(self._pixels) >= recognizer.sees:
+        elif recognizer.card.clip.per_frame and len(self._pixels) >= recognizer.sees:
             picture = recognizer.picture(np.stack([*self._pixels][-recognizer.sees :]))
             self._found.append(recognizer.engine.submit(picture[None]))
 
     def _window(self) -> Callable[[], Floats]:
         """Start on the window that ends now."""
-        if self._recognizer.card.per_frame:
+        if self._recognizer.card.clip.per_frame:
             futures = list(self._found)
             return lambda: softmax(np.mean([f.result()[0][0] for f in futures], axis=0))
         future = self._recognizer.engine.submit(np.stack(self._pixels)[None])

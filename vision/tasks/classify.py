@@ -8,7 +8,7 @@ import numpy as np
 
 from vision.tasks.model import Model
 from vision.types import Image, Scores
-from vision.view import View, centre_crop, letterbox, stretch
+from vision.view import View, fitted
 
 
 class Classifier(Model):
@@ -33,11 +33,5 @@ class Classifier(Model):
         return lambda: [Scores(probs) for probs in future.result()[0]]
 
     def _view(self, image: Image) -> View:
-        size_wh = self.engine.input_wh or self.card.size_wh
-        match self.card.resize:
-            case "stretch":
-                return stretch(image, size_wh)
-            case "letterbox":
-                return letterbox(image, size_wh)
-            case "crop":
-                return centre_crop(image, size_wh, short_side=round(max(size_wh) / self.card.crop))
+        wanted = self.card.input
+        return fitted(image, self.engine.input_wh or wanted.size_wh, wanted.resize, wanted.crop)

@@ -16,10 +16,9 @@ from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
 from vision.tasks.model import Model
 from vision.types import Detections, Image, Ints
-from vision.view import View, checked, letterbox, stretch
+from vision.view import View, checked_image, letterbox, stretch
 
 _STRIDE = 32                 # a network that takes any size gets multiples of this
-_ONE_SIZE = {"single_shot"}  # networks for their card's size alone: of a smaller one nothing is left
 _CANDIDATES = 4096           # at most this many boxes of a picture go into suppression, best first
 
 
@@ -77,27 +76,24 @@ class _Choice:
 
 
 class Detector(Model):
-    """Finds objects in pictures. engine: (B,h,w,3) uint8 to what the card's `output` names. Raises
+    """Finds objects in pictures. engine: (B,h,w,3) uint8 to what the card's `boxes.layout` names. Raises
     ModelError for a card whose outputs nobody decodes."""
 
     task = "detect"
 
     def __init__(self, engine: Engine, card: Card) -> None:
-        if card.output not in DECODERS:
+        if card.boxes.layout not in DECODERS:
             raise ModelError(
-                f"{card.name!r} has outputs {card.output!r}; a detector decodes {', '.join(DECODERS)}"
+                f"{card.name!r} has outputs {card.boxes.layout!r}; a detector decodes {', '.join(DECODERS)}"
             )
         super().__init__(engine, card)
-        self._decode = DECODERS[card.output]
+        self._decode = DECODERS[card.boxes.layout]
 
     @classmethod
     def _card(cls, model: str | Path | Card) -> Card:
-        card = super()._card(model)
-        if card.net != "ultralytics":
-            return card
         from vision.tasks.yolo import to_onnx
 
-        return to_onnx(card)
+        return to_onnx(super()._card(model))
 
     def __call__(
         self,
@@ -182,7 +178,7 @@ class Detector(Model):
         agnostic: bool, weak: float | None,
     ) -> _Choice:
         min_score = self.card.min_score if min_score is None else min_score
-        max_iou = self.card.max_iou if max_iou is None else max_iou
+        max_iou = self.card.boxes.max_iou if max_iou is None else max_iou
         floor = min_score if weak is None else weak
         if not 0 <= min_score <= 1 or not 0 <= max_iou <= 1:
             raise UsageError(f"min_score and max_iou lie in 0..1; got {min_score} and {max_iou}")
@@ -205,16 +201,17 @@ class Detector(Model):
         return np.array([known[name] for name in wanted], np.int64)
 
     def _view(self, image: Image) -> View:
-        w, h = self.card.size_wh
-        fixed = self.engine.input_wh or ((w, h) if self.card.net in _ONE_SIZE else None)
-        if self.card.resize == "stretch":
+        wanted = self.card.input
+        w, h = wanted.size_wh
+        fixed = self.engine.input_wh or (wanted.size_wh if wanted.fixed else None)
+        if wanted.resize == "stretch":
             return stretch(image, fixed or (w, h))
         if fixed is not None:
             return letterbox(image, fixed)
-        upright = checked(image).shape[0] > image.shape[1]       # a card's size is of a lying picture
+        upright = checked_image(image).shape[0] > image.shape[1]       # a card's size is of a lying picture
         size_wh = (min(w, h), max(w, h)) if upright else (max(w, h), min(w, h))
         own_wh = image.shape[1], image.shape[0]
-        if not self.card.enlarge and all(own <= most for own, most in zip(own_wh, size_wh, strict=True)):
+        if not wanted.enlarge and all(own <= most for own, most in zip(own_wh, size_wh, strict=True)):
             size_wh = own_wh
         return letterbox(image, size_wh, multiple=_STRIDE)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from vision import zoo
 from vision.card import Card
 from vision.engine import Engine, load
+from vision.errors import UsageError
 from vision.types import Names
 
 
@@ -18,11 +20,15 @@ class Model:
     A picture is (H,W,3) uint8 BGR, a view of another array too; anything else raises UsageError. It is not
     changed, and what was given to `submit` must not be until its result is there.
 
+    `close()`, or leaving a `with` block, gives the engine back. A model that `load()` made is pickled as
+    what it was loaded from, and loaded again where it is unpickled.
+
     engine: what runs the network; tests and users may give a `FakeEngine`. `load()` makes both from
-    a name. names: of the classes, by label.
+    a name. names: of the classes, by label. loaded_as: the arguments of `load()`, or None.
     """
 
     task: str
+    loaded_as: dict[str, Any] | None = None
 
     def __init__(self, engine: Engine, card: Card) -> None:
         self.engine = engine
@@ -40,12 +46,15 @@ class Model:
     ) -> Self:
         """A model of this task by name (`vision models`), or from a path to weights with their card.
 
-        Detectors also open `.onnx` and `.pt`, classifiers `torchvision:NAME` and `timm:NAME`. Raises
-        ModelError for an unknown name, WeightsError where its weights are missing or not what they
-        should be, EngineError for a device or a back end that is not there.
+        Detectors also open `.onnx` and `.pt`, classifiers `torchvision:NAME` and `timm:NAME`. device,
+        precision, backend: see `vision.engine.load`. Raises ModelError for an unknown name,
+        WeightsError where its weights are missing or not what they should be, EngineError for a device
+        or a back end that is not there.
         """
         card = cls._card(model)
-        return cls(load(card, device, precision, backend), card)
+        made = cls(load(card, device, precision, backend), card)
+        made.loaded_as = {"model": card, "device": device, "precision": precision, "backend": backend}
+        return made
 
     @classmethod
     def _card(cls, model: str | Path | Card) -> Card:
@@ -56,12 +65,30 @@ class Model:
         """How many submitted pictures keep the engine's device busy."""
         return self.engine.in_flight
 
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """All engines that the model runs on."""
+        return (self.engine,)
+
     def close(self) -> None:
-        """Finish what was submitted and give the engine's memory and threads back."""
-        self.engine.close()
+        """Finish what was submitted, then give memory and threads back. A call after it raises
+        EngineError."""
+        for engine in self.engines:
+            engine.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.engine.label})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.loaded_as is None:
+            raise UsageError(
+                f"{self!r} has an engine of the caller's, which cannot be pickled. Only what "
+                f"{type(self).__name__}.load() made can be sent to another process."
+            )
+        return partial(type(self).load, **self.loaded_as), ()

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 
 from vision.card import Card
-from vision.engine import Outputs, load
+from vision.engine import Outputs
 from vision.errors import ModelError
 from vision.tasks.model import Model
 from vision.types import ClassMap, Image, UncertainMap
-from vision.view import checked, stretch
+from vision.view import checked_image, stretch
 
 Plan = tuple[list[int], list[int]]     # left and top edges of tiles
 _OVERLAP = 0.25                        # of a tile's side: what neighbours share, at least
@@ -52,7 +52,7 @@ class Segmenter(Model):
                 raise ModelError(f"dropout at test time runs on torch alone; got the back end {backend!r}.")
             config = {"of": card.net, "config": dict(card.config), "passes": passes}
             card, backend = replace(card, net="bayesian", config=config), "torch"
-        return cls(load(card, device, precision, backend), card)
+        return super().load(card, device, precision, backend)
 
     def __call__(self, image: Image, *, tiled: bool = False) -> ClassMap:
         """The classes of the pixels of `image` (H,W,3) uint8 BGR; for the option see `submit`. Raises
@@ -72,8 +72,8 @@ class Segmenter(Model):
         by a quarter at least, instead of being shrunk to it; where tiles overlap the nearer centre
         decides.
         """
-        size_wh = self.engine.input_wh or self.card.size_wh
-        sizes = [checked(image).shape[1::-1] for image in images]
+        size_wh = self.engine.input_wh or self.card.input.size_wh
+        sizes = [checked_image(image).shape[1::-1] for image in images]
         plans = [_tiles((w, h), size_wh) if tiled else None for w, h in sizes]
         futures: list[list[Future[Outputs]]] = []
         for image, plan in zip(images, plans, strict=True):

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vision import foreign
+from vision import published
 from vision.card import Card
 from vision.engine.cache import find
 from vision.errors import MissingExtra, ModelError, WeightsError
@@ -25,16 +25,19 @@ _log = logging.getLogger("vision.yolo")
 
 
 def to_onnx(card: Card) -> Card:
-    """The card of the ONNX file for a YOLO `.pt` card, exported into the user's cache if need be.
+    """The card of the ONNX file for a YOLO `.pt` card, exported into the user's cache if need be; any other
+    card as it is.
 
     Raises WeightsError where the file is missing or cannot be read, ModelError where it is not a
     detector, MissingExtra without ultralytics.
     """
+    if card.form != "ultralytics":
+        return card
     weights = resolve(card)
     target = find(f"yolo/{card.name}-{sha256(weights)[:16]}.onnx")
     if not target.is_file():
         export(weights, target)
-    return replace(foreign.onnx_detector(target), name=card.name, source=card.source)
+    return replace(published.onnx_detector(target), name=card.name, source=card.source)
 
 
 def ultralytics(what: str) -> Any:
@@ -64,7 +67,7 @@ def export(weights: Path, target: Path) -> None:
             model = yolo(copy)
             if model.task == "detect":
                 made = model.export(format="onnx", dynamic=True, simplify=False)
-        except Exception as error:                   # a foreign pickle: whatever its code trips over
+        except Exception as error:                   # somebody's pickle: whatever its code trips over
             why = " ".join(str(error).split()).replace(copy, weights.name)
             raise WeightsError(
                 f"{str(weights)!r} cannot be exported by ultralytics ({type(error).__name__}: {why})."

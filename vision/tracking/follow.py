@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vision.errors import UsageError
 from vision.state import State
 from vision.types import Floats, Image, Names
-from vision.view import checked
+from vision.view import checked_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class Follower(Protocol):
 def checked_box(box: Any, image: Image) -> Floats:
     """The box as (4,) float32, cut to the frame. Raises UsageError where fewer than 8x8 pixels are left."""
     values = np.asarray(box, np.float32).reshape(-1)
-    height, width = checked(image).shape[:2]
+    height, width = checked_image(image).shape[:2]
     if values.shape != (4,) or not np.isfinite(values).all():
         raise UsageError(f"a box to follow is left, top, right, bottom in pixels; got {box}.")
     cut = np.clip(values, 0, [width, height, width, height]).astype(np.float32)
@@ -71,7 +71,7 @@ def checked_box(box: Any, image: Image) -> Floats:
 
 def grey_of(image: Image) -> npt.NDArray[np.uint8]:
     """(H,W) uint8. Raises UsageError for another picture than (H,W,3) uint8."""
-    return np.asarray(cv2.cvtColor(checked(image), cv2.COLOR_BGR2GRAY), np.uint8)
+    return np.asarray(cv2.cvtColor(checked_image(image), cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 _MIL_LOST = 0.5                  # correlation with the patches that are known, below which it is lost

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision import zoo
-from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card, Clip, Input
 from vision.engine.program import state_dict
 from vision.errors import DataError, ModelError, UsageError, WeightsError
 from vision.metrics.action import action_figures
@@ -100,7 +100,7 @@ class ActionObjective(Objective):
     def __init__(self, names: Sequence[str], card: Card, smoothing: float) -> None:
         super().__init__()
         self.names, self.smoothing = names, smoothing
-        mean, std = torch.tensor(card.mean), torch.tensor(card.std)
+        mean, std = torch.tensor(card.input.mean), torch.tensor(card.input.std)
         self.register_buffer("scale", (1 / (255 * std)).view(3, 1, 1, 1), persistent=False)
         self.register_buffer("shift", (-mean / std).view(3, 1, 1, 1), persistent=False)
         self._seen: list[tuple[Floats, int]] = []
@@ -162,10 +162,10 @@ def started(recipe: Recipe, train: Videos, name: str, weights: Path | None) -> t
         start_from(net, weights or resolve(zoo.CARDS["mobilenet-v2"]))
     mean, std = _KINETICS if recipe.net == "video_resnet" else _IMAGENET
     return net, Card(
-        name=name, task="action", net=recipe.net, file="best.safetensors", sha256="",
-        licence="as the training data's", source=f"trained on {len(train)} videos", size_wh=recipe.size_wh,
-        resize=recipe.resize, names=train.names, min_score=0.5, mean=mean, std=std, config=config,
-        clip=recipe.clip, per_frame=recipe.per_frame, channels=recipe.channels, features=recipe.features,
+        name=name, task="action", net=recipe.net, config=config, file="best.safetensors",
+        licence="as the training data's", source=f"trained on {len(train)} videos", names=train.names,
+        input=Input(recipe.size_wh, recipe.resize, mean=mean, std=std), min_score=0.5,
+        clip=Clip(*recipe.clip, recipe.per_frame, recipe.channels, recipe.features),
     )
 
 
@@ -192,7 +192,7 @@ def with_head(net: nn.Module, weights: Floats, biases: Floats) -> nn.Module:
 
 
 def _pixels(image: Image, card: Card) -> Image:
-    return fitted(image, card.size_wh, card.resize, card.crop).pixels
+    return fitted(image, card.input.size_wh, card.input.resize, card.input.crop).pixels
 
 
 def start_from(net: nn.Module, path: Path) -> None:

@@ -171,8 +171,8 @@ class TrainClips(Dataset[tuple[Tensor, int]]):
     ) -> None:
         self.videos, self.samples = videos, samples
         self.length, self.rate = clip
-        self._wh, self._keeps_aspect = card.size_wh, card.resize == "crop"
-        self._transform = augment.transform(card.size_wh)
+        self._wh, self._keeps_aspect = card.input.size_wh, card.input.resize == "crop"
+        self._transform = augment.transform(card.input.size_wh)
         self._kept: list[Image] = []
         for path in videos.paths:
             frames = read_clips(path, at_rate(whole(1), self.rate), self._small)[0]

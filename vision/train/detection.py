@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, Boxes, Card, Input
 from vision.drawing import draw
 from vision.engine.program import state_dict
 from vision.errors import ModelError, WeightsError
@@ -82,16 +82,17 @@ class Detection(Objective):
         pictures, boxes, labels = batch
         if self.sizes_wh:
             pictures, boxes = multi_scale(pictures, boxes, self.sizes_wh)
-        return self.criterion(net, normalise(pictures, self.card.mean, self.card.std), boxes, labels)
+        pictures = normalise(pictures, self.card.input.mean, self.card.input.std)
+        return self.criterion(net, pictures, boxes, labels)
 
     def found(self, net: nn.Module, pictures: Tensor) -> list[Detections]:
         """The best objects in each of the pictures (B,3,H,W) uint8, in their pixels."""
-        deployed = Deploy(net, self.card.mean, self.card.std).to(pictures.device)
+        deployed = Deploy(net, self.card.input.mean, self.card.input.std).to(pictures.device)
         outputs = deployed(pictures.permute(0, 2, 3, 1).flip(-1))
         arrays = tuple(output.float().cpu().numpy() for output in outputs)
-        decode = DECODERS[self.card.output]
+        decode = DECODERS[self.card.boxes.layout]
         return [
-            suppressed(decode(arrays, i, _MIN_SCORE), self.card.max_iou, False)[:_MOST]
+            suppressed(decode(arrays, i, _MIN_SCORE), self.card.boxes.max_iou, False)[:_MOST]
             for i in range(len(pictures))
         ]
 
@@ -155,17 +156,17 @@ def start(
     net = build(net_name, **config)
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if base is not None:
-        mean, std = base.mean, base.std
+        mean, std = base.input.mean, base.input.std
         _load(net, base, names)
     elif encoder_weights is not None:
         mean, std = _normalisation(encoder_weights)
         load_encoder(net.get_submodule("encoder"), encoder_weights)
     suppressed_inside = CRITERIA[net_name] is TwoStageCriterion
     card = Card(
-        name="", task="detect", net=net_name, file="best.safetensors", sha256="",
-        licence="as the training data's", source="", size_wh=recipe.size_wh, resize="letterbox",
-        names=names, config=config, mean=mean, std=std,
-        output="rows" if suppressed_inside else "dense", max_iou=1.0 if suppressed_inside else 0.5,
+        name="", task="detect", net=net_name, config=config, file="best.safetensors",
+        licence="as the training data's", source="", names=names,
+        input=Input(recipe.size_wh, "letterbox", fixed=net_name == "single_shot", mean=mean, std=std),
+        boxes=Boxes("rows", 1.0) if suppressed_inside else Boxes("dense", 0.5),
     )
     return net, card
 

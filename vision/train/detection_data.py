@@ -91,7 +91,7 @@ def read_detection(data: Path, split: str, names: Sequence[str] | None = None) -
         )
     chosen = tuple(names or layout.names)
     label_of = {name: i for i, name in enumerate(chosen)}
-    pictures = tuple(p for one in layout.pictures if (p := _checked(one, label_of, problems)) is not None)
+    pictures = tuple(p for one in layout.pictures if (p := _usable(one, label_of, problems)) is not None)
     whole = DetectionData(chosen, pictures, problems)
     if not any(len(p.boxes) for p in pictures):
         wrong = "; ".join(whole.summary()) or "nothing else is wrong with them"
@@ -112,7 +112,7 @@ def read_splits(data: Path) -> tuple[DetectionData, DetectionData]:
     return train, val
 
 
-def _checked(found: Found, label_of: dict[str, int], problems: Problems) -> Labelled | None:
+def _usable(found: Found, label_of: dict[str, int], problems: Problems) -> Labelled | None:
     """The picture with what is right of its labels; None where it cannot be used."""
     path, rows = found.path, found.rows
     if not path.is_file():

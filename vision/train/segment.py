@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card, Input
 from vision.drawing import class_colour
 from vision.engine.program import state_dict
 from vision.errors import ModelError, WeightsError
@@ -142,13 +142,13 @@ def train_segmenter(
             parameter.requires_grad_(False)
     mean, std = (_HALF, _HALF) if "tf_efficientnet_lite" in recipe.model else (IMAGENET_MEAN, IMAGENET_STD)
     card = Card(
-        name=folder.name, task="segment", net=net_name, file="best.safetensors", sha256="",
-        licence="as the training data's", source=f"trained on {data.name}", size_wh=recipe.size_wh,
-        resize="stretch", names=train.names, config=config, mean=mean, std=std,
+        name=folder.name, task="segment", net=net_name, config=config, file="best.safetensors",
+        licence="as the training data's", source=f"trained on {data.name}", names=train.names,
+        input=Input(recipe.size_wh, "stretch", mean=mean, std=std),
     )
     sets = (SegmentationSet(train, recipe.augment), SegmentationSet(val, None, recipe.size_wh))
     balanced = _weights(recipe, sets[0], len(train.names))
-    objective = Segmentation(train.names, balanced, recipe.dice, card.mean, card.std)
+    objective = Segmentation(train.names, balanced, recipe.dice, mean, std)
     return fit(
         net, objective, sets, settings, folder, card, extra=asdict(recipe), resume=resume, progress=progress
     )

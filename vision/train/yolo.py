@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from vision import foreign
+from vision import published
 from vision.boxes import xyxy_to_cxcywh
 from vision.errors import ModelError, WeightsError
 from vision.tasks.yolo import export, ultralytics
@@ -52,7 +52,7 @@ def train_yolo(
     shutil.copy(net.trainer.best, best)
     export(best, folder / "best.onnx")
     card = replace(
-        foreign.onnx_detector(folder / "best.onnx"), name=folder.name, file="best.onnx",
+        published.onnx_detector(folder / "best.onnx"), name=folder.name, file="best.onnx",
         source=f"{model}, trained on {data.name} by ultralytics",
     )
     (folder / "card.json").write_text(card.to_json() + "\n", encoding="utf-8")
@@ -96,7 +96,7 @@ def _source(model: str) -> str:
     """What ultralytics is to open: weights that are here, or the plan of a network."""
     if model.endswith((".yaml", ".yml")):
         return model
-    card = foreign.yolo(model if model.endswith(".pt") else f"{model}.pt")
+    card = published.yolo(model if model.endswith(".pt") else f"{model}.pt")
     found = locate(card)
     if found is not None:
         return str(found[1])

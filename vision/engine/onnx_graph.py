@@ -1,14 +1,15 @@
-"""A foreign ONNX file made to obey the engine's contract: uint8 BGR (B,H,W,3) in.
+"""Somebody's ONNX file made to obey the engine's contract: uint8 BGR (B,H,W,3) in.
 
 Exporters hand out graphs of normalised float RGB: YOLO's are (B,3,H,W) in 0..1, those converted
-from TFLite (B,H,W,3), some in -1..1. What the file does not say comes from the card: `mean` and
-`std` of RGB in 0..1 ((0, 0, 0) and (1, 1, 1) for 0..1; 0.5 and 0.5 for -1..1), and where the
+from TFLite (B,H,W,3), some in -1..1. What the file does not say comes from the card: `input.mean` and
+`input.std` of RGB in 0..1 ((0, 0, 0) and (1, 1, 1) for 0..1; 0.5 and 0.5 for -1..1), and where the
 channels are from the input's shape, or from `config={"layout": "NHWC"}` where that does not tell.
 A graph that already takes uint8 (B,H,W,3) is left as it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +29,24 @@ def input_wh(path: Path, card: Card) -> tuple[int, int] | None:
     return None if 0 in sides else (sides[1], sides[0])
 
 
-def adapt(path: Path, card: Card, size_wh: tuple[int, int], batch: int | None) -> onnx.ModelProto:
-    """The graph with uint8 BGR input (batch, h, w, 3), None for a batch of any size."""
+def adapt(path: Path, card: Card, shape: Sequence[int | str]) -> onnx.ModelProto:
+    """The graph with an input `shape`, uint8 BGR: (batch, h, w, 3), with a name for what may have any size.
+
+    Raises CannotRun for a graph of another batch size, ModelError for one that takes no pictures.
+    """
     model = _load(path)
     graph = model.graph
     image = _image(graph)
     fixed = image.type.tensor_type.shape.dim[0].dim_value
-    if fixed not in (0, 1) or (batch is None and fixed == 1):
+    if fixed not in (0, 1) or (fixed == 1 and isinstance(shape[0], str)):
         raise CannotRun(f"{str(path)!r} was exported for batches of {fixed}. Export it with a dynamic batch.")
-    shape = [batch or "B", size_wh[1], size_wh[0], 3]
     if image.type.tensor_type.elem_type == TensorProto.UINT8:
         _set_shape(image, shape)
         return model
     planar = _planar(graph, card)
     uint8 = helper.make_tensor_value_info("vision_bgr", TensorProto.UINT8, shape)
     channels = (1, 3, 1, 1) if planar else (1, 1, 1, 3)
-    mean, std = (np.array(values, np.float32).reshape(channels) for values in (card.mean, card.std))
+    mean, std = (np.array(v, np.float32).reshape(channels) for v in (card.input.mean, card.input.std))
     constants = {
         "vision_byte": np.array(1 / 255, np.float32),
         "vision_rgb": np.array([2, 1, 0]),
@@ -111,5 +114,5 @@ def _sides(graph: onnx.GraphProto, card: Card) -> tuple[int, int]:
     return (dims[2], dims[3]) if _planar(graph, card) else (dims[1], dims[2])
 
 
-def _set_shape(value: onnx.ValueInfoProto, shape: list[int | str]) -> None:
+def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int | str]) -> None:
     value.CopyFrom(helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))

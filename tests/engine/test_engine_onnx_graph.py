@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from vision.card import Card
+from vision.card import Card, Input
 from vision.engine import load
-from vision.engine.program import Program
+from vision.engine.program import program_of
 from vision.errors import EngineError, ModelError
 
 WEIGHTS = np.array([[1.0, 10.0, 100.0], [0.5, -0.25, 2.0]], np.float32)       # (2 outputs, RGB)
@@ -42,9 +42,8 @@ def graph(path: Path, shape: list[int | str], kind: int = TensorProto.FLOAT) -> 
 
 def card(path: Path, **changes: object) -> Card:
     values: dict[str, object] = {
-        "name": path.stem, "task": "test", "net": "onnx", "file": str(path), "sha256": "", "licence": "ours",
-        "source": "made", "size_wh": (64, 48), "resize": "stretch", "names": (),
-        "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0),
+        "name": path.stem, "task": "test", "form": "onnx", "file": str(path), "licence": "ours",
+        "source": "made", "input": Input((64, 48), "stretch", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
     }
     return Card(**{**values, **changes})
 
@@ -57,7 +56,7 @@ def expected(batch: np.ndarray, mean: float = 0.0, std: float = 1.0) -> np.ndarr
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "opencv"])
 @pytest.mark.parametrize(("shape", "options"), [
     ([1, 3, 48, 64], {}),                                              # YOLO
-    ([1, 48, 64, 3], {"mean": (0.5,) * 3, "std": (0.5,) * 3}),         # TFLite in -1..1
+    ([1, 48, 64, 3], {"input": Input((64, 48), "stretch", mean=(0.5,) * 3, std=(0.5,) * 3)}),         # TFLite in -1..1
     (["batch", 3, "height", "width"], {}),                             # YOLO, dynamic
 ])
 def test_float_rgb_becomes_uint8_bgr(
@@ -88,7 +87,7 @@ def test_uint8_input_passes_unchanged(tmp_path: Path, pictures: np.ndarray) -> N
     engine = load(card(path), "cpu")
     by_bgr = pictures.astype(np.float64).mean((1, 2)) @ WEIGHTS.T             # the graph's own business
     np.testing.assert_allclose(engine(pictures)[0], by_bgr, rtol=1e-4)
-    before, after = (onnx.load(p).graph for p in (path, Program(card(path)).onnx((48, 64, 3))))
+    before, after = (onnx.load(p).graph for p in (path, program_of(card(path)).onnx((48, 64, 3))))
     assert after == before
     engine.close()
 
@@ -162,7 +161,7 @@ def test_yolo_as_ultralytics_exports_it(
     session = onnxruntime.InferenceSession(path)                      # the file as it is, fed as it wants
     (wanted,) = session.run(None, {"images": rgb})
     for backend in ("openvino", "onnxruntime"):
-        engine = load(card(path, size_wh=(128, 96)), "cpu", "fp32", backend)
+        engine = load(card(path), "cpu", "fp32", backend)
         np.testing.assert_allclose(engine(picture[None])[0], wanted, atol=1e-2)
         engine.close()
     path.unlink()

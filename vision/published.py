@@ -15,15 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vision.card import Card
+from vision.card import Boxes, Card, Input
 from vision.errors import ModelError, WeightsError
 
 _DIGEST = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")        # in a published file's name
 _YOLO_RELEASE = "https://github.com/ultralytics/assets/releases/download/v8.4.0/"
 _AGPL = "AGPL-3.0 or an Ultralytics licence"
+_ZERO, _ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
-def published(name: str) -> Card:
+def classifier(name: str) -> Card:
     """The card for `torchvision:ARCH` or `timm:ARCH`, with `@FILE` for weights at a path."""
     library, _, rest = name.partition(":")
     arch, _, file = rest.partition("@")
@@ -51,7 +52,7 @@ def _torchvision(arch: str) -> Card:
     _known(arch, models.list_models(module=models), "torchvision")
     weights = models.get_model_weights(arch).DEFAULT
     how = weights.transforms()
-    return _classifier(
+    return _card(
         f"torchvision:{arch}", "torchvision_classifier", arch, weights.url, how.crop_size[0],
         how.crop_size[0] / how.resize_size[0], how.mean, how.std,
         names=tuple(weights.meta["categories"]), licence="BSD-3-Clause (torchvision); see its page",
@@ -63,7 +64,7 @@ def _timm(arch: str) -> Card:
 
     _known(arch, [*timm.list_models(), *timm.list_pretrained()], "timm")
     how = timm.get_pretrained_cfg(arch)
-    return _classifier(
+    return _card(
         f"timm:{arch}", "timm_classifier", arch, how.url or None, how.input_size[-1], how.crop_pct,
         how.mean, how.std,
         names="imagenet" if how.num_classes == 1000 else tuple(map(str, range(how.num_classes))),
@@ -71,7 +72,7 @@ def _timm(arch: str) -> Card:
     )
 
 
-def _classifier(
+def _card(
     name: str, net: str, arch: str, url: str | None, side: int, crop: float,
     mean: Sequence[float], std: Sequence[float], *, names: tuple[str, ...] | str, licence: str,
 ) -> Card:
@@ -80,8 +81,9 @@ def _classifier(
     return Card(
         name=name, task="classify", net=net, file=url.rsplit("/", 1)[1] if url else f"{arch}.safetensors",
         sha256=digest[1] if digest else "", licence=licence, source=url or "give it as NAME@FILE", url=url,
-        size_wh=(side, side), resize="crop", crop=crop, names=names,
-        mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]),
+        input=Input((side, side), "crop", crop=crop, mean=(mean[0], mean[1], mean[2]),
+                    std=(std[0], std[1], std[2])),
+        names=names,
         config={"arch": arch, "classes": classes},
     )
 
@@ -91,10 +93,10 @@ def yolo(name: str) -> Card:
     path = Path(name)
     here = path.is_file()
     return Card(
-        name=path.name, task="detect", net="ultralytics", file=str(path.absolute()) if here else path.name,
-        sha256="", licence=_AGPL, source=str(path) if here else "Ultralytics, who state no digest",
-        url=None if here else _YOLO_RELEASE + path.name, size_wh=(640, 640), resize="letterbox", names=(),
-        max_iou=0.7, output="yolo", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0),
+        name=path.name, task="detect", form="ultralytics", licence=_AGPL,
+        file=str(path.absolute()) if here else path.name, url=None if here else _YOLO_RELEASE + path.name,
+        source=str(path) if here else "Ultralytics, who state no digest",
+        input=Input((640, 640), "letterbox", mean=_ZERO, std=_ONE), boxes=Boxes("yolo", 0.7),
     )
 
 
@@ -127,10 +129,10 @@ def onnx_detector(path: Path) -> Card:
     suppressed = shapes[1][2] == 6 or told.get("end2end") == "True" or bool(_literal(told["args"]).get("nms"))
     height, width = _literal(told["imgsz"]) if None in shapes[0][2:] else shapes[0][2:]
     return Card(
-        name=path.name, task="detect", net="onnx", file=str(path.absolute()), sha256="",
-        licence=told.get("license", _AGPL), source=str(path), size_wh=(int(width), int(height)),
-        resize="letterbox", names=classes, max_iou=1.0 if suppressed else 0.7,
-        output="yolo_rows" if suppressed else "yolo", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0),
+        name=path.name, task="detect", form="onnx", file=str(path.absolute()),
+        licence=told.get("license", _AGPL), source=str(path), names=classes,
+        input=Input((int(width), int(height)), "letterbox", mean=_ZERO, std=_ONE),
+        boxes=Boxes("yolo_rows", 1.0) if suppressed else Boxes("yolo", 0.7),
         tolerance=0.1,                   # bfloat16 where it is fast, as ultralytics' own OpenVINO run has it
     )
 
