@@ -18,6 +18,7 @@ from typing import Any, Self
 from vision.checkpoint import EVERY_S, Checkpoint, identity, states, written_down
 from vision.errors import LostFrames, UsageError, VisionError
 from vision.io import Info, Inputs, Latest, Source, ahead, latest, read
+from vision.io.source import Member
 from vision.item import Item
 from vision.report import Report
 from vision.sinks.base import Sink, SinkSpec
@@ -109,6 +110,7 @@ class Run:
                 if number <= done:
                     continue
                 stream = Stream(self, name, member, number, self._stored)
+                stream.several = len(self._openers) > 1 or isinstance(member, Member)
                 self._stored = None
                 self.reports.append(stream.report)
                 yield stream
@@ -137,7 +139,7 @@ class Run:
             try:
                 yield from stream
             except VisionError as error:
-                if len(self._openers) == 1 and not stream.several:
+                if not stream.several:
                     raise
                 failed = failed or error
             if any(sink.done for sink in self.sinks):
@@ -200,7 +202,7 @@ class Stream:
         self._run, self._open, self._number, self._stored = run, opener, number, stored
         self.report = Report(name)
         self.info = Info(name, "frames")
-        self.several = False
+        self.several = False                             # other streams of the run go on where it fails
         self._tally = Tally()
         self.told: list[str] = []                        # what was found, in words, at the end
 

@@ -1,0 +1,189 @@
+"""Python is the command line; and a run that is killed goes on, byte for byte, where it was."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vision import Count, Detect, FindFaces, JsonLines, Run, Track, VideoWriter, read
+from vision.checkpoint import Checkpoint
+from vision.cli.run import task_command
+from vision.errors import DataError, UsageError
+from vision.spec import options
+from vision.steps import TASKS
+from vision.steps.plan import plan_of
+
+PINNED = ("--backend", "openvino", "--precision", "fp32")
+EXTRA = {"count": ["--line", "80,0,80,120"], "follow": ["--box", "20,20,40,60"]}
+LINE = {"line": ("80,0,80,120",)}
+ARGUMENTS = {"count": LINE, "follow": {"box": "20,20,40,60"}}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A textured square that crosses a noisy picture; 90 frames at uneven times."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+    with VideoWriter(path) as out:
+        for i in range(90):
+            image = cv2.GaussianBlur(noise, (0, 0), 6)
+            image[20:80, 10 + i : 50 + i] = noise[20:80, 10:50]
+            out.write(image, i / 10 + (i % 3) / 100)
+    return path
+
+
+def vision(*arguments: object, **more: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vision", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **more)  # type: ignore[call-overload]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", list(TASKS))
+def test_records_in_python_are_those_of_the_command(task: str, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cli.jsonl"
+    done = vision(task, clip, "--max-frames", 40, "--jsonl", out, "-q", *PINNED, *EXTRA.get(task, []))
+    assert done.returncode == 0, done.stderr
+    plan = [type(one)(**ARGUMENTS.get(one.task, {})) for one in plan_of([task])]
+    where = {"backend": "openvino", "precision": "fp32"}
+    with Run(read(clip, max_frames=40), plan, [JsonLines(tmp_path / "py.jsonl")], **where) as run:
+        run.finish()
+    assert (tmp_path / "py.jsonl").read_bytes() == (tmp_path / "cli.jsonl").read_bytes()
+    assert len((tmp_path / "py.jsonl").read_text().splitlines()) == 40
+
+
+def test_help_and_docstring_say_the_same() -> None:
+    """The option of a command is the field of the spec: name, default, unit and help."""
+    notes = [p.annotation.__metadata__[0] for p in task_command("track").__signature__.parameters.values()]
+    helps = {decl: note.help for note in notes for decl in getattr(note, "param_decls", None) or ()}
+    told = re.findall(r"^(\w+): (.*?)\.$", (Track.__doc__ or "").split("\n\n", 1)[1].replace("\n    ", " "), re.M)
+    assert [name for name, _ in told] == [field.name for field in options(Track)]
+    for name, said in told:
+        assert helps[f"--track.{name.replace('_', '-')}"].split(" [default")[0] == said
+        if name not in ("key", "on"):
+            assert f"--{name.replace('_', '-')}" in helps
+
+
+PLANS = {
+    "detect": ["detect"],
+    "count": ["count", "--line", "80,0,80,120", "--events", "events.jsonl"],
+    "action": ["action", "--segments", "segments.csv"],
+    "run": ["run", "--do", "detect,track,faces", "--csv", "out.csv"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(PLANS))
+def test_a_run_that_is_killed_goes_on_byte_for_byte(name: str, clip: Path, tmp_path: Path) -> None:
+    """SIGKILL at random moments, resumed each time; `KILLS` says how often."""
+    kills = int(os.environ.get("VISION_KILLS", "2"))
+    task, *more = PLANS[name]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    arguments = [task, clip, "--jsonl", "out.jsonl", "-o", "out.mp4", "-q", *PINNED, *more]
+    for folder in (whole, cut):
+        folder.mkdir()
+    began = time.monotonic()
+    done = vision(*arguments, cwd=whole)
+    assert done.returncode == 0, done.stderr
+    lasted = time.monotonic() - began
+    rng = random.Random(name)
+    killed = 0
+    for _ in range(kills):
+        command = [sys.executable, "-m", "vision", *map(str, arguments), "--checkpoint-every", "0.05", "--resume"]
+        process = subprocess.Popen(command, cwd=cut, stderr=subprocess.PIPE)
+        time.sleep(rng.uniform(0.4, 0.95) * lasted)
+        killed += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    done = vision(*arguments, "--checkpoint-every", "0.05", "--resume", cwd=cut)
+    assert done.returncode == 0, done.stderr
+    assert killed
+    for path in sorted(whole.iterdir()):
+        if path.suffix != ".mp4":
+            assert (cut / path.name).read_bytes() == path.read_bytes(), path.name
+    assert sorted(p.name for p in cut.iterdir()) == sorted(p.name for p in whole.iterdir())
+    times = [frame.time for frame in read(whole / "out.mp4")]
+    assert [frame.time for frame in read(cut / "out.mp4")] == pytest.approx(times, abs=1e-4)
+    assert len(times) == 90
+
+
+def stopped(clip: Path, folder: Path, plan: list[object] | None = None, at: int = 30) -> Path:
+    """A run of detections that was left at a frame, with a checkpoint just before."""
+    out = folder / "o.jsonl"
+    plan = plan or [Detect(), Track()]
+    where = {"backend": "openvino", "precision": "fp32", "checkpoint_every": 1e-6}
+    with Run(str(clip), plan, [JsonLines(out)], **where) as run:
+        for item in run:
+            if item.frame.index == at:
+                break
+    assert (folder / "o.jsonl.checkpoint").is_file()
+    return out
+
+
+def resume(clip: Path, out: Path, plan: list[object] | None = None, **more: object) -> None:
+    where = {"backend": "openvino", "precision": "fp32", "resume": True, **more}
+    with Run(str(clip), plan or [Detect(), Track()], [JsonLines(out)], **where) as run:
+        run.finish()
+
+
+def test_a_run_that_was_left_goes_on(clip: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.jsonl"
+    with Run(str(clip), [Detect(), Track()], [JsonLines(whole)], backend="openvino", precision="fp32") as run:
+        run.finish()
+    out = stopped(clip, tmp_path)
+    assert len(out.read_text().splitlines()) < 90
+    resume(clip, out)
+    assert out.read_bytes() == whole.read_bytes()
+    assert not (tmp_path / "o.jsonl.checkpoint").exists()
+
+
+def test_what_a_checkpoint_is_not_of_is_refused(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "clip.mp4"
+    copy.write_bytes(clip.read_bytes())
+    out = stopped(copy, tmp_path)
+    kept = (tmp_path / "o.jsonl.checkpoint").read_bytes()
+    before = out.read_bytes()
+    with pytest.raises(UsageError, match="is of another run: it differs in steps"):
+        resume(copy, out, [Detect(), Track(lost_after=3)])
+    with pytest.raises(UsageError, match="Give the same --backend, --precision"):
+        resume(copy, out, precision="bf16")
+    data = bytearray(copy.read_bytes())
+    data[-1] ^= 1
+    copy.write_bytes(data)
+    with pytest.raises(UsageError, match="is not what it was when the run was killed"):
+        resume(copy, out)
+    copy.write_bytes(clip.read_bytes())
+    (tmp_path / "o.jsonl.checkpoint").write_bytes(kept[: len(kept) // 2])
+    with pytest.raises(DataError, match="is torn or none"):
+        resume(copy, out)
+    (tmp_path / "o.jsonl.checkpoint").write_bytes(kept)
+    monkeypatch.setattr("vision.checkpoint.__version__", "9.9")
+    with pytest.raises(DataError, match=r"is of version .*, this is 9\.9"):
+        resume(copy, out)
+    monkeypatch.undo()
+    assert out.read_bytes().startswith(before[:1000])
+    resume(copy, out)
+    assert len(out.read_text().splitlines()) == 90
+
+
+def test_a_run_that_cannot_be_resumed_says_why(clip: Path, tmp_path: Path) -> None:
+    for sinks, source in (([JsonLines("-")], str(clip)), ([JsonLines(tmp_path / "o")], iter(()))):
+        with pytest.raises(UsageError, match="this run cannot be resumed"):
+            Run(source, [Detect()], sinks, resume=True)
+    with pytest.raises(UsageError, match="is a live object"):
+        Run(str(clip), [Detect(object())], [JsonLines(tmp_path / "o")], resume=True)
+
+
+def test_a_checkpoint_of_nothing_is_none(tmp_path: Path) -> None:
+    assert Checkpoint(tmp_path / "c", 1.0, {}).load() is None
+    assert FindFaces().key == "faces"
+    assert Count(line=("1,2,3,4",)).view.lines[0].end == (3.0, 4.0)
