@@ -64,7 +64,7 @@ def test_records_in_python_are_those_of_the_command(task: str, clip: Path, tmp_p
 def test_help_and_docstring_say_the_same() -> None:
     """The option of a command is the field of the spec: name, default, unit and help."""
     notes = [p.annotation.__metadata__[0] for p in task_command("track").__signature__.parameters.values()]
-    helps = {decl: note.help for note in notes for decl in getattr(note, "param_decls", None) or ()}
+    helps = {decl: note.help for note in notes for decl in (note.default, *(note.param_decls or ()))}
     told = re.findall(r"^(\w+): (.*?)\.$", (Track.__doc__ or "").split("\n\n", 1)[1].replace("\n    ", " "), re.M)
     assert [name for name, _ in told] == [field.name for field in options(Track)]
     for name, said in told:

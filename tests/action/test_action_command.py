@@ -65,6 +65,6 @@ def test_what_is_of_one_video_is_not_made_of_a_folder(
     assert result.exit_code == 1
     assert "is of one video" in result.output
     assert not isinstance(result.exception, VisionError)
-    result = CliRunner().invoke(app, [str(folder / "a.mp4"), "-q", "--jsonl", "x.jsonl", *arguments])
+    result = CliRunner().invoke(app, ["action", str(folder / "a.mp4"), "-q", "--jsonl", "x.jsonl", *arguments])
     assert result.exit_code == 0
     assert Path(arguments[1]).stat().st_size > 100

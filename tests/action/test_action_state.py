@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 from threading import Timer
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Colours, card
+from conftest import FOUR, Colours, card
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,8 @@ from vision.tasks.action import Recognizer
 from vision.tasks.action_stream import Stream
 from vision.types import Action, Frame
 
-FIELDS = [{}, {"per_frame": True}, {"per_frame": True, "channels": "two-stream"}]
+PICTURES = replace(FOUR, per_frame=True)
+FIELDS = [{}, {"clip": PICTURES}, {"clip": replace(PICTURES, channels="two-stream")}]
 
 
 def model(fields: dict[str, Any]) -> Recognizer:
@@ -81,7 +83,7 @@ def test_a_stream_shorter_than_a_window_is_still_looped(fields: dict[str, Any]) 
 
 def test_a_frame_that_serves_several_ticks_is_one_object_again() -> None:
     """At 4 frames a second each serves two or three ticks of ten."""
-    recognizer = model({"per_frame": True})
+    recognizer = model({"clip": PICTURES})
     stream = recognizer.stream(every=0.2)
     for frame in FILMS[4.0][:8]:
         stream(frame)
@@ -95,7 +97,7 @@ def test_a_frame_that_serves_several_ticks_is_one_object_again() -> None:
 
 
 def test_a_state_waits_for_the_engine() -> None:
-    recognizer = model({"per_frame": True})
+    recognizer = model({"clip": PICTURES})
     stream = recognizer.stream(every=0.2)
     for frame in FILMS[10.0][:3]:
         stream(frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,22 @@ def test_pose_of_a_picture_and_a_video(monkeypatch: pytest.MonkeyPatch, photos: 
     boxes = np.array([[219, 385, 346, 862], [46, 393, 240, 905]], np.float32)
     asked = []
 
-    def people(image: np.ndarray, **options: object) -> Detections:
-        asked.append(options)
-        return Detections(boxes, np.ones(2), np.zeros(2))
+    class People:
+        """A detector that knows where they are."""
 
-    monkeypatch.setattr(Detector, "load", lambda *args: people)
+        names, in_flight = ("person",), 1
+
+        def submit(self, images: list[np.ndarray], **options: object) -> Callable[[], list[Detections]]:
+            asked.append(options)
+            return lambda: [Detections(boxes, np.ones(2), np.zeros(2)) for _ in images]
+
+        def __call__(self, image: np.ndarray, **options: object) -> Detections:
+            return self.submit([image], **options)()[0]
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    monkeypatch.setattr(Detector, "load", lambda *args: People())
     bus = cv2.imread(str(photos["bus"]))
     with VideoWriter("people.mp4") as out:
         for i in range(4):
@@ -95,7 +107,7 @@ def test_pose_of_a_picture_and_a_video(monkeypatch: pytest.MonkeyPatch, photos: 
     assert len(video) == 4
     assert len(picture["pose"]["objects"]) == 2
     assert [[person["id"] for person in record["pose"]["objects"]] for record in video] == [[1, 2]] * 4
-    assert asked == [{"classes": ["person"], "min_score": None}] * 2        # the picture, the first frame
+    assert asked == [{"classes": ("person",), "min_score": None}] * 2        # the picture, the first frame
     assert Path("bus-pose.png").is_file()
     assert Path("people-pose.mp4").is_file()
 

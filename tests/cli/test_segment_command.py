@@ -89,7 +89,7 @@ def test_segment_writes_maps_pictures_and_areas(
     assert shares == [[0.5, 0.5], [0.625, 0.375], [0.5, 0.5]]
     assert lines[1]["segment"]["areas"][0]["label"] == "block"
     assert lines[1]["segment"]["areas"][1]["rle"]["counts"] == [0, 24 * 48, 40 * 48]
-    assert lines[0]["uncertainty"] == 0.125
+    assert lines[0]["segment"]["uncertainty"] == 0.125
     maps = sorted((out / "index").iterdir())
     assert len(maps) == len(list((out / "drawn").iterdir())) == 3
     second = cv2.imread(str(maps[1]), cv2.IMREAD_UNCHANGED)
