@@ -16,7 +16,6 @@ import shutil
 import statistics
 import tempfile
 from collections import deque
-from collections.abc import Callable
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -24,9 +23,8 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
-from vision.pipeline import Item, apply
 
-from vision import Detector, JsonLines, VideoFile, read, run
+from vision import Detect, Detector, JsonLines, Run, VideoFile, read
 from vision.cli.compress import compress
 from vision.view import letterbox
 
@@ -59,12 +57,10 @@ def bare(detector: Detector, batches: list[np.ndarray]) -> None:
 
 def piped(detector: Detector, video: str, frames: int, out: Path, *, encode: bool) -> None:
     """Reading, inference, records and, with `encode`, drawing and H.264."""
-    with JsonLines(out / "records.jsonl") as records, VideoFile(out / "out.mp4") as file:
-        sinks: list[Callable[[Item], None]] = [lambda item: records.write(item.record)]
-        if encode:
-            sinks.append(lambda item: file.write(item.drawn, item.frame.time))
-        report = run(read(video, max_frames=frames), apply(detector), sinks)
-        assert report.inferred == frames, report.to_dict()
+    sinks = [JsonLines(out / "records.jsonl"), *([VideoFile(out / "out.mp4")] if encode else [])]
+    with Run(read(video, max_frames=frames), Detect(detector), sinks) as run:
+        report = run.finish()
+    assert report.inferred == frames, report.to_dict()
 
 
 def ultralytics(yolo: Any, video: str, frames: int, out: Path, *, save: bool = False) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from vision.boxes import iou
 from vision.io import read
-from vision.io.sample import make_sample
+from vision.sample import make_sample
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ def test_people_in_the_sample_are_boxed_at_its_own_times(sample: Path, tmp_path:
     lines = records(tmp_path / "o.jsonl")
     assert [line["time_s"] for line in lines] == pytest.approx(times, abs=1e-6)
     assert [frame.time for frame in read(tmp_path / "o.mp4")] == pytest.approx(times, abs=1e-4)
-    people = [sum(o["label"] == "person" for o in line["objects"]) for line in lines]
+    people = [sum(o["label"] == "person" for o in line["detect"]["objects"]) for line in lines]
     assert np.mean([n >= 2 for n in people]) > 0.8          # two people are in nearly every frame
     with av.open(str(tmp_path / "o.mp4")) as film:
         assert film.streams.video[0].codec_context.name == "h264"

@@ -40,8 +40,8 @@ def any_size(make_card: Callable[..., Card], monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setitem(NETS, "any_size", "any_size_for_tests:AnySize")
     torch.manual_seed(0)
     save_file(AnySize().state_dict(), tmp_path / "any.safetensors")
-    wanted = Input((64, 48), "letterbox", mean=MEAN, std=STD)
-    return make_card(net="any_size", file=str(tmp_path / "any.safetensors"), input=wanted)
+    taken = Input((64, 48), "letterbox", mean=MEAN, std=STD)
+    return make_card(net="any_size", file=str(tmp_path / "any.safetensors"), input=taken)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_compressed_file_opens_and_stays_near(
     both = replace(card, int8=found)
     for options, label in (
         ({}, "openvino CPU int8"), ({"precision": "int8"}, "openvino CPU int8"),
-        ({"precision": "fp32"}, "openvino CPU fp32"), ({"backend": "torch"}, "torch cpu fp32"),
+        ({"precision": "fp32"}, "openvino CPU fp32"), ({"backend": "torch"}, "torch CPU fp32"),
     ):
         engine = load(both, "cpu", **options)
         assert engine.label == label

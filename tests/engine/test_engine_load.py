@@ -108,7 +108,7 @@ def test_a_network_that_cannot_be_traced_runs_on_torch_alone(
     card = make_card(config={"traceable": False})
     engine = load(card, "cpu")
     np.testing.assert_allclose(engine(pictures)[0], by_hand(card, pictures)[0], atol=1e-5)
-    assert engine.label == "torch cpu fp32"
+    assert engine.label == "torch CPU fp32"
     engine.close()
     for backend in ("openvino", "onnxruntime", "opencv"):
         engine = load(card, "cpu", backend=backend)

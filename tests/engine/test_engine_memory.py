@@ -49,7 +49,7 @@ def test_the_batch_is_halved_and_that_is_said_once(
     np.testing.assert_allclose(first, expected, atol=1e-5)
     np.testing.assert_allclose(second, expected[:5], atol=1e-5)
     assert [r.getMessage() for r in caplog.records] == [
-        "torch cpu fp32: out of memory with 13 pictures; smaller batches from now on"
+        "torch CPU fp32: out of memory with 13 pictures; smaller batches from now on"
     ]
 
 

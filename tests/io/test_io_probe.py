@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from vision.errors import MissingExtra
 from vision.io import read
 from vision.io.probe import probe
-from vision.io.sample import make_sample
+from vision.sample import make_sample
 
 
 def test_probe_tells_the_word_and_the_count(make_video: MakeVideo) -> None:
@@ -79,7 +79,7 @@ def test_the_sample_is_the_same_every_time(sample: Path, tmp_path: Path) -> None
 
 
 def test_the_sample_needs_its_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vision.io.sample.find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"ultralytics.*vision\[yolo\]"):
+    monkeypatch.setattr("vision.sample.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"ultralytics.*\[yolo\]"):
         make_sample(tmp_path / "sample.mp4")
     assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ def sample(
     path: Annotated[Path, typer.Argument(help="the clip to write, .mp4")] = Path("sample.mp4"),
 ) -> None:
     """Write a ten-second clip of people and a bus, from photographs that ultralytics ships."""
-    from vision.io.sample import make_sample
+    from vision.sample import make_sample
 
     frames = make_sample(path)
     print(f"{path}: {frames} frames, 10 s, 640x480")

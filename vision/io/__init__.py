@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vision.io.base import Counts, Info
+    from vision.io.listing import Inputs, local_files
     from vision.io.prefetch import Ahead, Latest, ahead, latest
-    from vision.io.source import Inputs, Member, Source, local_files, read
+    from vision.io.source import Member, Source, read
 
 _PUBLIC = {
     "Ahead": "prefetch",
     "Counts": "base",
     "Info": "base",
-    "Inputs": "source",
+    "Inputs": "listing",
     "Latest": "prefetch",
     "Member": "source",
     "Source": "source",
     "ahead": "prefetch",
     "latest": "prefetch",
-    "local_files": "source",
+    "local_files": "listing",
     "read": "source",
 }
 __all__ = [

@@ -22,7 +22,8 @@ from av.video.reformatter import VideoReformatter
 
 from vision.errors import SourceError, UsageError
 from vision.io.base import MAX_PIXELS, Log, Span
-from vision.io.source import VIDEO_SUFFIXES, open_reader
+from vision.io.listing import VIDEO_SUFFIXES
+from vision.io.source import open_reader
 from vision.io.video import upright, video_stream
 from vision.types import Image, Ints
 

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import unquote, urlsplit
 
-from vision.errors import SinkError, SourceError, UsageError
+from vision.errors import SourceError, UsageError
 from vision.io.base import MAX_PIXELS, Counts, Info, Log, Reader, Span
-from vision.io.pictures import SUFFIXES, Pictures, is_picture, natural, open_picture
+from vision.io.listing import is_camera, is_file_or_closed, is_url, leaves_of, listed_in
+from vision.io.pictures import SUFFIXES, Pictures, is_picture, open_picture
 from vision.types import Frame
 
 ReaderName = Literal["auto", "opencv"]
-
-VIDEO_SUFFIXES = frozenset((
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv",
-    ".flv", ".3gp", ".ogv", ".h264", ".264", ".h265", ".265", ".hevc", ".y4m", ".mjpeg", ".mjpg",
-))                                                                                  # fmt: skip
-MAX_FILES = 1_000_000                # in one source
-_MAX_NESTED = 32                     # lists in lists
-_CAMERA = re.compile(r"\d{1,3}|/dev/video\d+")
-_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
@@ -211,147 +200,6 @@ def _opened_paced(group: _Group) -> Reader:
     return _paced(group.open())
 
 
-def local_files(uri: str) -> list[Path]:
-    """The files that a URI reads on this machine, in reading order; none for a URL, a camera, `-`.
-
-    A file or a folder that this user may not look into is among them: reading it tells why. Raises
-    SourceError for a list that cannot be read, or that lists itself.
-    """
-    return [leaf for leaf in _leaves(uri, Log()) if isinstance(leaf, Path)]
-
-
-def _is_camera(uri: str) -> bool:
-    return bool(_CAMERA.fullmatch(uri)) and not (uri.isdecimal() and Path(uri).exists())
-
-
-def _is_url(uri: str) -> bool:
-    return bool(_URL.match(uri)) and not uri.startswith("file://")
-
-
-def _leaves(uri: str, log: Log) -> list[Path | str]:
-    """What a URI comes down to once folders, globs and lists are opened: files, and as text what is no
-    file or is not there. Raises SourceError for a list that cannot be read, and for too much."""
-    found = list(islice(_walk(uri, (), set(), log), MAX_FILES + 1))
-    if len(found) > MAX_FILES:
-        raise SourceError(f"{uri!r} holds more than {MAX_FILES} files. Name a part of it.")
-    return found
-
-
-def _walk(uri: str, within: tuple[Path, ...], seen: set[Path], log: Log) -> Iterator[Path | str]:
-    """within: the lists that lead here. seen: all lists so far: each is read once."""
-    if uri in ("", "-") or _is_camera(uri) or _is_url(uri):
-        yield uri
-        return
-    path = Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
-    try:
-        folder, there = path.is_dir(), path.exists()
-        listed = there and path.suffix.lower() == ".txt" and path.is_file()
-    except PermissionError:
-        yield path
-        return
-    if there and not folder and not listed:
-        yield path
-        return
-    empty = True
-    for leaf in _members(path, within, seen, log) if listed else _found(uri, path, folder):
-        empty = False
-        yield leaf
-    if empty and (path.resolve() not in seen or not within):
-        yield uri
-
-
-def _found(uri: str, path: Path, folder: bool) -> list[Path]:
-    """The files in a folder, or those that match a glob, in natural order."""
-    names = _below(path) if folder else filter(Path.is_file, map(Path, glob.iglob(uri, recursive=True)))
-    return sorted(islice(names, MAX_FILES + 1), key=natural)
-
-
-def _members(path: Path, within: tuple[Path, ...], seen: set[Path], log: Log) -> Iterator[Path | str]:
-    """The leaves of a list."""
-    real = path.resolve()
-    if real in within:
-        raise SourceError(f"{str(path)!r} lists itself, at once or by way of another list.")
-    if len(within) >= _MAX_NESTED:
-        raise SourceError(f"{str(path)!r} is a list in more than {_MAX_NESTED} lists. Write one list.")
-    if real in seen:
-        log.note(f"{str(path)!r} is listed more than once, and read once")
-        return
-    seen.add(real)
-    for member in _listed(path):
-        yield from _walk(member, (*within, real), seen, log)
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    """The pictures and videos in a folder and the folders below, and the folders that cannot be read."""
-    closed: list[Path] = []
-    for parent, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
-        for path in (Path(parent, name) for name in names):
-            if path.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES and _is_file(path):
-                yield path
-    yield from closed
-
-
-def _is_file(path: Path) -> bool:
-    """Whether it is one. Where that cannot be seen it is: opening it tells why."""
-    try:
-        return path.is_file()
-    except PermissionError:
-        return True
-
-
-class Inputs:
-    """The files that sources read, of which no output may overwrite one."""
-
-    def __init__(self, uris: Iterable[str]) -> None:
-        self._owners: dict[Hashable, str] = {}           # a file, or a picture's folder: the source
-        for uri in uris:
-            files: list[Path] = []
-            with suppress(SourceError):                  # told when its turn to be read comes
-                files = local_files(uri)
-            folders = {file.parent for file in files if file.suffix.lower() in SUFFIXES}
-            listed = [Path(uri)] if uri != "-" and _is_file(Path(uri)) else []
-            for path in (*files, *folders, *listed):
-                self._owners[_identity(path)] = uri
-
-    def refuse(self, output: str | Path) -> None:
-        """Raise SinkError where writing `output`, a file or a folder of pictures, would overwrite one of
-        them. To be called before the output is opened, which empties it."""
-        target = Path(output)
-        # a film is made under these names (`VideoFile`), and what a killed run left may be read again
-        working = (target.with_name(f"{target.stem}.{state}.mp4") for state in ("part", "whole"))
-        for path in (target, *working):
-            uri = self._owners.get(_identity(path))
-            if uri is not None:
-                raise SinkError(
-                    f"the output {str(output)!r} would overwrite the input {uri!r}. Give another name."
-                )
-
-
-def _identity(path: Path) -> Hashable:
-    """Alike for two names of one file, by whatever links or spelling."""
-    real = os.path.realpath(path)
-    try:
-        state = os.stat(real)
-    except OSError:
-        return real
-    return state.st_dev, state.st_ino
-
-
-def _listed(path: Path) -> list[str]:
-    """The URIs in a text file, one a line; `#` begins a remark; paths are relative to the file."""
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise SourceError(f"{str(path)!r} cannot be opened ({error.strerror}).") from error
-    if "\0" in text:
-        raise SourceError(f"{str(path)!r} is no text. A .txt lists sources, one a line.")
-    lines = (line.strip() for line in text.splitlines())
-    return [
-        line if _URL.match(line) or _CAMERA.fullmatch(line) else str(path.parent / line)
-        for line in lines if line and not line.startswith("#")
-    ]                                                                               # fmt: skip
-
-
 def open_reader(
     uri: str, reader: ReaderName = "auto", max_pixels: int = MAX_PIXELS, log: Log | None = None
 ) -> Reader:
@@ -362,23 +210,23 @@ def open_reader(
         if sys.stdin is None:
             raise SourceError("standard input is closed. Pipe pictures or a video into it.")
         return open_stream(sys.stdin.buffer, max_pixels)
-    if _is_camera(uri):
+    if is_camera(uri):
         from vision.io.live import open_camera
 
         return open_camera(uri)
-    if _is_url(uri):
+    if is_url(uri):
         from vision.io.live import open_url
 
         return open_url(uri, max_pixels)
 
     path = Path(uri)
     listed = path.suffix.lower() == ".txt"
-    if uri and not listed and _is_file(path):
+    if uri and not listed and is_file_or_closed(path):
         return _open_file(uri, path, reader, max_pixels)
-    leaves = _leaves(uri, log or Log())
+    leaves = leaves_of(uri, log or Log())
     if leaves in ([uri], [path]):
-        if listed and _is_file(path):
-            _listed(path)                # one that this user may not read tells so
+        if listed and is_file_or_closed(path):
+            listed_in(path)                # one that this user may not read tells so
         raise SourceError(_nothing(uri, path))
     if uri.startswith("file://") and len(leaves) == 1 and isinstance(leaves[0], Path):
         return _open_file(uri, leaves[0], reader, max_pixels)

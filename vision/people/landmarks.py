@@ -120,7 +120,11 @@ class FaceLandmarker(Model):
         card = zoo.find(model, cls.task)
         finder = FaceDetector.load(detector, device, precision, backend)
         engine, iris = (load(c, device, precision, backend) for c in (card, zoo.find("iris", "iris")))
-        return cls(finder, engine, iris, card)
+        made = cls(finder, engine, iris, card)
+        made.loaded_as = {
+            "model": card, "device": device, "precision": precision, "backend": backend, "detector": detector,
+        }
+        return made
 
     def close(self) -> None:
         """Close the detector and both networks of the points."""

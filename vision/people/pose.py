@@ -76,9 +76,12 @@ class PoseEstimator(Model):
         no people.
         """
         card = zoo.find(model, cls.task)
-        return cls(
-            Detector.load(detector, device, precision, backend), load(card, device, precision, backend), card
-        )
+        people = Detector.load(detector, device, precision, backend)
+        made = cls(people, load(card, device, precision, backend), card)
+        made.loaded_as = {
+            "model": card, "device": device, "precision": precision, "backend": backend, "detector": detector,
+        }
+        return made
 
     def close(self) -> None:
         """Close the detector and the network of the points."""

@@ -34,12 +34,12 @@ class CocoResults(SinkSpec):
 
     name = "coco"
 
-    path: Annotated[Path, Option("COCO results JSON", flags=("--coco",))]
+    path: Annotated[Path | str, Option("COCO results JSON", flags=("--coco",))]
     on: On = None
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where nothing in the plan has boxes."""
-        return _Coco(self.path, self.on or self.boxes_in(plan))
+        return _Coco(Path(self.path), self.on or self.boxes_in(plan))
 
 
 class _Coco(TextLines):
@@ -82,7 +82,7 @@ class YoloText(SinkSpec):
 
     name = "yolo"
 
-    folder: Annotated[Path, Option("folder of YOLO text files, one a frame", flags=("--yolo",))]
+    folder: Annotated[Path | str, Option("folder of YOLO text files, one a frame", flags=("--yolo",))]
     scores: Annotated[bool, Option("a sixth column with the score, and a seventh with a track's id")] = False
     on: On = None
 
@@ -93,8 +93,8 @@ class YoloText(SinkSpec):
 
 class _Yolo(Sink):
     def __init__(self, spec: YoloText, on: str) -> None:
-        self.folder, self.scores, self.on = spec.folder, spec.scores, on
-        self.paths, self.needs, self.names = (spec.folder,), frozenset((on,)), FrameNames()
+        self.folder, self.scores, self.on = Path(spec.folder), spec.scores, on
+        self.paths, self.needs, self.names = (Path(spec.folder),), frozenset((on,)), FrameNames()
 
     def begin(self, info: Info) -> None:
         make_folder(self.folder)
@@ -129,12 +129,12 @@ class MotText(SinkSpec):
     name = "mot"
     of = "track"
 
-    path: Annotated[Path, Option("the tracks as MOT Challenge text", flags=("--mot",))]
+    path: Annotated[Path | str, Option("the tracks as MOT Challenge text", flags=("--mot",))]
     on: Annotated[str | None, Option("whose tracks: a step's key")] = None
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no tracks."""
-        return _Mot(self.path, self.on or self.key_in(plan))
+        return _Mot(Path(self.path), self.on or self.key_in(plan))
 
 
 class _Mot(TextLines):

@@ -35,12 +35,12 @@ class Events(SinkSpec):
     of = "count"
     streams = True
 
-    path: Annotated[Path, Option("every event as a JSON line, or as a row of a .csv", flags=("--events",))]
+    path: Annotated[Path | str, Option("every event as a JSON line, or as a row of a .csv", flags=("--events",))]
     on: Of = None
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where nothing is counted."""
-        return _Events(self.path, self.on or self.key_in(plan))
+        return _Events(Path(self.path), self.on or self.key_in(plan))
 
 
 class _Events(TextLines):
@@ -89,16 +89,16 @@ class HeatMapPicture(SinkSpec):
     name = "heatmap"
     of = "count"
 
-    path: Annotated[Path, Option("where the time was spent (PNG)", flags=("--heatmap",))]
+    path: Annotated[Path | str, Option("where the time was spent (PNG)", flags=("--heatmap",))]
     on: Of = None
 
     def check(self) -> None:
         """Raise UsageError for a file that is no PNG."""
-        one_png("--heatmap", self.path)
+        one_png("--heatmap", Path(self.path))
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where nothing is counted."""
-        return _Heat(self.path, self.on or self.key_in(plan))
+        return _Heat(Path(self.path), self.on or self.key_in(plan))
 
 
 class _Heat(Sink):
@@ -151,16 +151,16 @@ class BasisPicture(SinkSpec):
     name = "basis"
     of = "follow"
 
-    path: Annotated[Path, Option("the mean and the eigenvectors of --follower ivt at the end (PNG)",
+    path: Annotated[Path | str, Option("the mean and the eigenvectors of --follower ivt at the end (PNG)",
                                  flags=("--show-basis",))]
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where nothing is followed by `ivt`."""
-        one_png("--show-basis", self.path)
+        one_png("--show-basis", Path(self.path))
         key = self.key_in(plan)
         if any(getattr(one, "follower", "ivt") != "ivt" for one in plan if one.key == key):
             raise UsageError("--show-basis is of --follower ivt; the others have no subspace.")
-        return _Basis(self.path, key)
+        return _Basis(Path(self.path), key)
 
 
 class _Basis(Sink):

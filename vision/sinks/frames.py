@@ -90,11 +90,11 @@ class SaveFrames(SinkSpec):
 
     name = "frames"
 
-    folder: Annotated[Path, Option("folder of annotated pictures, one a frame", flags=("--save-frames",))]
+    folder: Annotated[Path | str, Option("folder of annotated pictures, one a frame", flags=("--save-frames",))]
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run."""
-        return _SaveFrames(self.folder)
+        return _SaveFrames(Path(self.folder))
 
 
 class _SaveFrames(Sink):

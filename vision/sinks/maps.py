@@ -30,13 +30,13 @@ class LabelMaps(SinkSpec):
     name = "index"
     of = "segment"
 
-    folder: Annotated[Path, Option(
+    folder: Annotated[Path | str, Option(
         "folder of index PNGs, one a frame: a pixel's value is its class", flags=("--index",))]
     on: Of = None
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no class maps."""
-        return _Planes(self.folder, self.on or self.key_in(plan), lambda result: result.labels)
+        return _Planes(Path(self.folder), self.on or self.key_in(plan), lambda result: result.labels)
 
 
 @spec
@@ -46,13 +46,13 @@ class VarianceMaps(SinkSpec):
     name = "variance"
     of = "segment"
 
-    folder: Annotated[Path, Option(
+    folder: Annotated[Path | str, Option(
         "folder of variance PNGs (16 bit, 65535 is 0.25), from 16 passes with dropout", flags=("--uncertainty",))]
     on: Of = None
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no class maps with variance."""
-        return _Planes(self.folder, self.on or self.key_in(plan), _sixteen_bits)
+        return _Planes(Path(self.folder), self.on or self.key_in(plan), _sixteen_bits)
 
     def asks(self, step: Spec) -> Spec:
         """A segmenter that gives the variance too."""

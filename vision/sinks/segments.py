@@ -48,18 +48,18 @@ class Segments(SinkSpec):
     name = "segments"
     of = "action"
 
-    path: Annotated[Path, Option(
+    path: Annotated[Path | str, Option(
         "what was done from when to when: .jsonl, .csv or .ass (subtitles)", flags=("--segments",))]
     on: Of = None
 
     def check(self) -> None:
         """Raise UsageError for another suffix."""
-        if self.path.suffix.lower() not in FORMATS:
-            raise UsageError(f"segments are written as {', '.join(FORMATS)}; got {str(self.path)!r}")
+        if Path(self.path).suffix.lower() not in FORMATS:
+            raise UsageError(f"segments are written as {', '.join(FORMATS)}; got {str(Path(self.path))!r}")
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no actions."""
-        return _Segments(self.path, self.on or self.key_in(plan))
+        return _Segments(Path(self.path), self.on or self.key_in(plan))
 
 
 class _Ended(Sink):
@@ -108,16 +108,16 @@ class Timeline(SinkSpec):
     name = "timeline"
     of = "action"
 
-    path: Annotated[Path, Option("the segments as a picture (PNG)", flags=("--timeline",))]
+    path: Annotated[Path | str, Option("the segments as a picture (PNG)", flags=("--timeline",))]
     on: Of = None
 
     def check(self) -> None:
         """Raise UsageError for a file that is no PNG."""
-        one_png("--timeline", self.path)
+        one_png("--timeline", Path(self.path))
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no actions."""
-        return _Timeline(self.path, self.on or self.key_in(plan))
+        return _Timeline(Path(self.path), self.on or self.key_in(plan))
 
 
 class _Timeline(_Ended):

@@ -30,11 +30,11 @@ class ContactSheet(SinkSpec):
 
     name = "sheet"
 
-    path: Annotated[Path, Option("contact sheet of annotated frames, one PNG", flags=("--sheet",))]
+    path: Annotated[Path | str, Option("contact sheet of annotated frames, one PNG", flags=("--sheet",))]
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises SinkError where the path is no picture's or cannot be written."""
-        return _Sheet(self.path)
+        return _Sheet(Path(self.path))
 
 
 class _Sheet(Sink):

@@ -106,11 +106,11 @@ class JsonLines(SinkSpec):
     name = "jsonl"
     streams = True
 
-    path: Annotated[Path, Option("records, one JSON line a frame (- for standard output)", flags=("--jsonl",))]
+    path: Annotated[Path | str, Option("records, one JSON line a frame (- for standard output)", flags=("--jsonl",))]
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run."""
-        return _JsonLines(self.path)
+        return _JsonLines(Path(self.path))
 
 
 class _JsonLines(TextLines):
@@ -127,11 +127,11 @@ class Csv(SinkSpec):
     name = "csv"
     streams = True
 
-    path: Annotated[Path, Option("one row an object (- for standard output)", flags=("--csv",))]
+    path: Annotated[Path | str, Option("one row an object (- for standard output)", flags=("--csv",))]
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run."""
-        return _Csv(self.path)
+        return _Csv(Path(self.path))
 
 
 COLUMNS = (

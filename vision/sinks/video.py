@@ -34,7 +34,7 @@ class VideoFile(SinkSpec):
 
     name = "video"
 
-    path: Annotated[Path, Option(
+    path: Annotated[Path | str, Option(
         "annotated video or picture; a folder for several sources", flags=("-o", "--output"))]
     audio: Annotated[bool, Option("copy the source's sound", flags=("--audio/--no-audio",))] = True
     crf: Annotated[int, Option("x264's quality: 0 is the best, 51 the smallest", min=0, max=51)] = 23
@@ -48,7 +48,7 @@ class VideoFile(SinkSpec):
 class _VideoFile(Sink):
     def __init__(self, spec: VideoFile, task: str) -> None:
         self.spec, self.task = spec, task
-        self.folder = spec.path.suffix.lower() not in (*PICTURES, *FILMS) or spec.path.is_dir()
+        self.folder = Path(spec.path).suffix.lower() not in (*PICTURES, *FILMS) or Path(spec.path).is_dir()
         self.one_source = not self.folder
         self._names: set[str] = set()                    # given to films and pictures of this run
         self._made: list[Path] = []
@@ -100,7 +100,7 @@ class _VideoFile(Sink):
             return self._planned[1]
         if self._restored and self._restored["current"]:
             return Path(self._restored["current"])
-        path, still = self.spec.path, info.kind in ("picture", "pictures")
+        path, still = Path(self.spec.path), info.kind in ("picture", "pictures")
         if not self.folder:
             if self._sources:
                 raise UsageError(f"several sources need a folder for -o; got {str(path)!r}")

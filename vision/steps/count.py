@@ -29,7 +29,7 @@ class Count(Spec):
     timed = True
 
     on: Annotated[str, Option("whose tracks it counts: the key of a step before it")] = "track"
-    scene: Annotated[Path | None, Option("lines, zones and the ground (TOML, as in the README)")] = None
+    scene: Annotated[Path | str | None, Option("lines, zones and the ground (TOML, as in the README)")] = None
     line: Annotated[tuple[str, ...], Option(
         "x1,y1,x2,y2 in pixels: a line, as often as you like", remote=True)] = ()
     hysteresis: Annotated[float, Option(

@@ -37,7 +37,7 @@ class Detect(Spec):
     weak: Annotated[float | None, Option(
         "keep weaker boxes beside, down to this score of a model that decides at 0.5; a tracker asks for them",
         "0..1", min=0, max=1)] = None
-    stored: Annotated[Path | None, Option(
+    stored: Annotated[Path | str | None, Option(
         "detections from a file: records (JSONL) or MOT text; no model is loaded", flags=("--from",))] = None
 
     def load(self, pool: Pool) -> Any:

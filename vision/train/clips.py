@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 from vision.card import Card
 from vision.errors import DataError
 from vision.io.clips import Scheme, at_rate, read_clips, uniform, whole
-from vision.io.source import VIDEO_SUFFIXES
+from vision.io.listing import VIDEO_SUFFIXES
 from vision.train.data import Key, drawn, one_thread
 from vision.types import Image
 from vision.view import stretch

@@ -1,0 +1,162 @@
+"""What a URI comes down to: the files of folders, globs and lists; and which of them no output may overwrite."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from vision.errors import SinkError, SourceError
+from vision.io.base import Log
+from vision.io.pictures import SUFFIXES, natural
+
+VIDEO_SUFFIXES = frozenset((
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv",
+    ".flv", ".3gp", ".ogv", ".h264", ".264", ".h265", ".265", ".hevc", ".y4m", ".mjpeg", ".mjpg",
+))                                                                                  # fmt: skip
+MAX_FILES = 1_000_000                # in one source
+_MAX_NESTED = 32                     # lists in lists
+_CAMERA = re.compile(r"\d{1,3}|/dev/video\d+")
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+
+
+def local_files(uri: str) -> list[Path]:
+    """The files that a URI reads on this machine, in reading order; none for a URL, a camera, `-`.
+
+    A file or a folder that this user may not look into is among them: reading it tells why. Raises
+    SourceError for a list that cannot be read, or that lists itself.
+    """
+    return [leaf for leaf in leaves_of(uri, Log()) if isinstance(leaf, Path)]
+
+
+def is_camera(uri: str) -> bool:
+    """Whether it is a camera's number or its /dev/video path."""
+    return bool(_CAMERA.fullmatch(uri)) and not (uri.isdecimal() and Path(uri).exists())
+
+
+def is_url(uri: str) -> bool:
+    """Whether it is an address, of a server or a stream."""
+    return bool(_URL.match(uri)) and not uri.startswith("file://")
+
+
+def leaves_of(uri: str, log: Log) -> list[Path | str]:
+    """What a URI comes down to once folders, globs and lists are opened: files, and as text what is no
+    file or is not there. Raises SourceError for a list that cannot be read, and for too much."""
+    found = list(islice(_walk(uri, (), set(), log), MAX_FILES + 1))
+    if len(found) > MAX_FILES:
+        raise SourceError(f"{uri!r} holds more than {MAX_FILES} files. Name a part of it.")
+    return found
+
+
+def _walk(uri: str, within: tuple[Path, ...], seen: set[Path], log: Log) -> Iterator[Path | str]:
+    """within: the lists that lead here. seen: all lists so far: each is read once."""
+    if uri in ("", "-") or is_camera(uri) or is_url(uri):
+        yield uri
+        return
+    path = Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
+    try:
+        folder, there = path.is_dir(), path.exists()
+        listed = there and path.suffix.lower() == ".txt" and path.is_file()
+    except PermissionError:
+        yield path
+        return
+    if there and not folder and not listed:
+        yield path
+        return
+    empty = True
+    for leaf in _members(path, within, seen, log) if listed else _found(uri, path, folder):
+        empty = False
+        yield leaf
+    if empty and (path.resolve() not in seen or not within):
+        yield uri
+
+
+def _found(uri: str, path: Path, folder: bool) -> list[Path]:
+    """The files in a folder, or those that match a glob, in natural order."""
+    names = _below(path) if folder else filter(Path.is_file, map(Path, glob.iglob(uri, recursive=True)))
+    return sorted(islice(names, MAX_FILES + 1), key=natural)
+
+
+def _members(path: Path, within: tuple[Path, ...], seen: set[Path], log: Log) -> Iterator[Path | str]:
+    """The leaves of a list."""
+    real = path.resolve()
+    if real in within:
+        raise SourceError(f"{str(path)!r} lists itself, at once or by way of another list.")
+    if len(within) >= _MAX_NESTED:
+        raise SourceError(f"{str(path)!r} is a list in more than {_MAX_NESTED} lists. Write one list.")
+    if real in seen:
+        log.note(f"{str(path)!r} is listed more than once, and read once")
+        return
+    seen.add(real)
+    for member in listed_in(path):
+        yield from _walk(member, (*within, real), seen, log)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """The pictures and videos in a folder and the folders below, and the folders that cannot be read."""
+    closed: list[Path] = []
+    for parent, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+        for path in (Path(parent, name) for name in names):
+            if path.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES and is_file_or_closed(path):
+                yield path
+    yield from closed
+
+
+def is_file_or_closed(path: Path) -> bool:
+    """Whether it is one. Where that cannot be seen it is: opening it tells why."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return True
+
+
+class Inputs:
+    """The files that sources read, of which no output may overwrite one."""
+
+    def __init__(self, uris: Iterable[str]) -> None:
+        self._owners: dict[Hashable, str] = {}           # a file, or a picture's folder: the source
+        for uri in uris:
+            files: list[Path] = []
+            with suppress(SourceError):                  # told when its turn to be read comes
+                files = local_files(uri)
+            folders = {file.parent for file in files if file.suffix.lower() in SUFFIXES}
+            listed = [Path(uri)] if uri != "-" and is_file_or_closed(Path(uri)) else []
+            for path in (*files, *folders, *listed):
+                self._owners[_identity(path)] = uri
+
+    def refuse(self, output: str | Path) -> None:
+        """Raise SinkError where writing `output`, a file or a folder of pictures, would overwrite one of
+        them. To be called before the output is opened, which empties it."""
+        uri = self._owners.get(_identity(Path(output)))
+        if uri is not None:
+            raise SinkError(f"the output {str(output)!r} would overwrite the input {uri!r}. Give another name.")
+
+
+def _identity(path: Path) -> Hashable:
+    """Alike for two names of one file, by whatever links or spelling."""
+    real = os.path.realpath(path)
+    try:
+        state = os.stat(real)
+    except OSError:
+        return real
+    return state.st_dev, state.st_ino
+
+
+def listed_in(path: Path) -> list[str]:
+    """The URIs in a text file, one a line; `#` begins a remark; paths are relative to the file."""
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise SourceError(f"{str(path)!r} cannot be opened ({error.strerror}).") from error
+    if "\0" in text:
+        raise SourceError(f"{str(path)!r} is no text. A .txt lists sources, one a line.")
+    lines = (line.strip() for line in text.splitlines())
+    return [
+        line if _URL.match(line) or _CAMERA.fullmatch(line) else str(path.parent / line)
+        for line in lines if line and not line.startswith("#")
+    ]                                                                               # fmt: skip

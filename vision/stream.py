@@ -1,0 +1,232 @@
+"""One source of a run: its frames through the windows into the sinks, with a checkpoint now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Any
+
+from vision.checkpoint import identity, states
+from vision.errors import LostFrames, UsageError, VisionError
+from vision.io import Info, Latest, Source, ahead, latest
+from vision.item import Item
+from vision.report import Report
+from vision.sinks.base import Sink
+from vision.steps.base import Spec, Step
+from vision.tally import Tally
+from vision.types import Frame
+from vision.windows import Windows
+from vision.writer import Writer
+
+if TYPE_CHECKING:
+    from vision.run import Run
+
+Opener = Callable[[], Any]                       # gives a source
+_CAUSES: dict[type[BaseException], str] = {      # of frames that get no result, where it is no error
+    KeyboardInterrupt: "interrupted", GeneratorExit: "stopped",
+    BrokenPipeError: "the reader of an output has gone",
+}
+
+
+class Stream:
+    """One source of a run, an iterator over its items."""
+
+    def __init__(self, run: Run, name: str, opener: Opener, number: int, stored: Any) -> None:
+        self._run, self._open, self._number, self._stored = run, opener, number, stored
+        self.report = Report(name)
+        self.info = Info(name, "frames")
+        self.several = False                             # other streams of the run go on where it fails
+        self._tally = Tally()
+        self.told: list[str] = []                        # what was found, in words, at the end
+
+    def __iter__(self) -> Iterator[Item]:
+        """The items. Raises VisionError: of the reader, a step or a sink, after what came before it; LostFrames if
+        a frame cannot be accounted for."""
+        run, report, began = self._run, self.report, perf_counter()
+        cause, complete, steps, frames, begun = "", False, list[Step](), None, False
+        try:
+            frames = self._source()
+            steps = self._steps()
+            self._restore(steps)
+            run.begin(self.info)
+            begun = True
+            with Writer(run.sinks, report) as writer:
+                yield from self._through(frames, steps, writer)
+            complete = True
+        except BaseException as error:
+            cause = _CAUSES.get(type(error), type(error).__name__)
+            complete = type(error) in _CAUSES
+            raise
+        finally:
+            report.seconds += perf_counter() - began
+            if frames is not None:
+                _close(frames)
+                self._count(frames, cause)
+            ends = {step.key: step.end() for step in steps} if begun else {}
+            self.told = [*self._tally.lines(), *(line for step in steps for line in step.summary())]
+            if begun:
+                _end(run.sinks, ends, complete)
+        if report.unexplained:
+            raise LostFrames(f"{report.unexplained} of {report.read} frames were decoded but not written")
+        if run.checkpoint is not None:
+            values = states([], run.sinks)
+            if None not in values["sinks"]:
+                run.checkpoint.save({"done": self._number, "sinks": values["sinks"]})
+        for sink in run.sinks:
+            sink.forget()
+
+    def _source(self) -> Any:
+        """The source, open, with times where the plan needs them."""
+        source = self._open()
+        self.info = getattr(source, "info", self.info)
+        self.report.source = self.report.source or self.info.uri
+        self.report.live = self.info.live or isinstance(source, Latest)
+        still = self.info.kind in ("picture", "pictures")
+        if still and any(one.timed for one in self._run.plan) and isinstance(source, Source):
+            source.at_rate(source.rate or _rate_of(self.info.uri, self._run.plan))
+        if self.info.live and not isinstance(source, Latest):
+            return latest(source)
+        return source if isinstance(source, Latest) else ahead(source)
+
+    def _steps(self) -> list[Step]:
+        steps: dict[str, Step] = {}
+        for one in self._run.plan:
+            step = one.open(self.info, self._run.model_of(one))
+            step.join(steps)
+            steps[one.key] = step
+        return list(steps.values())
+
+    def _restore(self, steps: Sequence[Step]) -> None:
+        """Go on where the run was killed."""
+        stored = self._stored
+        if stored is None:
+            return
+        for sink, state in zip(self._run.sinks, stored["sinks"], strict=True):
+            sink.restore(state)
+        if "steps" not in stored:                        # between two sources
+            self._stored = None
+            return
+        now = identity(self.info)
+        if now != stored["source"]:
+            raise UsageError(f"{self.info.uri!r} is not what it was when the run was killed (its size or its first "
+                             "and last bytes differ). Run again without --resume.")
+        for step in steps:
+            if step.about() != stored["engines"][step.key]:
+                raise UsageError(f"{step.key!r} ran as {stored['engines'][step.key]}, now as {step.about()}. Give the "
+                                 "same --backend, --precision and --device.")
+            step.restore(stored["steps"][step.key])
+        for name in ("read", "inferred", "written", "seconds"):
+            setattr(self.report, name, stored["report"][name])
+
+    def _through(self, frames: Any, steps: Sequence[Step], writer: Writer) -> Iterator[Item]:
+        """The frames through the windows: a live source's one by one, so that its newest is never in line."""
+        run, report = self._run, self.report
+        windows = Windows([(step, one.every) for step, one in zip(steps, run.plan, strict=True)], report)
+        after = -1 if self._stored is None else int(self._stored["after"])
+        windows.count = 0 if self._stored is None else int(self._stored["count"])
+        last = after
+
+        def out(done: Iterable[tuple[Frame, dict[str, Any]]]) -> Iterator[Item]:
+            for frame, results in done:
+                item = Item(frame, results, steps)
+                report.inferred += 1
+                self._tally.add(item)
+                writer.put(item)
+                yield item
+
+        incoming = self._incoming(frames, after)
+        try:
+            for frame in incoming:
+                yield from out(windows.push(frame))
+                last = frame.index
+                if report.live:
+                    yield from out(windows.drain())
+                if any(sink.done for sink in run.sinks):
+                    break
+                if run.checkpoint is not None and run.checkpoint.due:
+                    yield from out(windows.drain())
+                    self._save(steps, writer, last, windows.count)
+        except VisionError:
+            with suppress(VisionError):                  # what was begun before it is not lost
+                yield from out(windows.drain())
+            raise
+        yield from out(windows.drain())
+        if self.info.whole and self.info.kind not in ("camera", "stream") and not any(s.done for s in run.sinks):
+            for step in steps:
+                step.whole()
+
+    def _incoming(self, frames: Any, after: int) -> Iterator[Frame]:
+        """The frames, counted; those that are too old are dropped, those before the checkpoint passed by."""
+        report, oldest = self.report, self._run.max_latency
+        source = iter(frames)
+        while True:
+            asked = perf_counter()
+            frame = next(source, None)
+            report.waited("read", perf_counter() - asked)
+            if frame is None:
+                return
+            if frame.index <= after:
+                continue
+            report.read += 1
+            if oldest is not None and report.live and monotonic() - frame.captured > oldest:
+                report.drop(f"older than {oldest * 1000:g} ms", 1)
+                continue
+            yield frame
+
+    def _save(self, steps: Sequence[Step], writer: Writer, last: int, count: int) -> None:
+        """A checkpoint after the frame `last`: everything before it is written."""
+        checkpoint, report = self._run.checkpoint, self.report
+        assert checkpoint is not None
+        writer.wait()
+        values = states(steps, self._run.sinks)
+        if None in (*values["sinks"], *values["steps"].values()):
+            return
+        counts = {name: getattr(report, name) for name in ("read", "inferred", "written", "seconds")}
+        checkpoint.save({
+            "done": self._number - 1, "source": identity(self.info), "after": last, "count": count,
+            "report": counts, **values,
+        })
+
+    def _count(self, frames: Any, cause: str) -> None:
+        """Take over what the source counted."""
+        report = self.report
+        skipped = getattr(frames, "skipped", 0)
+        report.drop("late", skipped)
+        report.read += skipped
+        counts = getattr(frames, "counts", None)
+        if counts is not None:
+            report.corrupt, report.passed_over = counts.corrupt, counts.passed_over
+            report.read = max(report.read, counts.decoded - counts.passed_over)    # with those read ahead
+        report.notes += getattr(frames, "notes", [])
+        if cause or any(sink.done for sink in self._run.sinks):
+            report.drop(cause or "stopped", report.unexplained)
+
+
+def _end(sinks: Sequence[Sink], ends: dict[str, Any], complete: bool) -> None:
+    """Tell every sink that the source is over; the first error is raised, after all were told."""
+    failed: VisionError | None = None
+    for sink in sinks:
+        try:
+            sink.end(ends, complete)
+        except VisionError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+def _close(frames: Any) -> None:
+    close = getattr(frames, "close", None)
+    if close is not None:
+        close()
+
+
+def _rate_of(uri: str, plan: Sequence[Spec]) -> float:
+    """Frames a second of a folder of pictures, by the `seqinfo.ini` in it or above it. Raises UsageError."""
+    from vision.tracking.mot import sequence_rate
+
+    rate = sequence_rate(Path(uri)) or next((one.rate for one in plan if one.rate), None)
+    if rate is None:
+        raise UsageError("pictures have no times, and tracking needs them. Give --rate, frames a second.")
+    return rate
