@@ -187,3 +187,13 @@ def test_a_checkpoint_of_nothing_is_none(tmp_path: Path) -> None:
     assert Checkpoint(tmp_path / "c", 1.0, {}).load() is None
     assert FindFaces().key == "faces"
     assert Count(line=("1,2,3,4",)).view.lines[0].end == (3.0, 4.0)
+
+
+def test_a_live_source_is_run_without_a_checkpoint(clip: Path, tmp_path: Path) -> None:
+    """A file that plays a camera, and a list of what is not on this machine: nothing to go on with, no error."""
+    source = read(clip, realtime=True, max_frames=5)
+    with Run(source, [Detect()], [JsonLines(tmp_path / "o.jsonl")], checkpoint_every=1e-6) as run:
+        run.finish()
+    assert run.report.written + sum(run.report.dropped.values()) == run.report.read
+    with pytest.raises(UsageError, match="this run cannot be resumed: cameras, addresses"):
+        Run("rtsp://127.0.0.1:1/x", [Detect()], [JsonLines(tmp_path / "p.jsonl")], resume=True)

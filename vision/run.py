@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from vision.checkpoint import EVERY_S, Checkpoint, written_down
-from vision.errors import UsageError, VisionError
-from vision.io import Info, Inputs, Source, read
+from vision.errors import SourceError, UsageError, VisionError
+from vision.io import Info, Inputs, Source, local_files, read
 from vision.io.source import Member
 from vision.item import Item
 from vision.report import Report
@@ -157,7 +157,7 @@ class Run:
     def _checkpoint(self, sinks: Sequence[Any], every: float | None) -> Checkpoint | None:
         """The checkpoint beside the first output, where the run can be gone on with."""
         files = [path for sink in sinks for path in (sink.files if isinstance(sink, SinkSpec) else sink.paths)]
-        able = files and "-" not in (*map(str, files), *self._names) and all(self._names)
+        able = bool(files) and "-" not in map(str, files) and all(map(_on_disk, self._names))
         try:
             plan = {**written_down(self.plan, sinks), "sources": self._names}
         except (UsageError, AttributeError) as error:
@@ -167,7 +167,8 @@ class Run:
             name = f"{first.name or 'run'}.checkpoint"
             return Checkpoint(first.with_name(name) if first.name else first / name, every or EVERY_S, plan)
         if self.resume or every:
-            why = plan.get("why", "standard input, standard output and frames in memory are gone afterwards")
+            gone = "cameras, addresses, standard input and output and frames in memory are gone afterwards"
+            why = plan.get("why", gone)
             raise UsageError(f"this run cannot be resumed: {why}. Write to files, from files.")
         return None
 
@@ -185,6 +186,14 @@ class Run:
                     self._inputs.refuse(path)
         for sink in self.sinks:
             sink.begin(info)
+
+
+def _on_disk(name: str) -> bool:
+    """Whether a source can be read again from its beginning."""
+    try:
+        return bool(name and local_files(name))
+    except SourceError:
+        return False
 
 
 def _itself(source: Any) -> Any:

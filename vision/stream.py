@@ -145,7 +145,7 @@ class Stream:
                     yield from out(windows.drain())
                 if any(sink.done for sink in run.sinks):
                     break
-                if run.checkpoint is not None and run.checkpoint.due:
+                if run.checkpoint is not None and run.checkpoint.due and not report.live:
                     yield from out(windows.drain())
                     self._save(steps, writer, last, windows.count)
         except VisionError:
