@@ -99,7 +99,7 @@ def test_what_is_found_has_a_bound(folder: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SourceError, match="in more than 32 lists"):
         read(folder / "l0.txt")
     assert taken(read(folder / "l9.txt")) == [("c1.png", 0, 1)]
-    monkeypatch.setattr("vision.io.source.MAX_FILES", 5)
+    monkeypatch.setattr("vision.io.listing.MAX_FILES", 5)
     for uri in (folder, folder / "*.*"):
         with pytest.raises(SourceError, match="more than 5 files"):
             read(uri)
