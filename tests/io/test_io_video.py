@@ -16,7 +16,7 @@ from numbered import MakeVideo, add_sound, number
 from vision.errors import SourceError, UsageError
 from vision.io import read
 from vision.io.base import Log, Span
-from vision.io.video import _Clock
+from vision.io.clock import Clock
 
 UNEVEN = np.cumsum([0.0, *np.random.default_rng(7).choice([0.02, 0.033, 0.05, 0.2], 59)]).round(3).tolist()
 
@@ -220,7 +220,7 @@ def test_frames_that_fail_to_decode_are_passed_over(make_video: MakeVideo, tmp_p
 def test_no_frame_is_lost_without_a_word_when_threads_decode(
     make_video: MakeVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vision.io.video._ONE_THREAD_PIXELS", 0)
+    monkeypatch.setattr("vision.io.container._ONE_THREAD_PIXELS", 0)
     path = make_video("intra.mov", codec="png", pix_fmt="rgb24")
     for broken in ({4, 5}, {28}, {26, 28}, {29}):
         broken_packets(path, tmp_path / "broken.mov", broken)
@@ -282,7 +282,7 @@ def test_time_stamps_that_begin_anew_follow_on(make_video: MakeVideo, tmp_path: 
 
 def test_the_clock_never_goes_back() -> None:
     log = Log()
-    clock = _Clock(0.1, log)
+    clock = Clock(0.1, log)
     assert [clock(t) for t in (5.0, 5.1, None, 5.3, 1.0, 1.2, None)] == pytest.approx(
         [5.0, 5.1, 5.2, 5.3, 5.4, 5.6, 5.7]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,6 +12,18 @@ from vision.types import Frame
 MAX_PIXELS = 200_000_000             # of one picture; 600 MB as BGR
 FEWER_PIXELS = "Make it smaller first, or allow more in Python: vision.read(SOURCE, max_pixels=N)."
 
+_PASSWORD = re.compile(r"(?<=://)([^/?#:]*):[^/?#]*(?=@)")
+_SECRET = re.compile(
+    r"(?i)\b((?:access_?|auth_?|api_?)?(?:pass(?:word|wd)?|pwd|token|secret|key|signature|sig)=)[^&#;/?]*"
+)
+
+
+def shown(uri: str) -> str:
+    """A URI as it may be printed and recorded: with `***` for a password, in an address or among its options."""
+    if "://" not in uri:
+        return uri
+    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***", uri))
+
 
 @dataclass(frozen=True)
 class Info:
@@ -18,7 +31,8 @@ class Info:
 
     kind: picture, pictures, animation, video, stream, camera or list. size_wh: pixels, upright. rate:
     frames a second, on average. duration: seconds. frames_estimate: from the container's or the
-    folder's word, never to be relied on. rotation: degrees clockwise by which frames are turned.
+    folder's word, never to be relied on. rotation: degrees clockwise by which frames are turned. mirrored: whether
+    they are then mirrored, left to right.
     audio: the sound's codec. live: frames come when they happen, whether they are taken or not.
     start: the second at which reading begins. whole: whether all of it is read.
     """
@@ -31,6 +45,7 @@ class Info:
     frames_estimate: int | None = None
     codec: str | None = None
     rotation: int = 0
+    mirrored: bool = False
     audio: str | None = None
     live: bool = False
     start: float = 0.0

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import av
 import av.error
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +21,16 @@ from av.video.reformatter import VideoReformatter
 
 from vision.errors import SourceError, UsageError
 from vision.io.base import MAX_PIXELS, Log, Span
+from vision.io.container import open_container, video_stream
 from vision.io.listing import VIDEO_SUFFIXES
 from vision.io.source import open_reader
-from vision.io.video import upright, video_stream
+from vision.io.turning import display_turn, upright
 from vision.types import Image, Ints
 
 Times = npt.NDArray[np.float64]                  # (N,) seconds, rising
 Scheme = Callable[[Times], Ints]                 # -> (K,T) indices into them
 
+_STAMPED = ("mp4", "matroska", "mpegts")         # containers that state when each frame is shown
 _EPS = 1e-6                                      # seconds: times that agree to the microsecond are equal
 
 
@@ -198,10 +199,10 @@ def _jump(
     if not path.is_file() or path.suffix.lower() not in VIDEO_SUFFIXES:
         return None
     try:
-        with av.open(f"file:{path}") as container:
-            stream = video_stream(str(path), container)
-            if stream.codec_context.width * stream.codec_context.height > max_pixels:
-                return None                      # the reader says why not
+        with open_container(str(path), f"file:{path}") as container:
+            stream = video_stream(str(path), container, max_pixels)
+            if stream.codec_context.has_b_frames and not any(k in container.format.name for k in _STAMPED):
+                return None                      # presentation stamps are made up: see `BestEffort`
             packets = [(p.pts, p.is_keyframe) for p in container.demux(stream) if p.size and not p.is_discard]
             tick = float(stream.time_base)
         stamps = {pts for pts, _ in packets if pts is not None}
@@ -212,10 +213,10 @@ def _jump(
         wanted = scheme(times)
         index = np.unique(wanted)
         keys = sorted(pts for pts, key in packets if key)
-        with av.open(f"file:{path}") as container:
-            pictures = _picked(container, video_stream(str(path), container), keys, order[index].tolist())
+        with open_container(str(path), f"file:{path}") as container:
+            pictures = _picked(container, video_stream(str(path), container, max_pixels), keys, order[index].tolist())
             to_bgr = VideoReformatter()
-            images = (upright(to_bgr.reformat(p, format="bgr24").to_ndarray(), p.rotation) for p in pictures)
+            images = (upright(to_bgr.reformat(p, format="bgr24").to_ndarray(), display_turn(p)) for p in pictures)
             frames = _stacked(map(prepare, images), len(index))
     except (av.error.FFmpegError, SourceError, OSError):
         return None

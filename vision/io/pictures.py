@@ -22,6 +22,7 @@ from PIL import UnidentifiedImageError
 
 from vision.errors import SourceError
 from vision.io.base import FEWER_PIXELS, MAX_PIXELS, Info, Log, Span
+from vision.io.turning import exif_upright
 from vision.types import Frame, Image
 
 SUFFIXES = frozenset((
@@ -76,7 +77,7 @@ def decode_picture(
     with _guarded(name, max_pixels), pil.open(BytesIO(data)) as picture:
         if picture.format not in ("JPEG", "MPO") or picture.mode not in ("L", "RGB"):
             image = _bgr(picture)                # turns a TIFF by itself, and takes its orientation away
-            return turned(image, picture.getexif().get(_ORIENTATION, 1))
+            return exif_upright(image, picture.getexif().get(_ORIENTATION, 1))
         orientation = picture.getexif().get(_ORIENTATION, 1)
     if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):            # no end of image behind the scan
         raise SourceError(f"{name!r} is a JPEG that is cut off.")
@@ -84,7 +85,7 @@ def decode_picture(
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if decoded is None:
         raise SourceError(f"{name!r} cannot be decoded as a JPEG.")
-    return turned(np.asarray(decoded, np.uint8), orientation)
+    return exif_upright(np.asarray(decoded, np.uint8), orientation)
 
 
 def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -94,17 +95,6 @@ def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
         exif = pil.Image.getexif(picture)            # its own, of a PNG, would decode all of it
         sideways = picture.format != "TIFF" and exif.get(_ORIENTATION, 1) > 4
         return (height, width) if sideways else (width, height)
-
-
-def turned(image: Image, orientation: int) -> Image:
-    """The picture upright; orientation is EXIF's, 1 to 8."""
-    if orientation in (5, 6, 7, 8):
-        image = np.swapaxes(image, 0, 1)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return np.ascontiguousarray(image)
 
 
 @contextmanager
@@ -228,7 +218,7 @@ class Animation:
                 return
             log.counts.decoded += 1
             if span.wants(index, time):
-                yield Frame(turned(image, orientation), index, time, self.info.uri)
+                yield Frame(exif_upright(image, orientation), index, time, self.info.uri)
             else:
                 log.counts.passed_over += 1
             milliseconds = float(self._picture.info.get("duration", 0) or 0)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
+from time import monotonic
 from typing import Any
 
 import av
 import av.error
-import cv2
-import numpy as np
-from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from vision.errors import SourceError
-from vision.io.base import FEWER_PIXELS, Info, Log, Span
-from vision.types import Frame, Image
+from vision.io.base import Log, Span
+from vision.io.clock import BestEffort, Clock
+from vision.io.container import describe, open_container, reason, video_stream
+from vision.io.turning import Turn, display_turn, upright
+from vision.types import Frame
 
-_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-_ONE_THREAD_PIXELS = 1_000_000     # up to here one core decodes hundreds of frames a second, at less cost
 _COUNTABLE = {"h264", "hevc", "vp9", "av1", "mjpeg", "png"}        # in mp4 and mkv: one packet, one frame
 _PEEK_PACKETS = 64
 _MOST_THREADS = 32                 # that hold frames back; FFmpeg uses at most 16
@@ -44,25 +43,17 @@ class Video:
         timeout: float | None = None,
         live: bool = False,
     ) -> None:
-        limit = {"max_pixels": str(max_pixels)}           # FFmpeg refuses larger frames, later ones too
         self._discarded = 0
+        self._container = open_container(uri, target, {"max_pixels": str(max_pixels), **(options or {})}, timeout)
         try:
-            self._container = av.open(target, options={**limit, **(options or {})}, timeout=timeout)
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise SourceError(
-                f"{uri!r} cannot be read as a video ({_reason(error)}). Is it one, and whole?"
-            ) from error
-        try:
-            self._stream = video_stream(uri, self._container)
-            context = self._stream.codec_context
-            if context.width * context.height > max_pixels:
-                size = f"{context.width}x{context.height}"
-                raise SourceError(f"{uri!r} has {size} pixels; {max_pixels} are allowed. {FEWER_PIXELS}")
-            context.options = limit
+            self._stream = video_stream(uri, self._container, max_pixels)
             if live:
                 self._stream.thread_type = "SLICE"
             self._demuxed: Iterator[Any] = self._container.demux(self._stream)
-            self.info = _info(uri, self._container, self._stream, self._first_rotation())
+            # what was decoded to see the first frame, which alone tells of its turn: packets with what came of them
+            self._peeked: deque[tuple[Any, list[Any] | Exception]] = deque()
+            self.turn = self._first_turn()
+            self.info = describe(uri, self._container, self._stream, self.turn)
         except SourceError:
             self._container.close()
             raise
@@ -79,11 +70,10 @@ class Video:
         log.counts.decoded += first
         log.counts.passed_over += first
         to_bgr = VideoReformatter()                       # keeps its tables from frame to frame
-        clock = _Clock(1 / (self.info.rate or 25.0), log)
+        clock = Clock(1 / (self.info.rate or 25.0), log)
         tick = self._stream.time_base or Fraction(1, 1000)
         index = first - 1
-        for index, picture in enumerate(self._decoded(packets, log), first):
-            stamp = picture.pts if picture.pts is not None else picture.dts
+        for index, (picture, stamp, arrived) in enumerate(self._decoded(packets, log), first):
             time = clock(None if stamp is None else stamp * tick.numerator / tick.denominator)
             log.counts.decoded += 1
             if not span.wants(index, time) or span.over(time):
@@ -92,7 +82,10 @@ class Video:
                     return
                 continue
             image = to_bgr.reformat(picture, format="bgr24").to_ndarray()
-            yield Frame(upright(image, picture.rotation), index, time, uri)
+            turn = display_turn(picture)
+            if not turn.known:
+                log.note(f"{uri!r} asks to be turned by {turn.degrees} degrees: only quarter turns are applied")
+            yield Frame(upright(image, turn), index, time, uri, captured=arrived)
             del picture, image
         failed = log.counts.corrupt - corrupt_before
         if index < 0:
@@ -122,13 +115,15 @@ class Video:
         if seconds > last + 1.0:
             log.note(f"{self.info.uri!r} claims {seconds:.3f} s; its last frame is at {last:.3f} s")
 
-    def _decoded(self, packets: Iterator[Any], log: Log) -> Iterator[Any]:
-        """Whole frames in presentation order."""
+    def _decoded(self, packets: Iterator[Any], log: Log) -> Iterator[tuple[Any, int | None, float]]:
+        """Whole frames in presentation order, each with its stamp in ticks, and when its data came."""
         fed = came = failed = 0
+        best = BestEffort()
         for packet in packets:
+            arrived = monotonic()
             fed += packet.size > 0 and not packet.is_discard
             try:
-                pictures = packet.decode()
+                pictures = self._decode(packet)
             except av.error.EOFError:                    # flushed already
                 continue
             except av.error.FFmpegError:
@@ -137,15 +132,25 @@ class Video:
                 continue
             came += len(pictures)
             for picture in pictures:
+                stamp = best(picture.pts, picture.dts)
                 if picture.is_corrupt:
                     log.counts.corrupt += 1
                 else:
-                    yield picture
+                    yield picture, stamp, arrived
         # PyAV gives up without a word at an error among the frames that decoding threads still hold
         lost = fed - came - failed
         if self._countable() and 0 < lost <= _MOST_THREADS and self._stream.codec_context.thread_count != 1:
             log.counts.corrupt += lost
             log.note(f"{lost} frames at the end of {self.info.uri!r} were lost to one that fails to decode")
+
+    def _decode(self, packet: Any) -> list[Any]:
+        """The frames that a packet brings; no packet is decoded twice, which would lose or double frames."""
+        if self._peeked and self._peeked[0][0] is packet:
+            _, outcome = self._peeked.popleft()
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+        return list(packet.decode())
 
     def _countable(self) -> bool:
         """Whether each packet is known to be one frame."""
@@ -161,9 +166,9 @@ class Video:
                 self._discarded += packet.is_discard
                 yield packet
         except (av.error.InvalidDataError, av.error.EOFError) as error:
-            log.note(f"{self.info.uri!r} ends early ({_reason(error)})")
+            log.note(f"{self.info.uri!r} ends early ({reason(error)})")
         except (av.error.FFmpegError, OSError) as error:
-            broken = SourceError(f"{self.info.uri!r} broke off ({_reason(error)}).")
+            broken = SourceError(f"{self.info.uri!r} broke off ({reason(error)}).")
             broken.__cause__ = error
         except IndexError:               # PyAV at the very end, where a stream has appeared in mid-file
             pass
@@ -175,113 +180,74 @@ class Video:
         if broken is not None:
             raise broken
 
-    def _first_rotation(self) -> int:
-        """Degrees counter-clockwise, from the first frame: only frames tell. The decoder starts anew
-        afterwards, on the same packets."""
+    def _first_turn(self) -> Turn:
+        """How the first frame is brought upright; what was decoded to see it is kept."""
         held: list[Any] = []
-        rotation = 0
-        with suppress(av.error.FFmpegError, OSError):
+        turn = Turn()
+        try:
             for packet in self._demuxed:
                 held.append(packet)
-                with suppress(av.error.FFmpegError):
-                    if pictures := packet.decode():
-                        rotation = pictures[0].rotation
-                        break
+                outcome: list[Any] | Exception
+                try:
+                    outcome = list(packet.decode())
+                except av.error.FFmpegError as error:
+                    outcome = error
+                self._peeked.append((packet, outcome))
+                if isinstance(outcome, list) and outcome:
+                    turn = display_turn(outcome[0])
+                    break
                 if len(held) >= _PEEK_PACKETS:
                     break
-        self._stream.codec_context.flush_buffers()
-        self._demuxed = chain(held, self._container.demux(self._stream)) if held else self._demuxed
-        return rotation
+        except (av.error.FFmpegError, OSError):
+            pass                                         # comes again when the frames are asked for
+        self._demuxed = chain(held, self._demuxed if held else self._container.demux(self._stream))
+        return turn
 
     def _from_key_frame(self, start: float | None, log: Log) -> tuple[Iterator[Any], int]:
         """The packets from the last key frame at or before `start` seconds, and how many frames come
-        before them."""
+        before them. From the beginning, where the packets give no reason to trust them: where the first ones
+        cannot be decoded, are out of order, hidden or bring another decoder's settings."""
         packets = self._packets(log)
-        if not start or not self._countable():
+        if not start or not self._countable() or not self._clean_beginning():
             return packets, 0
         wanted = start / self._stream.time_base
         held: list[Any] = []
         size = before = 0
+        trusted, last = True, None
         for packet in packets:
-            if packet.is_keyframe and packet.pts is not None and packet.pts <= wanted:
-                before += sum(not p.is_discard for p in held)
+            trusted = trusted and packet.pts is not None and packet.dts is not None and not (
+                packet.is_corrupt or packet.is_discard or packet.has_sidedata("new_extradata")
+                or (last is not None and packet.dts <= last)
+            )                                                                       # fmt: skip
+            if trusted and packet.is_keyframe and packet.pts <= wanted:
+                before += len(held)
                 held, size = [], 0
             held.append(packet)
             size += packet.size
-            if packet.dts is None or packet.dts > wanted or size > _MAX_HELD:
+            last = packet.dts
+            if not trusted or packet.dts > wanted or size > _MAX_HELD:
                 break
         if before:
             # pictures that come after the key frame but are shown before it lean on dropped ones
             key = held[0].pts
             before += sum(p.pts is not None and p.pts < key and not p.is_discard for p in held)
             held = [p for p in held if p.pts is None or p.pts >= key]
-            log.note(f"{before} frames before {start:g} s were counted by their packets, not decoded")
+            self._peeked.clear()
+            self._stream.codec_context.flush_buffers()
+            log.note(
+                f"{before} frames before {start:g} s were counted by their packets, not decoded: "
+                "if one of them is damaged, a whole run counts fewer"
+            )
         return chain(held, packets), before
 
-
-class _Clock:
-    """Presentation times: made from the rate where a frame has none, and never going back."""
-
-    def __init__(self, step: float, log: Log) -> None:
-        self._step, self._log = step, log
-        self._shift = 0.0
-        self._started = False
-        self.last = 0.0
-
-    def __call__(self, stamp: float | None) -> float:
-        expected = self.last + self._step if self._started else 0.0
-        if stamp is None:
-            self._log.note(f"frames without a time stamp got times from the rate, {1 / self._step:g} fps")
-            stamp = expected - self._shift
-        elif self._started and stamp + self._shift < self.last:
-            self._log.note(f"the time stamps go back after {self.last:.3f} s; later times follow on there")
-            self._shift = expected - stamp
-        self._started = True
-        self.last = stamp + self._shift
-        return self.last
-
-
-def video_stream(uri: str, container: Any) -> Any:
-    """The first video stream that is no cover picture, ready to decode."""
-    for stream in container.streams.video:
-        context = stream.codec_context
-        if context is not None and Disposition.attached_pic not in stream.disposition:
-            stream.thread_type = "AUTO"
-            if context.width * context.height <= _ONE_THREAD_PIXELS:
-                context.thread_count = 1
-            return stream
-    found = [f"{s.type}/{s.codec_context.name}" for s in container.streams if s.codec_context is not None]
-    raise SourceError(
-        f"{uri!r} has no video stream (found: {', '.join(found) or 'nothing'}). "
-        "Give a file with video, or list it with: vision probe"
-    )
-
-
-def _info(uri: str, container: Any, stream: Any, rotation: int) -> Info:
-    context = stream.codec_context
-    size = context.width, context.height
-    rate = stream.average_rate or stream.guessed_rate
-    seconds = None if container.duration is None else container.duration / 1_000_000
-    if seconds is None and stream.duration:
-        seconds = float(stream.duration * stream.time_base)
-    audio = [s.codec_context.name for s in container.streams.audio if s.codec_context is not None]
-    return Info(
-        uri=uri,
-        kind="video",
-        size_wh=size if rotation % 180 == 0 else size[::-1],
-        rate=float(rate) if rate else None,
-        duration=seconds,
-        frames_estimate=stream.frames or (round(seconds * rate) if seconds and rate else None),
-        codec=context.codec.canonical_name,
-        rotation=-rotation % 360,
-        audio=audio[0] if audio else None,
-    )
-
-
-def upright(image: Any, rotation: int) -> Image:
-    """The picture turned as its display matrix says; rotation is in degrees counter-clockwise."""
-    turn = _TURNS.get(-rotation % 360)
-    return np.asarray(image if turn is None else cv2.rotate(image, turn), np.uint8)
+    def _clean_beginning(self) -> bool:
+        """Whether the first packet is a key frame, and the first frame comes whole."""
+        outcomes = [outcome for _, outcome in self._peeked]
+        return (
+            bool(outcomes) and self._peeked[0][0].is_keyframe
+            and not any(isinstance(outcome, Exception) for outcome in outcomes)
+            and isinstance(outcomes[-1], list) and bool(outcomes[-1]) and not outcomes[-1][0].is_corrupt
+        )                                                                           # fmt: skip
 
 
 def _seconds(clock: str) -> float:
@@ -291,9 +257,3 @@ def _seconds(clock: str) -> float:
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     except ValueError:
         return 0.0
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, av.error.ExitError):            # FFmpeg's word for a timeout
-        return "no answer in time"
-    return getattr(error, "strerror", None) or str(error)
