@@ -5,22 +5,28 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
+from mimetypes import guess_type
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from vision.errors import SinkError, SourceError
 from vision.io.base import Log
-from vision.io.pictures import SUFFIXES, natural
+from vision.io.pictures import PICTURE_SUFFIXES, natural
 
 VIDEO_SUFFIXES = frozenset((
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv",
-    ".flv", ".3gp", ".ogv", ".h264", ".264", ".h265", ".265", ".hevc", ".y4m", ".mjpeg", ".mjpg",
+    ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg", ".m1v", ".m2v", ".mpv", ".vob",
+    ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".ogm", ".rm", ".rmvb", ".dv",
+    ".mxf", ".wtv", ".nut", ".ivf", ".obu", ".h261", ".h263", ".h264", ".264", ".h265", ".265", ".hevc", ".vvc",
+    ".vc1", ".drc", ".y4m", ".mjpeg", ".mjpg", ".amv", ".swf", ".gxf",
 ))                                                                                  # fmt: skip
+_RAW_PHOTOGRAPHS = {".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"}
 MAX_FILES = 1_000_000                # in one source
 _MAX_NESTED = 32                     # lists in lists
+_MAX_LIST_BYTES = 256 << 20
 _CAMERA = re.compile(r"\d{1,3}|/dev/video\d+")
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
@@ -69,16 +75,16 @@ def _walk(uri: str, within: tuple[Path, ...], seen: set[Path], log: Log) -> Iter
         yield path
         return
     empty = True
-    for leaf in _members(path, within, seen, log) if listed else _found(uri, path, folder):
+    for leaf in _members(path, within, seen, log) if listed else _found(uri, path, folder, log):
         empty = False
         yield leaf
     if empty and (path.resolve() not in seen or not within):
         yield uri
 
 
-def _found(uri: str, path: Path, folder: bool) -> list[Path]:
+def _found(uri: str, path: Path, folder: bool, log: Log) -> list[Path]:
     """The files in a folder, or those that match a glob, in natural order."""
-    names = _below(path) if folder else filter(Path.is_file, map(Path, glob.iglob(uri, recursive=True)))
+    names = _below(path, log) if folder else filter(Path.is_file, map(Path, glob.iglob(uri, recursive=True)))
     return sorted(islice(names, MAX_FILES + 1), key=natural)
 
 
@@ -97,14 +103,23 @@ def _members(path: Path, within: tuple[Path, ...], seen: set[Path], log: Log) ->
         yield from _walk(member, (*within, real), seen, log)
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """The pictures and videos in a folder and the folders below, and the folders that cannot be read."""
+def _below(folder: Path, log: Log) -> Iterator[Path]:
+    """The pictures and videos in a folder and the folders below, and the folders that cannot be read; what is
+    picture or video of a kind that is not read is told to the log."""
     closed: list[Path] = []
+    others: Counter[str] = Counter()
     for parent, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
         for path in (Path(parent, name) for name in names):
-            if path.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES and is_file_or_closed(path):
-                yield path
+            suffix = path.suffix.lower()
+            if suffix in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
+                if is_file_or_closed(path):
+                    yield path
+            elif suffix in _RAW_PHOTOGRAPHS or (guess_type(f"a{suffix}")[0] or "").startswith(("image/", "video/")):
+                others[suffix] += 1
     yield from closed
+    if others:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+        log.note(f"{str(folder)!r} holds files of kinds that are not read: {kinds}")
 
 
 def is_file_or_closed(path: Path) -> bool:
@@ -124,7 +139,7 @@ class Inputs:
             files: list[Path] = []
             with suppress(SourceError):                  # told when its turn to be read comes
                 files = local_files(uri)
-            folders = {file.parent for file in files if file.suffix.lower() in SUFFIXES}
+            folders = {file.parent for file in files if file.suffix.lower() in PICTURE_SUFFIXES}
             listed = [Path(uri)] if uri != "-" and is_file_or_closed(Path(uri)) else []
             for path in (*files, *folders, *listed):
                 self._owners[_identity(path)] = uri
@@ -150,6 +165,8 @@ def _identity(path: Path) -> Hashable:
 def listed_in(path: Path) -> list[str]:
     """The URIs in a text file, one a line; `#` begins a remark; paths are relative to the file."""
     try:
+        if path.stat().st_size > _MAX_LIST_BYTES:
+            raise SourceError(f"{str(path)!r} is too large for a list of sources.")
         text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise SourceError(f"{str(path)!r} cannot be opened ({error.strerror}).") from error

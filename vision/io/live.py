@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.client import HTTPException
 from typing import NamedTuple, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import Request, urlopen
 
 from vision.errors import SourceError
-from vision.io.base import Info, Log, Reader, Span
+from vision.io.base import Info, Log, Reader, Span, shown
 from vision.io.video import Video
 from vision.types import Frame, Image
 
@@ -152,21 +155,40 @@ def open_camera(uri: str) -> Live:
 
 
 def open_url(uri: str, max_pixels: int) -> Reader:
-    """A stream, live by its scheme or because it has no end; or a file on a server."""
-    scheme = urlsplit(uri).scheme.lower()
+    """A stream, live by its scheme or because it has no end; or a file on a server. A password in the address
+    reaches the opener alone."""
+    name, scheme = shown(uri), urlsplit(uri).scheme.lower()
     options = {"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {}
-    if scheme in ("http", "https"):
+    served, live = scheme in ("http", "https"), scheme in _LIVE_SCHEMES
+    if served:
         options = {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "5"}
 
-    live = scheme in _LIVE_SCHEMES
-
     def connect() -> Video:
-        return Video(uri, uri, max_pixels, options=options, timeout=TIMEOUT_S, live=live)
+        return Video(name, uri, max_pixels, options=options, timeout=TIMEOUT_S, live=live)
 
     if live:
         return Live(lambda: _StreamFeed(connect()))
     video = connect()
+    if served and video.out_of_reach:
+        video.close()
+        return _spooled(name, uri, max_pixels)
     if not video.endless:
         return video
     opened = [video]
     return Live(lambda: _StreamFeed(opened.pop() if opened else connect()))
+
+
+def _spooled(name: str, uri: str, max_pixels: int) -> Reader:
+    """A file whose index comes last, from a server that does not give parts of it: through a temporary file."""
+    from vision.io.stdin import Ahead, Spooled
+
+    parts = urlsplit(uri)
+    request = Request(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])))
+    if parts.username is not None:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        request.add_header("Authorization", "Basic " + b64encode(login.encode()).decode())
+    try:
+        with urlopen(request, timeout=TIMEOUT_S) as response:
+            return Spooled(name, Ahead(response), max_pixels)
+    except (OSError, HTTPException) as error:
+        raise SourceError(f"{name!r} cannot be fetched ({type(error).__name__}).") from None

@@ -25,19 +25,30 @@ from vision.io.base import FEWER_PIXELS, MAX_PIXELS, Info, Log, Span
 from vision.io.turning import exif_upright
 from vision.types import Frame, Image
 
-SUFFIXES = frozenset((
-    ".jpg", ".jpeg", ".jpe", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif",
+PICTURE_SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs",
+    ".heic", ".heif", ".hif", ".tga", ".icb", ".vda", ".vst", ".ico", ".cur", ".icns", ".sgi", ".rgb", ".rgba",
+    ".bw", ".xbm", ".xpm", ".qoi", ".pcx", ".dcx", ".dds", ".psd", ".ras", ".fit", ".fits", ".msp", ".blp", ".ftc",
+    ".ftu", ".gbr", ".im", ".pxr", ".pcd", ".fli", ".flc",
 ))                                                                                  # fmt: skip
+WRITABLE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"))
+# all that Pillow reads, but for what runs another program (EPS), what is video (MPEG) and what it only names
+_FORMATS = (
+    "JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "TGA", "ICO", "CUR", "ICNS",
+    "SGI", "XBM", "XPM", "QOI", "PCX", "DCX", "DDS", "PSD", "SUN", "FITS", "MSP", "BLP", "FTEX", "GBR", "IM", "IMT",
+    "IPTC", "MCIDAS", "PIXAR", "PCD", "FLI", "SPIDER", "XVTHUMB",
+)                                                                                   # fmt: skip
 _MAGIC = (
     b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ",
     *(b"P%d%c" % (kind, space) for kind in range(1, 7) for space in b" \t\r\n#"),
 )                                                                                   # fmt: skip
-_MOVES = ("GIF", "WEBP", "PNG", "AVIF", "TIFF")      # formats whose further pictures count
+_MOVES = ("GIF", "WEBP", "PNG", "AVIF", "TIFF", "FLI")      # formats whose further pictures count
 _REDUCED = {
     1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+_BAND_PIXELS = 1 << 22                               # that are converted at once
 _ORIENTATION = 0x0112                                # EXIF's tag
 _pillow_limit = threading.Lock()
 
@@ -45,7 +56,30 @@ _pillow_limit = threading.Lock()
 def is_picture(head: bytes) -> bool:
     """Whether a file that begins with these (at least 12) bytes is a picture rather than a video."""
     webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    return webp or head.startswith(_MAGIC) or head[4:12] in (b"ftypavif", b"ftypavis")
+    return webp or head.startswith(_MAGIC) or head[4:12] in (b"ftypavif", b"ftypavis") or _is_heif(head)
+
+
+def _is_heif(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1")
+
+
+def _decode_heif(data: bytes, name: str, max_pixels: int) -> Image:
+    from vision.io.heif import decode_heif
+
+    return decode_heif(data, name, max_pixels)
+
+
+def pillow_knows(path: Path) -> bool:
+    """Whether Pillow takes the file for a picture, by its first bytes."""
+    try:
+        with _guarded(str(path), MAX_PIXELS), _opened(path):
+            return True
+    except SourceError as error:
+        return isinstance(error.__cause__, pil.DecompressionBombError)
+
+
+def _opened(source: Any) -> Any:
+    return pil.open(source, formats=_FORMATS)
 
 
 def natural(path: Path) -> list[tuple[bool, list[tuple[bool, int, str]]]]:
@@ -59,7 +93,9 @@ def natural(path: Path) -> list[tuple[bool, list[tuple[bool, int, str]]]]:
 
 def open_picture(uri: str, path: Path, max_pixels: int = MAX_PIXELS) -> Pictures | Animation:
     """A reader for one file: of all its pictures where they move, of the one otherwise."""
-    with _guarded(uri, max_pixels), pil.open(path) as picture:
+    if _is_heif(_head(path)):
+        return Pictures(uri, [path], max_pixels)
+    with _guarded(uri, max_pixels), _opened(path) as picture:
         moves = picture.format in _MOVES and getattr(picture, "n_frames", 1) > 1
     if moves:
         return Animation(uri, path, max_pixels)
@@ -74,7 +110,9 @@ def decode_picture(
     reduced: 2, 4 or 8: a JPEG's sides divided by it, rounded up, for a fraction of the work; other
     formats stay whole.
     """
-    with _guarded(name, max_pixels), pil.open(BytesIO(data)) as picture:
+    if _is_heif(data[:12]):
+        return _decode_heif(data, name, max_pixels)
+    with _guarded(name, max_pixels), _opened(BytesIO(data)) as picture:
         if picture.format not in ("JPEG", "MPO") or picture.mode not in ("L", "RGB"):
             image = _bgr(picture)                # turns a TIFF by itself, and takes its orientation away
             return exif_upright(image, picture.getexif().get(_ORIENTATION, 1))
@@ -90,7 +128,10 @@ def decode_picture(
 
 def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Width and height of the file's first picture, upright, from its header. Raises SourceError."""
-    with _guarded(str(path), max_pixels), pil.open(path) as picture:
+    if _is_heif(_head(path)):
+        height, width = _decode_heif(_bytes(path), str(path), max_pixels).shape[:2]
+        return width, height
+    with _guarded(str(path), max_pixels), _opened(path) as picture:
         width, height = picture.size
         exif = pil.Image.getexif(picture)            # its own, of a PNG, would decode all of it
         sideways = picture.format != "TIFF" and exif.get(_ORIENTATION, 1) > 4
@@ -123,23 +164,42 @@ def _guarded(name: str, max_pixels: int) -> Iterator[None]:
 
 def _bgr(picture: Any) -> Image:
     """Any of Pillow's modes as BGR. Transparent parts lie on white; 16 bits keep their upper 8;
-    32-bit and floating-point pictures are stretched from their lowest to their highest value."""
+    32-bit and floating-point pictures are stretched from their lowest to their highest value.
+
+    In bands of rows: one after the other, the steps of a conversion would take several times the picture.
+    """
     picture.load()
-    mode = picture.mode
-    if mode.startswith("I;16") or (mode == "I" and picture.format in ("PPM", "PNG")):
-        return _grey(np.asarray(picture) >> 8)
-    if mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(picture, np.float64))
-        low, high = values.min(), values.max()
-        return _grey((values - low) * (255 / max(high - low, 1e-9)))
-    if picture.has_transparency_data:
-        clear = picture.convert("RGBA")
-        picture = pil.alpha_composite(pil.new("RGBA", clear.size, "white"), clear)
-    return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[..., ::-1])
+    width, height = picture.size
+    rows = max(1, _BAND_PIXELS // max(1, width))
+    tops = range(0, height, rows)
+
+    def band(top: int) -> Any:
+        return picture.crop((0, top, width, min(top + rows, height)))
+
+    mode, clear = picture.mode, picture.has_transparency_data
+    deep = mode.startswith("I;16") or (mode == "I" and picture.format in ("PPM", "PNG"))
+    low, high = 0.0, 0.0
+    if mode in ("I", "F") and not deep:
+        low = min(float(_finite(band(top)).min()) for top in tops)
+        high = max(float(_finite(band(top)).max()) for top in tops)
+    image: Image = np.empty((height, width, 3), np.uint8)
+    for top in tops:
+        part = band(top)
+        if deep:
+            image[top : top + rows] = (np.asarray(part) >> 8).astype(np.uint8)[..., None]
+        elif mode in ("I", "F"):
+            grey = (_finite(part) - low) * (255 / max(high - low, 1e-9))
+            image[top : top + rows] = grey.astype(np.uint8)[..., None]
+        else:
+            if clear:
+                part = part.convert("RGBA")
+                part = pil.alpha_composite(pil.new("RGBA", part.size, "white"), part)
+            image[top : top + rows] = np.asarray(part.convert("RGB"))[..., ::-1]
+    return image
 
 
-def _grey(values: Any) -> Image:
-    return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
+def _finite(picture: Any) -> Any:
+    return np.nan_to_num(np.asarray(picture, np.float64))
 
 
 class Pictures:
@@ -193,7 +253,7 @@ class Animation:
     def __init__(self, uri: str, path: Path, max_pixels: int) -> None:
         self._max_pixels = max_pixels
         with _guarded(uri, max_pixels):
-            self._picture = pil.open(path)
+            self._picture = _opened(path)
             self.info = Info(
                 uri, "animation", self._picture.size, codec=str(self._picture.format).lower(),
                 frames_estimate=getattr(self._picture, "n_frames", 1),
@@ -234,5 +294,13 @@ class Animation:
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{str(path)!r} cannot be opened ({error.strerror}).") from error
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(12)
     except OSError as error:
         raise SourceError(f"{str(path)!r} cannot be opened ({error.strerror}).") from error

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal, Self
 
 from vision.errors import SourceError, UsageError
-from vision.io.base import MAX_PIXELS, Counts, Info, Log, Reader, Span
-from vision.io.listing import is_camera, is_file_or_closed, is_url, leaves_of, listed_in
-from vision.io.pictures import SUFFIXES, Pictures, is_picture, open_picture
+from vision.io.base import MAX_PIXELS, Counts, Info, Log, Reader, Span, shown
+from vision.io.listing import VIDEO_SUFFIXES, is_camera, is_file_or_closed, is_url, leaves_of, listed_in
+from vision.io.pictures import PICTURE_SUFFIXES, Pictures, is_picture, open_picture, pillow_knows
 from vision.types import Frame
 
 ReaderName = Literal["auto", "opencv"]
@@ -64,7 +64,7 @@ class Source:
 
     def __init__(self, reader: Reader, span: Span, max_frames: int | None = None, log: Log | None = None,
                  quota: _Quota | None = None) -> None:                              # fmt: skip
-        whole = span.start is None and span.end is None and max_frames is None
+        whole = span.start is None and span.end is None and (quota or _Quota(max_frames)).left is None
         self.info: Info = replace(reader.info, start=span.start or 0.0, whole=whole)
         self._log = log or Log()
         self._reader, self._span = reader, span
@@ -256,8 +256,11 @@ def _open_file(uri: str, path: Path, reader: ReaderName, max_pixels: int) -> Rea
     except OSError as error:
         raise SourceError(f"{uri!r} cannot be opened ({error.strerror}).") from error
     if not head:
-        raise SourceError(f"{uri!r} is empty (0 bytes). Give a file with pictures in it.")
-    if is_picture(head) or (path.suffix.lower() in SUFFIXES):
+        raise SourceError(f"{uri!r} is empty (0 bytes). Was it saved whole?")
+    suffix = path.suffix.lower()
+    if is_picture(head) or suffix in PICTURE_SUFFIXES:
+        return open_picture(uri, path, max_pixels)
+    if suffix not in VIDEO_SUFFIXES and pillow_knows(path):
         return open_picture(uri, path, max_pixels)
     if reader == "opencv":
         from vision.io.capture import Capture
@@ -265,7 +268,11 @@ def _open_file(uri: str, path: Path, reader: ReaderName, max_pixels: int) -> Rea
         return Capture(uri, str(path), max_pixels)
     from vision.io.video import Video
 
-    return Video(uri, f"file:{path}", max_pixels)
+    video = Video(uri, f"file:{path}", max_pixels)
+    if video.raw and suffix not in VIDEO_SUFFIXES:           # a guess, from a few bytes that look like it
+        video.close()
+        raise SourceError(f"{uri!r} is neither a picture nor a video by its name or its first bytes.")
+    return video
 
 
 @dataclass(frozen=True)
@@ -280,14 +287,18 @@ def _several(uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels:
     """Pictures in a row are one sequence; a video stands by itself."""
     groups: list[_Group] = []
     first = 0
-    for pictures, run in groupby(leaves, lambda leaf: Path(leaf).suffix.lower() in SUFFIXES and leaf != "-"):
+    for pictures, run in groupby(leaves, _is_still):
         if pictures:
             paths = [Path(leaf) for leaf in run]
             groups.append(_Group(uri, partial(Pictures, uri, paths, max_pixels, first)))
             first += len(paths)
         else:
-            groups += [_Group(str(leaf), partial(open_reader, str(leaf), reader, max_pixels)) for leaf in run]
+            groups += [_Group(shown(str(leaf)), partial(open_reader, str(leaf), reader, max_pixels)) for leaf in run]
     return groups[0].open() if pictures and len(groups) == 1 else _Chain(Info(uri, "list"), groups)
+
+
+def _is_still(leaf: Path | str) -> bool:
+    return Path(leaf).suffix.lower() in PICTURE_SUFFIXES and not is_url(str(leaf))
 
 
 class _Chain:

@@ -21,18 +21,18 @@ _MAX_BYTES = 1 << 29                         # of one encoded picture
 
 def open_stream(stream: BinaryIO, max_pixels: int) -> Reader:
     """A reader for JPEG or PNG pictures, or mp4, mkv, y4m, ..., from a stream; a pipe will do."""
-    ahead = _Ahead(stream)
+    ahead = Ahead(stream)
     head = ahead.peek(12)
     if not head:
         raise SourceError("standard input is empty. Pipe pictures or a video into it.")
     if head.startswith((_JPEG, _PNG)):
         return _PictureStream(ahead, max_pixels)
     if head[4:8] == b"ftyp" and not _index_first(ahead):
-        return _Spooled(ahead, max_pixels)
+        return Spooled("-", ahead, max_pixels)
     return Video("-", ahead, max_pixels)
 
 
-class _Ahead:
+class Ahead:
     """A stream that can be looked into before it is read."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -75,7 +75,7 @@ class _Ahead:
 class _PictureStream:
     """JPEG and PNG pictures, one after the other; index and time (in seconds) count them."""
 
-    def __init__(self, ahead: _Ahead, max_pixels: int) -> None:
+    def __init__(self, ahead: Ahead, max_pixels: int) -> None:
         self._ahead, self._max_pixels = ahead, max_pixels
         self.info = Info("-", "pictures")
 
@@ -107,23 +107,23 @@ class _PictureStream:
         """Standard input stays open: it was not opened here."""
 
 
-class _Spooled(Video):
+class Spooled(Video):
     """An mp4 whose index lies at its end cannot be read from a pipe: it goes through a temporary
     file, deleted at the end."""
 
-    def __init__(self, ahead: _Ahead, max_pixels: int) -> None:
+    def __init__(self, uri: str, ahead: Ahead, max_pixels: int) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         try:
             while block := ahead.read(1 << 20):
                 self._file.write(block)
             self._file.seek(0)
-            super().__init__("-", self._file, max_pixels)
+            super().__init__(uri, self._file, max_pixels)
         except SourceError:
             self._file.close()
             raise
         except OSError as error:
             self._file.close()
-            raise SourceError(f"standard input cannot be kept in a file ({error.strerror}).") from error
+            raise SourceError(f"{uri!r} cannot be kept in a temporary file ({error.strerror or error}).") from error
 
     def close(self) -> None:
         """Close the container and delete the file."""
@@ -131,7 +131,7 @@ class _Spooled(Video):
         self._file.close()
 
 
-def _index_first(ahead: _Ahead) -> bool:
+def _index_first(ahead: Ahead) -> bool:
     """Whether an mp4's index, or a first fragment of it, comes before the pictures."""
     at = 0
     while at < 1 << 20:
@@ -151,7 +151,7 @@ class _Broken(Exception):
         self.at = at
 
 
-def _next_picture(ahead: _Ahead, name: str) -> bytes:
+def _next_picture(ahead: Ahead, name: str) -> bytes:
     """The bytes of the next picture. After a broken one the stream stands where the next begins."""
     head = ahead.peek(8)
     try:
@@ -166,7 +166,7 @@ def _next_picture(ahead: _Ahead, name: str) -> bytes:
     raise SourceError(f"{name} {what}.")
 
 
-def _png_length(ahead: _Ahead) -> int:
+def _png_length(ahead: Ahead) -> int:
     at = len(_PNG)
     while at < _MAX_BYTES:
         size, kind = int.from_bytes(ahead.peek(4, at), "big"), ahead.peek(4, at + 4)
@@ -179,7 +179,7 @@ def _png_length(ahead: _Ahead) -> int:
     raise _Broken(at)
 
 
-def _jpeg_length(ahead: _Ahead) -> int:
+def _jpeg_length(ahead: Ahead) -> int:
     at = safe = 2                                        # safe: where a search for the next may begin
     while at < _MAX_BYTES:
         marker = ahead.peek(2, at)

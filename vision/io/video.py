@@ -16,7 +16,7 @@ from av.video.reformatter import VideoReformatter
 from vision.errors import SourceError
 from vision.io.base import Log, Span
 from vision.io.clock import BestEffort, Clock
-from vision.io.container import describe, open_container, reason, video_stream
+from vision.io.container import RAW, describe, open_container, reason, video_stream
 from vision.io.turning import Turn, display_turn, upright
 from vision.types import Frame
 
@@ -101,9 +101,22 @@ class Video:
         self._container.close()
 
     @property
+    def raw(self) -> bool:
+        """Whether it is a bare stream without a container, which has no beginning to be known by."""
+        return self._container.format.name in RAW
+
+    @property
     def endless(self) -> bool:
         """Whether the container states neither a length in seconds nor one in bytes."""
         return self.info.duration is None and self._container.size <= 0
+
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether it is an mp4 whose frames a server without ranges has already passed by: nothing came of it,
+        not even an error."""
+        return "mp4" in self._container.format.name and not any(
+            packet.size or isinstance(outcome, Exception) for packet, outcome in self._peeked
+        )
 
     def _compare(self, frames: int, last: float, log: Log) -> None:
         """Tell where the container's word on its length was wrong; last: the last frame's time."""

@@ -10,7 +10,7 @@ import cv2
 
 from vision.errors import SinkError
 from vision.files import make_folder, write_whole
-from vision.io.pictures import SUFFIXES
+from vision.io.pictures import PICTURE_SUFFIXES
 from vision.sinks.base import Sink, SinkSpec
 from vision.spec import Option, spec
 from vision.state import State
@@ -33,7 +33,7 @@ class FrameNames:
 
     def __call__(self, source: str, index: int) -> str:
         """The name for the frame `index` of `source`."""
-        picture = Path(source).suffix.lower() in SUFFIXES
+        picture = Path(source).suffix.lower() in PICTURE_SUFFIXES
         if source not in self._given:
             stem = Path(source).stem
             name = stem if picture else stem.strip("-") or "frame"

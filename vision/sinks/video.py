@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vision.errors import UsageError
 from vision.files import make_folder
+from vision.io.pictures import WRITABLE_SUFFIXES
 from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.frames import FrameNames, ImageFolder, distinct
 from vision.spec import Option, spec
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from vision.sinks.film import VideoWriter
     from vision.steps.base import Spec
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 FILMS = (".mp4", ".m4v", ".mov")
 
 
@@ -48,7 +48,7 @@ class VideoFile(SinkSpec):
 class _VideoFile(Sink):
     def __init__(self, spec: VideoFile, task: str) -> None:
         self.spec, self.task = spec, task
-        self.folder = Path(spec.path).suffix.lower() not in (*PICTURES, *FILMS) or Path(spec.path).is_dir()
+        self.folder = Path(spec.path).suffix.lower() not in (*WRITABLE_SUFFIXES, *FILMS) or Path(spec.path).is_dir()
         self.one_source = not self.folder
         self._names: set[str] = set()                    # given to films and pictures of this run
         self._made: list[Path] = []
@@ -82,7 +82,7 @@ class _VideoFile(Sink):
                                      preset=self.spec.preset)
             if self._restored and self._restored["film"] is not None:
                 self._film.restore(self._restored["film"])
-        elif path.suffix.lower() in PICTURES:
+        elif path.suffix.lower() in WRITABLE_SUFFIXES:
             self._pictures = ImageFolder(path.parent), path.name
         else:
             names = FrameNames()
@@ -104,7 +104,7 @@ class _VideoFile(Sink):
         if not self.folder:
             if self._sources:
                 raise UsageError(f"several sources need a folder for -o; got {str(path)!r}")
-            if path.suffix.lower() in PICTURES and not still:
+            if path.suffix.lower() in WRITABLE_SUFFIXES and not still:
                 raise UsageError(f"{str(path)!r} is a picture, the source a {info.kind}. Give an .mp4.")
         else:
             stem = re.sub(r"[*?\[\]]", "", Path(info.uri.rstrip("/")).stem).strip("-") or "stream"

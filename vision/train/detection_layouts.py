@@ -19,7 +19,7 @@ import yaml
 from vision.boxes import cxcywh_to_xyxy
 from vision.card import name_list
 from vision.errors import DataError
-from vision.io.pictures import SUFFIXES, natural
+from vision.io.pictures import PICTURE_SUFFIXES, natural
 
 LOOKED_FOR = (
     "{split}.json, annotations/{split}.json, annotations/instances_{split}*.json or "
@@ -125,7 +125,7 @@ def voc(data: Path, split: str, problems: Problems) -> Layout | None:
     path = next((p for p in lists if p.is_file()), None)
     if path is None or not (data / "Annotations").is_dir():
         return None
-    files = {p.stem: p for p in sorted((data / "JPEGImages").glob("*")) if p.suffix.lower() in SUFFIXES}
+    files = {p.stem: p for p in sorted((data / "JPEGImages").glob("*")) if p.suffix.lower() in PICTURE_SUFFIXES}
     every = {p.stem: _voc_rows(p) for p in sorted((data / "Annotations").glob("*.xml"))}
     used = {row.name for content in every.values() if content for row in content[1]}
     standard = name_list("voc")
@@ -236,8 +236,8 @@ def _listed(entry: str, roots: tuple[Path, ...], source: Path) -> list[Path]:
     if path is None:
         raise DataError(f"{str(source)!r} names {entry!r}, which is not there: looked for {str(tries[0])!r}.")
     if path.is_dir():
-        return sorted((p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES), key=natural)
-    if path.suffix.lower() in SUFFIXES:
+        return sorted((p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES), key=natural)
+    if path.suffix.lower() in PICTURE_SUFFIXES:
         return [path]
     lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     places = (path.parent, *roots)

@@ -18,12 +18,12 @@ from torchvision.transforms import v2
 
 from vision.card import IMAGENET_MEAN, IMAGENET_STD
 from vision.errors import DataError
+from vision.io.pictures import PICTURE_SUFFIXES
 from vision.train.data import Key, drawn, one_thread
 from vision.view import stretch
 from vision.zoo import CAMVID
 
 IGNORE = 255                           # what no class counts as, in every label map that leaves here
-_PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def find_pairs(folder: Path, split: str) -> Pairs:
         raise DataError(
             f"{str(folder)!r} has no classes.txt: the classes' names, one a line, in label order."
         )
-    pictures = sorted(p for p in images.iterdir() if p.suffix.lower() in _PICTURES)
+    pictures = sorted(p for p in images.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
     pairs = [(p, labels / f"{p.stem}.png") for p in pictures]
     whole = [(p, m) for p, m in pairs if m.is_file()]
     without = tuple(p for p, m in pairs if not m.is_file())
