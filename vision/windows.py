@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from vision.errors import StepError, VisionError
+from vision.io.prefetch import QUEUED_BYTES
 from vision.report import Report
 from vision.steps.base import Pending, Ready, Step
 from vision.types import Frame
@@ -37,8 +38,9 @@ class _Window:
 
     @property
     def full(self) -> bool:
-        """Whether as many frames are under way as the step takes."""
-        return len(self.under) >= max(1, self.step.in_flight)
+        """Whether as many frames are under way as the step takes, or as memory should hold."""
+        held = sum(flight.frame.image.nbytes for flight, _ in self.under)
+        return len(self.under) >= max(1, self.step.in_flight) or held >= QUEUED_BYTES
 
 
 class Windows:

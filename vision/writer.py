@@ -8,11 +8,32 @@ from collections.abc import Sequence
 from time import monotonic, perf_counter
 
 from vision.errors import SinkError, VisionError
+from vision.io.prefetch import QUEUED_BYTES
 from vision.item import Item
 from vision.report import Report
 from vision.sinks.base import Sink
 
 _DEPTH = 8                                       # items under way
+
+
+class _Items(queue.Queue[Item | None]):
+    """A queue that is full with `_DEPTH` items, or with as many bytes of pictures as may wait."""
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self._bytes = 0
+
+    def _qsize(self) -> int:
+        return max(len(self.queue), self._bytes * _DEPTH // QUEUED_BYTES)
+
+    def _put(self, item: Item | None) -> None:
+        super()._put(item)
+        self._bytes += 0 if item is None else item.frame.image.nbytes
+
+    def _get(self) -> Item | None:
+        item: Item | None = super()._get()
+        self._bytes -= 0 if item is None else item.frame.image.nbytes
+        return item
 
 
 class Writer:
@@ -23,11 +44,11 @@ class Writer:
         self._here = [sink for sink in sinks if sink.direct]
         self._there = [sink for sink in sinks if not sink.direct]
         self._report = report
-        self._queue: queue.Queue[Item | None] = queue.Queue(maxsize=_DEPTH)
+        self._queue = _Items(maxsize=_DEPTH)
         self._thread = threading.Thread(target=self._work, name="vision-writer", daemon=True)
 
     def put(self, item: Item) -> None:
-        """Hand over an item; waits while eight are under way. Raises what a sink raised."""
+        """Hand over an item; waits while too many are under way. Raises what a sink raised."""
         self._raise()
         asked = perf_counter()
         for sink in self._here:
