@@ -50,6 +50,28 @@ def test_the_command(make_video: MakeVideo, tmp_path: Path) -> None:
     assert "160 x 64 pixels" in done.stdout
 
 
+def test_the_command_prints_foreign_names_as_they_are(make_video: MakeVideo, tmp_path: Path) -> None:
+    import typer
+
+    from vision.cli import probe as command
+
+    app = typer.Typer()
+    command.register(app)
+    app.callback()(lambda: None)
+    folder = tmp_path / "[red]a"
+    folder.mkdir()
+    make_video("[red]a/b].mp4", [0.0, 0.1])
+    make_video("[red]a/c\x1b[2J.mp4", [0.0, 0.1])
+    done = CliRunner().invoke(app, ["probe", str(folder / "b].mp4"), str(folder / "c\x1b[2J.mp4"), str(folder),
+                                    str(folder / "n\x1b[2J.mp4")])                 # fmt: skip
+    assert done.exit_code == 1
+    assert f"{folder}/b].mp4\n" in done.stdout
+    assert f"{folder}/c\\x1b[2J.mp4\n" in done.stdout
+    assert "2 videos" in done.stdout
+    assert "\x1b[2J" not in done.output + done.stderr
+    assert probe(folder)["holds"] == {"videos": 2, "pictures": 0}
+
+
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sample") / "sample.mp4"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from vision.cli.text import plain
 from vision.errors import VisionError
 
 
@@ -29,7 +30,7 @@ def probe(
             facts = look(uri, reader, count=count)
         except VisionError as error:
             failed = True
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            print(plain(f"{type(error).__name__}: {error}"), file=sys.stderr)
             continue
         print(json.dumps(facts) if as_json else "", end="\n" if as_json else "")
         if not as_json:
@@ -41,10 +42,12 @@ def probe(
 def _show(facts: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=facts["uri"], show_header=False, title_justify="left")
+    table = Table(show_header=False)
     for name, value in _rows(facts):
-        table.add_row(name, value)
+        table.add_row(name, Text(plain(value)))           # foreign text: no markup is looked for in it
+    print(plain(facts["uri"]))
     Console().print(table)
 
 
@@ -52,14 +55,18 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """The facts as a person reads them; what the source does not say is left out."""
     size, counted, first = facts["size_wh"], facts.get("counted"), facts.get("first")
     estimate, rotation = facts["frames_estimate"], facts["rotation"]
+    holds = facts.get("holds")
     rows = [
         ("kind", facts["kind"] + (", live" if facts["live"] else "")),
+        ("holds", ", ".join(f"{count} {what[:-1] if count == 1 else what}"
+                            for what, count in (holds or {}).items() if count)),
         ("size", f"{size[0]} x {size[1]} pixels" if size else ""),
         ("rate", f"{facts['rate']:.3f} frames/s on average" if facts["rate"] else ""),
         ("duration", f"{facts['duration']:.3f} s" if facts["duration"] else ""),
         ("frames", f"about {estimate} (the source's own word)" if estimate and not counted else ""),
         ("codec", facts["codec"] or ""),
         ("rotation", f"{rotation} degrees clockwise, applied" if rotation else ""),
+        ("mirrored", "left to right, applied" if facts["mirrored"] else ""),
         ("sound", facts["audio"] or ""),
         ("first frame", f"{first['time_s']:.3f} s" if first else "none"),
     ]

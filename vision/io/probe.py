@@ -9,6 +9,8 @@ from statistics import median
 from typing import Any
 
 from vision.io.base import MAX_PIXELS
+from vision.io.listing import local_files
+from vision.io.pictures import PICTURE_SUFFIXES
 from vision.io.source import ReaderName, read
 
 
@@ -16,7 +18,7 @@ def probe(
     uri: str | int | Path, reader: ReaderName = "auto", *, count: bool = False, max_pixels: int = MAX_PIXELS
 ) -> dict[str, Any]:
     """Plain facts about a source: the fields of `Info`, and of the first frame `source`, `size_wh` and
-    `time_s`, as `first`.
+    `time_s`, as `first`; of a folder, a glob or a list how many `videos` and `pictures` it has, as `holds`.
 
     count: decode everything, and tell under `counted` how many `frames` there are, how many are
     `corrupt`, `last_s`, and the intervals between frames, `interval_s` (shortest, median, longest);
@@ -39,5 +41,9 @@ def probe(
                     "last_s": round(times[-1], 6),
                     "interval_s": [min(gaps), median(gaps), max(gaps)] if gaps else None,
                 }
+        if source.info.kind in ("list", "pictures"):
+            suffixes = [file.suffix.lower() for file in local_files(str(uri))]
+            pictures = sum(suffix in PICTURE_SUFFIXES for suffix in suffixes)
+            facts["holds"] = {"videos": len(suffixes) - pictures, "pictures": pictures}
         facts["notes"] = list(source.notes)
     return facts
