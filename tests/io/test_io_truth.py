@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import struct
 import subprocess
@@ -85,6 +86,19 @@ def test_a_display_matrix_moves_each_pixel_where_it_says(
     assert (source.info.rotation, source.info.mirrored) == turn
     assert source.info.size_wh == frame.size_wh
     assert (upright(plain, turn) == wanted).all()
+
+
+def test_no_decoded_frame_is_kept(make_video: MakeVideo) -> None:
+    path = make_video("turned.mp4", rotation=90)
+    gc.collect()
+    gc.disable()
+    try:
+        assert sum(1 for _ in read(path)) == 30
+        assert sum(1 for _ in read_clips(path, uniform(1, 20)).index) == 20
+        kept = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert kept <= 4
 
 
 def test_an_odd_angle_is_told_and_not_applied(make_video: MakeVideo) -> None:

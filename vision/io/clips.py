@@ -24,7 +24,7 @@ from vision.io.base import MAX_PIXELS, Log, Span
 from vision.io.container import open_container, video_stream
 from vision.io.listing import VIDEO_SUFFIXES
 from vision.io.source import open_reader
-from vision.io.turning import display_turn, upright
+from vision.io.turning import DisplayTurns, upright
 from vision.types import Image, Ints
 
 Times = npt.NDArray[np.float64]                  # (N,) seconds, rising
@@ -215,8 +215,8 @@ def _jump(
         keys = sorted(pts for pts, key in packets if key)
         with open_container(str(path), f"file:{path}") as container:
             pictures = _picked(container, video_stream(str(path), container, max_pixels), keys, order[index].tolist())
-            to_bgr = VideoReformatter()
-            images = (upright(to_bgr.reformat(p, format="bgr24").to_ndarray(), display_turn(p)) for p in pictures)
+            to_bgr, turn = VideoReformatter(), DisplayTurns()
+            images = (upright(to_bgr.reformat(p, format="bgr24").to_ndarray(), turn(p)) for p in pictures)
             frames = _stacked(map(prepare, images), len(index))
     except (av.error.FFmpegError, SourceError, OSError):
         return None

@@ -8,7 +8,7 @@ import av.error
 
 from vision.errors import SourceError
 from vision.io.container import open_container, reason, video_stream
-from vision.io.turning import display_turn, upright
+from vision.io.turning import DisplayTurns, upright
 from vision.types import Image
 
 
@@ -25,4 +25,4 @@ def decode_heif(data: bytes, name: str, max_pixels: int) -> Image:
             raise SourceError(f"{name!r} is a broken picture ({reason(error)}).") from error
         if picture is None or picture.is_corrupt:
             raise SourceError(f"{name!r} is a broken picture (nothing of it can be decoded).")
-        return upright(picture.to_ndarray(format="bgr24"), display_turn(picture))
+        return upright(picture.to_ndarray(format="bgr24"), DisplayTurns()(picture))

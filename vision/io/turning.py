@@ -25,9 +25,23 @@ class Turn(NamedTuple):
         return self.degrees % 90 == 0
 
 
-def display_turn(picture: Any) -> Turn:
-    """What a decoded frame's display matrix asks for; (x, y) goes to (a x + c y, b x + d y)."""
-    matrix = picture.side_data.get("DISPLAYMATRIX")
+class DisplayTurns:
+    """What the display matrices of decoded frames ask for. A matrix is looked at once for each rotation: PyAV ties
+    a frame whose side data was asked for into a circle, in which it stays until garbage is collected."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Turn] = {}
+
+    def __call__(self, picture: Any) -> Turn:
+        """How a decoded frame is brought upright."""
+        rotation = picture.rotation
+        if rotation not in self._known:
+            self._known[rotation] = _turn(picture.side_data.get("DISPLAYMATRIX"))
+        return self._known[rotation]
+
+
+def _turn(matrix: Any) -> Turn:
+    """(x, y) goes to (a x + c y, b x + d y)."""
     if matrix is None:
         return Turn()
     a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(matrix), "<i4")[:5])

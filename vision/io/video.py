@@ -17,7 +17,7 @@ from vision.errors import SourceError
 from vision.io.base import Log, Span
 from vision.io.clock import BestEffort, Clock
 from vision.io.container import RAW, describe, open_container, reason, video_stream
-from vision.io.turning import Turn, display_turn, upright
+from vision.io.turning import DisplayTurns, Turn, upright
 from vision.types import Frame
 
 _COUNTABLE = {"h264", "hevc", "vp9", "av1", "mjpeg", "png"}        # in mp4 and mkv: one packet, one frame
@@ -52,8 +52,8 @@ class Video:
             self._demuxed: Iterator[Any] = self._container.demux(self._stream)
             # what was decoded to see the first frame, which alone tells of its turn: packets with what came of them
             self._peeked: deque[tuple[Any, list[Any] | Exception]] = deque()
-            self.turn = self._first_turn()
-            self.info = describe(uri, self._container, self._stream, self.turn)
+            self._turns = DisplayTurns()
+            self.info = describe(uri, self._container, self._stream, self._first_turn())
         except SourceError:
             self._container.close()
             raise
@@ -82,7 +82,7 @@ class Video:
                     return
                 continue
             image = to_bgr.reformat(picture, format="bgr24").to_ndarray()
-            turn = display_turn(picture)
+            turn = self._turns(picture)
             if not turn.known:
                 log.note(f"{uri!r} asks to be turned by {turn.degrees} degrees: only quarter turns are applied")
             yield Frame(upright(image, turn), index, time, uri, captured=arrived)
@@ -207,7 +207,7 @@ class Video:
                     outcome = error
                 self._peeked.append((packet, outcome))
                 if isinstance(outcome, list) and outcome:
-                    turn = display_turn(outcome[0])
+                    turn = self._turns(outcome[0])
                     break
                 if len(held) >= _PEEK_PACKETS:
                     break
