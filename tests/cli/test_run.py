@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -197,3 +198,11 @@ def test_quiet_says_nothing_and_help_imports_no_torch(
     told = capsys.readouterr()
     assert told.err == ""
     assert [json.loads(line)["frame"] for line in told.out.splitlines()] == [0, 1]
+
+
+def test_signals_are_heard_by_the_run_alone(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs a command in a process of theirs hears their signals again afterwards."""
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(name) for name in names]
+    assert vision_cli(monkeypatch, "detect", clip, "--jsonl", "o.jsonl", "-q") == 0
+    assert [signal.getsignal(name) for name in names] == before

@@ -7,8 +7,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -53,10 +54,9 @@ def execute(
     arguments = reading.arguments()
     openers = [partial(read, uri, **arguments) for uri in sources]
     plan = [_asked(one) if isinstance(one, Follow) and one.box is None else one for one in plan]
-    _ends_politely()
     reports: list[dict[str, Any]] = []
     code = 0
-    with Run(
+    with _ends_politely(), Run(
         openers, plan, sinks or [VideoFile(Path())], resume=going.resume, device=engine.device,
         precision=engine.precision, backend=engine.backend, checkpoint_every=going.checkpoint_every,
         max_latency=duration("--max-latency", going.max_latency), free_only=going.free_only,
@@ -110,22 +110,30 @@ def _asked(follow: Follow) -> Follow:
     return replace(follow, box=draw_box)
 
 
-def _ends_politely() -> None:
+@contextmanager
+def _ends_politely() -> Iterator[None]:
     """Ctrl-C, a kill and a terminal that is gone end the run, with whole outputs and a report. While these are
-    written a second one does nothing; a third ends the process."""
-    count = 0
+    written a second one does nothing; a third ends the process. What was heard before is heard again afterwards;
+    a process that is forked meanwhile ends as it would have."""
+    count, here = 0, os.getpid()
 
     def heard(number: int, frame: object) -> None:
         nonlocal count
         count += 1
+        if count > 2 or os.getpid() != here:
+            os._exit(_INTERRUPTED)
         if count == 1:
             raise KeyboardInterrupt
-        if count > 2:
-            os._exit(_INTERRUPTED)
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), heard)
+    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        signals = []                                     # Python lets the main thread alone hear them
+    before = {one: signal.signal(one, heard) for one in signals}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def forget_stdout() -> None:
