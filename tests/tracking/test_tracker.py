@@ -218,6 +218,29 @@ def test_two_boxes_of_one_object_are_one_track_and_both_vote() -> None:
     assert Tracker()(alike, 0.0).ids.tolist() == [1, 2]
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3), st.floats(0.25, 1, width=32)), max_size=9))
+def test_boxes_in_one_place_are_gathered_under_the_best(found: list[tuple[int, int, float]]) -> None:
+    """The brute-force twin: best first, each takes those of other classes that nobody took before."""
+    boxes = np.array([[left, 0, left + 40, 40] for left, _, _ in found], np.float32).reshape(-1, 4)
+    detections = Detections(boxes, [score for *_, score in found], [label for _, label, _ in found])
+    tracker = Tracker()
+    order = tracker._usable(detections)
+    best, scores = tracker._objects(detections[order], order)
+    left, expected = order.tolist(), {}
+    overlap = iou(boxes, boxes)
+    while left:
+        first = left[0]
+        others = {j for j in left if overlap[first, j] >= 0.8 and found[j][1] != found[first][1]}
+        group = {first, *others}
+        left = [j for j in left if j not in group]
+        expected[first] = {label: max(found[j][2] for j in group if found[j][1] == label)
+                           for label in {found[j][1] for j in group}}
+    assert best.tolist() == list(expected)
+    for row, votes in zip(scores, expected.values(), strict=True):
+        assert {tracker._classes[k]: row[k] for k in np.flatnonzero(row)} == votes
+
+
 def test_what_is_of_another_class_elsewhere_is_another_object() -> None:
     """A rider's track does not go on under the bicycle's box, of which it covers 45 %."""
     rider, bicycle = np.array([[100.0, 50, 140, 150]]), np.array([[95.0, 90, 145, 160]])

@@ -216,18 +216,18 @@ class Tracker:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Boxes of different classes in one place are one object, and the best of them stands for it: those
         of `order`, (M,), and the scores for each class of `_classes`, (M,K)."""
-        new = np.setdiff1d(seen.labels, self._classes)
-        if len(new):
+        new = sorted({*seen.labels.tolist()}.difference(self._classes.tolist()))
+        if new:
             places = np.searchsorted(self._classes, new)
             self._classes = np.insert(self._classes, places, new)
             self._votes = np.insert(self._votes, places, 0, axis=1)
-        of = np.arange(len(seen))                                # best first: which one stands for each
+        best = of = np.arange(len(seen))                         # best first: which one stands for each
         if len(seen) and (seen.labels != seen.labels[0]).any():
             same = (iou(seen.boxes, seen.boxes) >= _SAME) & (seen.labels[:, None] != seen.labels)
             for i in np.flatnonzero(same.any(axis=1)):
                 if of[i] == i:
                     of[i + 1 :][same[i, i + 1 :] & (of[i + 1 :] > i)] = i
-        best, of = np.unique(of, return_inverse=True)
+            best, of = np.unique(of, return_inverse=True)
         classes = np.searchsorted(self._classes, seen.labels)
         scores = np.zeros((len(best), len(self._classes)))
         np.maximum.at(scores, (of, classes), np.maximum(seen.scores, 1e-9))
