@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,9 +43,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def vision(*arguments: object, **more: object) -> subprocess.CompletedProcess[str]:
+def vision(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "vision", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, **more)  # type: ignore[call-overload]
+    return subprocess.run(command, capture_output=True, text=True, **more)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ grow with the length of the video.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -89,7 +89,7 @@ class Run:
                                  "folder.")
         self.checkpoint = self._checkpoint(sinks, checkpoint_every)
         self._stored = self.checkpoint.load() if self.checkpoint and resume else None
-        self._items: Iterator[Item] | None = None
+        self._items: Generator[Item] | None = None
 
     def streams(self) -> Iterator[Stream]:
         """The streams of all sources, one after the other: each an iterator over its items that raises what ended
@@ -125,7 +125,7 @@ class Run:
         self._items = self._items or self._all()
         return self._items
 
-    def _all(self) -> Iterator[Item]:
+    def _all(self) -> Generator[Item]:
         failed: VisionError | None = None
         for stream in self.streams():
             try:
@@ -142,7 +142,7 @@ class Run:
     def close(self) -> None:
         """End what is under way, close the sinks, and the models that were loaded here."""
         if self._items is not None:
-            self._items.close()  # type: ignore[attr-defined]
+            self._items.close()
         self._closing.close()
 
     def __enter__(self) -> Self:

@@ -203,6 +203,7 @@ def _checked(owner: type, field: Field, value: Any) -> Any:
 
 
 def _number(name: str, field: Field, option: Option, value: Any) -> float | int:
+    number: float | int | None
     try:
         number = field.type(value)
     except (TypeError, ValueError):
@@ -214,4 +215,4 @@ def _number(name: str, field: Field, option: Option, value: Any) -> float | int:
         bounds = [f"at least {low:g}"] if low is not None else []
         bounds += [f"at most {high:g}"] if high is not None else []
         raise UsageError(f"{name} is {' and '.join(bounds)}; got {value!r}.")
-    return number  # type: ignore[no-any-return]
+    return number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -41,7 +41,7 @@ class Stream:
         self._tally = Tally()
         self.told: list[str] = []                        # what was found, in words, at the end
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Generator[Item]:
         """The items. Raises VisionError: of the reader, a step or a sink, after what came before it; LostFrames if
         a frame cannot be accounted for."""
         run, report, began = self._run, self.report, perf_counter()

@@ -26,6 +26,12 @@ _MOST_THREADS = 32                 # that hold frames back; FFmpeg uses at most 
 _MAX_HELD = 64 << 20               # bytes of packets that are kept while looking for a key frame
 
 
+def _raising(error: Exception) -> Iterator[Any]:
+    """Nothing but an error."""
+    raise error
+    yield
+
+
 class Video:
     """One video stream of a container, decoded in presentation order.
 
@@ -196,7 +202,7 @@ class Video:
     def _first_turn(self) -> Turn:
         """How the first frame is brought upright; what was decoded to see it is kept."""
         held: list[Any] = []
-        turn = Turn()
+        turn, rest = Turn(), self._demuxed
         try:
             for packet in self._demuxed:
                 held.append(packet)
@@ -211,9 +217,9 @@ class Video:
                     break
                 if len(held) >= _PEEK_PACKETS:
                     break
-        except (av.error.FFmpegError, OSError):
-            pass                                         # comes again when the frames are asked for
-        self._demuxed = chain(held, self._demuxed if held else self._container.demux(self._stream))
+        except (av.error.FFmpegError, OSError) as error:
+            rest = _raising(error)                       # as without the look: after the packets before it
+        self._demuxed = chain(held, rest)
         return turn
 
     def _from_key_frame(self, start: float | None, log: Log) -> tuple[Iterator[Any], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from vision.item import Item
 
 
-class Sink:
+class Sink(ABC):
     """Takes the items of a run, source by source. One of your own derives from this and gives `take`.
 
     paths: the files and folders that it writes, whatever the source.
@@ -40,9 +41,9 @@ class Sink:
     def begin(self, info: Info) -> None:
         """A source begins. Raises SinkError where it cannot be written down, before anything is read."""
 
+    @abstractmethod
     def take(self, item: Item) -> None:
         """Write an item down."""
-        raise NotImplementedError
 
     def end(self, results: Mapping[str, Sequence[Any]], complete: bool) -> None:
         """The source is over. results: what each step knows only now, by key. complete: not broken off by an
@@ -97,7 +98,7 @@ class TextLines(Sink):
 
 
 @spec
-class SinkSpec(Described):
+class SinkSpec(Described, ABC):
     """Where results go. A sink spec of your own derives from this.
 
     name: the key in `SINKS`. of: the task whose results it writes; empty for any. streams: whether it can go to
@@ -120,9 +121,9 @@ class SinkSpec(Described):
     def check(self) -> None:
         """Raise UsageError for what cannot be, before anything is loaded."""
 
+    @abstractmethod
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. plan: the run's. Nothing is written before `Sink.begin`."""
-        raise NotImplementedError
 
     def key_in(self, plan: Sequence[Spec]) -> str:
         """The key of the last step of the plan of its task (`of`). Raises UsageError where there is none."""

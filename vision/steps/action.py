@@ -34,7 +34,7 @@ class RecognizeActions(Spec):
         """The recogniser. Raises as `Recognizer.load` does."""
         from vision.tasks.action import Recognizer
 
-        return pool.load(Recognizer, self.model)
+        return pool.load(Recognizer.load, self.model)
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar, cast
 
 from vision.card import Card
 from vision.errors import ModelError, UsageError
@@ -54,18 +55,16 @@ class Pool:
         self.device, self.precision, self.backend, self.free_only = device, precision, backend, free_only
         self._models: dict[tuple[Any, ...], Any] = {}
 
-    def load(self, kind: type[M], model: Named = "default", **more: Any) -> M:
-        """A model of a class that has `load(model, device, precision, backend, **more)`. One that is loaded
-        already is handed through, and stays its owner's to close."""
+    def load(self, load: Callable[..., M], model: Named = "default", **more: Any) -> M:
+        """What `load(model, device, precision, backend, **more)` gives (`Detector.load`), once. A model that is
+        loaded already is handed through, and stays its owner's to close."""
         if not isinstance(model, (str, Path, Card)):
-            return model  # type: ignore[return-value]
-        key = (kind, model if isinstance(model, Card) else str(model), *sorted(more.items()))
+            return cast(M, model)
+        key = (load, model if isinstance(model, Card) else str(model), *sorted(more.items()))
         if key not in self._models:
-            where = (self.device, self.precision, self.backend)
-            loaded = kind.load(model, *where, **more)  # type: ignore[attr-defined]
-            self._models[key] = loaded
-            self._told(getattr(loaded, "card", None))
-        return self._models[key]  # type: ignore[no-any-return]
+            self._models[key] = load(model, self.device, self.precision, self.backend, **more)
+            self._told(getattr(self._models[key], "card", None))
+        return cast(M, self._models[key])
 
     def _told(self, card: Card | None) -> None:
         """Say, or refuse, that weights are for research alone. Raises ModelError."""
@@ -99,7 +98,7 @@ class Ready:
         return self.result
 
 
-class Step:
+class Step(ABC):
     """One stream's work on its frames. A step of your own derives from this and gives `begin`.
 
     key: its name in items and records.
@@ -123,9 +122,9 @@ class Step:
         """How many frames may be under way in it."""
         return 1
 
+    @abstractmethod
     def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
         """Start on a frame, with the results that it needs; what comes back waits for its result."""
-        raise NotImplementedError
 
     def join(self, before: Mapping[str, Step]) -> None:
         """Told once, before the first frame, of the steps whose results it needs, by key. A result's labels
@@ -158,7 +157,8 @@ class Step:
 
     def payload(self, result: Any) -> dict[str, Any]:
         """The result in a record."""
-        return result.to_dict(self.names)  # type: ignore[no-any-return]
+        payload: dict[str, Any] = result.to_dict(self.names)
+        return payload
 
 
 class InTurn(Step):
@@ -181,9 +181,9 @@ class InTurn(Step):
         """Put the frame in line."""
         return self._thread.submit(self.look, frame, sofar).result
 
+    @abstractmethod
     def look(self, frame: Frame, sofar: Mapping[str, Result]) -> Result:
         """The frame's result."""
-        raise NotImplementedError
 
     def end(self) -> Sequence[Any]:
         """The stream is over."""
@@ -225,7 +225,7 @@ def told(model: Any) -> dict[str, Any]:
 
 
 @spec
-class Spec(Described):
+class Spec(Described, ABC):
     """What is to be done with the frames of a stream. A spec of your own derives from this.
 
     task: the name in `TASKS`. result: the type of what its step hands out. timed: whether it needs the time
@@ -274,6 +274,6 @@ class Spec(Described):
         """What its steps share: a model, or None."""
         return None
 
+    @abstractmethod
     def open(self, info: Any, model: Any) -> Step:
         """A step for one stream. info: the source's `Info`. model: what `load` gave."""
-        raise NotImplementedError

@@ -26,7 +26,7 @@ class Classify(Spec):
         """The classifier. Raises as `Classifier.load` does."""
         from vision.tasks.classify import Classifier
 
-        return pool.load(Classifier, self.model)
+        return pool.load(Classifier.load, self.model)
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream."""

@@ -50,7 +50,7 @@ class Detect(Spec):
             return file if self.classes is None else file.only(self.classes)
         from vision.tasks.detect import Detector
 
-        detector = pool.load(Detector, self.model)
+        detector = pool.load(Detector.load, self.model)
         detector.submit([], min_score=self.min_score, classes=self.classes, max_iou=self.max_iou)
         return detector
 

@@ -42,7 +42,7 @@ class FindFaces(Spec):
         """The landmarker with its detector. Raises as `FaceLandmarker.load` does."""
         from vision.people.landmarks import FaceLandmarker
 
-        return pool.load(FaceLandmarker, self.model, detector=self.detector)
+        return pool.load(FaceLandmarker.load, self.model, detector=self.detector)
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream: faces are followed on a video, and found anew on each picture."""

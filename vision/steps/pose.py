@@ -35,7 +35,7 @@ class EstimatePose(Spec):
         """The estimator with its detector. Raises as `PoseEstimator.load` does."""
         from vision.people.pose import PoseEstimator
 
-        return pool.load(PoseEstimator, self.model, detector=self.detector)
+        return pool.load(PoseEstimator.load, self.model, detector=self.detector)
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream: people are followed on a video, and found anew on each picture."""

@@ -31,7 +31,7 @@ class Segment(Spec):
         from vision.tasks.segment import Segmenter
 
         more = {"uncertainty": True} if self.uncertain else {}
-        return pool.load(Segmenter, self.model, **more)
+        return pool.load(Segmenter.load, self.model, **more)
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream."""

@@ -46,7 +46,7 @@ class Track(Spec):
         """The classifier that `looks` names, or None."""
         from vision.tasks.classify import Classifier
 
-        return None if self.looks is None else pool.load(Classifier, self.looks)
+        return None if self.looks is None else pool.load(Classifier.load, self.looks)
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream."""

@@ -91,7 +91,7 @@ def _one(run: Run, stream: Stream, reading: Reading, quiet: bool) -> int:
             status = error.exit_code
             told = f"{type(error).__name__}: {error}"
         finally:
-            items.close()  # type: ignore[attr-defined]
+            items.close()
     if status not in (0, _READ_ENOUGH, _INTERRUPTED):
         print(told, file=sys.stderr)
     if not quiet and (stream.report.read or not status):
