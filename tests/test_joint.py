@@ -357,3 +357,17 @@ def test_each_video_of_a_list_is_a_stream_with_new_steps(tmp_path: Path) -> None
     assert float(keep.items[3]["sum"].probs[0]) == float(keep.items[0]["sum"].probs[0])     # begins anew
     with Run(paths, [Average(Mean())]) as run:
         assert sum(1 for _ in run) == 8
+
+
+def test_each_report_names_its_own_stream_and_no_password(tmp_path: Path) -> None:
+    for name in "ab":
+        film(tmp_path / f"{name}.mp4", 2)
+    (tmp_path / "list.txt").write_text("a.mp4\nb.mp4\n")
+    with Run(str(tmp_path / "list.txt"), [Average(Mean())]) as run:
+        run.finish()
+    assert [Path(report.source).name for report in run.reports] == ["a.mp4", "b.mp4"]
+    with Run("rtsp://user:secret@127.0.0.1:1/x", [Average(Mean())]) as run:
+        assert "secret" not in repr(run)
+        with pytest.raises(SourceError) as error:
+            run.finish()
+    assert "secret" not in str(error.value) + run.report.source

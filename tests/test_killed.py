@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vision import Count, Detect, FindFaces, JsonLines, Run, Track, VideoWriter, read
+from vision import Detect, JsonLines, Run, Track, VideoWriter, read
 from vision.checkpoint import Checkpoint
 from vision.cli.run import task_command
 from vision.errors import DataError, UsageError
@@ -130,20 +130,28 @@ def stopped(clip: Path, folder: Path, plan: list[object] | None = None, at: int 
     return out
 
 
-def resume(clip: Path, out: Path, plan: list[object] | None = None, **more: object) -> None:
+def resume(clip: Path, out: Path, plan: list[object] | None = None, **more: object) -> list[str]:
+    """Go on; what is told at the end."""
     where = {"backend": "openvino", "precision": "fp32", "resume": True, **more}
+    told = []
     with Run(str(clip), plan or [Detect(), Track()], [JsonLines(out)], **where) as run:
-        run.finish()
+        for stream in run.streams():
+            list(stream)
+            told += stream.told
+    return told
 
 
 def test_a_run_that_was_left_goes_on(clip: Path, tmp_path: Path) -> None:
     whole = tmp_path / "whole.jsonl"
     with Run(str(clip), [Detect(), Track()], [JsonLines(whole)], backend="openvino", precision="fp32") as run:
-        run.finish()
+        undisturbed = list(run.streams())
+        for stream in undisturbed:
+            list(stream)
     out = stopped(clip, tmp_path)
     assert len(out.read_text().splitlines()) < 90
-    resume(clip, out)
+    told = resume(clip, out)
     assert out.read_bytes() == whole.read_bytes()
+    assert told == [line for stream in undisturbed for line in stream.told]        # of the whole run, not the rest
     assert not (tmp_path / "o.jsonl.checkpoint").exists()
 
 
@@ -155,6 +163,8 @@ def test_what_a_checkpoint_is_not_of_is_refused(clip: Path, tmp_path: Path, monk
     before = out.read_bytes()
     with pytest.raises(UsageError, match="is of another run: it differs in steps"):
         resume(copy, out, [Detect(), Track(lost_after=3)])
+    with pytest.raises(UsageError, match="is of another run: it differs in reading"):
+        Run(read(copy, max_frames=50), [Detect(), Track()], [JsonLines(out)], resume=True)
     with pytest.raises(UsageError, match="Give the same --backend, --precision"):
         resume(copy, out, precision="bf16")
     data = bytearray(copy.read_bytes())
@@ -184,10 +194,8 @@ def test_a_run_that_cannot_be_resumed_says_why(clip: Path, tmp_path: Path) -> No
         Run(str(clip), [Detect(object())], [JsonLines(tmp_path / "o")], resume=True)
 
 
-def test_a_checkpoint_of_nothing_is_none(tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_not_there_is_none(tmp_path: Path) -> None:
     assert Checkpoint(tmp_path / "c", 1.0, {}).load() is None
-    assert FindFaces().key == "faces"
-    assert Count(line=("1,2,3,4",)).view.lines[0].end == (3.0, 4.0)
 
 
 def test_a_live_source_is_run_without_a_checkpoint(clip: Path, tmp_path: Path) -> None:
@@ -198,3 +206,9 @@ def test_a_live_source_is_run_without_a_checkpoint(clip: Path, tmp_path: Path) -
     assert run.report.written + sum(run.report.dropped.values()) == run.report.read
     with pytest.raises(UsageError, match="this run cannot be resumed: cameras, addresses"):
         Run("rtsp://127.0.0.1:1/x", [Detect()], [JsonLines(tmp_path / "p.jsonl")], resume=True)
+
+
+def test_a_latency_is_of_live_sources(clip: Path) -> None:
+    run = Run(str(clip), [Detect()], max_latency=0.1)
+    with run, pytest.raises(UsageError, match=r"is not live.*--realtime"):
+        run.finish()

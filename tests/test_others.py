@@ -75,7 +75,8 @@ def test_a_package_brings_a_task_and_a_sink(tmp_path: Path) -> None:
     (site / "theirs.py").write_text(THEIRS)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[vision.steps]\nbrightness = theirs:MeasureBrightness\n[vision.sinks]\nplain = theirs:Plain\n")
+        "[vision.steps]\nbrightness = theirs:MeasureBrightness\nbroken = gone:Nothing\n"
+        "[vision.sinks]\nplain = theirs:Plain\n")
     with VideoWriter(tmp_path / "clip.mp4") as film:
         for i in range(3):
             film.write(np.full((32, 48, 3), 100, np.uint8), i / 10)
@@ -86,6 +87,7 @@ def test_a_package_brings_a_task_and_a_sink(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path},
     )
     assert done.returncode == 0, done.stderr
+    assert "gone:Nothing of vision.steps cannot be loaded (ModuleNotFoundError" in done.stderr
     assert (tmp_path / "out.txt").read_text() == "0.20\n" * 3
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert len(lines) == 3

@@ -15,7 +15,7 @@ from vision import __version__, state
 from vision.errors import DataError, UsageError
 from vision.files import write_whole
 from vision.io import Info
-from vision.sinks.base import Sink
+from vision.sinks.base import Sink, SinkSpec
 from vision.steps.base import Spec, Step
 
 EVERY_S = 10.0
@@ -105,7 +105,10 @@ def states(steps: Sequence[Step], sinks: Sequence[Sink]) -> dict[str, Any]:
 
 
 def written_down(plan: Sequence[Spec], sinks: Sequence[Any]) -> dict[str, Any]:
-    """A plan with its sinks in plain values. Raises UsageError for a live object."""
+    """A plan with its sinks in plain values. Raises UsageError for a live object, and for a sink that has no spec."""
+    for one in sinks:
+        if not isinstance(one, SinkSpec):
+            raise UsageError(f"{type(one).__name__} is an open sink of your own")
     return {
         "steps": [one.to_dict() for one in plan],
         "sinks": [{"sink": one.name, **one.to_dict()} for one in sinks],

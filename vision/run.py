@@ -17,11 +17,11 @@ from typing import Any, Self
 from vision.checkpoint import EVERY_S, Checkpoint, written_down
 from vision.errors import SourceError, UsageError, VisionError
 from vision.io import Info, Inputs, Source, local_files, read
+from vision.io.base import shown
 from vision.io.source import Member
 from vision.item import Item
 from vision.report import Report
 from vision.sinks.base import Sink, SinkSpec
-from vision.sinks.video import VideoFile
 from vision.spec import nearest
 from vision.steps.base import Pool, Spec
 from vision.steps.plan import checked_plan
@@ -29,7 +29,6 @@ from vision.stream import Opener, Stream
 from vision.types import Frame
 
 __all__ = ["Item", "Report", "Run", "Stream"]
-
 
 
 class Run:
@@ -73,7 +72,7 @@ class Run:
         self.plan = checked_plan(wanted)
         self.max_latency, self.resume = max_latency, resume
         self.reports: list[Report] = []
-        self._names, self._openers = _openers(source)
+        self._names, self._openers, self._reading = _openers(source)
         self._closing = ExitStack()
         self.pool = pool or self._closing.enter_context(Pool(device, precision, backend, free_only))
         self._models: dict[str, Any] = {}
@@ -81,12 +80,7 @@ class Run:
         for sink in self.sinks:
             self._closing.callback(sink.close)
         self._inputs = Inputs(self._names)
-        _check_sinks(self.sinks, sinks, self.plan, self._inputs)
-        for sink in self.sinks:
-            if sink.one_source and len(self._names) > 1:
-                files = ", ".join(map(str, sink.paths)) or "the film"
-                raise UsageError(f"{files!r} is of one video; got {len(self._names)} sources. Several sources need a "
-                                 "folder.")
+        _check_sinks(self.sinks, sinks, self.plan, self._inputs, len(self._names))
         self.checkpoint = self._checkpoint(sinks, checkpoint_every)
         self._stored = self.checkpoint.load() if self.checkpoint and resume else None
         self._items: Generator[Item] | None = None
@@ -101,8 +95,8 @@ class Run:
                 number += 1
                 if number <= done:
                     continue
-                stream = Stream(self, name, member, number, self._stored)
-                stream.several = len(self._openers) > 1 or isinstance(member, Member)
+                uri, several = (member.uri, True) if isinstance(member, Member) else (name, len(self._openers) > 1)
+                stream = Stream(self, shown(uri), member, number, self._stored, several=several)
                 self._stored = None
                 self.reports.append(stream.report)
                 yield stream
@@ -152,23 +146,24 @@ class Run:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Run({', '.join(self._names) or 'frames'}: {', '.join(one.key for one in self.plan)})"
+        return f"Run({', '.join(map(shown, self._names)) or 'frames'}: {', '.join(one.key for one in self.plan)})"
 
     def _checkpoint(self, sinks: Sequence[Any], every: float | None) -> Checkpoint | None:
         """The checkpoint beside the first output, where the run can be gone on with."""
-        files = [path for sink in sinks for path in (sink.files if isinstance(sink, SinkSpec) else sink.paths)]
-        able = bool(files) and "-" not in map(str, files) and all(map(_on_disk, self._names))
+        why = "cameras, addresses, standard input and output and frames in memory are gone afterwards"
+        able = all(map(_on_disk, self._names))
+        files: list[Path] = []
+        plan: dict[str, Any] = {}
         try:
-            plan = {**written_down(self.plan, sinks), "sources": self._names}
-        except (UsageError, AttributeError) as error:
-            able, plan = False, {"why": str(error)}
-        if able and every != 0:
+            plan = {**written_down(self.plan, sinks), "sources": self._names, "reading": self._reading}
+            files = [path for sink in sinks for path in sink.files]
+        except UsageError as error:
+            able, why = False, str(error)
+        if able and files and "-" not in map(str, files) and every != 0:
             first = files[0]
             name = f"{first.name or 'run'}.checkpoint"
             return Checkpoint(first.with_name(name) if first.name else first / name, every or EVERY_S, plan)
         if self.resume or every:
-            gone = "cameras, addresses, standard input and output and frames in memory are gone afterwards"
-            why = plan.get("why", gone)
             raise UsageError(f"this run cannot be resumed: {why}. Write to files, from files.")
         return None
 
@@ -200,23 +195,24 @@ def _itself(source: Any) -> Any:
     return source
 
 
-def _openers(source: Any) -> tuple[list[str], list[Opener]]:
-    """The names of sources and functions that open them."""
+def _openers(source: Any) -> tuple[list[str], list[Opener], list[dict[str, Any]]]:
+    """The names of sources, functions that open them, and which part of each is read, as `read` was asked."""
     several = isinstance(source, (list, tuple)) and not any(isinstance(one, Frame) for one in source)
     names: list[str] = []
     openers: list[Opener] = []
+    reading: list[dict[str, Any]] = []
     for one in source if several else [source]:
         if isinstance(one, (str, int, Path)):
-            names.append(str(one))
-            openers.append(partial(read, one))
-        elif callable(one):
-            names.append(str(one.args[0]) if isinstance(one, partial) and one.args else "")
-            openers.append(one)
+            one = partial(read, one)
+        if isinstance(one, partial) and one.args:
+            names.append(str(one.args[0]))
+            reading.append(dict(one.keywords))
         else:
             info = getattr(one, "info", None)
             names.append("" if info is None else info.uri)
-            openers.append(partial(_itself, one))
-    return names, openers
+            reading.append(getattr(one, "asked", {}))
+        openers.append(one if callable(one) else partial(_itself, one))
+    return names, openers, reading
 
 
 def _members(opener: Opener) -> Iterator[Opener]:
@@ -236,16 +232,22 @@ def _members(opener: Opener) -> Iterator[Opener]:
 
 
 def _check_sinks(
-    sinks: Sequence[Sink], specs: Sequence[Any], plan: Sequence[Spec], inputs: Inputs
+    sinks: Sequence[Sink], specs: Sequence[Any], plan: Sequence[Spec], inputs: Inputs, sources: int
 ) -> None:
-    """Raise UsageError for two sinks on one path and for a sink whose needs no step gives, SinkError for one that
-    would overwrite an input."""
+    """Raise UsageError for two sinks on one path, for a sink whose needs no step gives and for one of one video where
+    there are several sources, SinkError for one that would overwrite an input."""
     keys = {one.key for one in plan}
     seen: set[str] = set()
     for sink, one in zip(sinks, specs, strict=True):
         lacking = sorted(sink.needs - keys)
         if lacking:
             raise UsageError(f"{type(one).__name__} needs the results of {lacking[0]!r}. {nearest(lacking[0], keys)}")
+        if sink.one_source and sources > 1:
+            files = ", ".join(map(str, sink.paths))
+            raise UsageError(f"{files!r} is of one video; got {sources} sources. Several sources need a folder.")
+        for path in sink.paths:
+            if str(path) != "-":
+                inputs.refuse(path)
         for path in one.files if isinstance(one, SinkSpec) else sink.paths:
             if path.exists() and not (path.is_file() or path.is_dir()):          # /dev/null
                 continue
@@ -255,5 +257,3 @@ def _check_sinks(
             if real in seen:
                 raise UsageError(f"{str(path)!r} is given for two outputs. Give each its own.")
             seen.add(real)
-            if real != "-" and (not path.is_dir() or not isinstance(one, VideoFile)):
-                inputs.refuse(path)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import logging
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -31,6 +33,7 @@ from typing import (
 
 from vision.errors import UsageError
 
+_log = logging.getLogger("vision.installed")
 T = TypeVar("T")
 
 
@@ -170,6 +173,19 @@ class Described:
             f"{type(self).__name__}.{name} is a live object ({type(value).__name__}), which cannot be written "
             "down. Give a name or a path."
         )
+
+
+@cache
+def installed(group: str) -> Mapping[str, Any]:
+    """What installed packages bring under an entry point, by name. One that cannot be loaded is told, and passed
+    over: it must not end what has nothing to do with it."""
+    found = {}
+    for point in entry_points(group=group):
+        try:
+            found[point.name] = point.load()
+        except Exception as error:                       # whatever the code of somebody else trips over
+            _log.warning("%s of %s cannot be loaded (%s: %s)", point.value, group, type(error).__name__, error)
+    return found
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

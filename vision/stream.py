@@ -33,11 +33,14 @@ _CAUSES: dict[type[BaseException], str] = {      # of frames that get no result,
 class Stream:
     """One source of a run, an iterator over its items."""
 
-    def __init__(self, run: Run, name: str, opener: Opener, number: int, stored: Any) -> None:
+    def __init__(
+        self, run: Run, name: str, opener: Opener, number: int, stored: Any, *, several: bool
+    ) -> None:
         self._run, self._open, self._number, self._stored = run, opener, number, stored
         self.report = Report(name)
         self.info = Info(name, "frames")
-        self.several = False                             # other streams of the run go on where it fails
+        self.several = several                           # other streams of the run go on where it fails
+        self._identity: dict[str, Any] = {}              # of the source, for checkpoints
         self._tally = Tally()
         self.told: list[str] = []                        # what was found, in words, at the end
 
@@ -71,9 +74,9 @@ class Stream:
         if report.unexplained:
             raise LostFrames(f"{report.unexplained} of {report.read} frames were decoded but not written")
         if run.checkpoint is not None:
-            values = states([], run.sinks)
-            if None not in values["sinks"]:
-                run.checkpoint.save({"done": self._number, "sinks": values["sinks"]})
+            sinks = [sink.state() for sink in run.sinks]
+            if None not in sinks:
+                run.checkpoint.save({"done": self._number, "sinks": sinks})
         for sink in run.sinks:
             sink.forget()
 
@@ -83,6 +86,9 @@ class Stream:
         self.info = getattr(source, "info", self.info)
         self.report.source = self.report.source or self.info.uri
         self.report.live = self.info.live or isinstance(source, Latest)
+        if self._run.max_latency is not None and not self.report.live:
+            raise UsageError(f"{self.report.source!r} is not live, and waits for nobody: a latency is kept to for "
+                             "cameras and streams, and for a file that is read in real time (--realtime).")
         still = self.info.kind in ("picture", "pictures")
         if still and any(one.timed for one in self._run.plan) and isinstance(source, Source):
             source.at_rate(source.rate or _rate_of(self.info.uri, self._run.plan))
@@ -108,8 +114,8 @@ class Stream:
         if "steps" not in stored:                        # between two sources
             self._stored = None
             return
-        now = identity(self.info)
-        if now != stored["source"]:
+        self._identity = identity(self.info)
+        if self._identity != stored["source"]:
             raise UsageError(f"{self.info.uri!r} is not what it was when the run was killed (its size or its first "
                              "and last bytes differ). Run again without --resume.")
         for step in steps:
@@ -119,6 +125,7 @@ class Stream:
             step.restore(stored["steps"][step.key])
         for name in ("read", "inferred", "written", "seconds"):
             setattr(self.report, name, stored["report"][name])
+        self._tally.restore(stored["tally"])
 
     def _through(self, frames: Any, steps: Sequence[Step], writer: Writer) -> Iterator[Item]:
         """The frames through the windows: a live source's one by one, so that its newest is never in line."""
@@ -170,7 +177,7 @@ class Stream:
             if frame.index <= after:
                 continue
             report.read += 1
-            if oldest is not None and report.live and monotonic() - frame.captured > oldest:
+            if oldest is not None and monotonic() - frame.captured > oldest:
                 report.drop(f"older than {oldest * 1000:g} ms", 1)
                 continue
             yield frame
@@ -180,13 +187,14 @@ class Stream:
         checkpoint, report = self._run.checkpoint, self.report
         assert checkpoint is not None
         writer.wait()
+        self._identity = self._identity or identity(self.info)
         values = states(steps, self._run.sinks)
         if None in (*values["sinks"], *values["steps"].values()):
             return
         counts = {name: getattr(report, name) for name in ("read", "inferred", "written", "seconds")}
         checkpoint.save({
-            "done": self._number - 1, "source": identity(self.info), "after": last, "count": count,
-            "report": counts, **values,
+            "done": self._number - 1, "source": self._identity, "after": last, "count": count,
+            "report": counts, "tally": self._tally.state(), **values,
         })
 
     def _count(self, frames: Any, cause: str) -> None:

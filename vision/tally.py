@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from vision.item import Item
+from vision.state import State
 from vision.types import Action, Detections, Landmarks, Scores, Tracks
 
 
@@ -16,6 +17,17 @@ class Tally:
         self._seen: dict[str, Counter[str]] = {}
         self._ids: dict[str, dict[int, str]] = {}
         self._frames = 0
+
+    def state(self) -> State:
+        """The counts so far."""
+        ids = {key: [[i, name] for i, name in found.items()] for key, found in self._ids.items()}
+        return {"seen": {key: dict(seen) for key, seen in self._seen.items()}, "ids": ids, "frames": self._frames}
+
+    def restore(self, state: State) -> None:
+        """Go on where `state` was asked for."""
+        self._seen = {key: Counter(seen) for key, seen in state["seen"].items()}
+        self._ids = {key: dict(pairs) for key, pairs in state["ids"].items()}
+        self._frames = state["frames"]
 
     def add(self, item: Item) -> None:
         """Count one item."""

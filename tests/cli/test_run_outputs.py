@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vision import Detect, Detections, Frame, Item, Step, zoo
+from vision import Detect, Detections, Frame, Item, zoo
 from vision.card import Input
 from vision.cli import main
 from vision.engine import FakeEngine
@@ -24,6 +24,7 @@ from vision.io import Info, Inputs, read
 from vision.sinks import YoloText
 from vision.sinks.film import VideoWriter
 from vision.sinks.sheet import Sheet
+from vision.steps import ModelStep
 from vision.tasks.action import Recognizer
 from vision.tasks.detect import Detector
 from vision.tasks.segment import Segmenter
@@ -278,9 +279,8 @@ def test_a_file_that_cannot_be_written_leaves_the_older_one(
     out = YoloText(old.parent).open([Detect()])
     out.begin(Info("clip.mp4", "video"))
     image = np.zeros((100, 100, 3), np.uint8)
-    first, second = (
-        Item(Frame(image, i, 0.0, "clip.mp4"), {"detect": Detections.empty()}, [Step("detect")]) for i in (1, 2)
-    )
+    step = ModelStep("detect", Detector(FakeEngine(_a_person), zoo.find("default", "detect")), lambda images: list)
+    first, second = (Item(Frame(image, i, 0.0, "clip.mp4"), {"detect": Detections.empty()}, [step]) for i in (1, 2))
     out.take(first)
     old.write_text("precious\n")
     full = True
@@ -312,5 +312,5 @@ def test_a_sheet_of_a_picture_as_narrow_as_a_thread_stays_small(tmp_path: Path) 
     sheet = Sheet(tmp_path / "s.png")
     sheet.write(np.full((20_000, 1, 3), 90, np.uint8), 0.0)
     sheet.write(np.full((1, 20_000, 3), 90, np.uint8), 1.0)
-    sheet.close()
+    sheet.end({}, True)
     assert cv2.imread(str(tmp_path / "s.png")).shape == (1280, 640, 3)

@@ -38,6 +38,9 @@ class Says(Step):
 
     names = NAMES
 
+    def begin(self, frame: Frame, sofar: Any) -> Any:
+        pytest.fail("its results are given")
+
     def about(self) -> dict[str, Any]:
         return {"model": "m"}
 

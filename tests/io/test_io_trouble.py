@@ -18,6 +18,7 @@ from numbered import MakeVideo, number, numbered
 
 from vision.errors import SourceError
 from vision.io import live, local_files, read
+from vision.io.video import Video
 
 LOOP = "lists itself"
 
@@ -172,3 +173,31 @@ def test_a_matroska_file_that_is_cut_off_is_told(make_video: MakeVideo) -> None:
         frames = list(source)
     assert 20 < len(frames) < 180
     assert source.notes == [f"'{cut}' claims 19.901 s; its last frame is at {frames[-1].time:.3f} s"]
+
+
+def test_an_error_while_the_first_picture_is_looked_for_comes_after_the_packets_before_it(
+    make_video: MakeVideo,
+) -> None:
+    """The decoder holds the first packets back; then the line breaks. Looking ahead must not swallow that."""
+    class Held:
+        """A packet that brings no picture yet."""
+
+        def decode(self) -> list[object]:
+            return []
+
+    held = [Held(), Held()]
+
+    def breaking() -> Iterator[object]:
+        yield from held
+        raise OSError(5, "the line broke")
+
+    path = make_video("clip.mp4", [0.0, 0.1])
+    video = Video(str(path), f"file:{path}", 10_000_000)
+    video._peeked.clear()
+    video._demuxed = breaking()
+    video._first_turn()
+    packets = video._demuxed
+    assert [next(packets), next(packets)] == held
+    with pytest.raises(OSError, match="the line broke"):
+        next(packets)
+    video.close()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from vision.errors import SourceError, UsageError
 from vision.io.base import MAX_PIXELS, Counts, Info, Log, Reader, Span, shown
@@ -70,6 +70,7 @@ class Source:
         self._reader, self._span = reader, span
         self._quota = quota or _Quota(max_frames)
         self.rate: float | None = None                       # that still pictures were given
+        self.asked: dict[str, Any] = {}                      # which part of it, of `read`
         self._frames = self._quota.limit(reader.frames(span, self._log))
 
     @property
@@ -179,6 +180,9 @@ def read(
     log = Log()
     opened = open_reader(str(uri), reader, max_pixels, log)
     source = Source(_paced(opened) if realtime else opened, Span(start, end, stride), max_frames, log)
+    source.asked = {
+        "start": start, "end": end, "stride": stride, "max_frames": max_frames, "reader": reader, "rate": rate,
+    }
     if rate is not None:
         source.at_rate(rate)
     return source

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
 from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.boxes import CocoResults, MotText, YoloText
 from vision.sinks.events import BasisPicture, Events, HeatMapPicture
@@ -14,6 +12,7 @@ from vision.sinks.sheet import ContactSheet
 from vision.sinks.show import Show
 from vision.sinks.text import Csv, JsonLines
 from vision.sinks.video import VideoFile
+from vision.spec import installed
 
 __all__ = [
     "SINKS", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Events", "HeatMapPicture", "JsonLines",
@@ -32,7 +31,4 @@ SINKS: dict[str, type[SinkSpec]] = {
 
 def sinks() -> dict[str, type[SinkSpec]]:
     """`SINKS`, and those that installed packages bring under the entry point `vision.sinks`: each a `SinkSpec`."""
-    found = dict(SINKS)
-    for point in entry_points(group="vision.sinks"):
-        found.setdefault(point.name, point.load())
-    return found
+    return {**installed("vision.sinks"), **SINKS}

@@ -19,6 +19,7 @@ import numpy as np
 
 from vision.errors import SinkError, UsageError
 from vision.files import own
+from vision.sinks.frames import FILMS
 from vision.types import Image
 from vision.view import checked_image, letterbox
 
@@ -57,8 +58,8 @@ class VideoWriter:
         preset: str = "ultrafast",
     ) -> None:
         self.path = Path(path)
-        if self.path.suffix.lower() not in (".mp4", ".m4v", ".mov"):
-            raise SinkError(f"{str(path)!r}: a film is written as .mp4, .m4v or .mov.")
+        if self.path.suffix.lower() not in FILMS:
+            raise SinkError(f"{str(path)!r}: a film is written as {', '.join(FILMS)}.")
         self.parts = [working(self.path)[1]]             # the last one grows
         self._lock: IO[bytes] | None = None
         self._sound = None if audio_from is None else _open_sound(str(audio_from))

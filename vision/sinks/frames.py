@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from vision.steps.base import Spec
 
 
+FILMS = (".mp4", ".m4v", ".mov")       # what a film is written as
+
+
 class FrameNames:
     """File names for frames, without suffix, no two alike: a picture's own (`IMAGE`), a video's with the
     index (`CLIP-000012`), and so an animation's after its first. Of two sources of the same name, from

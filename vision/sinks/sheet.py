@@ -34,27 +34,10 @@ class ContactSheet(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises SinkError where the path is no picture's or cannot be written."""
-        return _Sheet(Path(self.path))
+        return Sheet(self.path)
 
 
-class _Sheet(Sink):
-    def __init__(self, path: Path) -> None:
-        self.sheet, self.paths = Sheet(path), (path,)
-
-    def take(self, item: Item) -> None:
-        self.sheet.write(item.drawn, item.frame.time)
-
-    def end(self, results: Mapping[str, Sequence[Any]], complete: bool) -> None:
-        self.sheet.close()
-
-    def state(self) -> State:
-        return self.sheet.state()
-
-    def restore(self, state: State) -> None:
-        self.sheet.restore(state)
-
-
-class Sheet:
+class Sheet(Sink):
     """Up to 12 pictures, evenly spread over however many are written, as one PNG.
 
     Not knowing the length, it keeps every n-th picture and, whenever 24 are there, drops every
@@ -64,11 +47,16 @@ class Sheet:
 
     def __init__(self, path: str | Path, *, columns: int = 4, width: int = 320) -> None:
         self.path, self._columns, self._width = Path(path), columns, width
+        self.paths = (self.path,)
         self._kept: list[tuple[float, Image]] = []
         self._every, self._seen = 1, 0
         if not cv2.haveImageWriter(str(self.path)):
             raise SinkError(f"{str(path)!r}: a contact sheet is a picture. Give a .png or .jpg.")
         check_writable(self.path)
+
+    def take(self, item: Item) -> None:
+        """Take an annotated frame."""
+        self.write(item.drawn, item.frame.time)
 
     def write(self, image: Image, time: float) -> None:
         """Take a picture (H,W,3) uint8 BGR with its time in seconds."""
@@ -82,7 +70,7 @@ class Sheet:
                 self._kept, self._every = self._kept[::2], self._every * 2
         self._seen += 1
 
-    def close(self) -> None:
+    def end(self, results: Mapping[str, Sequence[Any]], complete: bool) -> None:
         """Write the sheet. Nothing is written where there was no picture."""
         if not self._kept:
             return

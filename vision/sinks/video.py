@@ -11,7 +11,7 @@ from vision.errors import UsageError
 from vision.files import make_folder
 from vision.io.pictures import WRITABLE_SUFFIXES
 from vision.sinks.base import Sink, SinkSpec
-from vision.sinks.frames import FrameNames, ImageFolder, distinct
+from vision.sinks.frames import FILMS, FrameNames, ImageFolder, distinct
 from vision.spec import Option, spec
 from vision.state import State
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from vision.item import Item
     from vision.sinks.film import VideoWriter
     from vision.steps.base import Spec
-
-FILMS = (".mp4", ".m4v", ".mov")
 
 
 @spec
@@ -50,6 +48,7 @@ class _VideoFile(Sink):
         self.spec, self.task = spec, task
         self.folder = Path(spec.path).suffix.lower() not in (*WRITABLE_SUFFIXES, *FILMS) or Path(spec.path).is_dir()
         self.one_source = not self.folder
+        self.paths = () if self.folder else (Path(spec.path),)
         self._names: set[str] = set()                    # given to films and pictures of this run
         self._made: list[Path] = []
         self._sources: list[str] = []                    # that have begun

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 from vision.errors import UsageError
-from vision.spec import nearest
+from vision.spec import installed, nearest
 from vision.state import State
 from vision.steps.action import RecognizeActions
 from vision.steps.base import InTurn, ModelStep, Pending, Pool, Ready, Spec, Step
@@ -54,11 +53,8 @@ TASKS: dict[str, Task] = {
 def tasks() -> dict[str, Task]:
     """`TASKS`, and those that installed packages bring under the entry point `vision.steps`: each names a
     `Spec`, or a `Task`."""
-    found = dict(TASKS)
-    for point in entry_points(group="vision.steps"):
-        row = point.load()
-        found.setdefault(point.name, row if isinstance(row, Task) else Task(row))
-    return found
+    theirs = installed("vision.steps").items()
+    return {**{name: row if isinstance(row, Task) else Task(row) for name, row in theirs}, **TASKS}
 
 
 def find_task(name: str) -> Task:

@@ -89,7 +89,7 @@ class CountStep(Step):
 
     def summary(self) -> Sequence[str]:
         """The totals of every line and zone, and how long tracks were inside."""
-        return self.counter.summary(self.names).splitlines()
+        return self.counter.summary(self.names).splitlines()[1:]      # the first is of the tracks: told already
 
     def state(self) -> State:
         """The counts, and where each track is."""

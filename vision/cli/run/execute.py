@@ -19,6 +19,7 @@ import typer
 
 from vision.cli.run.options import Engine, Going, Reading, duration
 from vision.cli.run.progress import progress, share_of, summary
+from vision.cli.text import plain
 from vision.errors import UsageError, VisionError
 from vision.files import check_writable, write_whole
 from vision.sinks import SinkSpec, VideoFile
@@ -75,7 +76,7 @@ def execute(
 
 def _one(run: Run, stream: Stream, reading: Reading, quiet: bool) -> int:
     """One source, to its end: the exit status that it asks for."""
-    status = 0
+    status, told = 0, ""
     items = iter(stream)
     with progress(Path(stream.report.source).name, quiet=quiet) as update:
         try:
@@ -92,8 +93,8 @@ def _one(run: Run, stream: Stream, reading: Reading, quiet: bool) -> int:
             told = f"{type(error).__name__}: {error}"
         finally:
             items.close()
-    if status not in (0, _READ_ENOUGH, _INTERRUPTED):
-        print(told, file=sys.stderr)
+    if told:
+        print(plain(told), file=sys.stderr)
     if not quiet and (stream.report.read or not status):
         print(summary(stream.report, stream.told, _written(run)), file=sys.stderr)
     return status
