@@ -226,7 +226,7 @@ def test_boxes_in_one_place_are_gathered_under_the_best(found: list[tuple[int, i
     detections = Detections(boxes, [score for *_, score in found], [label for _, label, _ in found])
     tracker = Tracker()
     order = tracker._usable(detections)
-    best, scores = tracker._objects(detections[order], order)
+    best, scores = tracker._objects(detections[order])
     left, expected = order.tolist(), {}
     overlap = iou(boxes, boxes)
     while left:
@@ -236,7 +236,7 @@ def test_boxes_in_one_place_are_gathered_under_the_best(found: list[tuple[int, i
         left = [j for j in left if j not in group]
         expected[first] = {label: max(found[j][2] for j in group if found[j][1] == label)
                            for label in {found[j][1] for j in group}}
-    assert best.tolist() == list(expected)
+    assert order[best].tolist() == list(expected)
     for row, votes in zip(scores, expected.values(), strict=True):
         assert {tracker._classes[k]: row[k] for k in np.flatnonzero(row)} == votes
 

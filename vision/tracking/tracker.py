@@ -179,8 +179,11 @@ class Tracker:
         detections = detections.everything
         order = self._usable(detections)
         looks = self._unit(looks, len(detections))
-        order, scores = self._objects(detections[order], order)
-        seen, looks = detections[order], looks[order]
+        seen = detections[order]
+        best, scores = self._objects(seen)
+        if len(best) < len(seen):
+            seen, order = seen[best], order[best]
+        looks = looks[order]
         dt = self._advance(time, camera)
         measured = xyxy_to_cxcywh(seen.boxes).astype(np.float64)
         partner = self._associate(seen, measured, scores > 0, looks, dt)
@@ -211,11 +214,9 @@ class Tracker:
         good = (scores >= self.method.weak) & (sides > 0).all(axis=1)
         return np.asarray(order[good[order]], np.int64)
 
-    def _objects(
-        self, seen: Detections, order: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Boxes of different classes in one place are one object, and the best of them stands for it: those
-        of `order`, (M,), and the scores for each class of `_classes`, (M,K)."""
+    def _objects(self, seen: Detections) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Boxes of different classes in one place are one object, and the best of them stands for it: their
+        rows (M,), and the scores for each class of `_classes`, (M,K)."""
         new = sorted({*seen.labels.tolist()}.difference(self._classes.tolist()))
         if new:
             places = np.searchsorted(self._classes, new)
@@ -231,7 +232,7 @@ class Tracker:
         classes = np.searchsorted(self._classes, seen.labels)
         scores = np.zeros((len(best), len(self._classes)))
         np.maximum.at(scores, (of, classes), np.maximum(seen.scores, 1e-9))
-        return order[best], scores
+        return best, scores
 
     def _unit(self, looks: npt.NDArray[np.float32] | None, rows: int) -> npt.NDArray[np.float32]:
         """Embeddings of length 1: (rows,D), where D is 0 without any and else stays what it was."""
