@@ -65,16 +65,10 @@ class Model:
         """How many submitted pictures keep the engine's device busy."""
         return self.engine.in_flight
 
-    @property
-    def engines(self) -> tuple[Engine, ...]:
-        """All engines that the model runs on."""
-        return (self.engine,)
-
     def close(self) -> None:
         """Finish what was submitted, then give memory and threads back. A call after it raises
         EngineError."""
-        for engine in self.engines:
-            engine.close()
+        self.engine.close()
 
     def __enter__(self) -> Self:
         return self
