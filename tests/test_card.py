@@ -75,3 +75,22 @@ def test_a_card_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     newer = json.dumps({**json.loads(FULL.to_json()), "version": 3})
     with pytest.raises(WeightsError, match=r"has version 3, and this vision reads up to 2\. Update vision"):
         card_from_json(newer, tmp_path / "x.safetensors")
+
+
+def test_the_oldest_cards_lack_what_came_later(tmp_path: Path) -> None:
+    """Cards had neither `enlarge` nor clips nor `int8` at first."""
+    first = {key: value for key, value in json.loads(flat()).items() if key not in (
+        "enlarge", "clip", "per_frame", "channels", "features", "int8", "max_iou", "output", "crop",
+    )}
+    found = card_from_json(json.dumps(first), tmp_path / "x")
+    assert (found.input.enlarge, found.boxes, found.clip) == (True, Boxes(), Clip())
+
+
+@pytest.mark.parametrize("values", [
+    {"version": "two"}, {"sound": 1}, {"input": {"size_wh": [1, 1], "colour": 3}}, {"input": 7},
+    {"names": "no-such-list"},
+])
+def test_a_card_that_says_something_else_is_told(values: dict[str, object], tmp_path: Path) -> None:
+    text = json.dumps({**json.loads(FULL.to_json()), **values})
+    with pytest.raises(WeightsError, match=r"the card of '.*x' cannot be read"):
+        card_from_json(text, tmp_path / "x")

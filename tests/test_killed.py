@@ -76,6 +76,7 @@ def test_help_and_docstring_say_the_same() -> None:
 
 PLANS = {
     "detect": ["detect"],
+    "track": ["track", "--mot", "out.txt", "--sheet", "sheet.png"],
     "count": ["count", "--line", "80,0,80,120", "--events", "events.jsonl"],
     "action": ["action", "--segments", "segments.csv"],
     "run": ["run", "--do", "detect,track,faces", "--csv", "out.csv"],

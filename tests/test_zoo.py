@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from safetensors.numpy import save_file
+from typer.testing import CliRunner
 
 from vision import weights
 from vision.card import Boxes, Card
-from vision.errors import ModelError, WeightsError
+from vision.cli import app
+from vision.cli.models import _image as picture
+from vision.cli.models import _photographs as photographs
+from vision.errors import MissingExtra, ModelError, WeightsError
 from vision.nets import NETS, build
+from vision.tasks.detect import Detector
 from vision.zoo import CARDS, DEFAULTS, find
 
 
@@ -186,9 +192,6 @@ def test_files_that_are_missing_or_something_else(tmp_path: Path) -> None:
 
 
 def test_a_yolo_pt_is_a_card_that_needs_ultralytics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vision.errors import MissingExtra
-    from vision.tasks.detect import Detector
-
     card = find("yolo11n.pt", "detect")
     assert (card.form, card.file) == ("ultralytics", "yolo11n.pt")
     assert card.url is not None
@@ -201,3 +204,64 @@ def test_a_yolo_pt_is_a_card_that_needs_ultralytics(tmp_path: Path, monkeypatch:
         patch.setitem(__import__("sys").modules, "ultralytics", None)
         with pytest.raises(MissingExtra, match=r"pip install '(\.|vision)\[yolo\]'"):
             Detector.load(tmp_path / "mine.pt")
+
+
+def test_a_task_need_not_be_said() -> None:
+    assert find("mobilenet-v2") is CARDS["mobilenet-v2"]
+    assert find("torchvision:resnet18").task == "classify"
+    with pytest.raises(ModelError, match=r"no model 'mobile'. Nearest: mobilenet-v2"):
+        find("mobile")
+    with pytest.raises(ModelError, match=r"each task has a default. Name one: two-stream-ucf101-3, "):
+        find("default")
+
+
+def test_a_card_says_who_may_use_its_weights() -> None:
+    research = {name for name, card in CARDS.items() if card.use == "research"}
+    assert research == {
+        "fpn-lite0-camvid", "segnet-mobilenetv2-camvid", "fcn8s-mobilenetv2-camvid", "two-stream-ucf101-3",
+        "c3d-ucf101",
+    }
+    assert all("research" in CARDS[name].licence for name in research)
+
+
+def models(*arguments: str) -> str:
+    """What `vision models ...` prints, on one line without what frames it."""
+    shown = CliRunner().invoke(app, ["models", *arguments])
+    assert shown.exit_code == 0, shown.output
+    return shown.stdout
+
+
+def test_the_command_shows_a_card() -> None:
+    told = " ".join(models("show", "fpn-lite0-camvid").split())
+    for part in (
+        "use research", "mIoU 0.722 on CamVid's 101 validation", "size_wh (608, 448), resize stretch",
+        "11: sky, building, pole", "CamVid's terms: research",
+    ):
+        assert part in told
+    told = " ".join(models("show", "gfl-voc").split())
+    assert "boxes layout dense, max_iou 0.5" in told
+    assert "on a CPU gfl-voc-int8: AP 0.423" in told
+
+
+def test_the_catalogue_is_json_too() -> None:
+    rows = {row["name"]: row for row in map(json.loads, models("--json").splitlines())}
+    assert list(rows) == list(CARDS)
+    voc = rows["gfl-voc"]
+    assert (voc["int8"], voc["default"], voc["weights"]) == ("gfl-voc-int8", True, "shipped")
+    assert voc["input"]["size_wh"] == [512, 384]
+
+
+def test_a_check_without_pictures_needs_nothing_under_agpl(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ultralytics", None)
+    images = [picture(path) for path in photographs()]
+    assert [image.shape for image in images] == [(512, 512, 3), (300, 451, 3)]
+    found = Detector.load("gfl-voc", "cpu", "fp32").batch(images)
+    assert [CARDS["gfl-voc"].classes[f.labels[0]] for f in found] == ["person", "cat"]
+
+
+@pytest.mark.parametrize(("checkout", "asked"), [(True, "'.[compress]'"), (False, "'vision[compress]'")])
+def test_the_hint_of_a_checkout_asks_no_index_for_vision(
+    checkout: bool, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vision.errors._CHECKOUT", checkout)
+    assert str(MissingExtra("nncf", "compress", "this")).endswith(f"Install it: pip install {asked}")

@@ -84,6 +84,9 @@ def test_a_compressed_file_opens_and_stays_near(
     assert compared >= {"openvino CPU int8", "openvino CPU fp32"}
     with pytest.raises(EngineError, match="vision models compress tiny"):
         load(card, "cpu", "int8")
+    engine = load(found, "cpu", "int8")                          # what a record says can be asked for
+    assert (engine.backend, engine.device, engine.precision) == ("openvino", "cpu", "int8")
+    engine.close()
     with pytest.raises(EngineError, match="openvino alone runs 'tiny-int8'"):
         load(found, "cpu", backend="torch")
     with pytest.raises(EngineError, match="nothing to compare"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
@@ -37,6 +38,16 @@ def checked_batch(batch: np.ndarray, input_wh: tuple[int, int] | None = None) ->
             f"{batch.shape[-2]}x{batch.shape[-3]}. Resize them first (vision.view)."
         )
     return np.ascontiguousarray(batch)
+
+
+def refuse_fork(process: int, what: str) -> None:
+    """Raise EngineError where this is not the process of id `process`: threads do not come along in
+    `os.fork`, and whoever waits for one waits for ever. what: was loaded there."""
+    if os.getpid() != process:
+        raise EngineError(
+            f"{what} was loaded in process {process}, and {os.getpid()} is a fork of it. Load it in each "
+            "process, and start them by spawn."
+        )
 
 
 class Engine(Protocol):

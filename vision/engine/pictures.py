@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from vision.engine.base import Outputs, checked_batch
+from vision.engine.base import Outputs, checked_batch, refuse_fork
 from vision.engine.program import Program, Shape
 from vision.errors import EngineError, VisionError
 
@@ -83,7 +83,7 @@ class PictureEngine(ABC):
         self._graphs.clear()
 
     def _graph(self, shape: Shape, alone: bool) -> Run:
-        refuse_fork(self._process, self.label)
+        refuse_fork(self._process, f"the engine {self.label!r}")
         key = (shape, alone and self._threads > 1)
         with self._lock:
             if self._closed:
@@ -115,16 +115,6 @@ class PictureEngine(ABC):
                 raise EngineError(f"{self.label} failed on {len(batch)} x {size}: {error}") from error
 
         return guarded
-
-
-def refuse_fork(process: int, label: str) -> None:
-    """Raise EngineError where this is not the process of id `process`: no thread came along in `os.fork`,
-    and whoever waits for one waits for ever."""
-    if os.getpid() != process:
-        raise EngineError(
-            f"the engine {label!r} was loaded in process {process}, and {os.getpid()} is a fork of it. "
-            "Load it in each process, and start them by spawn."
-        )
 
 
 def cores() -> int:

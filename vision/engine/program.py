@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from vision.card import Card
 from vision.engine import cache
-from vision.engine.base import CannotRun
+from vision.engine.base import CannotRun, refuse_fork
 from vision.errors import EngineError, VisionError, WeightsError
 from vision.weights import resolve, sha256
 
@@ -130,6 +131,7 @@ class _Network(Program):
     """Weights of one of `vision.nets`, which torch builds and exports."""
 
     reference = "torch"
+    _process = 0                                        # where torch ran first
     _code = (Path(__file__), *sorted(_PACKAGE.glob("nets/*.py")))
     _packages = ("torch", "torchvision", "segmentation-models-pytorch", "timm")
 
@@ -138,6 +140,8 @@ class _Network(Program):
         from vision.nets import build
         from vision.nets.deploy import Deploy
 
+        _Network._process = _Network._process or os.getpid()
+        refuse_fork(_Network._process, "torch")
         net = build(self.card.net, **self.card.config)
         try:
             net.load_state_dict(state_dict(self.weights))

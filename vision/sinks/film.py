@@ -59,7 +59,7 @@ class VideoWriter:
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in FILMS:
-            raise SinkError(f"{str(path)!r}: a film is written as {', '.join(FILMS)}.")
+            raise SinkError(f"{str(path)!r}: a film is written as {', '.join(FILMS[:-1])} or {FILMS[-1]}.")
         self.parts = [working(self.path)[1]]             # the last one grows
         self._lock: IO[bytes] | None = None
         self._sound = None if audio_from is None else _open_sound(str(audio_from))
