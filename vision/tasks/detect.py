@@ -109,7 +109,7 @@ class Detector(Model):
         """The objects in `image` (H,W,3) uint8 BGR, best first; it gets the whole device. For the options, and
         what is raised, see `submit`."""
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
-        view = self._view(image)
+        view = input_view(image, self.card.input, self.engine.input_wh)
         return self._found(self.engine(view.pixels[None]), 0, view, choice)
 
     def batch(
