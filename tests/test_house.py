@@ -15,7 +15,7 @@ FLOORS = (
     ("cli", "__main__"),
     ("run", "stream", "sample", "checkpoint", "writer", "windows", "tally"),
     ("steps", "sinks", "train", "metrics", "item", "report"),
-    ("tasks", "people", "tracking", "io"),
+    ("tasks", "people", "tracking", "io", "data"),
     ("zoo", "published", "drawing", "chart"),
     ("weights", "engine"),
     ("types", "view", "record", "spec", "state"),

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vision.errors import DataError
 from vision.data.truth import Truth
+from vision.errors import DataError
 from vision.metrics.detection import average_precision, coco_rows, summary
 from vision.types import Detections
 
