@@ -1,4 +1,4 @@
-"""What the pages read off the code when they are built: tables of options, models and outputs, the drawing of the house.
+"""What the pages read off the code when they are built: tables of options, models, outputs; the drawing of the house.
 
 A page has a line such as `<!-- options detect -->`; it becomes a table of what the code says at that moment.
 """
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-import house  # noqa: E402
+import house
 
-from vision import weights, zoo  # noqa: E402
-from vision.sinks import SINKS  # noqa: E402
-from vision.spec import Field, options  # noqa: E402
-from vision.steps import TASKS, find_task  # noqa: E402
+from vision import weights, zoo
+from vision.sinks import SINKS
+from vision.spec import Field, options
+from vision.steps import TASKS, find_task
 
 ROOT = Path(__file__).parent.parent
 
@@ -90,8 +90,7 @@ def task_table(_: str) -> str:
     rows = []
     for name, row in TASKS.items():
         says = (row.spec.__doc__ or "").split("\n")[0]
-        page = f"[`vision {name}`](tasks/{name}.md)" if (ROOT / f"docs/tasks/{name}.md").is_file() else f"`vision {name}`"
-        rows.append((page, f"`{row.spec.__name__}`", f"`{row.spec.result.__name__}`", says))
+        rows.append((f"[`vision {name}`]({name}.md)", f"`{row.spec.__name__}`", f"`{row.spec.result.__name__}`", says))
     return _table(("command", "spec", "result", "what it does"), rows)
 
 
