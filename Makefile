@@ -28,12 +28,12 @@ test: .venv/test
 	$(BIN)/python -m pytest -m "not gpu"
 
 docs: .venv/docs
-	$(BIN)/mkdocs build --strict
+	PYTHONPATH=docs $(BIN)/zensical build --strict
 
 # each stamp names the extras that `.venv` has got
 .venv/demo: EXTRAS = demo
 .venv/test: EXTRAS = all,dev,docs
-.venv/docs: EXTRAS = demo,docs
+.venv/docs: EXTRAS = dev,docs
 .venv/%: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip

@@ -24,7 +24,8 @@ from .sinks import (
     BasisPicture as BasisPicture, CocoResults as CocoResults, ContactSheet as ContactSheet, Csv as Csv,
     Events as Events, HeatMapPicture as HeatMapPicture, JsonLines as JsonLines, LabelMaps as LabelMaps,
     MotText as MotText, SINKS as SINKS, SaveFrames as SaveFrames, Segments as Segments, Show as Show, Sink as Sink,
-    SinkSpec as SinkSpec, Timeline as Timeline, VarianceMaps as VarianceMaps, VideoFile as VideoFile, YoloText as YoloText,
+    SinkSpec as SinkSpec, Timeline as Timeline, VarianceMaps as VarianceMaps, VideoFile as VideoFile,
+    YoloText as YoloText,
 )
 from .sinks.film import VideoWriter as VideoWriter
 from .spec import Option as Option

@@ -6,21 +6,18 @@ A page has a line such as `<!-- options detect -->`; it becomes a table of what 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-import house
+import house  # beside this file
+from markdown import Extension, Markdown
+from markdown.preprocessors import Preprocessor
 
 from vision import weights, zoo
 from vision.sinks import SINKS
 from vision.spec import Field, options
 from vision.steps import TASKS, find_task
-
-ROOT = Path(__file__).parent.parent
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -100,9 +97,23 @@ MARKS: dict[str, Callable[[str], str]] = {
 }
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Called by mkdocs with each page."""
-    def fill(match: re.Match[str]) -> str:
-        return MARKS[match[1]](match[2] or "")
+class _Fill(Preprocessor):
+    def run(self, lines: list[str]) -> list[str]:
+        """The page with every mark filled in."""
+        def fill(match: re.Match[str]) -> str:
+            return MARKS[match[1]](match[2] or "")
 
-    return re.sub(r"<!-- (\w+)(?: ([\w:-]+))? -->", fill, markdown)
+        return re.sub(r"<!-- (\w+)(?: ([\w:-]+))? -->", fill, "\n".join(lines)).split("\n")
+
+
+class Tables(Extension):
+    """The Markdown extension: see the module."""
+
+    def extendMarkdown(self, md: Markdown) -> None:
+        """Called by Markdown."""
+        md.preprocessors.register(_Fill(md), "tables", 28)          # before HTML and tables are looked for
+
+
+def makeExtension(**_: Any) -> Extension:
+    """Called by Markdown."""
+    return Tables()
