@@ -28,7 +28,7 @@ test: .venv/test
 	$(BIN)/python -m pytest -m "not gpu"
 
 docs: .venv/docs
-	PYTHONPATH=docs $(BIN)/zensical build --strict
+	PYTHONPATH=docs $(BIN)/zensical build --clean --strict
 
 # each stamp names the extras that `.venv` has got
 .venv/demo: EXTRAS = demo
@@ -41,4 +41,4 @@ docs: .venv/docs
 	@touch $@
 
 clean:
-	rm -rf demo site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf demo site .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -16,9 +16,9 @@ from pathlib import Path
 import grimp
 
 ROOT = Path(__file__).parent.parent
-WIDTH, FLOOR, HEIGHT, GAP = 1120, 96, 34, 10        # of the drawing, a floor, a room, and between rooms; pixels
+WIDTH, FLOOR, HEIGHT, GAP = 1000, 90, 36, 10        # of the drawing, a floor, a room, and between rooms; pixels
 STYLE = """
-.house text { font: 12px system-ui, sans-serif; text-anchor: middle; dominant-baseline: central; fill: #1c2733; }
+.house text { font: 13px system-ui, sans-serif; text-anchor: middle; dominant-baseline: central; fill: #1c2733; }
 .house rect { fill: #dfe8f2; stroke: #6d88a6; rx: 4; }
 .house path { fill: none; stroke: #8296ab; stroke-opacity: .28; }
 .house g:hover rect { fill: #ffd9a0; stroke: #b3690a; }
@@ -59,7 +59,7 @@ def draw() -> str:
     place: dict[str, tuple[float, float, float]] = {}               # left, top, width
     plan = floors()
     for number, rooms in enumerate(plan):
-        wide = {room: 46 + 6.2 * len(room) / 2 + lines(room) ** 0.5 * 1.1 for room in rooms}
+        wide = {room: 24 + 6.4 * len(room) + lines(room) ** 0.5 * 0.5 for room in rooms}
         scale = min(1.0, (WIDTH - GAP * (len(rooms) + 1)) / sum(wide.values()))
         left = (WIDTH - scale * sum(wide.values()) - GAP * (len(rooms) - 1)) / 2
         for room in rooms:
@@ -74,8 +74,11 @@ def draw() -> str:
             f'<text x="{left + width / 2:.0f}" y="{top + HEIGHT / 2}">{room}</text>'
             f"<title>{room}: {lines(room)} lines, imports {', '.join(sorted(imports[room])) or 'nothing'}</title></g>"
         )
+    first = min(left for left, _, _ in place.values()) - 12
+    last = max(left + width for left, _, width in place.values()) + 12
     height = len(plan) * FLOOR - FLOOR + HEIGHT + 36
-    return (f'<svg class="house" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
+    box = f"{first:.0f} 0 {last - first:.0f} {height}"
+    return (f'<svg class="house" xmlns="http://www.w3.org/2000/svg" viewBox="{box}" role="img" '
             f'aria-label="Imports between the rooms"><style>{STYLE}</style>{"".join(parts)}</svg>')
 
 

@@ -44,16 +44,18 @@ def _default(field: Field) -> str:
 
 def _row(field: Field) -> tuple[str, ...]:
     flag = field.option.flags[0] if field.option.flags else f"--{field.name.replace('_', '-')}"
-    bounds = [f"from {field.option.min:g}"] if field.option.min is not None else []
-    bounds += [f"up to {field.option.max:g}"] if field.option.max is not None else []
-    unit = ", ".join(filter(None, [field.option.unit, " ".join(bounds) if field.option.unit != "0..1" else ""]))
-    return f"`{flag}`", f"`{field.name}`", _kind(field), unit, _default(field), field.option.help
+    python = "" if field.name == flag.strip("-").replace("-", "_") else f" (Python: `{field.name}`)"
+    low, high = field.option.min, field.option.max
+    limits = [f"at least {low:g}"] if low is not None and field.option.unit != "0..1" else []
+    limits += [f"at most {high:g}"] if high is not None and field.option.unit != "0..1" else []
+    kind = ", ".join(filter(None, [_kind(field), field.option.unit, *limits]))
+    return f"`{flag}`{python}", kind, _default(field), field.option.help
 
 
 def option_table(task: str) -> str:
-    """The options of a task, as its spec has them."""
+    """The options of a task, as its spec has them. In Python a field has the option's name, with underscores."""
     fields = [field for field in options(find_task(task).spec) if field.name != "key"]
-    return _table(("command line", "Python", "is", "unit, range", "default", "meaning"), map(_row, fields))
+    return _table(("option", "is", "default", "meaning"), map(_row, fields))
 
 
 def model_table(task: str) -> str:
@@ -101,7 +103,8 @@ class _Fill(Preprocessor):
     def run(self, lines: list[str]) -> list[str]:
         """The page with every mark filled in."""
         def fill(match: re.Match[str]) -> str:
-            return MARKS[match[1]](match[2] or "")
+            filled = MARKS[match[1]](match[2] or "")
+            return self.md.htmlStash.store(filled) if filled.startswith("<") else filled
 
         return re.sub(r"<!-- (\w+)(?: ([\w:-]+))? -->", fill, "\n".join(lines)).split("\n")
 
