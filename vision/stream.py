@@ -68,9 +68,13 @@ class Stream:
                 _close(frames)
                 self._count(frames, cause)
             ends = {step.key: step.end() for step in steps} if begun else {}
+            report.notes += [note for step in steps for note in step.notes] if begun else []
             self.told = [*self._tally.lines(), *(line for step in steps for line in step.summary())]
             if begun:
-                _end(run.sinks, ends, complete)
+                try:
+                    _end(run.sinks, ends, complete)
+                finally:
+                    report.notes += [note for sink in run.sinks for note in sink.notes]
         if report.unexplained:
             raise LostFrames(f"{report.unexplained} of {report.read} frames were decoded but not written")
         if run.checkpoint is not None:

@@ -157,7 +157,7 @@ def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path: Path, make_video: Make
 
 
 def test_broken_pieces_of_the_sound_are_left_out_and_the_film_is_whole(
-    tmp_path: Path, make_video: MakeVideo, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, make_video: MakeVideo
 ) -> None:
     """Every fifth packet of the sound is no sound; the pieces after it stay at their times."""
     whole, broken = make_video("whole.mkv", [i / 10 for i in range(40)], sound="mp2"), tmp_path / "broken.mka"
@@ -173,7 +173,7 @@ def test_broken_pieces_of_the_sound_are_left_out_and_the_film_is_whole(
         with VideoWriter(tmp_path / f"{sound.stem}.mp4", audio_from=sound) as film:
             for frame in read(whole):
                 film.write(frame.image, frame.time)
-    assert "of the sound are broken" in caplog.text
+    assert film.notes == ["32 pieces of the sound are broken, and left out"]
     assert [number(frame.image) for frame in read(tmp_path / "broken.mp4")] == list(range(40))
     ends = [packets(tmp_path / f"{name}.mp4", "audio")[-1][0] for name in ("whole", "broken")]
     assert ends[1] == pytest.approx(ends[0], abs=0.05)
@@ -185,7 +185,7 @@ def test_a_silent_source_gives_a_silent_film(tmp_path: Path, make_video: MakeVid
             film.write(numbered(0), 0.0)
         with av.open(str(tmp_path / "film.mp4")) as container:
             assert [s.type for s in container.streams] == ["video"]
-    with pytest.raises(SinkError, match=r"sound of '.*nowhere"):
+    with pytest.raises(SinkError, match=r"sound of '.*nowhere.*no such file"):
         VideoWriter(tmp_path / "film.mp4", audio_from=tmp_path / "nowhere.mp4")
 
 
