@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 
 from vision.errors import SourceError, UsageError
 from vision.io.base import MAX_PIXELS, Counts, Info, Log, Reader, Span, shown
+from vision.io.kinds import HEAD_BYTES, is_guess, other_kind
 from vision.io.listing import VIDEO_SUFFIXES, is_camera, is_file_or_closed, is_url, leaves_of, listed_in
 from vision.io.pictures import PICTURE_SUFFIXES, Pictures, is_picture, open_picture, pillow_knows
 from vision.types import Frame
@@ -256,7 +257,7 @@ def _nothing(uri: str, path: Path) -> str:
 def _open_file(uri: str, path: Path, reader: ReaderName, max_pixels: int) -> Reader:
     try:
         with path.open("rb") as file:
-            head = file.read(32)
+            head = file.read(HEAD_BYTES)
     except OSError as error:
         raise SourceError(f"{uri!r} cannot be opened ({error.strerror}).") from error
     if not head:
@@ -266,6 +267,8 @@ def _open_file(uri: str, path: Path, reader: ReaderName, max_pixels: int) -> Rea
         return open_picture(uri, path, max_pixels)
     if suffix not in VIDEO_SUFFIXES and pillow_knows(path):
         return open_picture(uri, path, max_pixels)
+    if kind := other_kind(head):
+        raise SourceError(f"{uri!r} is {kind}, neither a picture nor a video.")
     if reader == "opencv":
         from vision.io.capture import Capture
 
@@ -273,7 +276,7 @@ def _open_file(uri: str, path: Path, reader: ReaderName, max_pixels: int) -> Rea
     from vision.io.video import Video
 
     video = Video(uri, f"file:{path}", max_pixels)
-    if video.raw and suffix not in VIDEO_SUFFIXES:           # a guess, from a few bytes that look like it
+    if is_guess(video.container, suffix):
         video.close()
         raise SourceError(f"{uri!r} is neither a picture nor a video by its name or its first bytes.")
     return video
