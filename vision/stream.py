@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vision.checkpoint import identity, states
 from vision.errors import LostFrames, UsageError, VisionError
 from vision.io import Info, Latest, Source, ahead, latest
+from vision.io.prefetch import QUEUED_BYTES
 from vision.item import Item
 from vision.report import Report
 from vision.sinks.base import Sink
@@ -152,8 +153,12 @@ class Stream:
             for frame in incoming:
                 yield from out(windows.push(frame))
                 last = frame.index
-                if report.live:
+                large = frame.image.nbytes > QUEUED_BYTES        # one at a time: see `ahead`
+                if report.live or large:
                     yield from out(windows.drain())
+                if large:
+                    del frame
+                    writer.wait()
                 if any(sink.done for sink in run.sinks):
                     break
                 if run.checkpoint is not None and run.checkpoint.due and not report.live:

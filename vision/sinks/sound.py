@@ -70,7 +70,7 @@ class Sound:
                 stamp, moved = last + 1, moved + 1
             if standing > _STANDING:
                 self.notes.append(f"the clock of the sound stands still at {stamp * tick:.3f} s: left out from there")
-                break
+                return
             last, step = stamp, packet.duration or step
             packet.pts = packet.dts = stamp
             yield packet
