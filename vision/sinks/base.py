@@ -52,6 +52,11 @@ class Sink(ABC):
         """The run is over."""
 
     @property
+    def notes(self) -> Sequence[str]:
+        """Remarks on the source that ended last, for its report."""
+        return ()
+
+    @property
     def written(self) -> list[Path]:
         """What it has written so far, as far as it is there."""
         return [path for path in self.paths if str(path) != "-" and path.exists()]
