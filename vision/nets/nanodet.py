@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vision.nets.gfl import expected_boxes, exclusive
 
-STRIDES = (8, 16, 32)
+STRIDES = (8, 16, 32, 64)
 _WIDTHS = (32, 64, 128, 256)               # into the stages; each gives twice as many
 _NECK = 128
 
@@ -59,6 +59,7 @@ class NanoDet(nn.Module):
             _Stage(width, depth, 1 if i == 0 else 2) for i, (width, depth) in enumerate(zip(_WIDTHS, depths, strict=True))
         )
         self.lateral = nn.ModuleList(nn.Conv2d(2 * width, _NECK, 1) for width in _WIDTHS[1:])
+        self.coarser = nn.Conv2d(_NECK, _NECK, 3, 2, 1)
         self.head = nn.ModuleList(
             nn.Sequential(_conv(_NECK, _NECK), nn.Conv2d(_NECK, classes + 4 * bins, 1)) for _ in STRIDES
         )
@@ -71,14 +72,19 @@ class NanoDet(nn.Module):
         for stage in self.stages:
             x = stage(x)
             taps.append(x)
-        fine, middle, coarse = (lateral(tap) for lateral, tap in zip(self.lateral, taps[1:], strict=True))
+        return self.from_taps(taps[1:])
+
+    def from_taps(self, taps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, from the backbone's maps at strides 8, 16 and 32."""
+        fine, middle, coarse = (lateral(tap) for lateral, tap in zip(self.lateral, taps, strict=True))
         double = partial(F.interpolate, scale_factor=2.0, mode="bilinear")
         middle = middle + double(coarse)
         fine = fine + double(middle)
         middle = middle + F.avg_pool2d(fine, 2)
         coarse = coarse + F.avg_pool2d(middle, 2)
+        levels = (fine, middle, coarse, self.coarser(coarse))
         cells = torch.cat(
-            [head(level).flatten(2) for head, level in zip(self.head, (fine, middle, coarse), strict=True)], 2
+            [head(level).flatten(2) for head, level in zip(self.head, levels, strict=True)], 2
         ).transpose(1, 2)
         logits, distances = cells.split([self.classes, 4 * self.bins], -1)
         return logits, distances.unflatten(-1, (4, self.bins))
