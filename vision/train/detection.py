@@ -22,7 +22,8 @@ from vision.errors import ModelError, WeightsError
 from vision.metrics.detection import average_precision, coco_rows
 from vision.nets import build
 from vision.nets.deploy import Deploy
-from vision.tasks.detect import DECODERS, suppressed
+from vision.tasks.decoders import DECODERS
+from vision.tasks.detect import suppressed
 from vision.train.anchored import MultiboxCriterion, TwoStageCriterion
 from vision.train.criteria import Criterion, GflCriterion
 from vision.train.detection_data import read_splits
@@ -90,9 +91,9 @@ class Detection(Objective):
         deployed = Deploy(net, self.card.input.mean, self.card.input.std).to(pictures.device)
         outputs = deployed(pictures.permute(0, 2, 3, 1).flip(-1))
         arrays = tuple(output.float().cpu().numpy() for output in outputs)
-        decode = DECODERS[self.card.boxes.layout]
+        decode, size_wh = DECODERS[self.card.boxes.layout], (pictures.shape[-1], pictures.shape[-2])
         return [
-            suppressed(decode(arrays, i, _MIN_SCORE), self.card.boxes.max_iou, False)[:_MOST]
+            suppressed(decode(arrays, i, _MIN_SCORE, size_wh), self.card.boxes.max_iou, False)[:_MOST]
             for i in range(len(pictures))
         ]
 
