@@ -130,7 +130,9 @@ def test_labels_of_a_crowd_cover_neither_each_other_nor_most_of_another_box(
         draw(found, canvas(w, h), ["person", "car", "dining table"])
         assert 5 <= len(patches) <= 25
         for i, (left, top, right, bottom) in enumerate(patches):
-            assert 0 <= left and 0 <= top and right <= w + 1 and bottom <= h + 1
+            assert min(left, top) >= 0
+            assert right <= w + 1
+            assert bottom <= h + 1
             for x, y, r, b in patches[:i]:
                 assert right <= x + 1 or r <= left + 1 or bottom <= y + 1 or b <= top + 1
             covered = sorted(
@@ -166,7 +168,7 @@ def test_labels_say_what_is_asked_for() -> None:
     box = Detections([[50, 100, 300, 160]], [0.9], [0])
     drawn = draw(box, canvas(640, 480), ["dog"], Style(labels="none"))
     assert (drawn[:98] == GREY).all()
-    with pytest.raises(UsageError, match="got 'nam'. Nearest: name"):
+    with pytest.raises(UsageError, match=r"got 'nam'\. Nearest: name"):
         Style(labels="nam")
 
 
@@ -200,7 +202,9 @@ def test_a_line_shows_which_side_is_called_what(patches: list[tuple[int, int, in
     board.finished()
     assert asked == ["door", "in 0", "out 0"]
     places = dict(zip(asked, patches, strict=True))
-    assert places["in 0"][1] > 250 and places["out 0"][3] < 230
+    assert places["in 0"][1] > 250
+    assert places["out 0"][3] < 230
     for text in ("in 0", "out 0"):                       # at the arrows, whose tips are 24 pixels away
         left, _, right, _ = places[text]
-        assert left < 330 and right > 270
+        assert left < 330
+        assert right > 270

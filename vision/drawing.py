@@ -151,7 +151,8 @@ class Canvas:
         patches = [_patch(text, self.unit, ground) for text, _, ground, _ in labels]
         for (_, _, _, must), patch, places in zip(labels, patches, self._places(labels, patches), strict=True):
             fits = patch.shape[0] <= height and patch.shape[1] <= width
-            place = next((place for place in places if fits and not _overlap(place, taken)), places[0] if must else None)
+            free = (place for place in places if fits and not _overlap(place, taken))
+            place = next(free, places[0] if must else None)
             if place is not None:
                 _put(self.image, patch, *place[:2])
                 taken.append(place)

@@ -64,7 +64,8 @@ def paint_faces(result: Faces, canvas: Canvas, names: Names) -> None:
         right_eye, left_eye = (Eye(state).name.lower() for state in result.eyes[row].tolist())
         eyes = f"eyes {right_eye}" if right_eye == left_eye else f"right eye {right_eye}, left {left_eye}"
         canvas.keep_free((left, top, right, bottom))
-        canvas.label(canvas.say(id=i, name=eyes if any(result.eyes[row]) else ""), (left, top, right, bottom), colour(i))
+        text = canvas.say(id=i, name=eyes if any(result.eyes[row]) else "")
+        canvas.label(text, (left, top, right, bottom), colour(i))
 
 
 def _pixels(points: Floats) -> list[tuple[int, int]]:

@@ -11,7 +11,8 @@ from vision.tracking.follow import Target
 from vision.tracking.scene import Line
 from vision.types import Names
 
-_LINE, _PASSED, _PLAIN = (0, 200, 255), (80, 255, 80), (60, 60, 60)     # BGR: amber, green in the frame of an event, grey
+_LINE, _PASSED = (0, 200, 255), (80, 255, 80)        # BGR: amber, and green in the frame of an event
+_GREY = (60, 60, 60)
 
 
 @paint.register
@@ -32,7 +33,7 @@ def _(result: Counted, canvas: Canvas, names: Names) -> None:
     boxes, speeds, errors = result.tracks.boxes.tolist(), result.speeds.tolist(), result.speed_errors.tolist()
     for (left, top, right, bottom), speed, error in zip(boxes, speeds, errors, strict=True):
         if speed == speed:
-            canvas.label(f"{speed:.1f} +- {error:.1f} m/s", (left, top, right, bottom), _PLAIN)
+            canvas.label(f"{speed:.1f} +- {error:.1f} m/s", (left, top, right, bottom), _GREY)
 
 
 def _paint_line(line: Line, totals: dict[str, int], canvas: Canvas, shade: tuple[int, int, int]) -> None:
