@@ -9,6 +9,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from vision.checkpoint import identity, states
+from vision.drawing import Trails
 from vision.errors import LostFrames, UsageError, VisionError
 from vision.io import Info, Latest, Source, ahead, latest
 from vision.io.prefetch import QUEUED_BYTES
@@ -43,6 +44,7 @@ class Stream:
         self.several = several                           # other streams of the run go on where it fails
         self._identity: dict[str, Any] = {}              # of the source, for checkpoints
         self._tally = Tally()
+        self._trails = Trails(run.style.trails)
         self.told: list[str] = []                        # what was found, in words, at the end
 
     def __iter__(self) -> Generator[Item]:
@@ -131,6 +133,7 @@ class Stream:
         for name in ("read", "inferred", "written", "seconds"):
             setattr(self.report, name, stored["report"][name])
         self._tally.restore(stored["tally"])
+        self._trails.restore(stored["trails"])
 
     def _through(self, frames: Any, steps: Sequence[Step], writer: Writer) -> Iterator[Item]:
         """The frames through the windows: a live source's one by one, so that its newest is never in line."""
@@ -142,7 +145,7 @@ class Stream:
 
         def out(done: Iterable[tuple[Frame, dict[str, Any]]]) -> Iterator[Item]:
             for frame, results in done:
-                item = Item(frame, results, steps)
+                item = Item(frame, results, steps, run.style, self._trails.add(frame.time, results))
                 report.inferred += 1
                 self._tally.add(item)
                 writer.put(item)
@@ -203,7 +206,7 @@ class Stream:
         counts = {name: getattr(report, name) for name in ("read", "inferred", "written", "seconds")}
         checkpoint.save({
             "done": self._number - 1, "source": self._identity, "after": last, "count": count,
-            "report": counts, "tally": self._tally.state(), **values,
+            "report": counts, "tally": self._tally.state(), "trails": self._trails.state(), **values,
         })
 
     def _count(self, frames: Any, cause: str) -> None:
