@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from tests.train.labelled import SPLITS, write_coco
+from vision.data.detection import read_detection
+from vision.data.layouts import Problem
 from vision.errors import WeightsError
 from vision.tasks.detect import Detector
-from vision.train.detection_data import read_detection
-from vision.train.detection_layouts import Problem
 from vision.train.settings import Settings
 from vision.train.yolo import train_yolo, write_yolo
 

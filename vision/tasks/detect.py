@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from vision.boxes import nms
-from vision.card import Card
+from vision.card import Card, Input
 from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
 from vision.published import onnx_detector
@@ -83,7 +83,7 @@ class Detector(Model):
         """The objects in `image` (H,W,3) uint8 BGR, best first; it gets the whole device. For the options, and
         what is raised, see `submit`."""
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
-        view = self._view(image)
+        view = input_view(image, self.card.input, self.engine.input_wh)
         return self._found(self.engine(view.pixels[None]), 0, view, choice)
 
     def batch(
@@ -128,7 +128,7 @@ class Detector(Model):
         Raises UsageError for another image or an option that cannot be.
         """
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
-        views = [self._view(image) for image in images]
+        views = [input_view(image, self.card.input, self.engine.input_wh) for image in images]
         places = _launch(self.engine, [view.pixels for view in views])
         return lambda: [
             self._found(outputs.result(), row, view, choice)
@@ -174,22 +174,24 @@ class Detector(Model):
                 raise UsageError(f"{self.name!r} has no class {name!r}. {'Nearest' if near else 'It has'}: {hint}")
         return np.array([known[name] for name in wanted], np.int64)
 
-    def _view(self, image: Image) -> View:
-        wanted = self.card.input
-        w, h = wanted.size_wh
-        fixed = self.engine.input_wh or (wanted.size_wh if wanted.fixed else None)
-        if wanted.resize == "stretch":
-            return stretch(image, fixed or (w, h))
-        if wanted.resize == "corner":
-            return letterbox(image, fixed or (w, h), corner=True)
-        if fixed is not None:
-            return letterbox(image, fixed)
-        upright = checked_image(image).shape[0] > image.shape[1]       # a card's size is of a lying picture
-        size_wh = (min(w, h), max(w, h)) if upright else (max(w, h), min(w, h))
-        own_wh = image.shape[1], image.shape[0]
-        if not wanted.enlarge and all(own <= most for own, most in zip(own_wh, size_wh, strict=True)):
-            size_wh = own_wh
-        return letterbox(image, size_wh, multiple=_STRIDE)
+
+def input_view(image: Image, wanted: Input, input_wh: tuple[int, int] | None = None) -> View:
+    """What a detector's network sees of `image` (H,W,3) uint8 BGR. wanted: as the card has it. input_wh: the one size
+    that an engine takes, where it takes one."""
+    w, h = wanted.size_wh
+    fixed = input_wh or (wanted.size_wh if wanted.fixed else None)
+    if wanted.resize == "stretch":
+        return stretch(image, fixed or (w, h))
+    if wanted.resize == "corner":
+        return letterbox(image, fixed or (w, h), corner=True)
+    if fixed is not None:
+        return letterbox(image, fixed)
+    upright = checked_image(image).shape[0] > image.shape[1]           # a card's size is of a lying picture
+    size_wh = (min(w, h), max(w, h)) if upright else (max(w, h), min(w, h))
+    own_wh = image.shape[1], image.shape[0]
+    if not wanted.enlarge and all(own <= most for own, most in zip(own_wh, size_wh, strict=True)):
+        size_wh = own_wh
+    return letterbox(image, size_wh, multiple=_STRIDE)
 
 
 def _launch(engine: Engine, pictures: Sequence[Image]) -> list[tuple[Future[Outputs], int]]:

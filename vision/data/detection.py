@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.boxes import area, clip, xyxy_to_xywh
+from vision.data.layouts import LAYOUTS, LOOKED_FOR, Found, Problem, Problems, note
+from vision.data.truth import Truth
 from vision.errors import DataError, SourceError
 from vision.io.pictures import picture_size
-from vision.metrics.detection import Truth
-from vision.train.detection_layouts import LAYOUTS, LOOKED_FOR, Found, Problem, Problems, note
 from vision.types import Floats, Ints
 
-_log = logging.getLogger("vision.train")
 SLACK = 0.5                             # pixels that rounding may put a box outside of its picture
 Bools = npt.NDArray[np.bool_]
 
@@ -43,6 +41,9 @@ class DetectionData:
     names: tuple[str, ...]
     pictures: tuple[Labelled, ...]
     problems: Problems
+
+    def __len__(self) -> int:
+        return len(self.pictures)
 
     def summary(self) -> list[str]:
         """A line for each kind of problem: how many there are, and the first."""
@@ -81,8 +82,6 @@ def read_detection(data: Path, split: str, names: Sequence[str] | None = None) -
     layout = next((found for read in LAYOUTS if (found := read(data, split, problems))), None)
     if layout is None:
         raise DataError(f"{str(data)!r} has no split {split!r}. Looked for {LOOKED_FOR.format(split=split)}.")
-    if not layout.names:
-        raise DataError(f"{str(data)!r} names no class.")
     if names is not None and set(names) != set(layout.names):
         here, there = set(layout.names) - set(names), set(names) - set(layout.names)
         raise DataError(
@@ -102,14 +101,9 @@ def read_detection(data: Path, split: str, names: Sequence[str] | None = None) -
 
 
 def read_splits(data: Path) -> tuple[DetectionData, DetectionData]:
-    """`train` and `val` of the data set in the folder `data`, with the same classes in the same order;
-    what is wrong in them is logged."""
+    """`train` and `val` of the data set in the folder `data`, with the same classes in the same order."""
     train = read_detection(data, "train")
-    val = read_detection(data, "val", train.names)
-    for split, found in (("train", train), ("val", val)):
-        for line in found.summary():
-            _log.warning("%s: %s", split, line)
-    return train, val
+    return train, read_detection(data, "val", train.names)
 
 
 def _usable(found: Found, label_of: dict[str, int], problems: Problems) -> Labelled | None:
@@ -133,7 +127,8 @@ def _usable(found: Found, label_of: dict[str, int], problems: Problems) -> Label
     if found.relative:
         whole *= np.tile(size_wh, 2)
     boxes = clip(whole.astype(np.float32), size_wh)
-    kept = []
+    kept: list[int] = []
+    seen: set[tuple[object, ...]] = set()
     for i, row in enumerate(rows):
         place = f"{path.name}, box {i} of {row.name}"
         if row.name not in label_of:
@@ -142,8 +137,11 @@ def _usable(found: Found, label_of: dict[str, int], problems: Problems) -> Label
             note(problems, Problem.NO_AREA, place)
         elif not (boxes[i, 2:] > boxes[i, :2]).all():
             note(problems, Problem.BEYOND, place)
+        elif row[:2] in seen:
+            note(problems, Problem.TWICE, place)
         else:
             kept.append(i)
+            seen.add(row[:2])
             if np.abs(whole[i] - boxes[i]).max() > SLACK:
                 note(problems, Problem.OUTSIDE, place)
     return Labelled(

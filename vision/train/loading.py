@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from vision.train.settings import Settings
 
@@ -78,19 +78,19 @@ class InOrder(Sampler[Key]):
         return iter((i, 0) for i in range(self.n))
 
 
-def loaders(
-    train: Dataset[Any], val: Dataset[Any], settings: Settings, collate: Callable[..., Any] | None = None
-) -> tuple[DataLoader[Any], DataLoader[Any]]:
-    """The loaders of a run. The last training batch is dropped where it is smaller, unless it is the
-    only one: a batch of one picture upsets batch normalisation."""
-    n, n_val = len(train), len(val)  # type: ignore[arg-type]
+def loaders(train: Any, val: Any, settings: Settings) -> tuple[DataLoader[Any], DataLoader[Any]]:
+    """The loaders of a run; a set's `collate`, where it has one, makes its batches. The last training batch is
+    dropped where it is smaller, unless it is the only one: a batch of one picture upsets batch normalisation."""
     common: dict[str, Any] = {
-        "batch_size": settings.batch, "num_workers": settings.workers, "collate_fn": collate,
-        "pin_memory": torch.cuda.is_available(),
+        "batch_size": settings.batch, "num_workers": settings.workers, "pin_memory": torch.cuda.is_available(),
     }
     if settings.workers:                  # new processes, not forks: a fork of one with threads may crash
         common |= {"multiprocessing_context": "spawn", "persistent_workers": True}
+    order = Shuffled(len(train), settings.seed)
     return (
-        DataLoader(train, sampler=Shuffled(n, settings.seed), drop_last=n >= settings.batch, **common),
-        DataLoader(val, sampler=InOrder(n_val), **common),
+        DataLoader(
+            train, sampler=order, drop_last=len(train) >= settings.batch,
+            collate_fn=getattr(train, "collate", None), **common,
+        ),
+        DataLoader(val, sampler=InOrder(len(val)), collate_fn=getattr(val, "collate", None), **common),
     )

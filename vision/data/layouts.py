@@ -6,7 +6,6 @@ found of each picture, or None where the folder is not laid out so.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
@@ -18,6 +17,7 @@ import yaml
 
 from vision.boxes import cxcywh_to_xyxy
 from vision.card import name_list
+from vision.data.files import bytes_of, class_names, coco_content, text_of
 from vision.errors import DataError
 from vision.io.pictures import PICTURE_SUFFIXES, natural
 
@@ -37,6 +37,7 @@ class Problem(StrEnum):
     NO_AREA = "boxes without area, dropped"
     UNKNOWN = "boxes of an unknown class, dropped"
     STRAY = "boxes of a picture that is not listed, dropped"
+    TWICE = "boxes that are there twice, kept once"
     UNREADABLE_ROW = "boxes that cannot be read, dropped"
     UNLABELLED = "pictures without labels, kept as background"
     UNREADABLE_LABELS = "pictures whose labels cannot be read, left out"
@@ -85,37 +86,43 @@ def coco(data: Path, split: str, problems: Problems) -> Layout | None:
     path = _coco_file(data, split)
     if path is None:
         return None
+    content = coco_content(path)
+    rows: dict[int, list[Row]] = {image["id"]: [] for image in content["images"]}
+    names = _categories(content, path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-        categories = sorted(content["categories"], key=lambda category: int(category["id"]))
-        names = {category["id"]: str(category["name"]) for category in categories}
-        sizes = {image["id"]: (image.get("width"), image.get("height")) for image in content["images"]}
         files = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        rows: dict[Any, list[Row]] = {key: [] for key in files}
-        for kind, listed in (("images", files), ("categories", names)):
-            if len(listed) < len(content[kind]):
-                key, count = Counter(entry["id"] for entry in content[kind]).most_common(1)[0]
-                raise DataError(f"{str(path)!r} has {count} {kind} with the id {key}. Give each its own.")
-        for annotation in content["annotations"]:
-            if annotation["image_id"] not in rows:
-                note(problems, Problem.STRAY, f"image_id {annotation['image_id']}")
-                continue
-            box = _floats(annotation.get("bbox"))
-            if len(box) != 4:
-                note(problems, Problem.UNREADABLE_ROW, files[annotation["image_id"]])
-                continue
-            x, y, width, height = box
-            name = names.get(annotation["category_id"], f"category {annotation['category_id']}")
-            flags = bool(annotation.get("difficult")), bool(annotation.get("iscrowd"))
-            rows[annotation["image_id"]].append(Row(name, (x, y, x + width, y + height), *flags))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        sizes = {image["id"]: _size(image.get("width"), image.get("height")) for image in content["images"]}
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise DataError(
-            f"{str(path)!r} is not a COCO annotation file with images, annotations and categories "
-            f"({type(error).__name__}: {error})."
+            f"{str(path)!r} has a picture without a file_name, or of no size ({type(error).__name__}: {error})."
         ) from error
+    for annotation in content["annotations"]:
+        key, category = annotation["image_id"], annotation["category_id"]
+        box = _floats(annotation.get("bbox"))
+        if key not in rows:
+            note(problems, Problem.STRAY, f"image_id {key}")
+        elif len(box) != 4:
+            note(problems, Problem.UNREADABLE_ROW, files[key])
+        else:
+            x, y, width, height = box
+            flags = bool(annotation.get("difficult")), bool(annotation.get("iscrowd"))
+            name = names.get(category, f"category {category}")
+            rows[key].append(Row(name, (x, y, x + width, y + height), *flags))
     folder = coco_pictures(data, path, split, list(files.values()))
-    found = (Found(folder / files[key], _size(*sizes[key]), rows[key]) for key in files)
-    return Layout(tuple(dict.fromkeys(names.values())), found)
+    found = (Found(folder / files[key], sizes[key], rows[key]) for key in files)
+    return Layout(class_names(tuple(names.values()), path), found)
+
+
+def _categories(content: dict[str, list[dict[str, Any]]], path: Path) -> dict[int, str]:
+    """The names of the categories in the order of their ids. Some tools list the data set itself as a category:
+    of two of one name the one that no annotation has is left out."""
+    used = {annotation["category_id"] for annotation in content["annotations"]}
+    try:
+        named = {entry["id"]: str(entry["name"]) for entry in sorted(content["categories"], key=lambda e: int(e["id"]))}
+    except KeyError as error:
+        raise DataError(f"{str(path)!r} has a category without a {error}.") from error
+    twice = {name for name, count in Counter(named.values()).items() if count > 1}
+    return {key: name for key, name in named.items() if name not in twice or key in used}
 
 
 def voc(data: Path, split: str, problems: Problems) -> Layout | None:
@@ -132,7 +139,7 @@ def voc(data: Path, split: str, problems: Problems) -> Layout | None:
     names = standard if used <= set(standard) else tuple(sorted(used))
 
     def found() -> Iterator[Found]:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = text_of(path).splitlines()
         for stem in (line.split()[0] for line in lines if line.strip()):    # a flag may follow
             picture = files.get(stem, data / "JPEGImages" / f"{stem}.jpg")
             content = every.get(stem, (None, []))
@@ -152,25 +159,29 @@ def yolo(data: Path, split: str, problems: Problems) -> Layout | None:
     if path is None:
         return None
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        content = yaml.load(text_of(path), yaml.BaseLoader)      # all texts: yes and no are names of classes
         listed = content["names"]
-        pairs = listed.items() if isinstance(listed, dict) else enumerate(listed)
-        names = {int(i): str(name) for i, name in pairs}
+        pairs = sorted((int(i), name) for i, name in (
+            listed.items() if isinstance(listed, dict) else enumerate(listed)
+        ))
+        if not isinstance(listed, dict | list) or not all(isinstance(name, str) for _, name in pairs):
+            raise TypeError("names is a list of texts, or numbers with texts")
         root = path.parent / str(content.get("path") or "")
         entries = next((content[key] for key in _ALIASES.get(split, (split,)) if content.get(key)), None)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        several = [entries] if isinstance(entries, str) else [str(entry) for entry in entries or ()]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
         raise DataError(
             f"{str(path)!r} is not a YOLO data file with names, train and val "
-            f"({type(error).__name__}: {' '.join(str(error).split())})."
+            f"({type(error).__name__}: {' '.join(str(error).split())[:200]})."
         ) from error
-    if entries is None:
+    if not several:
         raise DataError(f"{str(path)!r} has no {split!r}. Add its folder, as {split}: images/{split}")
     roots = (root, path.parent) if root.is_dir() else (path.parent,)
-    several = [entries] if isinstance(entries, str) else entries
-    pictures = [picture for entry in several for picture in _listed(str(entry), roots, path)]
+    pictures = [picture for entry in several for picture in _listed(entry, roots, path)]
     posed = "kpt_shape" in content                      # rows go on with key points, not with a polygon
-    found = (Found(p, None, _yolo_rows(p, names, posed, problems), True) for p in pictures)
-    return Layout(tuple(names[i] for i in sorted(names)), found)
+    rows = ((p, _yolo_rows(p, dict(pairs), posed, problems)) for p in pictures)
+    found = (Found(p, None, of_picture, True) for p, of_picture in rows if of_picture is not None)
+    return Layout(class_names([name for _, name in pairs], path), found)
 
 
 LAYOUTS = (coco, voc, yolo)
@@ -239,40 +250,51 @@ def _listed(entry: str, roots: tuple[Path, ...], source: Path) -> list[Path]:
         return sorted((p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES), key=natural)
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return [path]
-    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    lines = [line.strip() for line in text_of(path).splitlines() if line.strip()]
     places = (path.parent, *roots)
     return [next((p / line for p in places if (p / line).is_file()), path.parent / line) for line in lines]
 
 
-def _yolo_rows(picture: Path, names: dict[int, str], posed: bool, problems: Problems) -> list[Row]:
+def _yolo_rows(picture: Path, names: dict[int, str], posed: bool, problems: Problems) -> list[Row] | None:
     parts = list(picture.parts)
     if "images" in parts:
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
     path = Path(*parts).with_suffix(".txt")
     rows = []
-    text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
+    try:
+        text = bytes_of(path).decode("utf-8-sig", "replace") if path.is_file() else ""
+    except DataError:
+        note(problems, Problem.UNREADABLE_LABELS, picture.name)
+        return None
     for number, line in enumerate(text.splitlines(), start=1):
-        values = _floats(line.split())
-        polygon = len(values) >= 7 and len(values) % 2 == 1 and not posed
         if not line.strip():
             continue
-        if not (len(values) == 5 or polygon or (posed and len(values) > 5)) or not values[0].is_integer():
+        row = _yolo_row(line.split(), names, posed)
+        if row is None:
             note(problems, Problem.UNREADABLE_ROW, f"{path.name}, line {number}")
-            continue
-        name = names.get(int(values[0]), f"class {int(values[0])}")
-        if polygon:
-            xs, ys = values[1::2], values[2::2]
-            rows.append(Row(name, (min(xs), min(ys), max(xs), max(ys))))
         else:
-            rows.append(Row(name, tuple(cxcywh_to_xyxy(values[1:5])[0].tolist())))
+            rows.append(row)
     return rows
+
+
+def _yolo_row(words: list[str], names: dict[int, str], posed: bool) -> Row | None:
+    """Class and box, after which a score, or a score and a track's number, may follow as `vision detect --yolo` writes
+    them; or class and polygon. None where it is neither."""
+    values = _floats(words)
+    if len(values) < 5 or not values[0].is_integer():
+        return None
+    name, scored = names.get(int(values[0]), f"class {int(values[0])}"), 0 <= values[5] <= 1 if values[5:] else True
+    if len(values) <= 6 or posed or (len(values) == 7 and words[6].isdigit()):
+        return Row(name, tuple(cxcywh_to_xyxy(values[1:5])[0].tolist())) if scored or posed else None
+    xs, ys = values[1::2], values[2::2]
+    return Row(name, (min(xs), min(ys), max(xs), max(ys))) if len(xs) == len(ys) else None
 
 
 def _voc_rows(path: Path) -> tuple[tuple[int, int] | None, list[Row]] | None:
     """Stated size and objects of an annotation; None where it cannot be read. VOC counts pixels from 1
     and the last one in: here that is from 0, and to the end of it."""
     try:
-        root = ElementTree.parse(path).getroot()
+        root = ElementTree.fromstring(bytes_of(path))
         width, height = (float(root.findtext(f"size/{side}") or 0) for side in ("width", "height"))
         rows = []
         for thing in root.iter("object"):
@@ -282,6 +304,6 @@ def _voc_rows(path: Path) -> tuple[tuple[int, int] | None, list[Row]] | None:
                 return None
             left, top, right, bottom = corners
             rows.append(Row(name, (left - 1, top - 1, right, bottom), thing.findtext("difficult") == "1"))
-    except (ElementTree.ParseError, ValueError, OSError):
+        return _size(width, height), rows
+    except (ElementTree.ParseError, ValueError, OverflowError, RecursionError, DataError):
         return None
-    return _size(width, height), rows
