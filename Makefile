@@ -1,12 +1,14 @@
 # make demo              boxes with names on a real clip (made from two photographs), in a minute
 # make demo VIDEO=my.mp4 the same on a clip of yours
 # make test              ruff, mypy and every test; sets itself up in .venv
+# make soak              an hour of fuzzing, and runs killed twenty times; SECONDS=10 for each reader of foreign data
 PYTHON ?= python3
 VIDEO  ?=
+SECONDS ?= 160
 BIN    := .venv/bin
 CLIP   := $(if $(VIDEO),$(VIDEO),demo/sample.mp4)
 
-.PHONY: demo test clean
+.PHONY: demo test soak clean
 
 demo: .venv/demo $(if $(VIDEO),,demo/sample.mp4)
 	@mkdir -p demo
@@ -24,6 +26,10 @@ test: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not gpu"
+
+soak: .venv/test
+	$(BIN)/python -m pip install --quiet --editable '.[all,dev,fuzz]'
+	VISION_SOAK=$(SECONDS) VISION_KILLS=20 nice -n 19 $(BIN)/python -m pytest -m soak
 
 .venv/demo: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -28,16 +28,25 @@ CORPUS = Path(__file__).parent / "corpus"
 
 
 def main() -> None:
-    """Fuzz until the time is over."""
+    """Fuzz in a process of its own until the time is over."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("reader", choices=READERS)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"), help="where findings are written")
     asked = parser.parse_args()
-    reader = READERS[asked.reader]
-    work = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    memory = Path("/dev/shm")                    # opening a file on a disk takes longer than reading it
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as work:
+        child = os.fork()
+        if child == 0:
+            fuzz(asked.reader, asked.seconds, asked.keep.absolute(), Path(work))
+        _, status = os.waitpid(child, 0)
+    sys.exit(os.waitstatus_to_exitcode(status) or any((asked.keep / asked.reader).glob("*")))
+
+
+def fuzz(name: str, seconds: int, keep: Path, work: Path) -> None:
+    """Fuzz the reader; does not come back. work: a folder to work in."""
+    reader = READERS[name]
     folder = place(reader, work / "data")
-    kept = asked.keep.absolute() / asked.reader
     known: set[str] = set()
 
     def tried(data: bytes) -> None:
@@ -46,40 +55,36 @@ def main() -> None:
         try:
             judge(reader, data, folder)
         except Broken as broken:
-            cause = broken.__cause__
-            last = traceback.extract_tb(cause.__traceback__)[-1] if cause is not None else None
-            place_of = f"{type(cause).__name__} {Path(last.filename).name}:{last.lineno}" if last else "?"
-            if place_of not in known:
-                known.add(place_of)
-                kept.mkdir(parents=True, exist_ok=True)
-                path = kept / hashlib.sha256(data).hexdigest()[:12]
-                path.write_bytes(data)
-                print(f"{asked.reader}: {place_of}: {broken} -> {path}", flush=True)
+            last = traceback.extract_tb(broken.__cause__.__traceback__)[-1]
+            where = f"{type(broken.__cause__).__name__} {Path(last.filename).name}:{last.lineno}"
+            if where in known:
+                return
+            known.add(where)
+            path = keep / name / hashlib.sha256(data).hexdigest()[:12]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            print(f"{name}: {where}: {broken} -> {path}", flush=True)
 
-    target = tried
-    if reader.text is not None:
-        @settings(suppress_health_check=list(HealthCheck), database=None)
-        @given(documents(reader.document))
-        def document(value: object) -> None:
-            tried(written(reader.text(value)))
+    @settings(suppress_health_check=list(HealthCheck), database=None)
+    @given(documents(reader.document))
+    def document(value: object) -> None:
+        tried(written(reader.text(value)))
 
-        built = document.hypothesis.fuzz_one_input
-
-        def target(data: bytes) -> None:
-            if data[:1] >= b"\x80":
-                built(data[1:])
-            else:
-                tried(data[1:])
+    def target(data: bytes) -> None:
+        """The first byte tells bytes as they come from what makes a document."""
+        if data[:1] >= b"\x80" and reader.text is not None:
+            document.hypothesis.fuzz_one_input(data[1:])
+        else:
+            tried(data[1:])
 
     seeds = work / "seeds"
     seeds.mkdir()
-    for number, data in enumerate([*reader.seeds, *(p.read_bytes() for p in (CORPUS / asked.reader).glob("*"))]):
-        (seeds / str(number)).write_bytes((b"\0" if reader.text is not None else b"") + data)
-    for number in range(20 if reader.text is not None else 0):
-        (seeds / f"d{number}").write_bytes(b"\xff" + os.urandom(400))
+    known_data = [*reader.seeds, *(path.read_bytes() for path in (CORPUS / name).glob("*"))]
+    for number, data in enumerate([*(b"\0" + data for data in known_data), *(b"\xff" + os.urandom(400) for _ in range(20))]):
+        (seeds / str(number)).write_bytes(data)
     atheris.Setup(
-        [sys.argv[0], f"-max_total_time={asked.seconds}", "-max_len=4096", "-timeout=60", "-rss_limit_mb=4096",
-         "-verbosity=0", "-print_final_stats=1", f"-artifact_prefix={work}/", str(seeds)], target,
+        [sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-timeout=30", "-rss_limit_mb=4096", "-verbosity=0",
+         "-print_final_stats=1", f"-artifact_prefix={keep}/", str(seeds)], target,
     )
     atheris.Fuzz()
 

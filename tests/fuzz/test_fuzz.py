@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,9 @@ from hypothesis import strategies as st
 from readers import READERS
 from rule import judge, place
 
-CORPUS = Path(__file__).parent / "corpus"
+HERE = Path(__file__).parent
+CORPUS = HERE / "corpus"
+SECONDS = os.environ.get("VISION_SOAK", "3")           # of fuzzing for each reader; `make soak` gives more
 BUILT = [name for name, reader in READERS.items() if reader.text is not None]
 FOUND = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
 quiet = settings(suppress_health_check=list(HealthCheck), max_examples=60)
@@ -69,3 +75,17 @@ def test_documents_with_something_odd_in_them(name: str, folders: dict[str, Path
             judge(reader, data, folders[name])
 
     check()
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.skipif(find_spec("atheris") is None, reason="needs atheris: pip install '.[fuzz]'")
+@pytest.mark.parametrize("name", list(READERS))
+def test_a_fuzzer_finds_nothing(name: str, tmp_path: Path) -> None:
+    """Bytes and documents that are guided by what the reader's code does with them."""
+    command = [sys.executable, str(HERE / "soak.py"), name, "--seconds", SECONDS, "--keep", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    found = [line for line in done.stdout.splitlines() if line.startswith(f"{name}:")]
+    assert not found, "\n".join(found)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "stat::number_of_executed_units" in done.stderr
