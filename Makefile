@@ -2,12 +2,14 @@
 # make demo VIDEO=my.mp4 the same on a clip of yours
 # make test              ruff, mypy, the floors of the house and every test; sets itself up in .venv
 # make docs              the documentation, into site/
+# make soak              an hour of fuzzing, and runs killed twenty times; SECONDS=10 for each reader of foreign data
 PYTHON ?= python3
 VIDEO  ?=
+SECONDS ?= 160
 BIN    := .venv/bin
 CLIP   := $(if $(VIDEO),$(VIDEO),demo/sample.mp4)
 
-.PHONY: demo test docs clean
+.PHONY: demo test soak docs clean
 
 demo: .venv/demo $(if $(VIDEO),,demo/sample.mp4)
 	@mkdir -p demo
@@ -27,6 +29,9 @@ test: .venv/test
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -m "not gpu"
 
+soak: .venv/soak
+	VISION_SOAK=$(SECONDS) VISION_KILLS=20 nice -n 19 $(BIN)/python -m pytest -m soak
+
 docs: .venv/docs
 	PYTHONPATH=docs $(BIN)/zensical build --clean --strict
 
@@ -34,6 +39,7 @@ docs: .venv/docs
 .venv/demo: EXTRAS = demo
 .venv/test: EXTRAS = all,dev,docs
 .venv/docs: EXTRAS = dev,docs
+.venv/soak: EXTRAS = all,dev,docs,fuzz
 .venv/%: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
