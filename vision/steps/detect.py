@@ -53,7 +53,8 @@ class Detect(Spec):
             return file if self.classes is None else file.only(self.classes)
         from vision.tasks.detect import Detector
 
-        detector = pool.load(Detector.load, self.model, decoder=self.decoder)
+        more = {} if self.decoder is None else {"decoder": self.decoder}
+        detector = pool.load(Detector.load, self.model, **more)
         detector.submit([], min_score=self.min_score, classes=self.classes, max_iou=self.max_iou)
         return detector
 
