@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 
 from vision import record
-from vision.drawing import paint
+from vision.drawing import Canvas, Style, paint, paint_trails
 from vision.steps.base import Step
 from vision.types import Frame, Image, Names
 
@@ -17,11 +17,15 @@ from vision.types import Frame, Image, Names
 class Item:
     """A frame with its results by key: `item["track"].ids`. It is drawn and recorded once, when first asked.
 
-    frame: the frame. results: what each step said; a step that passed over the frame is absent.
+    frame: the frame. results: what each step said; a step that passed over the frame is absent. style: how it is
+    drawn. paths: where tracks were, as `vision.drawing.Trails.add` gives it.
     """
 
-    def __init__(self, frame: Frame, results: Mapping[str, Any], steps: Sequence[Step]) -> None:
-        self.frame = frame
+    def __init__(
+        self, frame: Frame, results: Mapping[str, Any], steps: Sequence[Step], style: Style | None = None,
+        paths: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.frame, self._style, self._paths = frame, style, paths or {}
         self._steps = [step for step in steps if step.key in results]
         self.results = {step.key: results[step.key] for step in self._steps}
 
@@ -48,12 +52,17 @@ class Item:
     @cached_property
     def drawn(self) -> Image:
         """The results drawn on a copy of the frame, class maps first, and none that another's drawing shows."""
-        canvas = self.frame.image.copy()
+        canvas = Canvas(self.frame.image.copy(), self._style)
         covered = {key for step in self._steps for key in step.covers}
         shown = [step for step in self._steps if step.key not in covered]
-        for step in sorted(shown, key=lambda step: not hasattr(self.results[step.key], "areas")):
+        maps = [step for step in shown if hasattr(self.results[step.key], "areas")]
+        for step in maps:
             paint(self.results[step.key], canvas, step.names)
-        return canvas
+        for path in self._paths.values():
+            paint_trails(path, canvas)
+        for step in (step for step in shown if step not in maps):
+            paint(self.results[step.key], canvas, step.names)
+        return canvas.finished()
 
     def __repr__(self) -> str:
         frame = self.frame

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vision.checkpoint import EVERY_S, Checkpoint, written_down
+from vision.drawing import Style
 from vision.errors import SourceError, UsageError, VisionError
 from vision.io import Info, Inputs, Source, local_files, read
 from vision.io.base import shown
@@ -41,6 +42,7 @@ class Run:
         your own.
     device, precision, backend: where models run, as `vision.engine.load` has them.
     pool: models that are loaded already; it stays its owner's to close.
+    style: how results are drawn: what labels say, how long a track's trail is.
     max_latency: seconds; a frame of a live source that is older when its turn comes is dropped.
     free_only: refuse weights that are for research alone.
     resume: go on where a run with these outputs was killed. Without a checkpoint it begins anew.
@@ -60,6 +62,7 @@ class Run:
         precision: str = "auto",
         backend: str = "auto",
         pool: Pool | None = None,
+        style: Style | None = None,
         max_latency: float | None = None,
         free_only: bool = False,
         resume: bool = False,
@@ -70,7 +73,7 @@ class Run:
             one.check()
             wanted = [one.asks(step) for step in wanted]
         self.plan = checked_plan(wanted)
-        self.max_latency, self.resume = max_latency, resume
+        self.max_latency, self.resume, self.style = max_latency, resume, style or Style()
         self.reports: list[Report] = []
         self._names, self._openers, self._reading = _openers(source)
         self._closing = ExitStack()

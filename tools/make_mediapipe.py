@@ -1,6 +1,6 @@
 """Make the face, pose and person weights that ship out of converted MediaPipe graphs.
 
-    python weights/make_mediapipe.py CONVERTED weights
+    python tools/make_mediapipe.py CONVERTED weights
 
 CONVERTED holds the ONNX files that tf2onnx makes of the TFLite files in two PyPI wheels
 (weights/README.md says which, with their digests). Each becomes a graph of the engine's contract:
