@@ -26,7 +26,6 @@ from safetensors.numpy import save
 
 from vision import Detector, VideoWriter, read
 from vision.card import Card, Input, card_of
-from vision.engine.program import program_of
 from vision.errors import DataError, EngineError, ModelError, SourceError, VisionError, WeightsError
 from vision.io.base import Log, Span
 from vision.io.stdin import open_stream
@@ -264,7 +263,7 @@ def detection_set(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize("tag", ["!!python/object/apply:os.system [touch {}]", "!!python/name:os.system",
                                  "!!python/object/new:os.system ['touch {}']"])
 def test_yaml_makes_plain_values_alone(tag: str, tmp_path: Path) -> None:
-    from vision.train.detection_data import read_detection
+    from vision.data.detection import read_detection
 
     marker = tmp_path / "executed"
     folder = detection_set(tmp_path / "data", f"names: [a]\ntrain: images/train\nx: {tag.format(marker)}\n")
@@ -284,7 +283,7 @@ def bounded(code: str, *arguments: object, memory: int = 4 << 30) -> subprocess.
     )
 
 
-READ_LABELS = "import sys; from pathlib import Path; from vision.train.detection_data import read_detection; " \
+READ_LABELS = "import sys; from pathlib import Path; from vision.data.detection import read_detection; " \
               "read_detection(Path(sys.argv[1]), 'train')"
 
 
@@ -299,7 +298,7 @@ def test_yaml_that_grows_is_refused(tmp_path: Path) -> None:
 
 
 def test_entities_of_xml_neither_grow_nor_read_files(tmp_path: Path) -> None:
-    from vision.train.detection_data import read_detection
+    from vision.data.detection import read_detection
 
     picture(tmp_path / "JPEGImages/a.png")
     (tmp_path / "ImageSets/Main").mkdir(parents=True)

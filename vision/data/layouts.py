@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from xml.etree import ElementTree
 
 import yaml
@@ -47,6 +47,12 @@ class Problem(StrEnum):
 
 
 Problems = dict[Problem, list[str]]
+
+
+class _Texts(yaml.SafeLoader):
+    """YAML whose values are all texts: yes, no and 3 are names of classes."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
 
 class Row(NamedTuple):
@@ -154,7 +160,7 @@ def yolo(data: Path, split: str, problems: Problems) -> Layout | None:
     if path is None:
         return None
     try:
-        content = yaml.load(text_of(path), yaml.BaseLoader)      # all texts: yes and no are names of classes
+        content = yaml.load(text_of(path), _Texts)
         listed = content["names"]
         pairs = sorted((int(i), name) for i, name in (
             listed.items() if isinstance(listed, dict) else enumerate(listed)
