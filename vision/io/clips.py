@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,15 +64,6 @@ def whole(length: int = 16) -> Scheme:
     take any number of frames and average over them (the consensus of TSN)."""
     _positive(length=length)
     return lambda times: np.arange(max(length, len(times)))[None] % len(times)
-
-
-def starting(seconds: Sequence[float], length: int = 16, step: int = 1) -> Scheme:
-    """Clips that start with the frame that is shown at each of these presentation times."""
-    _positive(length=length, step=step)
-    return lambda times: _looped(
-        np.clip(np.searchsorted(times, np.array(seconds) + _EPS, "right") - 1, 0, None),
-        len(times), length, step,
-    )
 
 
 def at_rate(scheme: Scheme, rate: float) -> Scheme:
