@@ -13,6 +13,7 @@ import logging
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
+from dataclasses import field as dataclass_field
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -83,7 +84,7 @@ class Field(NamedTuple):
         return self.type is Path
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclass_field,))
 def spec(cls: type[T]) -> type[T]:
     """A class decorator: a frozen dataclass whose docstring and signature list its options."""
     made = dataclass(frozen=True, repr=False)(cls)

@@ -135,6 +135,9 @@ class Source:
         self._frames = iter(())
         self._reader.close()
 
+    def __repr__(self) -> str:
+        return f"Source({shown(self.info.uri)!r}: {self.info.kind})"
+
     def __enter__(self) -> Self:
         return self
 
