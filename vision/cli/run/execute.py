@@ -23,10 +23,12 @@ from vision.cli.text import plain
 from vision.drawing import Style
 from vision.errors import UsageError, VisionError
 from vision.files import check_writable, write_whole
+from vision.report import Report
 from vision.sinks import SinkSpec, VideoFile
 from vision.steps import Follow, Spec
 
 if TYPE_CHECKING:
+    from vision.at_once import AtOnce
     from vision.run import Run, Stream
 
 _INTERRUPTED = 130
@@ -64,7 +66,11 @@ def execute(
         checkpoint_every=going.checkpoint_every,
         max_latency=duration("--max-latency", going.max_latency), free_only=going.free_only,
     ) as run:
-        for stream in run.streams():
+        at_once = run.at_once()
+        if at_once is not None:
+            code = _together(run, at_once, going.quiet)
+            reports = [{**report.to_dict(), "outputs": [str(path) for path in _written(run)]} for report in run.reports]
+        for stream in run.streams() if at_once is None else ():
             status = _one(run, stream, reading, going.quiet)
             reports.append({**stream.report.to_dict(), "outputs": [str(path) for path in _written(run)]})
             code = status if status == _INTERRUPTED else code or max(status, 0)
@@ -98,6 +104,32 @@ def _one(run: Run, stream: Stream, reading: Reading, quiet: bool) -> int:
     if told:
         print(plain(told), file=sys.stderr)
     if not quiet and (stream.report.read or not status):
+        print(summary(stream.report, stream.told, _written(run)), file=sys.stderr)
+    return status
+
+
+def _together(run: Run, at_once: AtOnce, quiet: bool) -> int:
+    """Sources that are read at once, to their end: the exit status that they ask for."""
+    status = 0
+    whole = Report("", live=True)                    # of all of them
+    items = iter(at_once)
+    with progress("all sources", quiet=quiet) as update:
+        try:
+            for stream, item in items:
+                if item is not None:
+                    whole.inferred += 1
+                    update(whole, None)
+                    continue
+                if stream.error is not None:
+                    status = status or stream.error.exit_code
+                    print(plain(f"{type(stream.error).__name__}: {stream.error}"), file=sys.stderr)
+        except KeyboardInterrupt:
+            status = _INTERRUPTED
+        except BrokenPipeError:
+            forget_stdout()
+        finally:
+            items.close()
+    for stream in at_once.begun if not quiet else ():
         print(summary(stream.report, stream.told, _written(run)), file=sys.stderr)
     return status
 
