@@ -22,7 +22,7 @@ from vision.errors import SourceError, UsageError, VisionError
 from vision.io import Info, Inputs, Source, local_files, read
 from vision.io.base import shown
 from vision.io.listing import is_camera, is_url
-from vision.io.source import Member
+from vision.io.source import Member, streams_in
 from vision.item import Item
 from vision.report import Report
 from vision.sinks.base import Sink, SinkSpec
@@ -87,7 +87,7 @@ class Run:
         for sink in self.sinks:
             self._closing.callback(sink.close)
         self._inputs = Inputs(self._names)
-        _check_sinks(self.sinks, sinks, self.plan, self._inputs, len(self._names))
+        _check_sinks(self.sinks, sinks, self.plan, self._inputs, self._names)
         self.checkpoint = self._checkpoint(sinks, checkpoint_every)
         self._stored = self.checkpoint.load() if self.checkpoint and resume else None
         self._items: Generator[Item] | None = None
@@ -279,7 +279,7 @@ def _members(opener: Opener) -> Iterator[Opener]:
 
 
 def _check_sinks(
-    sinks: Sequence[Sink], specs: Sequence[Any], plan: Sequence[Spec], inputs: Inputs, sources: int
+    sinks: Sequence[Sink], specs: Sequence[Any], plan: Sequence[Spec], inputs: Inputs, names: Sequence[str]
 ) -> None:
     """Raise UsageError for two sinks on one path, for a sink whose needs no step gives and for one of one video where
     there are several sources, SinkError for one that would overwrite an input."""
@@ -289,7 +289,7 @@ def _check_sinks(
         lacking = sorted(sink.needs - keys)
         if lacking:
             raise UsageError(f"{type(one).__name__} needs the results of {lacking[0]!r}. {nearest(lacking[0], keys)}")
-        if sink.one_source and sources > 1:
+        if sink.one_source and (sources := len(names) if len(names) != 1 else streams_in(names[0])) > 1:
             files = ", ".join(map(str, sink.paths))
             raise UsageError(f"{files!r} is of one video; got {sources} sources. Several sources need a folder.")
         for path in sink.paths:

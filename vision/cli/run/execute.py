@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -71,8 +72,9 @@ def execute(
             code = _together(run, at_once, going.quiet)
             reports = [{**report.to_dict(), "outputs": [str(path) for path in _written(run)]} for report in run.reports]
         for stream in run.streams() if at_once is None else ():
-            status = _one(run, stream, reading, going.quiet)
-            reports.append({**stream.report.to_dict(), "outputs": [str(path) for path in _written(run)]})
+            before = {path for sink in run.sinks for path in sink.written if path not in sink.paths}
+            status = _one(run, stream, reading, going.quiet, before)
+            reports.append({**stream.report.to_dict(), "outputs": [str(path) for path in _written(run, before)]})
             code = status if status == _INTERRUPTED else code or max(status, 0)
             if status in (_READ_ENOUGH, _INTERRUPTED) or any(sink.done for sink in run.sinks):
                 break
@@ -82,8 +84,8 @@ def execute(
         raise typer.Exit(code)
 
 
-def _one(run: Run, stream: Stream, reading: Reading, quiet: bool) -> int:
-    """One source, to its end: the exit status that it asks for."""
+def _one(run: Run, stream: Stream, reading: Reading, quiet: bool, before: AbstractSet[Path]) -> int:
+    """One source, to its end: the exit status that it asks for. before: outputs of earlier sources."""
     status, told = 0, ""
     items = iter(stream)
     with progress(Path(stream.report.source).name, quiet=quiet) as update:
@@ -104,7 +106,7 @@ def _one(run: Run, stream: Stream, reading: Reading, quiet: bool) -> int:
     if told:
         print(plain(told), file=sys.stderr)
     if not quiet and (stream.report.read or not status):
-        print(summary(stream.report, stream.told, _written(run)), file=sys.stderr)
+        print(summary(stream.report, stream.told, _written(run, before)), file=sys.stderr)
     return status
 
 
@@ -129,13 +131,15 @@ def _together(run: Run, at_once: AtOnce, quiet: bool) -> int:
             forget_stdout()
         finally:
             items.close()
-    for stream in at_once.begun if not quiet else ():
-        print(summary(stream.report, stream.told, _written(run)), file=sys.stderr)
+    for n, stream in enumerate(at_once.begun if not quiet else (), 1):
+        outputs = _written(run) if n == len(at_once.begun) else []
+        print(summary(stream.report, stream.told, outputs), file=sys.stderr)
     return status
 
 
-def _written(run: Run) -> list[Path]:
-    return list(dict.fromkeys(path for sink in run.sinks for path in sink.written))
+def _written(run: Run, before: AbstractSet[Path] = frozenset()) -> list[Path]:
+    """What was written, but for what is of earlier sources."""
+    return list(dict.fromkeys(path for sink in run.sinks for path in sink.written if path not in before))
 
 
 def _asked(follow: Follow) -> Follow:
