@@ -70,7 +70,9 @@ def test_every_command_has_two_examples_whose_options_there_are() -> None:
     assert set(hints.EXAMPLES) - seen <= {"models"}
 
 
-@pytest.mark.parametrize("arguments", [["-h"], ["detect", "-h"], ["track", "--help"], ["eval", "detect", "-h"], ["grid", "-h"]])
+@pytest.mark.parametrize("arguments", [
+    ["-h"], ["detect", "-h"], ["track", "--help"], ["eval", "detect", "-h"], ["grid", "-h"],
+])
 def test_help_is_whole_in_80_columns(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,7 +98,8 @@ def test_the_version_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 def test_shells_complete_commands_and_the_options_of_each() -> None:
     def completed(words: str, which: int) -> list[str]:
         asked = {"_VISION_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(which)}
-        done = subprocess.run([sys.executable, "-m", "vision"], env={**os.environ, **asked}, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-m", "vision"], env={**os.environ, **asked}, capture_output=True,
+                              text=True, check=False)
         return done.stdout.split()
 
     assert completed("vision tr", 1) == ["track", "train"]
