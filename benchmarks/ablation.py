@@ -2,7 +2,7 @@
 
     python benchmarks/ablation.py START OUT [--data ../shared/data/voc2007] [--rows shipped,ATSS]
 
-START is what weights/make_gfl_coco.py writes. Every row sees each second training picture twice, on one
+START is what tools/make_gfl_coco.py writes. Every row sees each second training picture twice, on one
 thread and from one seed, at 192x192, and is judged by `vision eval detect` at 256x256; a row that has
 been judged is not run again. The table is printed in Markdown.
 """

@@ -27,14 +27,15 @@ from torch.utils.data import default_collate
 from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card, Input
 from vision.nets import build
 from vision.train.detection import CRITERIA, Detection, Recipe, start
-from vision.train.detection_data import read_detection
+from vision.data.detection import read_detection
 from vision.train.detection_set import DetectionSet, HeldOutPictures, collate
 from vision.train.detection_transforms import Augment as Varied
 from vision.train.fit import fit
 from vision.train.learner import Objective
 from vision.train.optim import optimiser
 from vision.train.segment import Segmentation, net_of
-from vision.train.segmentation import Augment, Pairs, SegmentationSet, find_pairs
+from vision.data.segmentation import Pairs, find_pairs
+from vision.train.segmentation import Augment, SegmentationSet
 from vision.train.settings import Settings
 
 

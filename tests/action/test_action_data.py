@@ -15,16 +15,8 @@ from vision.card import Input
 from vision.errors import DataError, ModelError, UsageError, WeightsError
 from vision.metrics.action import action_figures
 from vision.train.action import RECIPES, linear_svm, recipe_of, start_from, train_action, with_head
-from vision.train.clips import (
-    ClipAugment,
-    HeldOutClips,
-    TrainClips,
-    Videos,
-    class_counts,
-    find_videos,
-    folds,
-    listed,
-)
+from vision.data.videos import Videos, find_videos, folds, listed
+from vision.train.clips import ClipAugment, HeldOutClips, TrainClips, class_counts
 from vision.train.fit import save_weights
 from vision.train.settings import Settings
 

@@ -148,8 +148,8 @@ def test_yolo_as_ultralytics_exports_it(
     tmp_path: Path, photos: dict[str, Path], arch: str, options: dict[str, bool]
 ) -> None:
     import torch
+    import ultralytics
 
-    ultralytics = pytest.importorskip("ultralytics", reason="extra 'yolo'")
     torch.manual_seed(0)
     yolo = ultralytics.YOLO(f"{arch}.yaml")
     yolo.model.pt_path = str(tmp_path / f"{arch}.pt")                  # where the export goes

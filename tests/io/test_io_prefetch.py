@@ -127,7 +127,7 @@ def test_latest_hands_out_the_newest_and_counts_the_rest() -> None:
 
 def test_pictures_that_wait_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = np.zeros((100, 100, 3), np.uint8)                 # 30 kB
-    for limit, waiting in ((100_000, 3), (10, 1), (10**9, 8)):
+    for limit, waiting in ((100_000, 3), (10, -1), (10**9, 8)):
         monkeypatch.setattr("vision.io.prefetch.QUEUED_BYTES", limit)
         made: list[int] = []
 
@@ -139,7 +139,7 @@ def test_pictures_that_wait_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch
         frames = ahead(source())
         assert next(frames).index == 0
         deadline = time.monotonic() + 5
-        while len(made) < waiting + 2 and time.monotonic() < deadline:    # 1 taken, 1 in the hand
+        while len(made) < waiting + 2 and time.monotonic() < deadline:    # 1 taken, 1 in the hand; -1: neither
             time.sleep(0.001)
         time.sleep(0.02)
         assert len(made) == waiting + 2

@@ -31,7 +31,7 @@ def encoded(index: int, suffix: str) -> bytes:
 
 
 def frames_of(data: bytes, log: Log | None = None) -> list[int]:
-    reader = open_stream(io.BytesIO(data), 10**8)
+    reader = open_stream(io.BytesIO(data), 10**8, 10**8)
     try:
         return [number(f.image) for f in reader.frames(Span(), log or Log())]
     finally:
@@ -110,7 +110,7 @@ def test_a_picture_is_handed_out_before_the_next_one_arrives() -> None:
             self.sent += 1
             return encoded(9, ".jpg")
 
-    reader = open_stream(Pipe(), 10**8)
+    reader = open_stream(Pipe(), 10**8, 10**8)
     assert number(next(iter(reader.frames(Span(), Log()))).image) == 9
 
 
@@ -136,7 +136,7 @@ def test_raw_y4m_from_a_pipe() -> None:
     for i in range(4):
         yuv = cv2.cvtColor(numbered(i), cv2.COLOR_BGR2YUV_I420)
         data += b"FRAME\n" + yuv.tobytes()
-    reader = open_stream(io.BytesIO(data), 10**8)
+    reader = open_stream(io.BytesIO(data), 10**8, 10**8)
     assert [(number(f.image), f.time) for f in reader.frames(Span(), Log())] == [
         (i, pytest.approx(i / 10)) for i in range(4)
     ]

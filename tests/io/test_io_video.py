@@ -190,7 +190,7 @@ def test_missing_empty_and_renamed_files(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="empty"):
         read(tmp_path / "empty.webm")
     (tmp_path / "text.mp4").write_text("This is not a film.\n" * 50)
-    with pytest.raises(SourceError, match="cannot be read as a video"):
+    with pytest.raises(SourceError, match="is a text, neither a picture nor a video"):
         read(tmp_path / "text.mp4")
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +25,7 @@ from numbered import MakeVideo, number, numbered
 from vision.errors import SinkError, UsageError
 from vision.io import read
 from vision.sinks.film import VideoWriter
+from vision.sinks.sound import Sound
 
 TICK = 1 / 90_000
 intervals = st.lists(st.floats(0.001, 3.0), min_size=1, max_size=12)
@@ -157,7 +160,7 @@ def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path: Path, make_video: Make
 
 
 def test_broken_pieces_of_the_sound_are_left_out_and_the_film_is_whole(
-    tmp_path: Path, make_video: MakeVideo, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, make_video: MakeVideo
 ) -> None:
     """Every fifth packet of the sound is no sound; the pieces after it stay at their times."""
     whole, broken = make_video("whole.mkv", [i / 10 for i in range(40)], sound="mp2"), tmp_path / "broken.mka"
@@ -173,10 +176,65 @@ def test_broken_pieces_of_the_sound_are_left_out_and_the_film_is_whole(
         with VideoWriter(tmp_path / f"{sound.stem}.mp4", audio_from=sound) as film:
             for frame in read(whole):
                 film.write(frame.image, frame.time)
-    assert "of the sound are broken" in caplog.text
+    assert film.notes == ["32 pieces of the sound are broken, and left out"]
     assert [number(frame.image) for frame in read(tmp_path / "broken.mp4")] == list(range(40))
     ends = [packets(tmp_path / f"{name}.mp4", "audio")[-1][0] for name in ("whole", "broken")]
     assert ends[1] == pytest.approx(ends[0], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("change", "says", "pieces"),
+    [
+        (lambda t: np.where(np.arange(len(t)) == 50, np.roll(t, 1), t), "1 pieces of the sound had the time", 180),
+        (lambda t: np.concatenate([t[:90], t[:90]]), "begins anew after 1.8", 180),
+        (lambda t: np.where(np.arange(len(t)) > 40, 1.0, t), "stands still .* left out from there", 142),
+    ],
+    ids=["twice", "anew", "still"],
+)
+def test_a_bad_clock_of_the_sound_never_costs_the_film(
+    tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[np.ndarray], np.ndarray], says: str, pieces: int,
+) -> None:
+    """Two packets at one time, a clock that restarts, and one that stands still."""
+    source = make_video("clip.mp4", [i / 10 for i in range(41)], sound="aac")
+    plain = Sound._demuxed
+
+    def bad(sound: Sound) -> Iterator[av.Packet]:
+        packets = list(plain(sound))[:180]
+        ticks = change(np.array([p.pts / 48_000 for p in packets])) * 48_000
+        for packet, tick in zip(packets, ticks.round().astype(int).tolist(), strict=True):
+            packet.pts = packet.dts = tick
+            yield packet
+
+    monkeypatch.setattr(Sound, "_demuxed", bad)
+    with VideoWriter(tmp_path / "film.mp4", audio_from=source) as film:
+        for frame in read(source):
+            film.write(frame.image, frame.time)
+    assert [number(frame.image) for frame in read(tmp_path / "film.mp4")] == list(range(41))
+    assert len(film.notes) == 1
+    assert re.search(says, film.notes[0])
+    times = [time for time, _ in packets(tmp_path / "film.mp4", "audio")]
+    assert len(times) == pieces
+    assert times == sorted(set(times))
+
+
+def test_sound_that_cannot_go_into_the_film_is_left_out_with_a_note(
+    tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def into(sound: Sound, out: av.container.OutputContainer, origin: float) -> None:
+        raise av.error.ArgumentError(22, "Invalid argument")
+
+    monkeypatch.setattr(Sound, "into", into)
+    with VideoWriter(tmp_path / "film.mp4", audio_from=make_video(sound="aac")) as film:
+        film.write(numbered(3), 0.0)
+    assert film.notes == ["the film has no sound: it cannot be put beside the pictures (Invalid argument)"]
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        assert [s.type for s in container.streams] == ["video"]
+    (tmp_path / "odd.mp4").write_bytes(bytes(5000))
+    with VideoWriter(tmp_path / "film.mp4", audio_from=tmp_path / "odd.mp4") as film:
+        film.write(numbered(4), 0.0)
+    assert film.notes[0].startswith("the film has no sound: ")
+    assert [number(frame.image) for frame in read(tmp_path / "film.mp4")] == [4]
 
 
 def test_a_silent_source_gives_a_silent_film(tmp_path: Path, make_video: MakeVideo) -> None:
@@ -185,7 +243,7 @@ def test_a_silent_source_gives_a_silent_film(tmp_path: Path, make_video: MakeVid
             film.write(numbered(0), 0.0)
         with av.open(str(tmp_path / "film.mp4")) as container:
             assert [s.type for s in container.streams] == ["video"]
-    with pytest.raises(SinkError, match=r"sound of '.*nowhere"):
+    with pytest.raises(SinkError, match=r"sound of '.*nowhere.*no such file"):
         VideoWriter(tmp_path / "film.mp4", audio_from=tmp_path / "nowhere.mp4")
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from vision.errors import DataError
-from vision.metrics.classification import accuracy, labelled_pictures
+from vision.data.classification import labelled_pictures
+from vision.metrics.classification import accuracy
 from vision.types import Scores
 
 NAMES = ["cat", "dog", "bird"]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from vision.errors import DataError
-from vision.metrics.detection import Truth, average_precision, coco_rows, summary
+from vision.data.truth import Truth
+from vision.metrics.detection import average_precision, coco_rows, summary
 from vision.types import Detections
 
 NAMES = ["cat", "dog", "bird"]

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision.metrics.detection import Truth, precision_table, summary
+from vision.data.truth import Truth
+from vision.metrics.detection import precision_table, summary
 from vision.metrics.detection_errors import MIN_IOU, Judged, confusion, judge
 from vision.metrics.detection_page import page
 from vision.types import Detections

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vision.errors import DataError
-from vision.metrics.landmarks import compare, labelled_faces
+from vision.data.faces import labelled_faces
+from vision.metrics.landmarks import compare
 
 
 @pytest.fixture

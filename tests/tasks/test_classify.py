@@ -80,7 +80,8 @@ def test_the_shipped_classifier_agrees_with_torchvision(shipped: Classifier, pho
 
 @pytest.mark.realdata
 def test_top_1_on_the_imagenet_sample(shipped: Classifier, data: Path) -> None:
-    from vision.metrics.classification import accuracy, labelled_pictures
+    from vision.data.classification import labelled_pictures
+    from vision.metrics.classification import accuracy
 
     pictures, missing = labelled_pictures(data / "imagenet_sample" / "labels.csv", shipped.names)
     assert (len(pictures), missing) == (50, 950)

@@ -84,7 +84,7 @@ def test_a_decoder_finds_what_a_loop_finds(layout: str, make: object) -> None:
             }
             assert as_set(found[i]) == expected
             assert (np.diff(found[i].scores) <= 0).all()                       # best first
-    assert set(DECODERS) == {"dense", "rows", "yolo", "yolo_rows"}
+    assert layout in DECODERS
 
 
 def two_overlapping(scores: tuple[float, float] = (0.9, 0.8)) -> FakeEngine:

@@ -157,7 +157,7 @@ def test_shapes_are_checked() -> None:
 def test_shipped_weights_on_every_tenth_picture_of_camvid(name: str, data: Path) -> None:
     """Floors with room for eleven pictures' chance; the whole set's figures are in weights/segment.md."""
     from vision.metrics.segmentation import Figures, confusion
-    from vision.train.segmentation import IGNORE, find_pairs, read_pair
+    from vision.data.segmentation import IGNORE, find_pairs, read_pair
 
     pairs = find_pairs(data / "camvid", "val")
     segmenter, reference = Segmenter.load(name), Segmenter.load(name, backend="torch")

@@ -16,7 +16,7 @@ from vision.tasks.detect import Detector
 from vision.types import Detections
 from vision.view import letterbox
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.yolo]
 EXPORTS = {
     "yolov8n": {}, "yolo11n": {}, "yolo26n": {},
     "yolov8n nms": {"nms": True}, "yolo26n end2end": {"end2end": True}, "yolo11n dynamic": {"dynamic": True},
@@ -62,7 +62,6 @@ def lively(name: str, pictures: list[np.ndarray]) -> Any:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, pictures: list[np.ndarray]) -> Path:
     """Every export of `EXPORTS`, 480 high and 640 wide, and `yolo11n.pt`."""
-    pytest.importorskip("ultralytics")
     folder = tmp_path_factory.mktemp("yolo")
     for name, options in EXPORTS.items():
         model = lively(name.split()[0], pictures)

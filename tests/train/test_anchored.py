@@ -21,6 +21,8 @@ from torchvision.ops import box_iou
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
+from vision.train.encoder import load_encoder
+
 from tests.train.labelled import Pictures, Thing, picture, write_coco
 from vision.card import Boxes
 from vision.engine.program import state_dict
@@ -29,7 +31,6 @@ from vision.tasks.detect import Detector
 from vision.train.anchored import matched, multibox
 from vision.train.detection import Recipe, start, train_detector
 from vision.train.detection_transforms import Augment
-from vision.train.encoder import load_encoder
 from vision.train.fit import Run
 from vision.train.optim import optimiser
 from vision.train.settings import Settings

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from PIL import Image as pil
 
 from vision.card import name_list
+from vision.data.detection import DetectionData, read_detection
+from vision.data.layouts import Problem
+from vision.data.truth import Truth
 from vision.errors import DataError
-from vision.metrics.detection import Truth, average_precision
-from vision.train.detection_data import DetectionData, read_detection
-from vision.train.detection_layouts import Problem
+from vision.metrics.detection import average_precision
 
 from .labelled import NAMES, SPLITS, Thing, voc_xml, write_coco, write_voc, write_yolo
 

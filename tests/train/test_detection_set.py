@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from vision.data.detection import DetectionData, read_detection
 from vision.errors import DataError
 from vision.metrics.detection import average_precision, coco_rows
-from vision.train.data import Shuffled, epoch_of, loaders
-from vision.train.detection_data import DetectionData, read_detection
 from vision.train.detection_set import DetectionSet, HeldOutPictures, collate
 from vision.train.detection_transforms import GREY, Augment
+from vision.train.loading import Shuffled, epoch_of, loaders
 from vision.train.settings import Settings
 from vision.types import Detections
 

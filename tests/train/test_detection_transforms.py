@@ -13,7 +13,6 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from vision.errors import UsageError
-from vision.train.data import drawn
 from vision.train.detection_transforms import (
     GREY,
     Augment,
@@ -26,6 +25,7 @@ from vision.train.detection_transforms import (
     multi_scale,
     visible,
 )
+from vision.train.loading import drawn
 
 Boxes = list[list[int]]
 COLOURS = torch.tensor([[250, 0, 0], [0, 250, 0], [0, 0, 250], [250, 250, 0]], dtype=torch.uint8)

@@ -15,26 +15,30 @@ import torch
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
 from vision.card import card_of
+from vision.data.segmentation import find_pairs
 from vision.errors import DataError, ModelError, UsageError, WeightsError
 from vision.tasks.segment import Segmenter
-from vision.train.data import loaders
-from vision.train.encoder import load_encoder
-from vision.train.fit import Run
-from vision.train.segment import Recipe, net_of, train_segmenter
-from vision.train.segmentation import Augment, SegmentationSet, find_pairs
-from vision.train.settings import Settings
+from vision.train.loading import loaders
+from vision.train.recipe import Trained
+from vision.train.segment import SegmentSettings
+from vision.train.segmentation import SegmentationSet, augmentation
+from vision.train.start import load_encoder
+from vision.train.training import Training
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
-RECIPE = Recipe("fcn8s:mobilenet_v2", (64, 48), Augment((64, 64), (0.5, 1.0)), balance="median", dice=0.5)
-SETTINGS = Settings(epochs=2, batch=8, lr=3e-3, warmup=0.0, ema=0.9, clip=5.0, seed=3)
+SETTINGS = SegmentSettings(
+    model="fcn8s:mobilenet_v2", size=(64, 48), crop=(64, 64), area=(0.5, 1.0), balance="median", balance_power=1.0,
+    dice=0.5, encoder_weights="none", backbone_lr=1.0, weight_decay=0.01, epochs=2, batch=8, lr=3e-3, warmup=0.0,
+    ema=0.9, clip=5.0, seed=3,
+)
 
 
 def train(
-    data: Path, folder: Path, settings: Settings = SETTINGS, recipe: Recipe = RECIPE, resume: bool = False
-) -> Run:
-    return train_segmenter(data, recipe, settings, folder, resume=resume)
+    data: Path, folder: Path, settings: SegmentSettings = SETTINGS, resume: bool = False
+) -> Trained:
+    return Training("segment", data, folder, settings, resume=resume).run()
 
 
 def curve(folder: Path) -> list[dict[str, float]]:
@@ -126,7 +130,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
 
 
 def test_loading_processes_change_nothing(rectangles: Path) -> None:
-    data = SegmentationSet(find_pairs(rectangles, "train"), RECIPE.augment)
+    data = SegmentationSet(find_pairs(rectangles, "train"), augmentation(SETTINGS))
     alone, helped = (loaders(data, data, replace(SETTINGS, workers=n))[0] for n in (0, 1))
     for (a, a_labels), (b, b_labels) in zip(alone, helped, strict=True):
         assert torch.equal(a, b)
@@ -137,17 +141,15 @@ def test_a_resume_with_other_settings_names_them(rectangles: Path, whole: Path) 
     with pytest.raises(UsageError, match=r"lr 0\.003 -> 0\.01"):
         train(rectangles, whole, replace(SETTINGS, lr=0.01), resume=True)
     with pytest.raises(UsageError, match=r"dice 0\.5 -> 0\.0"):
-        train(rectangles, whole, recipe=replace(RECIPE, dice=0.0), resume=True)
+        train(rectangles, whole, replace(SETTINGS, dice=0.0), resume=True)
 
 
 def test_a_checkpoint_of_another_network_is_told(rectangles: Path, whole: Path) -> None:
     with pytest.raises(WeightsError, match="checkpoint of fcn8s:mobilenet_v2, not of segnet:mobilenet_v2"):
-        train(rectangles, whole, recipe=replace(RECIPE, model="segnet:mobilenet_v2"), resume=True)
-    with pytest.raises(WeightsError, match="weights of another network than segnet"):
-        train_segmenter(
-            rectangles, replace(RECIPE, model="segnet:mobilenet_v2"), SETTINGS, whole.parent / "x",
-            weights=whole / "best.safetensors",
-        )
+        train(rectangles, whole, replace(SETTINGS, model="segnet:mobilenet_v2"), resume=True)
+    other = replace(SETTINGS, model="segnet:mobilenet_v2", weights=whole / "best.safetensors")
+    with pytest.raises(WeightsError, match=r"best\.safetensors' has the weights of another network: \d+ of"):
+        train(rectangles, whole.parent / "x", other)
 
 
 def test_a_folder_with_a_run_is_not_overwritten(rectangles: Path, whole: Path, tmp_path: Path) -> None:
@@ -176,11 +178,10 @@ def test_a_loss_that_is_no_number_stops_with_the_batch_saved(
 
 @pytest.mark.slow
 def test_another_recipe_learns_too(rectangles: Path, tmp_path: Path) -> None:
-    settings = replace(
-        SETTINGS, optimiser="sgd", lr=0.05, schedule="poly", precision="bfloat16", ema=0.0, clip=0.0
-    )
-    recipe = replace(RECIPE, model="segnet:mobilenet_v2", balance="none")
-    train(rectangles, tmp_path / "run", settings, recipe)
+    train(rectangles, tmp_path / "run", replace(
+        SETTINGS, optimiser="sgd", lr=0.05, schedule="poly", precision="bfloat16", ema=0.0, clip=0.0,
+        model="segnet:mobilenet_v2", balance="none",
+    ))
     first, second = curve(tmp_path / "run")
     assert second["train/cross_entropy"] < first["train/cross_entropy"]
 
@@ -192,8 +193,8 @@ def test_float16_on_a_cpu_is_told(rectangles: Path, tmp_path: Path) -> None:
 
 
 def test_early_stopping_stops(rectangles: Path, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, epochs=6, lr=1e-12, ema=0.0, patience=1)
-    run = train(rectangles, tmp_path / "run", settings, replace(RECIPE, frozen=("encoder.",)))
+    settings = replace(SETTINGS, epochs=6, lr=1e-12, ema=0.0, patience=1, frozen=("encoder.",))
+    run = train(rectangles, tmp_path / "run", settings)
     assert run.epochs < 6
 
 
@@ -210,12 +211,12 @@ def test_encoder_weights_load_by_name_or_by_order(tmp_path: Path) -> None:
         for name, value in encoder.state_dict().items():
             assert name.endswith("num_batches_tracked") or torch.equal(value, published[name]), name
     torch.save({"a": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(WeightsError, match="does not fit the encoder"):
+    with pytest.raises(WeightsError, match="weights of another network: 260 of 312 tensors"):
         load_encoder(MobileScores(), tmp_path / "other.pth")
 
 
 def test_a_model_without_an_encoder_is_told() -> None:
-    assert net_of("segnet-basic", 11) == ("segnet-basic", {"classes": 11})
-    assert net_of("unet:mobilenet_v2", 2)[1]["encoder"] == "mobilenet_v2"
+    assert replace(SETTINGS, model="segnet-basic").network(11) == ("segnet-basic", {"classes": 11})
+    assert replace(SETTINGS, model="unet:mobilenet_v2").network(2)[1]["encoder"] == "mobilenet_v2"
     with pytest.raises(ModelError, match="unet:mobilenet_v2"):
-        net_of("unet", 3)
+        replace(SETTINGS, model="unet").network(3)

@@ -12,22 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from vision.data.segmentation import IGNORE, Pairs, find_pairs, read_pair
 from vision.errors import DataError, UsageError
 from vision.train import losses
-from vision.train.data import Shuffled
 from vision.train.ema import Average
+from vision.train.loading import Shuffled
 from vision.train.optim import optimiser, schedule
 from vision.train.segment import Segmentation
-from vision.train.segmentation import (
-    CAMVID,
-    IGNORE,
-    Augment,
-    Pairs,
-    SegmentationSet,
-    find_pairs,
-    normalise,
-    read_pair,
-)
+from vision.train.segmentation import CAMVID, Augment, SegmentationSet, normalise
 from vision.train.settings import Settings, differences
 
 from .conftest import write_pair

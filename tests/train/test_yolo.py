@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from tests.train.labelled import SPLITS, write_coco
+from vision.data.detection import read_detection
+from vision.data.layouts import Problem
 from vision.errors import WeightsError
 from vision.tasks.detect import Detector
-from vision.train.detection_data import read_detection
-from vision.train.detection_layouts import Problem
 from vision.train.settings import Settings
 from vision.train.yolo import train_yolo, write_yolo
 
@@ -34,8 +34,8 @@ def test_what_ultralytics_gets_is_the_same_data(tmp_path: Path) -> None:
     assert write_yolo(sets, tmp_path / "yolo") == described                   # a second time, over the first
 
 
+@pytest.mark.yolo
 def test_weights_that_are_not_here_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ultralytics")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     data = write_coco(tmp_path / "coco")
     with pytest.raises(WeightsError, match=r"vision weights pull yolo11n\.pt"):
@@ -45,8 +45,8 @@ def test_weights_that_are_not_here_are_named(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.slow
+@pytest.mark.yolo
 def test_a_run_of_ultralytics_opens_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ultralytics")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     data, folder = write_coco(tmp_path / "coco"), tmp_path / "run"
     run = train_yolo(data, "yolo11n", Settings(epochs=1, batch=4), 64, folder)

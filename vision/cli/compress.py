@@ -64,8 +64,8 @@ def compress(
 
 def _images(data: Path, most: int, stride: int) -> Iterator[Image]:
     """Up to `most` pictures: the listed ones of a COCO file evenly, else the first ones of a source."""
+    from vision.data.truth import Truth
     from vision.io import read
-    from vision.metrics.detection import Truth
 
     if data.suffix != ".json":
         with read(data, stride=stride, max_frames=most) as source:

@@ -11,11 +11,11 @@ import typer
 def sample(
     path: Annotated[Path, typer.Argument(help="the clip to write, .mp4")] = Path("sample.mp4"),
 ) -> None:
-    """Write a ten-second clip of people and a bus, from photographs that ultralytics ships."""
+    """Write a ten-second clip of a street and a portrait to try the commands on (extra `demo`)."""
     from vision.sample import make_sample
 
     frames = make_sample(path)
-    print(f"{path}: {frames} frames, 10 s, 640x480")
+    print(f"{path}: {frames} frames, 10 s, 640x272")
 
 
 def register(app: typer.Typer) -> None:

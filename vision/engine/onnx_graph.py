@@ -4,7 +4,10 @@ Exporters hand out graphs of normalised float RGB: YOLO's are (B,3,H,W) in 0..1,
 from TFLite (B,H,W,3), some in -1..1. What the file does not say comes from the card: `input.mean` and
 `input.std` of RGB in 0..1 ((0, 0, 0) and (1, 1, 1) for 0..1; 0.5 and 0.5 for -1..1), and where the
 channels are from the input's shape, or from `config={"layout": "NHWC"}` where that does not tell.
-A graph that already takes uint8 (B,H,W,3) is left as it is.
+`config={"channels": "BGR"}` is for a network that wants them in that order, `config={"outputs": [...]}`
+names the outputs that are kept, in their order. A second input of whole numbers (B,2), which DETRs have for
+the size of the picture, becomes a constant: the size of the first. A graph that already takes uint8
+(B,H,W,3) is left as it is.
 """
 
 from __future__ import annotations
@@ -43,10 +46,19 @@ def adapt(path: Path, card: Card, shape: Sequence[int | str]) -> onnx.ModelProto
     if image.type.tensor_type.elem_type == TensorProto.UINT8:
         _set_shape(image, shape)
         return model
+    _give_size(graph, shape)
+    if "outputs" in card.config:
+        outputs = {output.name: output for output in graph.output}
+        del graph.output[:]
+        graph.output.extend(outputs[name] for name in card.config["outputs"])
     planar = _planar(graph, card)
     uint8 = helper.make_tensor_value_info("vision_bgr", TensorProto.UINT8, shape)
     channels = (1, 3, 1, 1) if planar else (1, 1, 1, 3)
-    mean, std = (np.array(v, np.float32).reshape(channels) for v in (card.input.mean, card.input.std))
+    bgr = card.config.get("channels") == "BGR"
+    order = -1 if bgr else 1
+    mean, std = (
+        np.array(v[::order], np.float32).reshape(channels) for v in (card.input.mean, card.input.std)
+    )
     constants = {
         "vision_byte": np.array(1 / 255, np.float32),
         "vision_rgb": np.array([2, 1, 0]),
@@ -60,7 +72,7 @@ def adapt(path: Path, card: Card, shape: Sequence[int | str]) -> onnx.ModelProto
         ("Cast", [], {"to": TensorProto.FLOAT}),
         ("Mul", ["vision_byte"], {}),
         *([("Transpose", [], {"perm": [0, 3, 1, 2]})] if planar else []),
-        ("Gather", ["vision_rgb"], {"axis": 1 if planar else 3}),
+        *([] if bgr else [("Gather", ["vision_rgb"], {"axis": 1 if planar else 3})]),
         ("Mul", ["vision_scale"], {}),
         ("Add", ["vision_shift"], {}),
         ("Cast", [], {"to": image.type.tensor_type.elem_type}),
@@ -85,10 +97,33 @@ def _load(path: Path, weights: bool = True) -> onnx.ModelProto:
         raise ModelError(f"{str(path)!r} is not a readable ONNX file ({type(error).__name__}).") from error
 
 
-def _image(graph: onnx.GraphProto) -> onnx.ValueInfoProto:
-    """The input that takes pictures: the only one that is not a weight."""
+def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Those that are no weights."""
     weights = {i.name for i in graph.initializer}
-    inputs = [i for i in graph.input if i.name not in weights]
+    return [i for i in graph.input if i.name not in weights]
+
+
+def _takes_size(value: onnx.ValueInfoProto) -> bool:
+    """Whether an input is of whole numbers (B,2)."""
+    kind = value.type.tensor_type
+    return kind.elem_type in (TensorProto.INT64, TensorProto.INT32) and [
+        d.dim_value for d in kind.shape.dim
+    ][1:] == [2]
+
+
+def _give_size(graph: onnx.GraphProto, shape: Sequence[int | str]) -> None:
+    """Turn an input for the picture's size into a constant: width and height of `shape` (B,h,w,3)."""
+    for value in filter(_takes_size, _inputs(graph)):
+        if isinstance(shape[1], str) or isinstance(shape[2], str):
+            raise CannotRun("the graph asks for the picture's size, so it is made for one size at a time")
+        kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        graph.initializer.append(numpy_helper.from_array(np.array([[shape[2], shape[1]]], kind), value.name))
+        graph.input.remove(value)
+
+
+def _image(graph: onnx.GraphProto) -> onnx.ValueInfoProto:
+    """The input that takes pictures: the only one, beside weights and the picture's size."""
+    inputs = [i for i in _inputs(graph) if not _takes_size(i)]
     if len(inputs) != 1 or len(inputs[0].type.tensor_type.shape.dim) != 4:
         names = ", ".join(i.name for i in inputs)
         raise ModelError(f"the graph must have one input of 4 axes, the pictures; its inputs: {names}.")

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
 from vision.errors import SourceError, UsageError
-from vision.io.base import MAX_PIXELS, Log, Span
+from vision.io.base import MAX_FRAME_PIXELS, Log, Span
 from vision.io.container import open_container, video_stream
 from vision.io.listing import VIDEO_SUFFIXES
 from vision.io.source import open_reader
@@ -130,7 +130,7 @@ class Clips:
 
 def read_clips(
     uri: str | Path, scheme: Scheme, prepare: Callable[[Image], Image] = lambda image: image,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int = MAX_FRAME_PIXELS,
 ) -> Clips:
     """Read the clips of a video, a folder of pictures, or what else `read` reads.
 

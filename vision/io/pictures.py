@@ -49,6 +49,7 @@ _REDUCED = {
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
 _BAND_PIXELS = 1 << 22                               # that are converted at once
+_MAX_BYTES = 1 << 31                                 # of a picture's file
 _ORIENTATION = 0x0112                                # EXIF's tag
 _pillow_limit = threading.Lock()
 
@@ -293,6 +294,8 @@ class Animation:
 
 def _bytes(path: Path) -> bytes:
     try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise SourceError(f"{str(path)!r} is too large for a picture: {path.stat().st_size >> 20} MiB.")
         return path.read_bytes()
     except OSError as error:
         raise SourceError(f"{str(path)!r} cannot be opened ({error.strerror}).") from error

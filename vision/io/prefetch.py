@@ -21,7 +21,8 @@ class _Channel(Generic[T]):
     """A way from one thread to another, bounded in items and in bytes, closed from either side.
 
     Full, it makes the sender wait; with `newest` it lets the oldest item go instead. One item always
-    has a place, however large.
+    has a place, however large: but one that is too large by itself keeps the sender waiting until the receiver
+    asks for another, so that no second one is made meanwhile.
     """
 
     def __init__(self, depth: int, *, newest: bool = False) -> None:
@@ -30,7 +31,7 @@ class _Channel(Generic[T]):
         self._items: deque[T] = deque()
         self._bytes = 0
         self._change = threading.Condition()
-        self._ended = self._abandoned = False
+        self._ended = self._abandoned = self._asked = False
         self._error: BaseException | None = None
 
     def _full(self, size: int) -> bool:
@@ -50,7 +51,10 @@ class _Channel(Generic[T]):
                     self._change.wait()
             self._items.append(item)
             self._bytes += size
+            self._asked = False
             self._change.notify_all()
+            while size > QUEUED_BYTES and not (self.newest or self._asked or self._abandoned):
+                self._change.wait()
             return not self._abandoned
 
     def _take(self) -> T:
@@ -76,6 +80,8 @@ class _Channel(Generic[T]):
         while True:
             with self._change:
                 while not self._items and not self._ended:
+                    self._asked = True
+                    self._change.notify_all()
                     self._change.wait()
                 if not self._items:
                     break

@@ -8,14 +8,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from vision.io.base import MAX_PIXELS
 from vision.io.listing import local_files
 from vision.io.pictures import PICTURE_SUFFIXES
 from vision.io.source import ReaderName, read
 
 
 def probe(
-    uri: str | int | Path, reader: ReaderName = "auto", *, count: bool = False, max_pixels: int = MAX_PIXELS
+    uri: str | int | Path, reader: ReaderName = "auto", *, count: bool = False, max_pixels: int | None = None
 ) -> dict[str, Any]:
     """Plain facts about a source: the fields of `Info`, and of the first frame `source`, `size_wh` and
     `time_s`, as `first`; of a folder, a glob or a list how many `videos` and `pictures` it has, as `holds`.

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from vision.errors import SourceError, UsageError
-from vision.io.base import MAX_PIXELS, Counts, Info, Log, Reader, Span, shown
+from vision.io.base import MAX_FRAME_PIXELS, MAX_PIXELS, Counts, Info, Log, Reader, Span, shown
+from vision.io.kinds import HEAD_BYTES, is_guess, other_kind
 from vision.io.listing import VIDEO_SUFFIXES, is_camera, is_file_or_closed, is_url, leaves_of, listed_in
 from vision.io.pictures import PICTURE_SUFFIXES, Pictures, is_picture, open_picture, pillow_knows
 from vision.types import Frame
@@ -148,7 +149,7 @@ def read(
     stride: int = 1,
     max_frames: int | None = None,
     reader: ReaderName = "auto",
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
     realtime: bool = False,
     rate: float | None = None,
 ) -> Source:
@@ -163,7 +164,8 @@ def read(
     start, end: seconds of presentation time, start <= time < end. stride: every so many frames, from
     the first one in the range. Both hold for each video of several by itself. max_frames: at most so
     many in all. reader: `opencv` reads videos with cv2.VideoCapture instead of PyAV. max_pixels: a
-    larger picture is refused, before it is decoded. realtime: a file plays a camera: it counts as live,
+    larger picture is refused, before it is decoded; 200 million unless given, 50 million of a frame of a video, of
+    which several are held at once. realtime: a file plays a camera: it counts as live,
     and each frame comes when it is due on the wall clock, the first one at once. rate: frames a second of still
     pictures, which have no times of their own; one a second unless given.
 
@@ -205,15 +207,16 @@ def _opened_paced(group: _Group) -> Reader:
 
 
 def open_reader(
-    uri: str, reader: ReaderName = "auto", max_pixels: int = MAX_PIXELS, log: Log | None = None
+    uri: str, reader: ReaderName = "auto", max_pixels: int | None = None, log: Log | None = None
 ) -> Reader:
     """The reader for a URI, open; what was passed over on the way is told to the log. Raises SourceError."""
+    still, moving = max_pixels or MAX_PIXELS, max_pixels or MAX_FRAME_PIXELS
     if uri == "-":
         from vision.io.stdin import open_stream
 
         if sys.stdin is None:
             raise SourceError("standard input is closed. Pipe pictures or a video into it.")
-        return open_stream(sys.stdin.buffer, max_pixels)
+        return open_stream(sys.stdin.buffer, still, moving)
     if is_camera(uri):
         from vision.io.live import open_camera
 
@@ -221,19 +224,19 @@ def open_reader(
     if is_url(uri):
         from vision.io.live import open_url
 
-        return open_url(uri, max_pixels)
+        return open_url(uri, moving)
 
     path = Path(uri)
     listed = path.suffix.lower() == ".txt"
     if uri and not listed and is_file_or_closed(path):
-        return _open_file(uri, path, reader, max_pixels)
+        return _open_file(uri, path, reader, still, moving)
     leaves = leaves_of(uri, log or Log())
     if leaves in ([uri], [path]):
         if listed and is_file_or_closed(path):
             listed_in(path)                # one that this user may not read tells so
         raise SourceError(_nothing(uri, path))
     if uri.startswith("file://") and len(leaves) == 1 and isinstance(leaves[0], Path):
-        return _open_file(uri, leaves[0], reader, max_pixels)
+        return _open_file(uri, leaves[0], reader, still, moving)
     return _several(uri, leaves, reader, max_pixels)
 
 
@@ -253,27 +256,29 @@ def _nothing(uri: str, path: Path) -> str:
     return f"there is no {uri!r}. Give a file, a folder, a glob, a URL, a camera's number or - ."
 
 
-def _open_file(uri: str, path: Path, reader: ReaderName, max_pixels: int) -> Reader:
+def _open_file(uri: str, path: Path, reader: ReaderName, still: int, moving: int) -> Reader:
     try:
         with path.open("rb") as file:
-            head = file.read(32)
+            head = file.read(HEAD_BYTES)
     except OSError as error:
         raise SourceError(f"{uri!r} cannot be opened ({error.strerror}).") from error
     if not head:
         raise SourceError(f"{uri!r} is empty (0 bytes). Was it saved whole?")
     suffix = path.suffix.lower()
     if is_picture(head) or suffix in PICTURE_SUFFIXES:
-        return open_picture(uri, path, max_pixels)
+        return open_picture(uri, path, still)
     if suffix not in VIDEO_SUFFIXES and pillow_knows(path):
-        return open_picture(uri, path, max_pixels)
+        return open_picture(uri, path, still)
+    if kind := other_kind(head):
+        raise SourceError(f"{uri!r} is {kind}, neither a picture nor a video.")
     if reader == "opencv":
         from vision.io.capture import Capture
 
-        return Capture(uri, str(path), max_pixels)
+        return Capture(uri, str(path), moving)
     from vision.io.video import Video
 
-    video = Video(uri, f"file:{path}", max_pixels)
-    if video.raw and suffix not in VIDEO_SUFFIXES:           # a guess, from a few bytes that look like it
+    video = Video(uri, f"file:{path}", moving)
+    if is_guess(video.container, suffix):
         video.close()
         raise SourceError(f"{uri!r} is neither a picture nor a video by its name or its first bytes.")
     return video
@@ -287,14 +292,14 @@ class _Group:
     open: Callable[[], Reader]
 
 
-def _several(uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels: int) -> Reader:
+def _several(uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels: int | None) -> Reader:
     """Pictures in a row are one sequence; a video stands by itself."""
     groups: list[_Group] = []
     first = 0
     for pictures, run in groupby(leaves, _is_still):
         if pictures:
             paths = [Path(leaf) for leaf in run]
-            groups.append(_Group(uri, partial(Pictures, uri, paths, max_pixels, first)))
+            groups.append(_Group(uri, partial(Pictures, uri, paths, max_pixels or MAX_PIXELS, first)))
             first += len(paths)
         else:
             groups += [_Group(shown(str(leaf)), partial(open_reader, str(leaf), reader, max_pixels)) for leaf in run]

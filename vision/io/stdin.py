@@ -19,17 +19,20 @@ _BARE = {0x01, 0xFF, *_IN_SCAN}              # JPEG markers without a length
 _MAX_BYTES = 1 << 29                         # of one encoded picture
 
 
-def open_stream(stream: BinaryIO, max_pixels: int) -> Reader:
-    """A reader for JPEG or PNG pictures, or mp4, mkv, y4m, ..., from a stream; a pipe will do."""
+def open_stream(stream: BinaryIO, still: int, moving: int) -> Reader:
+    """A reader for JPEG or PNG pictures, or mp4, mkv, y4m, ..., from a stream; a pipe will do.
+
+    still, moving: pixels that a picture and a frame of a video may have.
+    """
     ahead = Ahead(stream)
     head = ahead.peek(12)
     if not head:
         raise SourceError("standard input is empty. Pipe pictures or a video into it.")
     if head.startswith((_JPEG, _PNG)):
-        return _PictureStream(ahead, max_pixels)
+        return _PictureStream(ahead, still)
     if head[4:8] == b"ftyp" and not _index_first(ahead):
-        return Spooled("-", ahead, max_pixels)
-    return Video("-", ahead, max_pixels)
+        return Spooled("-", ahead, moving)
+    return Video("-", ahead, moving)
 
 
 class Ahead:

@@ -16,7 +16,7 @@ from av.video.reformatter import VideoReformatter
 from vision.errors import SourceError
 from vision.io.base import Log, Span
 from vision.io.clock import BestEffort, Clock
-from vision.io.container import RAW, describe, open_container, reason, video_stream
+from vision.io.container import describe, open_container, reason, video_stream
 from vision.io.turning import DisplayTurns, Turn, upright
 from vision.types import Frame
 
@@ -35,7 +35,7 @@ def _raising(error: Exception) -> Iterator[Any]:
 class Video:
     """One video stream of a container, decoded in presentation order.
 
-    target: what PyAV opens, an address or a file object. options: for FFmpeg's protocol. timeout:
+    container: PyAV's. target: what PyAV opens, an address or a file object. options: for FFmpeg's protocol. timeout:
     seconds to wait for a network. live: hold no frames back for the sake of speed.
     """
 
@@ -50,18 +50,18 @@ class Video:
         live: bool = False,
     ) -> None:
         self._discarded = 0
-        self._container = open_container(uri, target, {"max_pixels": str(max_pixels), **(options or {})}, timeout)
+        self.container = open_container(uri, target, {"max_pixels": str(max_pixels), **(options or {})}, timeout)
         try:
-            self._stream = video_stream(uri, self._container, max_pixels)
+            self._stream = video_stream(uri, self.container, max_pixels)
             if live:
                 self._stream.thread_type = "SLICE"
-            self._demuxed: Iterator[Any] = self._container.demux(self._stream)
+            self._demuxed: Iterator[Any] = self.container.demux(self._stream)
             # what was decoded to see the first frame, which alone tells of its turn: packets with what came of them
             self._peeked: deque[tuple[Any, list[Any] | Exception]] = deque()
             self._turns = DisplayTurns()
-            self.info = describe(uri, self._container, self._stream, self._first_turn())
+            self.info = describe(uri, self.container, self._stream, self._first_turn())
         except SourceError:
-            self._container.close()
+            self.container.close()
             raise
 
     def frames(self, span: Span, log: Log) -> Iterator[Frame]:
@@ -104,23 +104,18 @@ class Video:
 
     def close(self) -> None:
         """Close the container."""
-        self._container.close()
-
-    @property
-    def raw(self) -> bool:
-        """Whether it is a bare stream without a container, which has no beginning to be known by."""
-        return self._container.format.name in RAW
+        self.container.close()
 
     @property
     def endless(self) -> bool:
         """Whether the container states neither a length in seconds nor one in bytes."""
-        return self.info.duration is None and self._container.size <= 0
+        return self.info.duration is None and self.container.size <= 0
 
     @property
     def out_of_reach(self) -> bool:
         """Whether it is an mp4 whose frames a server without ranges has already passed by: nothing came of it,
         not even an error."""
-        return "mp4" in self._container.format.name and not any(
+        return "mp4" in self.container.format.name and not any(
             packet.size or isinstance(outcome, Exception) for packet, outcome in self._peeked
         )
 
@@ -173,7 +168,7 @@ class Video:
 
     def _countable(self) -> bool:
         """Whether each packet is known to be one frame."""
-        kind, codec = self._container.format.name, self._stream.codec_context.codec.canonical_name
+        kind, codec = self.container.format.name, self._stream.codec_context.codec.canonical_name
         return codec in _COUNTABLE and ("mp4" in kind or "matroska" in kind)
 
     def _packets(self, log: Log) -> Iterator[Any]:
@@ -225,18 +220,20 @@ class Video:
     def _from_key_frame(self, start: float | None, log: Log) -> tuple[Iterator[Any], int]:
         """The packets from the last key frame at or before `start` seconds, and how many frames come
         before them. From the beginning, where the packets give no reason to trust them: where the first ones
-        cannot be decoded, are out of order, hidden or bring another decoder's settings."""
+        cannot be decoded, lean on something before them, are out of order, hidden or bring other settings."""
         packets = self._packets(log)
         if not start or not self._countable() or not self._clean_beginning():
             return packets, 0
         wanted = start / self._stream.time_base
         held: list[Any] = []
         size = before = 0
-        trusted, last = True, None
+        trusted, last, earliest = True, None, None
         for packet in packets:
+            earliest = packet.pts if earliest is None else earliest
             trusted = trusted and packet.pts is not None and packet.dts is not None and not (
                 packet.is_corrupt or packet.is_discard or packet.has_sidedata("new_extradata")
                 or (last is not None and packet.dts <= last)
+                or packet.pts < earliest                 # shown before the first key frame: decoders drop it
             )                                                                       # fmt: skip
             if trusted and packet.is_keyframe and packet.pts <= wanted:
                 before += len(held)
@@ -260,12 +257,13 @@ class Video:
         return chain(held, packets), before
 
     def _clean_beginning(self) -> bool:
-        """Whether the first packet is a key frame, and the first frame comes whole."""
+        """Whether the first packet is a key frame, and the first frame comes whole, not in two fields."""
         outcomes = [outcome for _, outcome in self._peeked]
         return (
             bool(outcomes) and self._peeked[0][0].is_keyframe
             and not any(isinstance(outcome, Exception) for outcome in outcomes)
             and isinstance(outcomes[-1], list) and bool(outcomes[-1]) and not outcomes[-1][0].is_corrupt
+            and not outcomes[-1][0].interlaced_frame         # whose fields may be a packet each
         )                                                                           # fmt: skip
 
 

@@ -2,72 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from vision.boxes import xyxy_to_xywh
-from vision.errors import DataError, MissingExtra
+from vision.data.truth import Truth
+from vision.errors import MissingExtra
 from vision.types import Detections, Floats, Names
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Labelled boxes: the lists of a COCO file. Difficult objects count as crowd: finding one is
-    neither right nor wrong, as in VOC's own scoring."""
-
-    images: list[dict[str, Any]]
-    annotations: list[dict[str, Any]]
-    categories: list[dict[str, Any]]
-
-    @classmethod
-    def load(cls, path: Path) -> Truth:
-        """Read a COCO annotation file. Raises DataError where it is not one."""
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            truth = cls(data["images"], data["annotations"], data["categories"])
-            pictures, classes = {i["id"] for i in truth.images}, {c["id"] for c in truth.categories}
-            twice = len(pictures) < len(truth.images) or len(classes) < len(truth.categories)
-            boxes = [
-                {"iscrowd": 0, "area": a["bbox"][2] * a["bbox"][3], **a, "id": i}
-                for i, a in enumerate(truth.annotations, start=1)
-            ]
-            stray = sum(a["image_id"] not in pictures or a["category_id"] not in classes for a in boxes)
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise DataError(
-                f"{str(path)!r} is not a COCO annotation file with images, annotations and categories "
-                f"({type(error).__name__}: {error})."
-            ) from error
-        if twice:
-            raise DataError(f"{str(path)!r} gives two images or categories one id. Give each its own.")
-        if stray:
-            raise DataError(f"{str(path)!r} has {stray} boxes of a picture or category that it does not list")
-        crowd = [{**a, "iscrowd": int(bool(a["iscrowd"] or a.get("difficult")))} for a in boxes]
-        return replace(truth, annotations=crowd)
-
-    @property
-    def names(self) -> list[str]:
-        """The classes, in the order of their ids: that of every table of figures."""
-        return [str(c["name"]) for c in sorted(self.categories, key=lambda c: int(c["id"]))]
-
-    def restricted(self, names: Names) -> tuple[Truth, dict[int, int], list[str]]:
-        """The truth about the classes in `names`; the category id for each of the names' indices; and
-        the classes that are not in `names`. Raises DataError where no class is left."""
-        ids = {c["name"]: c["id"] for c in self.categories}
-        category_of = {i: ids[name] for i, name in enumerate(names) if name in ids}
-        unknown = sorted(set(ids) - set(names))
-        if not category_of:
-            raise DataError(
-                f"the data's classes ({', '.join(list(ids)[:5])}, ...) and the model's "
-                f"({', '.join(names[:5])}, ...) have no name in common."
-            )
-        left = set(category_of.values())
-        kept = [a for a in self.annotations if a["category_id"] in left]
-        return Truth(self.images, kept, [c for c in self.categories if c["id"] in left]), category_of, unknown
 
 
 def coco_rows(image_id: int, found: Detections, category_of: dict[int, int]) -> list[dict[str, Any]]:

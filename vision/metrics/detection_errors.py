@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.boxes import iou, xywh_to_xyxy
-from vision.metrics.detection import Truth
+from vision.data.truth import Truth
 from vision.types import Detections, Floats, Ints
 
 MIN_IOU = 0.5                      # from here on a box is on an object

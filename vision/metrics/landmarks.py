@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 
 from vision.boxes import iou
-from vision.errors import DataError
 from vision.types import Floats
 
 JAW, INNER = slice(0, 17), slice(17, 68)
 _RIGHT, _LEFT = slice(36, 42), slice(42, 48)           # the eyes, corner first
 _SAME = 0.3                                            # of a labelled face and a found one: overlap of boxes
 FAILED = 0.1                                           # a face whose mean error is larger
-
-
-@dataclass(frozen=True)
-class LabelledFaces:
-    """A picture and its faces: points (N,68,2) float32, pixels as the file has them."""
-
-    path: Path
-    points: Floats
 
 
 @dataclass(frozen=True)
@@ -104,41 +92,3 @@ def _errors(face: Floats, seen: Floats) -> tuple[float, ...]:
     pupil = np.linalg.norm(face[_RIGHT].mean(axis=0) - face[_LEFT].mean(axis=0))
     parts = (away / ocular, away[INNER] / ocular, away[JAW] / ocular, away / pupil)
     return tuple(float(part.mean()) for part in parts)
-
-
-def labelled_faces(path: Path, images: Path | None = None) -> list[LabelledFaces]:
-    """Labelled pictures: a CSV of image, x0, y0 ... x67, y67, one face a row, or dlib's XML.
-
-    images: the folder that the names in the file start from; unless given, `images` beside a CSV,
-    the XML's own folder. Raises DataError where the file is neither.
-    """
-    try:
-        if path.suffix == ".xml":
-            return _read_xml(path, images or path.parent)
-        return _read_csv(path, images or path.parent / "images")
-    except (OSError, ValueError, KeyError, TypeError, ElementTree.ParseError) as error:
-        raise DataError(
-            f"{str(path)!r} is neither a CSV of image, x0, y0 ... x67, y67 nor dlib's XML with 68 parts a "
-            f"box ({type(error).__name__}: {error})."
-        ) from error
-
-
-def _read_csv(path: Path, images: Path) -> list[LabelledFaces]:
-    faces: dict[str, list[Floats]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            points = [[float(row[f"x{i}"]), float(row[f"y{i}"])] for i in range(68)]
-            faces.setdefault(row["image"], []).append(np.array(points, np.float32))
-    return [LabelledFaces(images / name, np.stack(some)) for name, some in faces.items()]
-
-
-def _read_xml(path: Path, images: Path) -> list[LabelledFaces]:
-    pictures = []
-    for image in ElementTree.parse(path).iterfind("images/image"):
-        faces = []
-        for box in image.iterfind("box"):
-            parts = {int(p.attrib["name"]): (float(p.attrib["x"]), float(p.attrib["y"])) for p in box}
-            faces.append([parts[i] for i in range(68)])
-        points = np.array(faces, np.float32).reshape(-1, 68, 2)
-        pictures.append(LabelledFaces(images / image.attrib["file"], points))
-    return pictures

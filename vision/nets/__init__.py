@@ -29,6 +29,7 @@ NETS: dict[str, str] = {
     "fcn-basic": "segnet:FCNBasic",
     "ssdlite": "ssdlite:ssdlite",
     "gfl": "gfl:Gfl",
+    "nanodet": "nanodet:NanoDet",
     "single_shot": "published_detectors:single_shot",
     "pyramidal": "published_detectors:pyramidal",
     "two_stage": "published_detectors:two_stage",

@@ -22,22 +22,42 @@ from vision.nets.mobile import EXPANDED, LAST, STRIDED, MobileStages
 
 STRIDES = (8, 16, 32, 64)
 _TAPS = (*EXPANDED[2:], LAST, 512)     # channels of the maps at these strides
-_RIVALRY = 1.5                         # of a logit for the best other class's score
 _PRIOR = 0.01                          # score of every class before training, so that it starts calmly
 
 _conv = partial(Conv2dNormActivation, activation_layer=nn.Hardswish)
 _conv6 = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
 
 
-def points(size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def points(size_wh: tuple[int, int], strides: Sequence[int] = STRIDES) -> tuple[Tensor, Tensor]:
     """Centres (A,2) float32 xy in pixels of the cells of all levels, finest first, row by row, and the
     strides (A,) of theirs. Nothing here is a constant of one size where a graph for any size is made."""
-    centres, strides = [], []
-    for stride in STRIDES:
+    centres, of_each = [], []
+    for stride in strides:
         x, y = (torch.arange((side + stride - 1) // stride) + 0.5 for side in size_wh)
         centres.append(torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2) * stride)
-        strides.append(torch.full_like(centres[-1][:, 0], stride))
-    return torch.cat(centres), torch.cat(strides)
+        of_each.append(torch.full_like(centres[-1][:, 0], stride))
+    return torch.cat(centres), torch.cat(of_each)
+
+
+def expected_boxes(distances: Tensor, size_wh: tuple[int, int], strides: Sequence[int] = STRIDES) -> Tensor:
+    """Boxes (B,A,4) xyxy in input pixels from the logits (B,A,4,bins) of the distances, in strides, from
+    the cells' centres to left, top, right and bottom: the means of the distributions."""
+    centres, of_each = (t.to(distances) for t in points(size_wh, strides))
+    steps = torch.arange(distances.shape[-1], dtype=distances.dtype, device=distances.device)
+    likely = distances.permute(0, 3, 1, 2).softmax(1)           # vectors run along cells, not along few bins
+    away = (likely * steps[:, None, None]).sum(1) * of_each[:, None]
+    return torch.cat([centres - away[..., :2], centres + away[..., 2:]], -1)
+
+
+def exclusive(logits: Tensor, rivalry: float = 1.5) -> Tensor:
+    """Scores (..., classes) in 0..1. The classes are learnt each by itself, but a thing is one of them: a
+    logit is lowered by `rivalry` times what the best other class scores. So a cell that takes a stone for a
+    bird, a dog and a sheep is sure of none (weights/detect.md)."""
+    alone = logits.sigmoid()
+    best = alone.amax(-1, keepdim=True)
+    first = alone >= best
+    rival = torch.where(first, alone.masked_fill(first, 0.0).amax(-1, keepdim=True), best)
+    return (logits - rivalry * rival).sigmoid()
 
 
 class _Halving(nn.Conv2d):
@@ -153,19 +173,9 @@ class Gfl(nn.Module):
 
     def boxes(self, distances: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """Boxes (B,A,4) xyxy in input pixels from the logits of the distances: their means."""
-        centres, strides = (t.to(distances) for t in points(size_wh))
-        steps = torch.arange(self.bins, dtype=distances.dtype, device=distances.device)
-        likely = distances.permute(0, 3, 1, 2).softmax(1)       # vectors run along cells, not along few bins
-        away = (likely * steps[:, None, None]).sum(1) * strides[:, None]
-        return torch.cat([centres - away[..., :2], centres + away[..., 2:]], -1)
+        return expected_boxes(distances, size_wh)
 
     def decode(self, outputs: Sequence[Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Boxes (B,A,4) xyxy in input pixels, and scores (B,A,classes) in 0..1. The classes are learnt each
-        by itself, but a thing is one of them: a logit is lowered by what the best other class scores. So a
-        cell that takes a stone for a bird, a dog and a sheep is sure of none (weights/detect.md)."""
+        """Boxes (B,A,4) xyxy in input pixels, and scores (B,A,classes) in 0..1 (`exclusive`)."""
         logits, distances = outputs
-        alone = logits.sigmoid()
-        best = alone.amax(-1, keepdim=True)
-        first = alone >= best
-        rival = torch.where(first, alone.masked_fill(first, 0.0).amax(-1, keepdim=True), best)
-        return self.boxes(distances, size_wh), (logits - _RIVALRY * rival).sigmoid()
+        return self.boxes(distances, size_wh), exclusive(logits)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vision.errors import UsageError
-from vision.files import check_writable
 from vision.spec import Described, options, spec
 from vision.state import State
 from vision.steps.base import Spec
@@ -53,6 +52,11 @@ class Sink(ABC):
         """The run is over."""
 
     @property
+    def notes(self) -> Sequence[str]:
+        """Remarks on the source that ended last, for its report."""
+        return ()
+
+    @property
     def written(self) -> list[Path]:
         """What it has written so far, as far as it is there."""
         return [path for path in self.paths if str(path) != "-" and path.exists()]
@@ -67,34 +71,6 @@ class Sink(ABC):
 
     def forget(self) -> None:
         """The source is complete: what was kept for going on with it is not needed any more."""
-
-
-class TextLines(Sink):
-    """What sinks of one growing text file share."""
-
-    def __init__(self, path: Path) -> None:
-        from vision.sinks.text import TextFile
-
-        self.paths = (path,)
-        self.file = TextFile(path)
-        if str(path) != "-":
-            check_writable(path)
-
-    def begin(self, info: Info) -> None:
-        """Open the file with the first source."""
-        self.file.open()
-
-    def close(self) -> None:
-        """Close the file."""
-        self.file.close()
-
-    def state(self) -> State | None:
-        """Its length; standard output cannot be gone on with."""
-        return None if self.file.path == "-" else {"end": self.file.end}
-
-    def restore(self, state: State) -> None:
-        """Cut to that length, and go on there."""
-        self.file.open(state["end"])
 
 
 @spec

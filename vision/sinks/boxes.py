@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from vision.errors import SinkError
 from vision.files import make_folder, write_whole
-from vision.sinks.base import Sink, SinkSpec, TextLines
+from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.frames import FrameNames
-from vision.sinks.text import TextFile
+from vision.sinks.text import TextFile, TextLines
 from vision.spec import Option, spec
 from vision.state import State
 

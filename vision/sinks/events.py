@@ -11,9 +11,9 @@ import numpy as np
 from vision import record
 from vision.errors import SinkError, UsageError
 from vision.files import check_writable
-from vision.sinks.base import Sink, SinkSpec, TextLines
+from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.boxes import one_source
-from vision.sinks.text import rows_of
+from vision.sinks.text import TextLines, rows_of
 from vision.spec import Option, spec
 from vision.state import State
 

@@ -20,6 +20,7 @@ import numpy as np
 from vision.errors import SinkError, UsageError
 from vision.files import own
 from vision.sinks.frames import FILMS
+from vision.sinks.sound import Sound, sound_of
 from vision.types import Image
 from vision.view import checked_image, letterbox
 
@@ -28,7 +29,6 @@ _TICK = Fraction(1, 90_000)                # seconds; the clock of MPEG
 _FRAGMENT_US = 1_000_000                   # a killed run loses about the last second
 _BT601, _LIMITED = 6, 1                    # H.273: the matrix that OpenCV converts with; luma 16..235
 _FAILURES = (av.error.FFmpegError, OSError, ValueError)
-_COPIED = {"aac", "mp3", "opus", "flac", "alac", "ac3", "eac3"}        # sound that mp4 holds as it is
 
 
 class VideoWriter:
@@ -36,7 +36,7 @@ class VideoWriter:
 
     path: the film, `.mp4`, `.m4v` or `.mov`. audio_from: a file whose sound goes beside the pictures,
     copied where mp4 can hold it, else as AAC; a stream and `-`, which cannot be read a second time,
-    give none. origin: the second of the source that is the film's 0.
+    give none. origin: the second of the source that is the film's 0. notes: what became of the sound.
     crf: x264's quality, 0 (best) to 51. preset: x264's trade of time for size, `ultrafast` (the
     default: about 2 ms for 768x576 on one core) to `veryslow`.
 
@@ -62,7 +62,8 @@ class VideoWriter:
             raise SinkError(f"{str(path)!r}: a film is written as {', '.join(FILMS[:-1])} or {FILMS[-1]}.")
         self.parts = [working(self.path)[1]]             # the last one grows
         self._lock: IO[bytes] | None = None
-        self._sound = None if audio_from is None else _open_sound(str(audio_from))
+        self.notes: list[str] = []
+        self._sound = None if audio_from is None else sound_of(str(audio_from), self.notes)
         self._origin = origin
         self._options = {"preset": preset, "crf": str(crf), "bf": "0"}   # no B-frames: decoded as shown
         self._container: Any = None
@@ -171,7 +172,7 @@ class VideoWriter:
             return
         whole = working(self.path)[2]
         try:
-            _remux(made, whole, self._sound, self._origin)
+            self._join(made, whole)
             whole.replace(self.path)
             if len(self.parts) == 1:
                 self.forget()
@@ -180,6 +181,16 @@ class VideoWriter:
         finally:
             whole.unlink(missing_ok=True)
             self._let_go()
+
+    def _join(self, parts: Sequence[Path], whole: Path) -> None:
+        """The parts as one film with its sound; without it where the two cannot be put together."""
+        try:
+            _remux(parts, whole, self._sound, self._origin)
+        except (ValueError, NotImplementedError) as error:           # FFmpeg's too, for what a stream holds
+            if self._sound is None:
+                raise
+            self.notes.append(f"the film has no sound: it cannot be put beside the pictures ({_reason(error)})")
+            _remux(parts, whole, None, self._origin)
 
     def abandon(self) -> None:
         """An error has ended the film: what was written until then stays where it is, and plays."""
@@ -256,7 +267,7 @@ def _yuv420(image: Image, size_wh: tuple[int, int]) -> Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
 
 
-def _remux(parts: Sequence[Path], whole: Path, sound: Any, origin: float) -> None:
+def _remux(parts: Sequence[Path], whole: Path, sound: Sound | None, origin: float) -> None:
     """The parts' pictures, and the sound, into one mp4 with its index in front."""
     with ExitStack() as stack:
         opened = [stack.enter_context(av.open(f"file:{part}")) for part in parts]
@@ -268,8 +279,7 @@ def _remux(parts: Sequence[Path], whole: Path, sound: Any, origin: float) -> Non
             (out.add_stream_from_template(source), _with_durations(pictures))
         ]
         if sound is not None:
-            target, packets = _sound(sound, out)
-            streams.append((target, _since(packets, origin)))
+            streams.append(sound.into(out, origin))
         tagged = [zip(repeat(stream), packets) for stream, packets in streams]
         for stream, packet in merge(*tagged, key=lambda pair: pair[1].dts * pair[1].time_base):
             packet.stream = stream
@@ -289,68 +299,3 @@ def _with_durations(packets: Iterator[Any]) -> Iterator[Any]:
         before = packet
     if before is not None:
         yield before
-
-
-def _open_sound(uri: str) -> Any | None:
-    if uri == "-" or ("://" in uri and not uri.startswith(("http://", "https://", "file://"))):
-        return None
-    try:
-        sound = av.open(uri if "://" in uri else f"file:{uri}")
-    except _FAILURES as error:
-        raise SinkError(f"the sound of {uri!r} cannot be read ({_reason(error)}).") from error
-    endless = sound.duration is None and sound.size <= 0
-    if endless or not sound.streams.audio or sound.streams.audio[0].codec_context is None:
-        sound.close()
-        return None                                      # silent, as its film will be
-    return sound
-
-
-def _since(packets: Iterator[Any], origin: float) -> Iterator[Any]:
-    """The packets from `origin` seconds on, which becomes their 0."""
-    for packet in packets:
-        if origin:
-            ticks = round(origin / packet.time_base)
-            packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
-            if packet.pts < 0:
-                continue
-        yield packet
-
-
-def _sound(source: Any, out: Any) -> tuple[Any, Iterator[Any]]:
-    """A stream of `out` for the sound of `source`, and its packets."""
-    stream = source.streams.audio[0]
-    if stream.codec_context.codec.canonical_name in _COPIED:
-        packets = (packet for packet in _demuxed(source, stream) if packet.dts is not None and packet.size)
-        return out.add_stream_from_template(stream), packets
-    target = out.add_stream("aac", rate=stream.codec_context.sample_rate)
-    return target, _encoded(source, stream, target)
-
-
-def _demuxed(source: Any, stream: Any) -> Iterator[Any]:
-    """The packets of the sound, up to where it breaks off: that is no reason to lose the pictures."""
-    try:
-        yield from source.demux(stream)
-    except (av.error.FFmpegError, OSError) as error:
-        _log.warning("the sound breaks off (%s)", _reason(error))
-
-
-def _encoded(source: Any, stream: Any, target: Any) -> Iterator[Any]:
-    resampler = av.AudioResampler(
-        format="fltp", layout=target.codec_context.layout.name, rate=target.codec_context.sample_rate,
-        frame_size=target.codec_context.frame_size or 1024,
-    )                                                                               # fmt: skip
-    broken = 0
-    for packet in _demuxed(source, stream):
-        try:
-            frames = packet.decode()
-        except av.error.FFmpegError:
-            broken += 1
-            continue
-        for frame in frames:
-            for piece in resampler.resample(frame):
-                yield from target.encode(piece)
-    if broken:
-        _log.warning("%d pieces of the sound are broken, and left out", broken)
-    for piece in resampler.resample(None):
-        yield from target.encode(piece)
-    yield from target.encode(None)

@@ -11,9 +11,10 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from vision import record
 from vision.errors import SinkError
-from vision.files import own
-from vision.sinks.base import Sink, SinkSpec, TextLines
+from vision.files import check_writable, own
+from vision.sinks.base import Sink, SinkSpec
 from vision.spec import Option, spec
+from vision.state import State
 
 if TYPE_CHECKING:
     from vision.io import Info
@@ -94,6 +95,32 @@ class TextFile:
         if self.path != "-" and self._file is not None:
             self._file.close()
         self._file = None
+
+
+class TextLines(Sink):
+    """What sinks of one growing text file share."""
+
+    def __init__(self, path: Path) -> None:
+        self.paths = (path,)
+        self.file = TextFile(path)
+        if str(path) != "-":
+            check_writable(path)
+
+    def begin(self, info: Info) -> None:
+        """Open the file with the first source."""
+        self.file.open()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def state(self) -> State | None:
+        """Its length; standard output cannot be gone on with."""
+        return None if self.file.path == "-" else {"end": self.file.end}
+
+    def restore(self, state: State) -> None:
+        """Cut to that length, and go on there."""
+        self.file.open(state["end"])
 
 
 @spec

@@ -123,13 +123,18 @@ class _VideoFile(Sink):
 
     def end(self, results: Mapping[str, Sequence[Any]], complete: bool) -> None:
         """Finish this source's film; after an error it stays where it grew."""
-        film, self._film, self._pictures = self._film, None, None
+        film, self._film, self._pictures, self._finished = self._film, None, None, None
         if film is not None and complete:
             film.close()
             self._finished = film
         elif film is not None:
             film.abandon()
             self._made += film.parts
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What became of the film's sound."""
+        return self._finished.notes if self._finished is not None else ()
 
     def forget(self) -> None:
         """The film is in its place: its parts go."""

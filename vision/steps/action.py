@@ -51,6 +51,7 @@ class ActionStep(Step):
         self.model, self.names = model, model.names
         self.stream = model.stream(spec.window_every, spec.smoothing, spec.min_score)
         self._idle = np.zeros(len(model.names), np.float32)
+        self._segments: Sequence[Action] = ()
 
     @property
     def in_flight(self) -> int:
@@ -69,8 +70,18 @@ class ActionStep(Step):
 
     def end(self) -> Sequence[Action]:
         """The segments, the short ones left out and neighbours joined."""
-        segments: Sequence[Action] = self.stream.finish()
-        return segments
+        self._segments = self.stream.finish()
+        return self._segments
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What there is of a stream that ended before its first window was full."""
+        if not self.stream.looped:
+            return ()
+        found = [f"{self.names[one.label]} {one.probs[one.label]:.2f}" for one in self._segments]
+        return (f"shorter than the model's window of {self.model.length / self.model.rate:.2f} s: the frames were "
+                f"looped to fill it, as in training, which gives {found[0] if found else 'no action'}. Records are "
+                "written before the end, and have none.",)
 
     def state(self) -> State:
         """The frames of the window, and what goes on."""

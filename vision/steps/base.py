@@ -151,6 +151,11 @@ class Step(ABC):
         """What is to be told at the end of the stream, in lines."""
         return ()
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """Remarks on the stream that has ended, for its report."""
+        return ()
+
     def about(self) -> dict[str, Any]:
         """What each record says beside the result: model, precision, back end."""
         return {}

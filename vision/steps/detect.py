@@ -25,6 +25,9 @@ class Detect(Spec):
     result = Detections
 
     model: ModelOption = "default"
+    decoder: Annotated[str | None, Option(
+        "how the outputs of an .onnx file are read: yolo, yolox, nanodet, picodet, rtmdet, ssd, detr, rows; "
+        "recognised unless given")] = None
     min_score: Annotated[float | None, Option(
         "what is shown; the model's own unless given", "0..1", min=0, max=1, remote=True)] = None
     classes: Annotated[tuple[str, ...] | None, Option(
@@ -50,7 +53,8 @@ class Detect(Spec):
             return file if self.classes is None else file.only(self.classes)
         from vision.tasks.detect import Detector
 
-        detector = pool.load(Detector.load, self.model)
+        more = {} if self.decoder is None else {"decoder": self.decoder}
+        detector = pool.load(Detector.load, self.model, **more)
         detector.submit([], min_score=self.min_score, classes=self.classes, max_iou=self.max_iou)
         return detector
 

@@ -79,6 +79,7 @@ class Stream:
         self._past: list[_Segment] = []                                   # before time went back
         self._closed: list[_Segment] = []
         self._running: _Segment | None = None
+        self.looped = False                                               # it ended before a window was full
 
     def __call__(self, frame: Frame) -> Action | None:
         """What goes on at this frame: the last window's verdict; None while no window was full. Raises
@@ -116,6 +117,7 @@ class Stream:
     def finish(self) -> list[Action]:
         """The end of the stream: its segments. One shorter than a window is looped to fill it."""
         if self._probs is None and self._seen is not None and self._first is not None:
+            self.looped = True
             self._take(self._recognizer.looped(list(self._pixels)), self._first, self._seen)
             if self._running is not None:
                 self._running.start, self._running.end = self._first, self._seen

@@ -7,60 +7,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from vision.boxes import cxcywh_to_xyxy, nms
-from vision.card import Card
+from vision.boxes import nms
+from vision.card import Card, Input
 from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
+from vision.published import onnx_detector
+from vision.tasks.decoders import DECODERS
 from vision.tasks.model import Model
 from vision.types import Detections, Image, Ints
 from vision.view import View, checked_image, letterbox, stretch
 
 _STRIDE = 32                 # a network that takes any size gets multiples of this
 _CANDIDATES = 4096           # at most this many boxes of a picture go into suppression, best first
-
-
-def _dense(outputs: Outputs, i: int, min_score: float) -> Detections:
-    """Boxes (B,A,4) xyxy and scores (B,A,C): every class of an anchor is a candidate (SSD)."""
-    boxes, scores = outputs[0][i], outputs[1][i]
-    flat = np.flatnonzero(scores.ravel() >= min_score)           # one pass; few are left after it
-    anchors, labels = np.divmod(flat, scores.shape[1])
-    return Detections(boxes[anchors], scores.ravel()[flat], labels)
-
-
-def _rows(outputs: Outputs, i: int, min_score: float) -> Detections:
-    """Boxes (B,R,4) xyxy, scores (B,R), labels (B,R): two stages, RetinaNet, FCOS."""
-    boxes, scores, labels = (output[i] for output in outputs)
-    keep = np.flatnonzero(scores >= min_score)
-    return Detections(boxes[keep], scores[keep], labels[keep])
-
-
-def _yolo(outputs: Outputs, i: int, min_score: float) -> Detections:
-    """(B,4+C,A): cxcywh and a score a class; an anchor is what its best class says (YOLOv8, 11)."""
-    table = outputs[0][i]
-    scores = table[4:].ravel()
-    flat = np.flatnonzero(scores >= min_score)
-    flat = flat[np.argsort(-scores[flat], kind="stable")]
-    labels, anchors = np.divmod(flat, table.shape[1])
-    best = np.sort(np.unique(anchors, return_index=True)[1])     # the first of each anchor is its best
-    return Detections(cxcywh_to_xyxy(table[:4, anchors[best]].T), scores[flat[best]], labels[best])
-
-
-def _yolo_rows(outputs: Outputs, i: int, min_score: float) -> Detections:
-    """(B,N,6): xyxy, score, class, suppressed already (built-in NMS, or end to end as YOLO26)."""
-    table = outputs[0][i]
-    table = table[table[:, 4] >= min_score]
-    return Detections(table[:, :4], table[:, 4], table[:, 5].astype(np.int64))
-
-
-DECODERS: dict[str, Callable[[Outputs, int, float], Detections]] = {
-    "dense": _dense,
-    "rows": _rows,
-    "yolo": _yolo,
-    "yolo_rows": _yolo_rows,
-}
 
 
 @dataclass(frozen=True)
@@ -90,10 +52,22 @@ class Detector(Model):
         self._decode = DECODERS[card.boxes.layout]
 
     @classmethod
-    def _card(cls, model: str | Path | Card) -> Card:
+    def load(
+        cls,
+        model: str | Path | Card = "default",
+        device: str = "auto",
+        precision: str = "auto",
+        backend: str = "auto",
+        decoder: str | None = None,
+    ) -> Self:
+        """A detector by name (`vision models`), from a path to weights with their card, or from an `.onnx` or
+        a YOLO `.pt`. decoder: how an `.onnx` file's outputs are read, a key of `DECODERS`; recognised unless
+        given. For the others, and what is raised, see `Model.load`."""
         from vision.tasks.yolo import to_onnx
 
-        return to_onnx(super()._card(model))
+        if decoder is not None:
+            model = onnx_detector(model, decoder)
+        return super().load(to_onnx(cls._card(model)), device, precision, backend)
 
     def __call__(
         self,
@@ -109,7 +83,7 @@ class Detector(Model):
         """The objects in `image` (H,W,3) uint8 BGR, best first; it gets the whole device. For the options, and
         what is raised, see `submit`."""
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
-        view = self._view(image)
+        view = input_view(image, self.card.input, self.engine.input_wh)
         return self._found(self.engine(view.pixels[None]), 0, view, choice)
 
     def batch(
@@ -154,7 +128,7 @@ class Detector(Model):
         Raises UsageError for another image or an option that cannot be.
         """
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
-        views = [self._view(image) for image in images]
+        views = [input_view(image, self.card.input, self.engine.input_wh) for image in images]
         places = _launch(self.engine, [view.pixels for view in views])
         return lambda: [
             self._found(outputs.result(), row, view, choice)
@@ -163,7 +137,7 @@ class Detector(Model):
 
     def _found(self, outputs: Outputs, row: int, view: View, choice: _Choice) -> Detections:
         """The objects of one picture of a batch, in frame pixels."""
-        found = self._decode(outputs, row, choice.floor)
+        found = self._decode(outputs, row, choice.floor, (view.pixels.shape[1], view.pixels.shape[0]))
         if choice.labels is not None:
             found = found[np.isin(found.labels, choice.labels)]
         found = suppressed(found, choice.max_iou, choice.agnostic)[: choice.max_detections]
@@ -200,20 +174,24 @@ class Detector(Model):
                 raise UsageError(f"{self.name!r} has no class {name!r}. {'Nearest' if near else 'It has'}: {hint}")
         return np.array([known[name] for name in wanted], np.int64)
 
-    def _view(self, image: Image) -> View:
-        wanted = self.card.input
-        w, h = wanted.size_wh
-        fixed = self.engine.input_wh or (wanted.size_wh if wanted.fixed else None)
-        if wanted.resize == "stretch":
-            return stretch(image, fixed or (w, h))
-        if fixed is not None:
-            return letterbox(image, fixed)
-        upright = checked_image(image).shape[0] > image.shape[1]       # a card's size is of a lying picture
-        size_wh = (min(w, h), max(w, h)) if upright else (max(w, h), min(w, h))
-        own_wh = image.shape[1], image.shape[0]
-        if not wanted.enlarge and all(own <= most for own, most in zip(own_wh, size_wh, strict=True)):
-            size_wh = own_wh
-        return letterbox(image, size_wh, multiple=_STRIDE)
+
+def input_view(image: Image, wanted: Input, input_wh: tuple[int, int] | None = None) -> View:
+    """What a detector's network sees of `image` (H,W,3) uint8 BGR. wanted: as the card has it. input_wh: the one size
+    that an engine takes, where it takes one."""
+    w, h = wanted.size_wh
+    fixed = input_wh or (wanted.size_wh if wanted.fixed else None)
+    if wanted.resize == "stretch":
+        return stretch(image, fixed or (w, h))
+    if wanted.resize == "corner":
+        return letterbox(image, fixed or (w, h), corner=True)
+    if fixed is not None:
+        return letterbox(image, fixed)
+    upright = checked_image(image).shape[0] > image.shape[1]           # a card's size is of a lying picture
+    size_wh = (min(w, h), max(w, h)) if upright else (max(w, h), min(w, h))
+    own_wh = image.shape[1], image.shape[0]
+    if not wanted.enlarge and all(own <= most for own, most in zip(own_wh, size_wh, strict=True)):
+        size_wh = own_wh
+    return letterbox(image, size_wh, multiple=_STRIDE)
 
 
 def _launch(engine: Engine, pictures: Sequence[Image]) -> list[tuple[Future[Outputs], int]]:

@@ -1,46 +1,30 @@
-"""Training of action recognition: recipes of the networks, the objective, the run, the linear SVM."""
+"""How networks are trained on actions: settings, the networks, and what is refused before torch is imported."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-import torch
-from sklearn.svm import LinearSVC
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-from vision import zoo
-from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card, Clip, Input
-from vision.engine.program import state_dict
-from vision.errors import DataError, ModelError, UsageError, WeightsError
-from vision.metrics.action import action_figures
-from vision.nets import build
-from vision.train.clips import ClipAugment, HeldOutClips, TrainClips, Videos
-from vision.train.fit import Run, fit
-from vision.train.learner import Objective
+from vision.data.videos import Videos, find_videos, held_out, listed
+from vision.errors import ModelError, UsageError
+from vision.spec import Option, nearest, spec
+from vision.train import settings as common
+from vision.train.recipe import Recipe, Told, Trained
 from vision.train.settings import Settings
-from vision.types import Floats, Image
-from vision.view import fitted
-from vision.weights import resolve
+from vision.train.start import there
 
-_KINETICS = zoo.KINETICS_MEAN, zoo.KINETICS_STD
-_IMAGENET = IMAGENET_MEAN, IMAGENET_STD
-_VAL_CLIPS = 4
+if TYPE_CHECKING:
+    from vision.train.training import Training
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What action recognition adds to `Settings`.
+class ActionNet:
+    """A network for clips.
 
-    net, config: the network. size_wh, resize: its input, and how a frame gets there (as in a card).
-    clip: frames of a window and their rate in frames a second. learns: the same for training, where a
-    2D network sees fewer frames, further apart, of the same window. samples: clips of each video an
-    epoch. smoothing: of the labels.
+    net, config: a key of `nets.NETS` and its arguments. size_wh, resize: its input, and how a frame gets there (as
+    in a card). clip: frames of a window and their rate in frames a second. learns: the same for training, where a
+    2D network sees fewer frames, further apart, of the same window. features, per_frame, channels: as in a card.
     """
 
     net: str
@@ -48,169 +32,94 @@ class Recipe:
     resize: Literal["crop", "stretch"]
     clip: tuple[int, float]
     learns: tuple[int, float]
-    features: tuple[str, ...]
+    features: tuple[str, ...] = ("pool",)
     config: dict[str, Any] = field(default_factory=dict)
     per_frame: bool = False
     channels: Literal["colour", "two-stream"] = "colour"
-    augment: ClipAugment = field(default_factory=ClipAugment)
-    samples: int = 1
-    smoothing: float = 0.1
 
 
-def _resnet(arch: str) -> Recipe:
-    return Recipe("video_resnet", (112, 112), "crop", (16, 15.0), (16, 15.0), ("pool",), {"arch": arch})
+def _resnet(arch: str) -> ActionNet:
+    return ActionNet("video_resnet", (112, 112), "crop", (16, 15.0), (16, 15.0), config={"arch": arch})
 
 
-RECIPES: dict[str, Recipe] = {
-    "c3d": Recipe("c3d", (112, 112), "crop", (16, 25.0), (16, 25.0), ("fc6", "pool5")),
-    "c3d-lite": Recipe(
-        "c3d_lite", (56, 56), "stretch", (16, 12.5), (16, 12.5), ("fc6", "pool5"),
-        {"side": 56, "difference": True},
+ACTION_NETS: dict[str, ActionNet] = {
+    "c3d": ActionNet("c3d", (112, 112), "crop", (16, 25.0), (16, 25.0), ("fc6", "pool5")),
+    "c3d-lite": ActionNet(
+        "c3d_lite", (56, 56), "stretch", (16, 12.5), (16, 12.5), ("fc6", "pool5"), {"side": 56, "difference": True},
     ),
     "r3d_18": _resnet("r3d_18"),
     "mc3_18": _resnet("mc3_18"),
     "r2plus1d_18": _resnet("r2plus1d_18"),
-    "mobilenet-average": Recipe(
-        "frame2d", (160, 120), "stretch", (8, 12.5), (4, 6.25), ("pool",), per_frame=True
-    ),
-    "mobilenet-shift": Recipe(
-        "frame2d", (160, 120), "stretch", (8, 12.5), (8, 12.5), ("pool",), {"shift": True}
-    ),
-    "mobilenet-two-stream": Recipe(
-        "frame2d", (224, 168), "stretch", (8, 6.25), (8, 6.25), ("pool",), {"two_stream": True},
-        per_frame=True, channels="two-stream",
+    "mobilenet-average": ActionNet("frame2d", (160, 120), "stretch", (8, 12.5), (4, 6.25), per_frame=True),
+    "mobilenet-shift": ActionNet("frame2d", (160, 120), "stretch", (8, 12.5), (8, 12.5), config={"shift": True}),
+    "mobilenet-two-stream": ActionNet(
+        "frame2d", (224, 168), "stretch", (8, 6.25), (8, 6.25), config={"two_stream": True}, per_frame=True,
+        channels="two-stream",
     ),
 }
 
 
-def recipe_of(model: str) -> Recipe:
-    """The recipe `model`; ModelError names the others."""
-    if model not in RECIPES:
-        raise ModelError(f"no network {model!r} to train on actions. There are: {', '.join(RECIPES)}")
-    return RECIPES[model]
+@spec
+class ActionSettings(Settings):
+    """How a network is trained on actions. All frames of a clip vary alike; half of the clips are mirrored."""
+
+    epochs: common.Epochs = 24
+    batch: common.Batch = 9
+    weight_decay: common.Decay = 0.02
+    model: Annotated[str, Option(f"one of {', '.join(ACTION_NETS)}")] = "mobilenet-two-stream"
+    split: Annotated[int | None, Option(
+        "UCF101's official lists 1, 2 or 3; unless given, a fifth of the groups is held out", min=1, max=3)] = None
+    everything: Annotated[bool, Option("hold nothing out")] = False
+    linear_svm: Annotated[bool, Option(
+        "freeze the network and fit a linear SVM on its descriptors; of two streams that is the one way")] = False
+    feature: Annotated[str | None, Option("the SVM's descriptor: fc6, pool5, pool")] = None
+    samples: Annotated[int, Option("clips of each video an epoch", min=1)] = 4
+    area: common.Area = (0.5, 1.0)
+    colour: common.Colour = 0.3
+    smoothing: Annotated[float, Option("of the labels", "0..1", min=0, max=1)] = 0.1
+    weights: common.Weights = None
+
+    @property
+    def net(self) -> ActionNet:
+        """The network that `model` names. Raises ModelError."""
+        if self.model not in ACTION_NETS:
+            raise ModelError(f"no network {self.model!r} to train on actions. {nearest(self.model, ACTION_NETS)}")
+        return ACTION_NETS[self.model]
+
+    @property
+    def checkpoint(self) -> str:
+        """What a run leaves to go on from."""
+        return "best.safetensors" if self.linear_svm else super().checkpoint
 
 
-class ActionObjective(Objective):
-    """Cross entropy over clips; judged by videos, whose probabilities are the mean of their clips'."""
-
-    figure = "video_top1"
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, names: Sequence[str], card: Card, smoothing: float) -> None:
-        super().__init__()
-        self.names, self.smoothing = names, smoothing
-        mean, std = torch.tensor(card.input.mean), torch.tensor(card.input.std)
-        self.register_buffer("scale", (1 / (255 * std)).view(3, 1, 1, 1), persistent=False)
-        self.register_buffer("shift", (-mean / std).view(3, 1, 1, 1), persistent=False)
-        self._seen: list[tuple[Floats, int]] = []
-
-    def logits(self, net: nn.Module, clips: Tensor) -> Tensor:
-        """(B,3,T,H,W) uint8 -> (B,C) float32, normalised as `nets.deploy.Deploy` does it in the graph."""
-        logits: Tensor = net(clips.float() * self.scale + self.shift)[0]
-        return logits.float()
-
-    def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
-        """`cross_entropy` of single clips."""
-        clips, labels = batch
-        logits = self.logits(net, clips)
-        return {"cross_entropy": F.cross_entropy(logits, labels, label_smoothing=self.smoothing)}
-
-    def update(self, net: nn.Module, batch: Any) -> None:
-        """Take videos (B,K,3,T,H,W) in."""
-        clips, labels = batch
-        probs = self.logits(net, clips.flatten(0, 1)).softmax(1).view(*clips.shape[:2], -1)
-        self._seen += zip(probs.cpu().numpy(), labels.tolist(), strict=True)
-
-    def figures(self) -> dict[str, float]:
-        """video_top1, clip_top1 and the top-1 of each class."""
-        figures = action_figures([p for p, _ in self._seen], [label for _, label in self._seen])
-        self._seen.clear()
-        per_class = {f"top1_{n}": float(v) for n, v in zip(self.names, figures.class_top1, strict=True)}
-        return {"video_top1": figures.top1, "clip_top1": figures.clip_top1, **per_class}
+def _read(data: Path, settings: ActionSettings) -> tuple[Videos, Videos]:
+    if settings.split is not None:
+        return listed(data, "train", settings.split), listed(data, "test", settings.split)
+    videos = find_videos(data)
+    return (videos, videos) if settings.everything else held_out(videos)
 
 
-def train_action(
-    train: Videos, val: Videos, recipe: Recipe, settings: Settings, folder: Path, *,
-    weights: Path | None = None, resume: bool = False, progress: bool = False,
-) -> Run:
-    """Train a network on `train` into `folder`; `val` is measured after every epoch.
-
-    The last epoch's weights are kept, so that the figures on `val` are no choice of theirs; with
-    `settings.patience` the best ones are, and the run stops early. weights: what to start from, where
-    the last layer may have other classes; 2D networks start from the shipped ImageNet weights anyway.
-    """
-    if recipe.channels != "colour":
-        raise UsageError("two streams are not trained by gradients here; fit their last layer: --linear-svm")
-    torch.manual_seed(settings.seed)
-    net, card = started(recipe, train, folder.name, weights)
-    sets = (
-        TrainClips(train, card, recipe.learns, recipe.augment, recipe.samples),
-        HeldOutClips(val, partial(_pixels, card=card), recipe.learns, _VAL_CLIPS),
-    )
-    return fit(
-        net, ActionObjective(train.names, card, recipe.smoothing), sets, settings, folder, card,
-        extra=asdict(recipe), resume=resume, progress=progress, keep="best" if settings.patience else "last",
-    )
-
-
-def started(recipe: Recipe, train: Videos, name: str, weights: Path | None) -> tuple[nn.Module, Card]:
-    """The network with what it starts from, and the card of what it will be."""
-    config = {"classes": len(train.names), **recipe.config}
-    net = build(recipe.net, **config)
-    if weights is not None or recipe.net == "frame2d":
-        start_from(net, weights or resolve(zoo.CARDS["mobilenet-v2"]))
-    mean, std = _KINETICS if recipe.net == "video_resnet" else _IMAGENET
-    return net, Card(
-        name=name, task="action", net=recipe.net, config=config, file="best.safetensors",
-        licence="as the training data's", source=f"trained on {len(train)} videos", names=train.names,
-        input=Input(recipe.size_wh, recipe.resize, mean=mean, std=std), min_score=0.5,
-        clip=Clip(*recipe.clip, recipe.per_frame, recipe.channels, recipe.features),
-    )
-
-
-def linear_svm(descriptors: Floats, labels: Sequence[int], c: float = 10.0) -> tuple[Floats, Floats]:
-    """scikit-learn's linear SVM, one class against the rest: weights (C,D) and biases (C,), so that
-    `descriptors @ weights.T + biases` are the classes' margins. descriptors: (N,D), a row a video, of a
-    length of about 1. c: how dear a violated margin is. The paper's classifier on C3D's descriptors.
-    """
-    classes = sorted(set(labels))
-    if len(classes) < 2:
-        raise DataError("a linear SVM needs videos of at least two classes")
-    fitted_svm = LinearSVC(C=c, max_iter=20_000).fit(descriptors, labels)
-    weights, biases = fitted_svm.coef_, fitted_svm.intercept_
-    if len(classes) == 2:                                      # scikit-learn keeps one row for two
-        weights, biases = np.concatenate([-weights, weights]), np.concatenate([-biases, biases])
-    return np.asarray(weights, np.float32), np.asarray(biases, np.float32)
-
-
-def with_head(net: nn.Module, weights: Floats, biases: Floats) -> nn.Module:
-    """A 2D network with the SVM as its last layer: the margins are its logits."""
-    head = net.get_submodule("fc")
-    head.load_state_dict({"weight": torch.from_numpy(weights), "bias": torch.from_numpy(biases)})
-    return net
-
-
-def _pixels(image: Image, card: Card) -> Image:
-    return fitted(image, card.input.size_wh, card.input.resize, card.input.crop).pixels
-
-
-def start_from(net: nn.Module, path: Path) -> None:
-    """Load what fits of a weights file: every layer of the network but the last must be there.
-
-    An image classifier's `features` become a 2D network's `encoder`. Raises WeightsError.
-    """
-    state = state_dict(path)
-    theirs = {name.replace("features.", "encoder.", 1): t for name, t in state.items()}
-    for hook in net._load_state_dict_pre_hooks.values():
-        hook(theirs, "", {}, True, [], [], [])
-    mine = net.state_dict()
-    fits = {name: t for name, t in theirs.items() if name in mine and mine[name].shape == t.shape}
-    free = ("fc.", "fc8.")                                 # the last layer, for other classes
-    lacking = [n for n in mine if n not in fits and not n.startswith(free) and "num_batches" not in n]
-    if lacking:
-        raise WeightsError(
-            f"{str(path)!r} does not fit this network: {len(lacking)} of {len(mine)} tensors are missing or "
-            f"have another shape, first {lacking[0]!r}."
+def _settle(settings: ActionSettings) -> ActionSettings:
+    if settings.everything and settings.split is not None:
+        raise UsageError("everything and split exclude each other: a split holds its test list out.")
+    there(settings.weights)
+    if settings.net.channels == "two-stream":
+        return replace(settings, linear_svm=True)
+    if settings.linear_svm and not settings.net.per_frame:
+        raise UsageError(
+            "a linear SVM becomes the last layer of a 2D network. For C3D write the descriptors (vision features) "
+            "and fit them with vision.train.recognition.linear_svm."
         )
-    net.load_state_dict(fits, strict=False)
+    return settings
+
+
+def _run(training: Training, told: Told) -> Trained:
+    from vision.train.recognition import train
+
+    return train(training, told)
+
+
+RECIPE = Recipe(
+    ActionSettings, _read, _run, _settle,
+    doc="Action recognition, on a folder with a folder of videos for each class, as UCF101 has them.",
+)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,20 +15,31 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
+from vision.card import Input
+from vision.data.detection import DetectionData
 from vision.errors import DataError, SourceError
 from vision.io.pictures import decode_picture
-from vision.metrics.detection import Truth
-from vision.train.data import Key, drawn, epoch_of, one_thread
-from vision.train.detection_data import DetectionData
-from vision.train.detection_transforms import GREY, Augment, Sample, as_sample
+from vision.tasks.detect import input_view
+from vision.train.detect import DetectSettings
+from vision.train.detection_transforms import GREY, Sample, as_sample, varied
+from vision.train.loading import Key, drawn, epoch_of, one_thread
 from vision.types import Floats, Image
-from vision.view import View, fitted
+from vision.view import View
 
 _BLANK = np.full((1, 1, 3), GREY, np.uint8)
 _TRIES = 20                            # pictures in a row that cannot be read, before the data is given up
 
 
-class _Pictures:
+class HeldOut(NamedTuple):
+    """A picture to be judged by: pixels (h,w,3) uint8 BGR, as the network gets it; its index, -1 where it cannot be
+    read (it is grey then); its place (4,) float64, scale x and y and offset x and y of its view."""
+
+    pixels: Tensor
+    index: int
+    place: Tensor
+
+
+class Pictures:
     """Decodes the pictures of a split. Those that cannot be read are named in a warning, once, and noted
     in memory that all loading processes share."""
 
@@ -40,6 +52,11 @@ class _Pictures:
     def broken(self) -> list[int]:
         """Indices of the pictures that could not be read so far, by any process."""
         return [int(i) for i in self._broken.nonzero()[:, 0]]
+
+    @property
+    def unread(self) -> list[Path]:
+        """The pictures that could not be read so far."""
+        return [self.data.pictures[i].path for i in self.broken]
 
     def read(self, index: int, needed: float = math.inf) -> Image | None:
         """Picture `index` (H,W,3) BGR; None where it is broken or not of the size of its labels. A JPEG
@@ -65,34 +82,39 @@ class DetectionSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
     (N,) int64. Difficult objects are among them, crowds are not.
 
     An item is a function of its key alone, which has the epoch in it: mosaic and mix-up end when
-    `augment.mixed_epochs` says so in every loading process, and in a resumed run too. In place of a
+    `settings.mixed_epochs` says so in every loading process, and in a resumed run too. In place of a
     picture that cannot be read another one is drawn.
     """
 
-    def __init__(self, data: DetectionData, augment: Augment) -> None:
-        self.data, self.augment = data, augment
-        self._pictures = _Pictures(data)
-        self._needed = max(augment.size_wh) * max(augment.scale[1], augment.mosaic_scale[1])
-
-    @property
-    def broken(self) -> list[int]:
-        """Indices of the pictures that could not be read so far."""
-        return self._pictures.broken
+    def __init__(self, data: DetectionData, settings: DetectSettings) -> None:
+        self.data, self.settings = data, settings
+        self.pictures = Pictures(data)
+        self._needed = max(settings.crop) * max(settings.scale[1], settings.mosaic_scale[1])
 
     def __len__(self) -> int:
         return len(self.data.pictures)
 
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor, Tensor]:
         index, seed = key
-        last = self.augment.mixed_epochs
         with drawn(seed), one_thread():
-            item = self.augment(index, self._sample, len(self), last is None or epoch_of(key) < last)
+            mixed = epoch_of(key) < self.settings.mixed_epochs
+            item = varied(self.settings, index, self._sample, len(self), mixed)
         picture, boxes, labels = (item[name].as_subclass(Tensor) for name in ("picture", "boxes", "labels"))
         return picture, boxes, labels
 
+    @staticmethod
+    def collate(items: Sequence[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+        """A batch: pictures (B,3,H,W) uint8, boxes (B,M,4) float32 filled up with 0, labels (B,M) int64 filled
+        up with -1."""
+        pictures, boxes, labels = zip(*items, strict=True)
+        return (
+            torch.stack(pictures), pad_sequence(list(boxes), batch_first=True),
+            pad_sequence(list(labels), batch_first=True, padding_value=-1),
+        )
+
     def _sample(self, index: int) -> Sample:
         for _ in range(_TRIES):
-            image = self._pictures.read(index, self._needed)
+            image = self.pictures.read(index, self._needed)
             if image is not None:
                 labelled = self.data.pictures[index]
                 chosen = ~labelled.crowd
@@ -103,65 +125,34 @@ class DetectionSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
                 )
             index = int(torch.randint(len(self), ()))
         raise DataError(
-            f"{len(self.broken)} of {len(self)} pictures cannot be read, {_TRIES} in a row. "
-            f"First {str(self.data.pictures[self.broken[0]].path)!r}."
+            f"{len(self.pictures.broken)} of {len(self)} pictures cannot be read, {_TRIES} in a row. "
+            f"First {str(self.data.pictures[self.pictures.broken[0]].path)!r}."
         )
 
 
-class HeldOutPictures(Dataset[tuple[Tensor, Tensor, Tensor, int, Tensor]]):
-    """Items to be judged by: picture, boxes and labels as in `DetectionSet`, all pictures at one size as
-    `Detector` shows them to the network; the picture's index in `data`, -1 where it cannot be read (then
-    it is grey); and its view (4,) float64: scale x and y, offset x and y, for `to_picture`.
-    """
+class HeldOutPictures(Dataset[HeldOut]):
+    """Items to be judged by, each as `Detector` shows it to the network, at a size of its own."""
 
-    def __init__(
-        self, data: DetectionData, size_wh: tuple[int, int], resize: str = "letterbox"
-    ) -> None:
-        self.data, self.size_wh, self.resize = data, size_wh, resize
-        self._pictures = _Pictures(data)
-
-    @property
-    def broken(self) -> list[int]:
-        """Indices of the pictures that could not be read so far."""
-        return self._pictures.broken
+    def __init__(self, data: DetectionData, wanted: Input) -> None:
+        self.data, self.wanted = data, wanted
+        self.pictures = Pictures(data)
 
     def __len__(self) -> int:
         return len(self.data.pictures)
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor, Tensor, int, Tensor]:
-        index, labelled = key[0], self.data.pictures[key[0]]
-        image = self._pictures.read(index)
-        whole = image is not None
-        view = fitted(_BLANK if image is None else image, self.size_wh, self.resize)
-        return (
-            _rgb(view.pixels),
-            torch.from_numpy(view.from_frame(labelled.boxes[: None if whole else 0])),
-            torch.from_numpy(labelled.labels[: None if whole else 0]),
-            index if whole else -1,
-            torch.tensor([*view.scale, *view.offset], dtype=torch.float64),
-        )
+    def __getitem__(self, key: Key) -> HeldOut:
+        image = self.pictures.read(key[0])
+        view = input_view(_BLANK if image is None else image, self.wanted)
+        place = torch.tensor([*view.scale, *view.offset], dtype=torch.float64)
+        return HeldOut(torch.from_numpy(view.pixels), -1 if image is None else key[0], place)
 
-    def to_picture(self, boxes: Floats, index: int, view: Sequence[float]) -> Floats:
-        """(N,4) xyxy in network pixels -> (N,4) xyxy in the pixels of picture `index`, cut to it."""
-        sx, sy, ox, oy = view
-        place = View(np.empty((0, 0, 3), np.uint8), (sx, sy), (ox, oy), self.data.pictures[index].size_wh)
-        return place.to_frame(boxes)
+    def to_picture(self, boxes: Floats, item: HeldOut) -> Floats:
+        """(N,4) xyxy in network pixels -> (N,4) xyxy in the pixels of the item's picture, cut to it."""
+        sx, sy, ox, oy = item.place.tolist()
+        frame_wh = self.data.pictures[item.index].size_wh
+        return View(np.empty((0, 0, 3), np.uint8), (sx, sy), (ox, oy), frame_wh).to_frame(boxes)
 
-    def truth(self) -> Truth:
-        """What to score against: all but the pictures that could not be read."""
-        return self.data.truth(without=self.broken)
-
-
-def collate(items: Sequence[tuple[Any, ...]]) -> tuple[Tensor, ...]:
-    """A batch: pictures (B,3,H,W) uint8, boxes (B,M,4) float32 filled up with 0, labels (B,M) int64 filled
-    up with -1; of `HeldOutPictures` also index (B,) int64 and views (B,4) float64."""
-    pictures, boxes, labels, *rest = zip(*items, strict=True)
-    return (
-        torch.stack(pictures),
-        pad_sequence(list(boxes), batch_first=True),
-        pad_sequence(list(labels), batch_first=True, padding_value=-1),
-        *(torch.stack([torch.as_tensor(value) for value in part]) for part in rest),
-    )
+    collate = staticmethod(list)                          # a batch: its items, whose sizes may differ
 
 
 def _rgb(image: Image) -> Tensor:

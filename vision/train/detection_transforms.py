@@ -1,16 +1,15 @@
 """How pictures with boxes vary for training: a scaled crop, mirror, colour, mosaic, mix-up, multi-scale.
 
 A sample is a dict: `picture` (3,H,W) uint8 RGB, and with N rows each `boxes` (N,4) xyxy, `labels` (N,)
-and where there are some `masks` (N,H,W) and `points` (N,K,2): torchvision's tv_tensors, which its
-transforms, and those here, keep together. Boxes are made with `clamping_mode=None`: a crop leaves them
+and where there are some `masks` (N,H,W): torchvision's tv_tensors, which its transforms, and those here, keep
+together. Boxes are made with `clamping_mode=None`: a crop leaves them
 as long as they are, and `visible` then sees how much of each is left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,18 +18,16 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as T
 
-from vision.errors import UsageError
+if TYPE_CHECKING:
+    from vision.train.detect import DetectSettings
 
 Sample = dict[str, Tensor]
 _BLEND = 32.0                           # of mix-up's Beta distribution, as YOLOv5 has it: near one half
 GREY = 114                              # of the border, as `view.letterbox` has it in use
 
 
-def as_sample(
-    picture: Tensor, boxes: Tensor, labels: Tensor, masks: Tensor | None = None, points: Tensor | None = None
-) -> Sample:
-    """A sample of plain tensors: picture (3,H,W), boxes (N,4) float32 xyxy pixels, labels (N,) int64, masks
-    (N,H,W), points (N,K,2) float32 xy pixels."""
+def as_sample(picture: Tensor, boxes: Tensor, labels: Tensor, masks: Tensor | None = None) -> Sample:
+    """A sample of plain tensors: picture (3,H,W), boxes (N,4) float32 xyxy pixels, labels (N,) int64, masks (N,H,W)."""
     size_hw = (int(picture.shape[-2]), int(picture.shape[-1]))
     item: Sample = {
         "picture": tv_tensors.Image(picture), "labels": labels,
@@ -38,22 +35,7 @@ def as_sample(
     }
     if masks is not None:
         item["masks"] = tv_tensors.Mask(masks)
-    if points is not None:
-        item["points"] = tv_tensors.KeyPoints(points, canvas_size=size_hw)
     return item
-
-
-class Mirror(v2.RandomHorizontalFlip):  # type: ignore[misc]
-    """As torchvision's, which takes key points for pixels' indices (x becomes width - 1 - x), unlike boxes
-    and unlike its own scaling: here they are places on the picture like everything else. Names of left
-    and right parts are the caller's to swap."""
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """The mirrored input."""
-        mirrored = super().transform(inpt, params)
-        if isinstance(inpt, tv_tensors.KeyPoints):
-            return _like(mirrored.as_subclass(Tensor) + mirrored.new_tensor([1, 0]), inpt)
-        return mirrored
 
 
 class ScaledCrop(v2.Transform):  # type: ignore[misc]
@@ -145,55 +127,28 @@ def mix_up(a: Sample, b: Sample, share: float) -> Sample:
     return {**_joined(rows), "picture": tv_tensors.Image(blended)}
 
 
-@dataclass(frozen=True)
-class Augment:
-    """How training pictures vary. size_wh: what the network sees, in pixels.
+def varied(
+    settings: DetectSettings, index: int, read: Callable[[int], Sample], count: int, mixed: bool = True
+) -> Sample:
+    """A sample of picture `index`, varied as the settings say. read: gives the sample of one of `count` pictures;
+    mixed: whether mosaic and mix-up are still on. Draws from torch's generator."""
+    item = _composed(settings, index, read, count, mixed)
+    if mixed and torch.rand(()) < settings.mix_up:
+        share = float(torch.distributions.Beta(_BLEND, _BLEND).sample())
+        item = mix_up(item, _composed(settings, _below(count), read, count, mixed), share)
+    jitter = v2.ColorJitter(settings.colour, settings.colour, settings.colour)
+    made: Sample = v2.Compose([v2.RandomHorizontalFlip(), jitter])(item)
+    return made
 
-    scale: of a picture alone, a range; at 1 it just fits into size_wh. ratio: the largest change of its
-    aspect. mosaic, mix_up: the share of items made so. mosaic_scale: of each of the four, with 1 as
-    before: at 0.25 a person of half the picture's height is an eighth of it. mixed_epochs: after so many
-    epochs there is no mosaic and no mix-up any more (YOLOX, Ge et al. 2021), None for never. colour:
-    strength of the change of brightness, contrast and saturation. visible: the share of a box's area that
-    a crop must leave for the object to stay. Left and right are swapped half of the time.
-    """
 
-    size_wh: tuple[int, int]
-    scale: tuple[float, float] = (0.6, 1.8)
-    ratio: float = 1.25
-    mosaic: float = 0.5
-    mosaic_scale: tuple[float, float] = (0.25, 1.25)
-    mix_up: float = 0.0
-    mixed_epochs: int | None = None
-    colour: float = 0.4
-    visible: float = 0.25
-
-    def __post_init__(self) -> None:
-        for name in ("mosaic", "mix_up", "visible"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} is a share in 0..1; got {getattr(self, name)}.")
-        for name in ("scale", "mosaic_scale"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise UsageError(f"{name} is a range above 0, for example 0.5, 1.5; got {low}, {high}.")
-
-    def __call__(self, index: int, read: Callable[[int], Sample], count: int, mixed: bool = True) -> Sample:
-        """A varied sample of picture `index`. read: gives the sample of one of `count` pictures; mixed:
-        whether mosaic and mix-up are still on. Draws from torch's generator."""
-        item = self._composed(index, read, count, mixed)
-        if mixed and torch.rand(()) < self.mix_up:
-            share = float(torch.distributions.Beta(_BLEND, _BLEND).sample())
-            item = mix_up(item, self._composed(_below(count), read, count, mixed), share)
-        jitter = v2.ColorJitter(self.colour, self.colour, self.colour)
-        varied: Sample = v2.Compose([Mirror(), jitter])(item)
-        return varied
-
-    def _composed(self, index: int, read: Callable[[int], Sample], count: int, mixed: bool) -> Sample:
-        size_hw = self.size_wh[1], self.size_wh[0]
-        if mixed and torch.rand(()) < self.mosaic:
-            others = [read(_below(count)) for _ in range(3)]
-            return mosaic([read(index), *others], size_hw, self.mosaic_scale, self.visible)
-        crop = ScaledCrop(size_hw, self.scale, self.ratio)
-        return visible(crop(read(index)), self.visible)
+def _composed(
+    settings: DetectSettings, index: int, read: Callable[[int], Sample], count: int, mixed: bool
+) -> Sample:
+    size_hw = settings.crop[::-1]
+    if mixed and torch.rand(()) < settings.mosaic:
+        others = [read(_below(count)) for _ in range(3)]
+        return mosaic([read(index), *others], size_hw, settings.mosaic_scale, settings.visible)
+    return visible(ScaledCrop(size_hw, settings.scale, settings.ratio)(read(index)), settings.visible)
 
 
 def multi_scale(

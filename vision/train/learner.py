@@ -1,8 +1,7 @@
-"""The part of a training run that no task needs to repeat: a network, an objective, Lightning."""
+"""A network that learns by an objective, as Lightning runs it."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from vision.errors import DataError
 from vision.train.ema import Average
 from vision.train.optim import optimiser, schedule
+from vision.train.recipe import Objective
 from vision.train.settings import Settings
-
-
-class Objective(nn.Module):
-    """What a task adds to the trainer: a loss to learn by and figures to be judged by.
-
-    figure: the name of the validation figure that is best when it is highest.
-    """
-
-    figure: str
-
-    @abstractmethod
-    def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
-        """The terms of the loss, scalars; their sum is minimised."""
-
-    @abstractmethod
-    def update(self, net: nn.Module, batch: Any) -> None:
-        """Take a validation batch into the figures; `net` is in evaluation mode."""
-
-    @abstractmethod
-    def figures(self) -> dict[str, float]:
-        """The figures of all batches since the last call."""
-
-    def pictures(self, net: nn.Module, batch: Any) -> Tensor | None:
-        """Predictions to look at, (B,3,H,W) uint8 RGB; None where a task has none."""
-        return None
 
 
 class Learner(L.LightningModule):  # type: ignore[misc]
@@ -51,6 +26,7 @@ class Learner(L.LightningModule):  # type: ignore[misc]
         self.net, self.objective, self.settings, self.folder = net, objective, settings, folder
         self.average = Average(net, settings.ema) if settings.ema else None
         self.latest: dict[str, float] = {}             # the figures of this epoch, if it was validated
+        self.losses, self.steps = torch.zeros(()), 0   # of this epoch
 
     @property
     def judged(self) -> nn.Module:
@@ -73,12 +49,12 @@ class Learner(L.LightningModule):  # type: ignore[misc]
             )
         for name, value in terms.items():
             self.log(f"train/{name}", value.detach(), on_step=False, on_epoch=True)
-        self.log("loss", loss.detach(), prog_bar=True, logger=False)
+        self.losses, self.steps = self.losses.to(loss.device) + loss.detach(), self.steps + 1
         return loss
 
     def on_train_epoch_start(self) -> None:
         """No figures yet; and norms whose parameters are frozen stand still, as these do."""
-        self.latest = {}
+        self.latest, self.losses, self.steps = {}, torch.zeros(()), 0
         for module in self.net.modules():
             if isinstance(module, _BatchNorm) and module.affine and not module.weight.requires_grad:
                 module.eval()
@@ -101,10 +77,15 @@ class Learner(L.LightningModule):  # type: ignore[misc]
                 self.logger.experiment.add_images("val/predictions", pictures, self.current_epoch)
 
     def on_validation_epoch_end(self) -> None:
-        """Figures to the log and the progress bar."""
+        """Figures to the log."""
         self.latest = self.objective.figures()
         for name, value in self.latest.items():
-            self.log(f"val/{name}", value, prog_bar=name == self.objective.figure, sync_dist=True)
+            self.log(f"val/{name}", value, sync_dist=True)
+
+    @property
+    def mean_loss(self) -> float:
+        """Of the epoch so far; NaN before its first step."""
+        return float(self.losses) / self.steps if self.steps else float("nan")
 
     def configure_optimizers(self) -> Any:
         """The optimiser, and its schedule once a step."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -51,8 +50,3 @@ def cross_entropy(logits: Tensor, labels: Tensor, void: int, weights: Tensor | N
     if bool((labels == void).all()):
         return logits.sum() * 0
     return F.cross_entropy(logits, labels, weights, ignore_index=void)
-
-
-def as_tensor(weights: Sequence[float] | np.ndarray) -> Tensor:
-    """The classes' weights as the losses take them."""
-    return torch.as_tensor(np.asarray(weights, np.float32))

@@ -1,109 +1,37 @@
-"""Pictures with label maps: folders, CamVid's layout, and how they are varied for training."""
+"""Training of semantic segmentation: items, the objective, and the run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image as pil
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from vision.card import IMAGENET_MEAN, IMAGENET_STD
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card, Input
+from vision.data.segmentation import IGNORE, Pairs, read_pair
+from vision.drawing import class_colour
 from vision.errors import DataError
-from vision.io.pictures import PICTURE_SUFFIXES
-from vision.train.data import Key, drawn, one_thread
+from vision.metrics.segmentation import Confusion
+from vision.nets import build
+from vision.train import losses
+from vision.train.fit import fit
+from vision.train.loading import Key, drawn, one_thread
+from vision.train.recipe import Objective, Parts, Told, Trained
+from vision.train.segment import SegmentSettings
+from vision.train.start import freeze, load_encoder, load_net
 from vision.view import stretch
-from vision.zoo import CAMVID
 
-IGNORE = 255                           # what no class counts as, in every label map that leaves here
+if TYPE_CHECKING:
+    from vision.train.training import Training
 
-
-@dataclass(frozen=True)
-class Pairs:
-    """A split of a data set: pictures and their label maps, the classes' names, the label that no
-    class counts as, and the pictures that were left out for want of labels."""
-
-    pictures: tuple[Path, ...]
-    maps: tuple[Path, ...]
-    names: tuple[str, ...]
-    void: int
-    without: tuple[Path, ...] = ()
-
-
-def find_pairs(folder: Path, split: str) -> Pairs:
-    """The pairs of `folder` for `split` (`train`, `val`, ...).
-
-    Two layouts: `SPLIT/` with `SPLITannot/` as CamVid has it, and `SPLIT/images/` with
-    `SPLIT/labels/`. A label map is an index PNG of the picture's name, with a palette (as VOC has it) or
-    without. `classes.txt` in `folder` names the classes, one a line, and 255 is void; without it the
-    classes are CamVid's eleven and void is 11. Raises DataError where there are no pictures, no labels or
-    no names.
-    """
-    camvid = (folder / f"{split}annot").is_dir()
-    images = folder / split if camvid else folder / split / "images"
-    labels = folder / f"{split}annot" if camvid else folder / split / "labels"
-    if not images.is_dir() or not labels.is_dir():
-        raise DataError(
-            f"{str(folder)!r} has no split {split!r}. Expected {split}/images and {split}/labels, or "
-            f"{split} and {split}annot as CamVid has them."
-        )
-    listed = folder / "classes.txt"
-    if listed.is_file():
-        names, void = tuple(listed.read_text(encoding="utf-8").split("\n")), IGNORE
-        names = tuple(name.strip() for name in names if name.strip())
-        if not names:
-            raise DataError(f"{str(listed)!r} names no class: a name a line, in label order.")
-    elif camvid:
-        names, void = CAMVID, len(CAMVID)
-    else:
-        raise DataError(
-            f"{str(folder)!r} has no classes.txt: the classes' names, one a line, in label order."
-        )
-    pictures = sorted(p for p in images.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-    pairs = [(p, labels / f"{p.stem}.png") for p in pictures]
-    whole = [(p, m) for p, m in pairs if m.is_file()]
-    without = tuple(p for p, m in pairs if not m.is_file())
-    if not whole:
-        raise DataError(
-            f"{str(images)!r} has {len(pictures)} pictures and none with a label map in {str(labels)!r}."
-        )
-    return Pairs(tuple(p for p, _ in whole), tuple(m for _, m in whole), names, void, without)
-
-
-def read_pair(pairs: Pairs, i: int) -> tuple[np.ndarray, np.ndarray]:
-    """Picture i (H,W,3) uint8 RGB and its labels (H,W) uint8 with void as IGNORE; raises DataError
-    where they do not fit each other or the classes."""
-    picture = cv2.imread(str(pairs.pictures[i]), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise DataError(f"{str(pairs.pictures[i])!r} cannot be read.")
-    try:
-        with pil.open(pairs.maps[i]) as opened:          # OpenCV gives a palette's colours, not the indices
-            mode, labels = opened.mode, np.asarray(opened)
-    except (OSError, SyntaxError, ImportError) as error:     # the last where ultralytics has changed Pillow
-        raise DataError(f"{str(pairs.maps[i])!r} cannot be read.") from error
-    if mode not in ("L", "P"):
-        raise DataError(f"{str(pairs.maps[i])!r} is not an index PNG (8 bit, one channel), but {mode}.")
-    if labels.shape != picture.shape[:2]:
-        raise DataError(
-            f"{str(pairs.maps[i])!r} is {labels.shape[1]}x{labels.shape[0]}, its picture "
-            f"{picture.shape[1]}x{picture.shape[0]}. They must have one size."
-        )
-    wrong = np.setdiff1d(labels, [*range(len(pairs.names)), pairs.void, IGNORE])
-    if wrong.size:
-        raise DataError(
-            f"{str(pairs.maps[i])!r} has the label {wrong[0]}, outside the {len(pairs.names)} classes "
-            f"and void ({pairs.void})."
-        )
-    labels = np.where(labels == pairs.void, np.uint8(IGNORE), labels)
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), labels
+_HALF = (0.5, 0.5, 0.5)                # what the EfficientNet-Lites of TensorFlow are fed with
 
 
 class _ResizedCrop(v2.RandomResizedCrop):  # type: ignore[misc]
@@ -119,49 +47,45 @@ class _ResizedCrop(v2.RandomResizedCrop):  # type: ignore[misc]
         return tv_tensors.Mask(resized)
 
 
-@dataclass(frozen=True)
-class Augment:
-    """How training pictures vary. crop_wh: what the network sees, in pixels. area: the share of the
-    picture that a crop covers, a range. colour: strength of the change of brightness, contrast and
-    saturation. Left and right are swapped half of the time."""
-
-    crop_wh: tuple[int, int]
-    area: tuple[float, float] = (0.2, 1.0)
-    colour: float = 0.4
-
-    def transform(self) -> v2.Transform:
-        """The transforms of torchvision, for a picture with its label map."""
-        width, height = self.crop_wh
-        ratio = width / height
-        return v2.Compose([
-            _ResizedCrop((height, width), self.area, (ratio / 1.2, ratio * 1.2)),
-            v2.RandomHorizontalFlip(),
-            v2.ColorJitter(self.colour, self.colour, self.colour),
-        ])
+def augmentation(settings: SegmentSettings) -> v2.Transform:
+    """How a picture with its label map is varied."""
+    width, height = settings.crop
+    ratio, colour = width / height, settings.colour
+    return v2.Compose([
+        _ResizedCrop((height, width), settings.area, (ratio / 1.2, ratio * 1.2)),
+        v2.RandomHorizontalFlip(),
+        v2.ColorJitter(colour, colour, colour),
+    ])
 
 
 class SegmentationSet(Dataset[tuple[Tensor, Tensor]]):
     """Items (3,H,W) uint8 RGB and (H,W) uint8 labels, decoded once and kept in memory.
 
-    augment: for training; None: the picture as it is, or stretched to size_wh as in use, and the labels
-    at their own size.
+    transform: for training. size_wh: for validation, the picture stretched to it as in use, and the labels at
+    their own size. Raises DataError where the maps are void all over.
     """
 
     def __init__(
-        self, pairs: Pairs, augment: Augment | None = None, size_wh: tuple[int, int] | None = None
+        self, pairs: Pairs, transform: v2.Transform | None = None, size_wh: tuple[int, int] | None = None
     ) -> None:
-        self.pairs = pairs
+        self.pairs, self.transform = pairs, transform
         self.items: list[tuple[Tensor, Tensor]] = []
-        for i in range(len(pairs.pictures)):
+        for i in range(len(pairs)):
             picture, labels = read_pair(pairs, i)
-            if augment is None and size_wh is not None:
+            if size_wh is not None:
                 picture = stretch(picture, size_wh).pixels
-            self.items.append((torch.from_numpy(picture).permute(2, 0, 1), torch.from_numpy(labels)))
-        if not any((labels != IGNORE).any() for _, labels in self.items):
+            rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            self.items.append((torch.from_numpy(rgb).permute(2, 0, 1), torch.from_numpy(labels)))
+        if not self.pixels.any():
             raise DataError(
                 f"the label maps in {str(pairs.maps[0].parent)!r} are void all over: no pixel is of a class."
             )
-        self.transform = augment.transform() if augment is not None else None
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """How many pixels each class has, (C,) int64."""
+        counts = sum(torch.bincount(labels.flatten(), minlength=256) for _, labels in self.items)
+        return np.asarray(counts)[: len(self.pairs.names)]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -176,11 +100,101 @@ class SegmentationSet(Dataset[tuple[Tensor, Tensor]]):
         return varied.as_subclass(Tensor), mask.as_subclass(Tensor)
 
 
-def normalise(
-    pictures: Tensor, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD
-) -> Tensor:
-    """(B,3,H,W) uint8 RGB -> float32, as `nets.deploy.Deploy` does it inside the graph."""
-    scale = 1 / (255 * torch.tensor(std, device=pictures.device)).view(1, 3, 1, 1)
-    shift = (-torch.tensor(mean, device=pictures.device) / torch.tensor(std, device=pictures.device))
-    x = pictures.float() * scale + shift.view(1, 3, 1, 1)
-    return x.contiguous(memory_format=torch.channels_last)
+class Segmentation(Objective):
+    """Cross entropy, balanced or not, and Dice; judged by the mean IoU over the whole set.
+
+    weights: (C,) of the classes, or None. dice: the weight of the Dice loss.
+    """
+
+    words: ClassVar = {"miou": "mIoU", "accuracy": "accuracy"}
+
+    def __init__(self, card: Card, weights: Tensor | None, dice: float) -> None:
+        super().__init__(card)
+        self.weights, self.dice = weights, dice
+        self.confusion = Confusion(len(card.classes), IGNORE)
+
+    def logits(self, net: nn.Module, pictures: Tensor) -> Tensor:
+        """(B,3,H,W) uint8 -> (B,C,H,W) float32 logits."""
+        logits: Tensor = net(self.inputs(pictures))
+        return logits.float()
+
+    def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
+        """`cross_entropy` and, where asked for, `dice`."""
+        pictures, labels = batch
+        logits, labels = self.logits(net, pictures), labels.long()
+        weights = None if self.weights is None else self.weights.to(logits.device)
+        terms = {"cross_entropy": losses.cross_entropy(logits, labels, IGNORE, weights)}
+        if self.dice:
+            terms["dice"] = self.dice * losses.dice_loss(logits, labels, IGNORE)
+        return terms
+
+    def update(self, net: nn.Module, batch: Any) -> None:
+        """Count the pixels; class maps are brought to the labels' size, as in use."""
+        pictures, labels = batch
+        predicted = _resized(self.logits(net, pictures).argmax(1), labels.shape[-2:])
+        self.confusion.to(labels.device).update(predicted, labels)
+
+    def pictures(self, net: nn.Module, batch: Any) -> Tensor:
+        """Up to four pictures, each over its labels over its prediction."""
+        pictures, labels = batch[0][:4], _resized(batch[1][:4], batch[0].shape[-2:])
+        palette = torch.tensor([class_colour(c)[::-1] for c in range(255)] + [(0, 0, 0)], dtype=torch.uint8)
+        found = self.logits(net, pictures).argmax(1)
+        painted = [palette.to(m.device)[m.long()].movedim(-1, 1) for m in (labels, found)]
+        return torch.cat([pictures, *painted], 2)
+
+    def figures(self) -> dict[str, float]:
+        """miou, class_average, accuracy, and the IoU of each class, all in 0..1."""
+        now = self.confusion.figures()
+        per_class = {f"iou_{n}": float(v) for n, v in zip(self.card.classes, now.iou, strict=True)}
+        return {
+            "miou": now.miou, "class_average": now.class_average, "accuracy": now.accuracy, **per_class
+        }
+
+
+def _resized(maps: Tensor, size_hw: Sequence[int]) -> Tensor:
+    """Label maps (B,H,W) at another size: of each pixel the nearest one's, as `Segmenter` does it."""
+    if maps.shape[-2:] == tuple(size_hw):
+        return maps
+    return F.interpolate(maps[:, None].byte(), tuple(size_hw), mode="nearest-exact")[:, 0].long()
+
+
+def train(training: Training, told: Told) -> Trained:
+    """Train a segmenter. Raises DataError where a class has no pixel to learn from."""
+    settings: SegmentSettings = training.settings
+    net_name, config = settings.network(len(training.names))
+    net = build(net_name, **config)
+    if settings.weights is not None:
+        load_net(net, settings.weights)
+    elif settings.encoder_file is not None:
+        load_encoder(net.get_submodule("encoder"), settings.encoder_file)
+    freeze(net, settings.frozen)
+    mean, std = (_HALF, _HALF) if "tf_efficientnet_lite" in settings.model else (IMAGENET_MEAN, IMAGENET_STD)
+    card = Card(
+        name=training.folder.name, task="segment", net=net_name, config=config, file="best.safetensors",
+        licence="as the training data's", source=f"trained on {training.source}", names=training.names,
+        input=Input(settings.size, "stretch", mean=mean, std=std),
+    )
+    learned, held = training.data
+    sets = SegmentationSet(learned, augmentation(settings)), SegmentationSet(held, None, settings.size)
+    without = [name for name, pixels in zip(training.names, sets[0].pixels, strict=True) if not pixels]
+    if without:
+        raise DataError(
+            f"no pixel of the training maps is of {', '.join(without[:5])}. Label some, or take the class out of "
+            "classes.txt; the maps hold the classes' numbers, from 0 on, and 255 is void."
+        )
+    objective = Segmentation(card, _weights(settings, sets[0]), settings.dice)
+    return fit(Parts(net, objective, *sets), training, told)
+
+
+def _weights(settings: SegmentSettings, data: SegmentationSet) -> Tensor | None:
+    match settings.balance:
+        case "none":
+            return None
+        case "median":
+            weights = losses.median_frequency([labels.numpy() for _, labels in data.items], len(data.pairs.names))
+        case "segnet":
+            weights = np.array(losses.SEGNET_WEIGHTS, np.float32)
+            if len(weights) != len(data.pairs.names):
+                raise DataError(f"SegNet's weights are for CamVid's {len(weights)} classes, not for "
+                                f"{len(data.pairs.names)}. Take --balance median.")
+    return torch.as_tensor(weights**settings.balance_power)

@@ -1,66 +1,101 @@
-"""Every setting of a training run, in one place: saved with it and compared when it is resumed."""
+"""The settings of a training: each option once, with its default, its range and its help, for Python, the command
+line and the record of a run. Nothing here imports torch."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_origin
 
 from vision.errors import UsageError
+from vision.spec import Described, Option, options, spec
 
 # what may change between a run and its continuation without making it another run
-_FREE = frozenset({"workers", "threads", "devices", "patience"})
+_FREE = frozenset({"epochs", "workers", "threads", "devices", "patience", "encoder_weights", "weights"})
+_SMALLEST = 32                         # pixels of a side
+
+# of several tasks, each with its own default
+Epochs = Annotated[int, Option("passes over the data", min=1)]
+Batch = Annotated[int, Option("pictures a step", min=1)]
+Rate = Annotated[float, Option("the highest learning rate", min=0)]
+BackboneRate = Annotated[float, Option("factor on the learning rate for a pre-trained encoder", min=0)]
+Decay = Annotated[float, Option("of weights; norms and biases do not decay", min=0)]
+Averaging = Annotated[float, Option("of the averaged weights, which are validated and kept; 0: none", min=0, max=1)]
+Clip = Annotated[float, Option("the largest norm of the gradient; 0: any", min=0)]
+Size = Annotated[tuple[int, int], Option("what the network sees in use", "pixels", separator="x", min=_SMALLEST)]
+Crop = Annotated[tuple[int, int], Option("what it sees in training", "pixels", separator="x", min=_SMALLEST)]
+Area = Annotated[tuple[float, float], Option("share of a picture that a crop covers", "0..1", separator=",", max=1)]
+Colour = Annotated[float, Option("strength of the changes of brightness, contrast and saturation", min=0)]
+EncoderWeights = Annotated[str, Option("of a new network's encoder: a path, none, or auto (the shipped MobileNetV2)")]
+Weights = Annotated[Path | None, Option("weights to start from")]
+Frozen = Annotated[tuple[str, ...], Option(
+    "what does not learn, by the beginning of its name: encoder.features.0.,encoder.features.1.", separator=",")]
+NetworkOptions = Annotated[dict[str, Any], Option('arguments of the network as JSON, such as {"channels": 128}')]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a network is trained, whatever its task.
+@spec
+class Settings(Described):
+    """How a network is trained, whatever its task."""
 
-    epochs, batch: passes over the data, pictures a step. lr: the highest learning rate, for a batch
-    of that size. backbone_lr: factor for the parameters of `net.encoder`, which start from
-    ImageNet. optimiser, weight_decay: SGD has momentum 0.9; norms and biases do not decay.
-    schedule: of the learning rate, once a step, after `warmup` epochs of linear rise: cosine and
-    poly (power 0.9) end at 0, step divides by ten at 60 % and 85 %. ema: decay of the averaged
-    weights that are validated and saved, 0 for none. clip: the largest norm of the gradient, 0 for
-    any. val_every: epochs from one validation to the next. patience: validations without a better
-    figure before the run stops, 0 for never. precision: of the forward pass; parameters stay
-    float32. seed: of everything that is drawn. workers:
-    processes that load; devices above one train with DDP. threads: of torch, 0 for its own choice.
-    """
-
-    epochs: int = 50
-    batch: int = 8
-    lr: float = 1e-3
-    backbone_lr: float = 1.0
-    optimiser: Literal["adamw", "sgd"] = "adamw"
-    weight_decay: float = 0.01
-    schedule: Literal["cosine", "poly", "step", "constant"] = "cosine"
-    warmup: float = 1.0
-    ema: float = 0.0
-    clip: float = 0.0
-    val_every: int = 1
-    patience: int = 0
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    seed: int = 0
-    workers: int = 0
-    devices: int = 1
-    threads: int = 0
+    epochs: Epochs = 50
+    batch: Batch = 8
+    lr: Rate = 1e-3
+    backbone_lr: BackboneRate = 1.0
+    optimiser: Annotated[Literal["adamw", "sgd"], Option("adamw, or sgd with momentum 0.9")] = "adamw"
+    weight_decay: Decay = 0.01
+    schedule: Annotated[Literal["cosine", "poly", "step", "constant"], Option(
+        "of the learning rate: cosine and poly end at 0, step divides by ten at 60 % and 85 %")] = "cosine"
+    warmup: Annotated[float, Option("rising learning rate at the beginning", "epochs", min=0)] = 1.0
+    ema: Averaging = 0.0
+    clip: Clip = 0.0
+    precision: Annotated[Literal["float32", "bfloat16", "float16"], Option(
+        "of the forward pass; parameters stay float32")] = "float32"
+    val_every: Annotated[int, Option("from one validation to the next", "epochs", min=1)] = 1
+    patience: Annotated[int, Option("stop after so many validations without a better one; 0: never", min=0)] = 0
+    seed: Annotated[int, Option("of everything that is drawn", min=0)] = 0
+    workers: Annotated[int, Option("loading processes", min=0)] = 0
+    devices: Annotated[int, Option("above 1: DDP", min=1)] = 1
+    threads: Annotated[int, Option("of torch; 0: its own choice", min=0)] = 0
 
     def __post_init__(self) -> None:
-        lowest = {"epochs": 1, "batch": 1, "val_every": 1, "devices": 1, "workers": 0, "patience": 0}
-        for name, low in lowest.items():
-            if getattr(self, name) < low:
-                raise UsageError(f"{name} must be at least {low}; got {getattr(self, name)}.")
-        if not self.lr > 0:
-            raise UsageError(f"lr must be above 0; got {self.lr}.")
-        if not 0 <= self.ema < 1:
-            raise UsageError(f"ema is a decay in 0..1, for example 0.99; got {self.ema}.")
+        for each in options(type(self)):
+            value = getattr(self, each.name)
+            if get_origin(each.type) is dict and not isinstance(value, dict):
+                object.__setattr__(self, each.name, _json_object(each.name, value))
+        super().__post_init__()
+        for name in ("scale", "mosaic_scale", "area"):
+            low, high = getattr(self, name, (1, 1))
+            if not 0 < low <= high:
+                raise UsageError(f"{name} is a range above 0 that rises, for example 0.5,1.0; got {low:g},{high:g}.")
+        if self.val_every > self.epochs:
+            raise UsageError(f"val_every is at most epochs ({self.epochs}); got {self.val_every}.")
+        if not self.lr or self.ema == 1:
+            raise UsageError(f"lr is above 0 and ema below 1; got {self.lr:g} and {self.ema:g}.")
 
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return asdict(self)
+    @property
+    def checkpoint(self) -> str:
+        """What a run leaves to go on from."""
+        return "last.ckpt"
+
+    def record(self) -> dict[str, Any]:
+        """Every setting in plain values, whether it differs from its default or not."""
+        plain: dict[str, Any] = json.loads(json.dumps(
+            {each.name: getattr(self, each.name) for each in options(type(self))}, default=str
+        ))
+        return plain
 
 
 def differences(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What would make a resumed run another run: `lr 0.001 -> 0.01`, one entry a setting."""
     names = sorted((saved.keys() | now.keys()) - _FREE)
     return [f"{n} {saved.get(n)} -> {now.get(n)}" for n in names if saved.get(n) != now.get(n)]
+
+
+def _json_object(name: str, text: Any) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise UsageError(f'{name} is JSON, an object as {{"dropout": 0.5}}; got {str(text)[:80]!r}.')
+    return value

@@ -6,45 +6,42 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
 
 from vision import published
 from vision.boxes import xyxy_to_cxcywh
+from vision.data.detection import DetectionData
 from vision.errors import ModelError, WeightsError
 from vision.tasks.yolo import export, ultralytics
-from vision.train.detection_data import DetectionData, read_splits
-from vision.train.fit import Run
-from vision.train.settings import Settings
+from vision.train.recipe import Trained
 from vision.weights import locate
 
+if TYPE_CHECKING:
+    from vision.train.training import Training
 
-def train_yolo(
-    data: Path, model: str, settings: Settings, side: int, folder: Path, *, resume: bool = False,
-    progress: bool = False,
-) -> Run:
+
+def train_yolo(training: Training) -> Trained:
     """Hand over to ultralytics: the data is written as it wants it into `folder/data`, its run goes to
     `folder/ultralytics`, and the best weights become `folder/best.pt` and `folder/best.onnx` with
     `folder/card.json`, so that `vision detect --model FOLDER` opens them without ultralytics.
 
-    model: `yolo11n.yaml` from scratch, a path or name of a `.pt` to start from; without an ending the
-    `.pt` where it is here, else from scratch. side: of the square it trains on, in pixels. Of the settings
-    epochs, batch, patience, seed and workers count; the rest is ultralytics' own choice.
+    Of the settings epochs, batch, patience, seed, workers, precision and the longer side of `crop` count; the rest is
+    ultralytics' own choice.
     """
-    yolo = ultralytics(f"training {model!r}")
-    sets = dict(zip(("train", "val"), read_splits(data), strict=True))
-    described = write_yolo(sets, folder / "data")
-    last = folder / "ultralytics" / "weights" / "last.pt"
-    if resume and not last.is_file():
-        raise WeightsError(f"{str(folder)!r} has no {last.name} to resume from. Start without --resume.")
-    net = yolo(str(last) if resume else _source(model), task="detect")
+    settings, folder = training.settings, training.folder
+    yolo = ultralytics(f"training {settings.model!r}")
+    described = write_yolo(dict(zip(("train", "val"), training.data, strict=True)), folder / "data")
+    last = folder / settings.checkpoint
+    net = yolo(str(last) if training.resume else source(settings.model), task="detect")
     try:
         net.train(
             data=str(described), epochs=settings.epochs, batch=settings.batch,
             patience=settings.patience or settings.epochs, seed=settings.seed, workers=settings.workers,
-            imgsz=side, project=str(folder.absolute()), name="ultralytics", exist_ok=True, resume=resume,
-            plots=False, verbose=progress, amp=settings.precision != "float32",
+            imgsz=max(settings.crop), project=str(folder.absolute()), name="ultralytics", exist_ok=True,
+            resume=training.resume, plots=False, verbose=False, amp=settings.precision != "float32",
         )
     except Exception as error:
         raise ModelError(f"ultralytics' trainer gave up ({type(error).__name__}: {error}).") from error
@@ -53,11 +50,12 @@ def train_yolo(
     export(best, folder / "best.onnx")
     card = replace(
         published.onnx_detector(folder / "best.onnx"), name=folder.name, file="best.onnx",
-        source=f"{model}, trained on {data.name} by ultralytics",
+        source=f"{settings.model}, trained on {training.source} by ultralytics",
     )
     (folder / "card.json").write_text(card.to_json() + "\n", encoding="utf-8")
     box = net.trainer.validator.metrics.box
-    return Run(best, {"ap": float(box.map), "ap50": float(box.map50)}, settings.epochs)
+    figures = {"ap": float(box.map), "ap50": float(box.map50)}
+    return Trained(best, figures, settings.epochs, {"ap": "AP", "ap50": "AP50"})
 
 
 def write_yolo(sets: dict[str, DetectionData], folder: Path) -> Path:
@@ -92,8 +90,8 @@ def _link(picture: Path, link: Path) -> None:
         shutil.copy(picture, link)
 
 
-def _source(model: str) -> str:
-    """What ultralytics is to open: weights that are here, or the plan of a network."""
+def source(model: str) -> str:
+    """What ultralytics is to open: weights that are here, or the plan of a network. Raises WeightsError."""
     if model.endswith((".yaml", ".yml")):
         return model
     card = published.yolo(model if model.endswith(".pt") else f"{model}.pt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vision.cli.action_train import evaluate as action
+from vision.cli.eval.action import action
 from vision.cli.eval.pictures import classify, detect, landmarks, segment
 from vision.cli.eval.tracks import track
 
@@ -13,5 +13,5 @@ def register(app: typer.Typer) -> None:
     """Add the group of commands."""
     group = typer.Typer(help="A model's figures on labelled data.", no_args_is_help=True)
     for command in (detect, classify, segment, landmarks, action, track):
-        group.command(command.__name__ if command is not action else "action")(command)
+        group.command(command.__name__)(command)
     app.add_typer(group, name="eval")

@@ -16,13 +16,13 @@ from vision.cli.options import EvalOptions, opened
 from vision.errors import DataError
 
 if TYPE_CHECKING:
-    from vision.metrics.detection import Truth
+    from vision.data.truth import Truth
     from vision.types import ClassMap
 
 
 def _pictures_of(path: Path, truth: Truth) -> Path:
     """The folder of a COCO file's pictures, where training finds them too."""
-    from vision.train.detection_layouts import coco_pictures
+    from vision.data.layouts import coco_pictures
 
     root = path.parent.parent if path.parent.name == "annotations" else path.parent
     split = path.stem.removeprefix("instances_")
@@ -46,9 +46,10 @@ def detect(
         help="a page with plots, the confusion matrix and the worst pictures")] = None,
 ) -> None:
     """Average precision of a detector: scores from 0.01, at most 100 boxes a picture."""
-    from vision.metrics.detection import Truth, coco_rows, precision_table, summary
+    from vision.data.detection import read_detection
+    from vision.data.truth import Truth
+    from vision.metrics.detection import coco_rows, precision_table, summary
     from vision.tasks.detect import Detector
-    from vision.train.detection_data import read_detection
     from vision.types import Detections
 
     if data.suffix == ".json":
@@ -104,7 +105,8 @@ def classify(
     data: Annotated[Path, typer.Option(help="CSV with columns file and label or class_id")],
 ) -> None:
     """Top-1 and top-5 accuracy of a classifier."""
-    from vision.metrics.classification import accuracy, labelled_pictures
+    from vision.data.classification import labelled_pictures
+    from vision.metrics.classification import accuracy
     from vision.tasks.classify import Classifier
     from vision.types import Scores
 
@@ -129,7 +131,8 @@ def landmarks(
         help="folder of the pictures; `images` beside a CSV, an XML's own folder unless given")] = None,
 ) -> None:
     """Normalised mean error of face landmarks on the iBUG 68 points."""
-    from vision.metrics.landmarks import FAILED, compare, labelled_faces
+    from vision.data.faces import labelled_faces
+    from vision.metrics.landmarks import FAILED, compare
     from vision.people.landmarks import FaceLandmarker
     from vision.people.mesh import IBUG68
     from vision.types import Floats
@@ -160,9 +163,9 @@ def segment(
     """Accuracy, class average, mean IoU and contour score of a segmenter."""
     import numpy as np
 
+    from vision.data.segmentation import IGNORE, find_pairs, read_pair
     from vision.metrics.segmentation import Figures, confusion, contour_score
     from vision.tasks.segment import Segmenter
-    from vision.train.segmentation import IGNORE, find_pairs, read_pair
 
     pairs = find_pairs(data, split)
     segmenter = Segmenter.load(*options.where)

@@ -1,0 +1,48 @@
+"""The public names of `vision` and the module that each comes from: `__init__.py` loads them by this list,
+and type checkers read it."""
+
+from . import (
+    card as card, engine as engine, errors as errors, io as io, metrics as metrics, nets as nets,
+    people as people, sinks as sinks, spec as spec, steps as steps, tasks as tasks, tracking as tracking,
+    train as train, view as view,
+)
+from .card import Card as Card
+from .drawing import draw as draw
+from .engine import FakeEngine as FakeEngine
+from .errors import VisionError as VisionError
+from .io import Info as Info, Source as Source, ahead as ahead, latest as latest, read as read
+from .item import Item as Item
+from .people.body import Poses as Poses
+from .people.face import Faces as Faces
+from .people.face_tracker import FaceTracker as FaceTracker
+from .people.landmarks import FaceLandmarker as FaceLandmarker
+from .people.person import PersonMask as PersonMask
+from .people.pose import PoseEstimator as PoseEstimator, PoseTracker as PoseTracker
+from .report import Report as Report
+from .run import Run as Run
+from .sinks import (
+    BasisPicture as BasisPicture, CocoResults as CocoResults, ContactSheet as ContactSheet, Csv as Csv,
+    Events as Events, HeatMapPicture as HeatMapPicture, JsonLines as JsonLines, LabelMaps as LabelMaps,
+    MotText as MotText, SINKS as SINKS, SaveFrames as SaveFrames, Segments as Segments, Show as Show, Sink as Sink,
+    SinkSpec as SinkSpec, Timeline as Timeline, VarianceMaps as VarianceMaps, VideoFile as VideoFile,
+    YoloText as YoloText,
+)
+from .sinks.film import VideoWriter as VideoWriter
+from .spec import Option as Option
+from .steps import (
+    Classify as Classify, Count as Count, Detect as Detect, EstimatePose as EstimatePose, FindFaces as FindFaces,
+    Follow as Follow, Pool as Pool, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
+    Spec as Spec, Step as Step, TASKS as TASKS, Track as Track,
+)
+from .steps.plan import read_plan as read_plan
+from .tasks.action import Recognizer as Recognizer
+from .tasks.classify import Classifier as Classifier
+from .tasks.detect import Detector as Detector
+from .tasks.segment import Segmenter as Segmenter
+from .tracking import Counted as Counted, Counter as Counter, Event as Event, Target as Target, Tracker as Tracker
+from .types import (
+    Action as Action, ClassMap as ClassMap, Detections as Detections, Frame as Frame, Landmarks as Landmarks,
+    Result as Result, Scores as Scores, Tracks as Tracks, UncertainMap as UncertainMap,
+)
+
+__version__: str

@@ -1,0 +1,156 @@
+"""A data set for detection, checked: what it holds, and what is wrong in it, named and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vision.boxes import area, clip, xyxy_to_xywh
+from vision.data.layouts import LAYOUTS, LOOKED_FOR, Found, Problem, Problems, note
+from vision.data.truth import Truth
+from vision.errors import DataError, SourceError
+from vision.io.pictures import picture_size
+from vision.types import Floats, Ints
+
+SLACK = 0.5                             # pixels that rounding may put a box outside of its picture
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """A picture and its objects: boxes (N,4) float32 xyxy in its pixels, labels (N,) int64; difficult
+    (N,), hard to see: trained on, not scored; crowd (N,), many in one box: neither."""
+
+    path: Path
+    size_wh: tuple[int, int]
+    boxes: Floats
+    labels: Ints
+    difficult: Bools
+    crowd: Bools
+
+
+@dataclass(frozen=True)
+class DetectionData:
+    """A split of a data set. problems: what is wrong in it, each kind with all its places."""
+
+    names: tuple[str, ...]
+    pictures: tuple[Labelled, ...]
+    problems: Problems
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def summary(self) -> list[str]:
+        """A line for each kind of problem: how many there are, and the first."""
+        return [f"{kind}: {len(places)} (first: {places[0]})" for kind, places in self.problems.items()]
+
+    def truth(self, without: Iterable[int] = ()) -> Truth:
+        """The labels to score against, as COCO's lists: a picture's id is its index, a category's its
+        label, a file's name its whole path. Sizes (small, medium, large) go by the boxes' areas. without:
+        pictures left out."""
+        left_out = set(without)
+        chosen = [(i, p) for i, p in enumerate(self.pictures) if i not in left_out]
+        images = [
+            {"id": i, "file_name": str(p.path), "width": p.size_wh[0], "height": p.size_wh[1]}
+            for i, p in chosen
+        ]
+        rows = [
+            {"image_id": i, "category_id": label, "bbox": box, "area": size, "iscrowd": int(ignored)}
+            for i, p in chosen
+            for label, box, size, ignored in zip(
+                p.labels.tolist(), xyxy_to_xywh(p.boxes).tolist(), area(p.boxes).tolist(),
+                (p.difficult | p.crowd).tolist(), strict=True,
+            )
+        ]
+        annotations: list[dict[str, Any]] = [{"id": i, **row} for i, row in enumerate(rows, start=1)]
+        return Truth(images, annotations, [{"id": i, "name": n} for i, n in enumerate(self.names)])
+
+
+def read_detection(data: Path, split: str, names: Sequence[str] | None = None) -> DetectionData:
+    """The split (`train` or `val`) of the data set in the folder `data`, in one of the `LAYOUTS`.
+
+    names: the classes of another split, which this one must have too, in the order to use. Raises
+    DataError where no layout fits, where there are no classes, no pictures or no box to use, or where
+    the names differ.
+    """
+    problems: Problems = {}
+    layout = next((found for read in LAYOUTS if (found := read(data, split, problems))), None)
+    if layout is None:
+        raise DataError(f"{str(data)!r} has no split {split!r}. Looked for {LOOKED_FOR.format(split=split)}.")
+    if names is not None and set(names) != set(layout.names):
+        here, there = set(layout.names) - set(names), set(names) - set(layout.names)
+        raise DataError(
+            f"the classes of {split!r} in {str(data)!r} are not those of the other split: only here "
+            f"{_some(here)}; only there {_some(there)}. Both must name the same ones."
+        )
+    chosen = tuple(names or layout.names)
+    label_of = {name: i for i, name in enumerate(chosen)}
+    pictures = tuple(p for one in layout.pictures if (p := _usable(one, label_of, problems)) is not None)
+    whole = DetectionData(chosen, pictures, problems)
+    if not any(len(p.boxes) for p in pictures):
+        wrong = "; ".join(whole.summary()) or "nothing else is wrong with them"
+        raise DataError(
+            f"{str(data)!r} has {len(pictures)} pictures for {split!r} and no box to use: {wrong}."
+        )
+    return whole
+
+
+def read_splits(data: Path) -> tuple[DetectionData, DetectionData]:
+    """`train` and `val` of the data set in the folder `data`, with the same classes in the same order."""
+    train = read_detection(data, "train")
+    return train, read_detection(data, "val", train.names)
+
+
+def _usable(found: Found, label_of: dict[str, int], problems: Problems) -> Labelled | None:
+    """The picture with what is right of its labels; None where it cannot be used."""
+    path, rows = found.path, found.rows
+    if not path.is_file():
+        note(problems, Problem.MISSING, path.name)
+        return None
+    try:
+        size_wh = picture_size(path)
+    except SourceError:
+        note(problems, Problem.BROKEN, path.name)
+        return None
+    if found.size_wh is not None and found.size_wh != size_wh:
+        (w, h), (label_w, label_h) = size_wh, found.size_wh
+        note(problems, Problem.OTHER_SIZE, f"{path.name}, {w}x{h} for {label_w}x{label_h}")
+        return None
+    if not rows:
+        note(problems, Problem.UNLABELLED, path.name)
+    whole = np.array([row.box for row in rows], np.float64).reshape(-1, 4)
+    if found.relative:
+        whole *= np.tile(size_wh, 2)
+    boxes = clip(whole.astype(np.float32), size_wh)
+    kept: list[int] = []
+    seen: set[tuple[object, ...]] = set()
+    for i, row in enumerate(rows):
+        place = f"{path.name}, box {i} of {row.name}"
+        if row.name not in label_of:
+            note(problems, Problem.UNKNOWN, place)
+        elif not (whole[i, 2:] > whole[i, :2]).all():
+            note(problems, Problem.NO_AREA, place)
+        elif not (boxes[i, 2:] > boxes[i, :2]).all():
+            note(problems, Problem.BEYOND, place)
+        elif row[:2] in seen:
+            note(problems, Problem.TWICE, place)
+        else:
+            kept.append(i)
+            seen.add(row[:2])
+            if np.abs(whole[i] - boxes[i]).max() > SLACK:
+                note(problems, Problem.OUTSIDE, place)
+    return Labelled(
+        path, size_wh, boxes[kept], np.array([label_of[rows[i].name] for i in kept], np.int64),
+        np.array([rows[i].difficult for i in kept], bool), np.array([rows[i].crowd for i in kept], bool),
+    )
+
+
+def _some(names: Iterable[str]) -> str:
+    """Up to five of the names."""
+    listed = sorted(names)
+    return (", ".join(listed[:5]) + (", ..." if len(listed) > 5 else "")) or "none"

@@ -1,0 +1,309 @@
+"""Labelled pictures as people keep them: COCO JSON, YOLO folders, Pascal VOC XML, read as they are.
+
+A layout is a function of a folder, a split and a record of problems; it gives the classes and what it
+found of each picture, or None where the folder is not laid out so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+import yaml
+
+from vision.boxes import cxcywh_to_xyxy
+from vision.card import name_list
+from vision.data.files import bytes_of, class_names, coco_content, text_of
+from vision.errors import DataError
+from vision.io.pictures import PICTURE_SUFFIXES, natural
+
+LOOKED_FOR = (
+    "{split}.json, annotations/{split}.json, annotations/instances_{split}*.json or "
+    "{split}/_annotations.coco.json (COCO); ImageSets/Main/{split}.txt with Annotations and JPEGImages "
+    "(Pascal VOC); data.yaml (YOLO)"
+)
+_ALIASES = {"val": ("val", "valid", "validation")}
+
+
+class Problem(StrEnum):
+    """What may be wrong in a data set, and what is done about it."""
+
+    OUTSIDE = "boxes that reach outside their picture, cut"
+    BEYOND = "boxes that lie outside their picture, dropped"
+    NO_AREA = "boxes without area, dropped"
+    UNKNOWN = "boxes of an unknown class, dropped"
+    STRAY = "boxes of a picture that is not listed, dropped"
+    TWICE = "boxes that are there twice, kept once"
+    UNREADABLE_ROW = "boxes that cannot be read, dropped"
+    UNLABELLED = "pictures without labels, kept as background"
+    UNREADABLE_LABELS = "pictures whose labels cannot be read, left out"
+    MISSING = "pictures that are missing, left out"
+    BROKEN = "pictures that cannot be read, left out"
+    OTHER_SIZE = "pictures of another size than their labels are for, left out"
+
+
+Problems = dict[Problem, list[str]]
+
+
+class Row(NamedTuple):
+    """A labelled object: its class's name, its box xyxy, and VOC's and COCO's flags."""
+
+    name: str
+    box: tuple[float, ...]
+    difficult: bool = False
+    crowd: bool = False
+
+
+class Found(NamedTuple):
+    """A picture as a layout tells of it: the size that its labels are for, or None; boxes are in pixels,
+    or in shares of the picture where `relative`."""
+
+    path: Path
+    size_wh: tuple[int, int] | None
+    rows: list[Row]
+    relative: bool = False
+
+
+class Layout(NamedTuple):
+    """The classes, in label order, and the pictures."""
+
+    names: tuple[str, ...]
+    pictures: Iterable[Found]
+
+
+def note(problems: Problems, kind: Problem, place: str) -> None:
+    """One more of a kind."""
+    problems.setdefault(kind, []).append(place)
+
+
+def coco(data: Path, split: str, problems: Problems) -> Layout | None:
+    """COCO's annotation file, with the pictures beside it, in `images`, or in a folder of the split's name.
+    Labels follow the order of the categories' ids."""
+    path = _coco_file(data, split)
+    if path is None:
+        return None
+    content = coco_content(path)
+    rows: dict[int, list[Row]] = {image["id"]: [] for image in content["images"]}
+    names = _categories(content, path)
+    try:
+        files = {image["id"]: str(image["file_name"]) for image in content["images"]}
+        sizes = {image["id"]: _size(image.get("width"), image.get("height")) for image in content["images"]}
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise DataError(
+            f"{str(path)!r} has a picture without a file_name, or of no size ({type(error).__name__}: {error})."
+        ) from error
+    for annotation in content["annotations"]:
+        key, category = annotation["image_id"], annotation["category_id"]
+        box = _floats(annotation.get("bbox"))
+        if key not in rows:
+            note(problems, Problem.STRAY, f"image_id {key}")
+        elif len(box) != 4:
+            note(problems, Problem.UNREADABLE_ROW, files[key])
+        else:
+            x, y, width, height = box
+            flags = bool(annotation.get("difficult")), bool(annotation.get("iscrowd"))
+            name = names.get(category, f"category {category}")
+            rows[key].append(Row(name, (x, y, x + width, y + height), *flags))
+    folder = coco_pictures(data, path, split, list(files.values()))
+    found = (Found(folder / files[key], sizes[key], rows[key]) for key in files)
+    return Layout(class_names(tuple(names.values()), path), found)
+
+
+def _categories(content: dict[str, list[dict[str, Any]]], path: Path) -> dict[int, str]:
+    """The names of the categories in the order of their ids. Some tools list the data set itself as a category:
+    of two of one name the one that no annotation has is left out."""
+    used = {annotation["category_id"] for annotation in content["annotations"]}
+    try:
+        named = {entry["id"]: str(entry["name"]) for entry in sorted(content["categories"], key=lambda e: int(e["id"]))}
+    except KeyError as error:
+        raise DataError(f"{str(path)!r} has a category without a {error}.") from error
+    twice = {name for name, count in Counter(named.values()).items() if count > 1}
+    return {key: name for key, name in named.items() if name not in twice or key in used}
+
+
+def voc(data: Path, split: str, problems: Problems) -> Layout | None:
+    """Pascal VOC: the list `ImageSets/Main/SPLIT.txt`, pictures in `JPEGImages`, XML in `Annotations`.
+    The classes are VOC's twenty where all of those in `Annotations` are, else those, sorted by name."""
+    lists = [data / "ImageSets" / "Main" / f"{name}.txt" for name in _ALIASES.get(split, (split,))]
+    path = next((p for p in lists if p.is_file()), None)
+    if path is None or not (data / "Annotations").is_dir():
+        return None
+    files = {p.stem: p for p in sorted((data / "JPEGImages").glob("*")) if p.suffix.lower() in PICTURE_SUFFIXES}
+    every = {p.stem: _voc_rows(p) for p in sorted((data / "Annotations").glob("*.xml"))}
+    used = {row.name for content in every.values() if content for row in content[1]}
+    standard = name_list("voc")
+    names = standard if used <= set(standard) else tuple(sorted(used))
+
+    def found() -> Iterator[Found]:
+        lines = text_of(path).splitlines()
+        for stem in (line.split()[0] for line in lines if line.strip()):    # a flag may follow
+            picture = files.get(stem, data / "JPEGImages" / f"{stem}.jpg")
+            content = every.get(stem, (None, []))
+            if content is None:
+                note(problems, Problem.UNREADABLE_LABELS, picture.name)
+            else:
+                yield Found(picture, *content)
+
+    return Layout(names, found())
+
+
+def yolo(data: Path, split: str, problems: Problems) -> Layout | None:
+    """`data.yaml` (or the one YAML file of the folder, or that file itself) with `names` and, for each
+    split, folders or text files of pictures. Labels lie in `labels` where the picture's path has
+    `images`: a line each, class and centre and size in shares of the picture, or class and polygon."""
+    path = _yaml_file(data)
+    if path is None:
+        return None
+    try:
+        content = yaml.load(text_of(path), yaml.BaseLoader)      # all texts: yes and no are names of classes
+        listed = content["names"]
+        pairs = sorted((int(i), name) for i, name in (
+            listed.items() if isinstance(listed, dict) else enumerate(listed)
+        ))
+        if not isinstance(listed, dict | list) or not all(isinstance(name, str) for _, name in pairs):
+            raise TypeError("names is a list of texts, or numbers with texts")
+        root = path.parent / str(content.get("path") or "")
+        entries = next((content[key] for key in _ALIASES.get(split, (split,)) if content.get(key)), None)
+        several = [entries] if isinstance(entries, str) else [str(entry) for entry in entries or ()]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        raise DataError(
+            f"{str(path)!r} is not a YOLO data file with names, train and val "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:200]})."
+        ) from error
+    if not several:
+        raise DataError(f"{str(path)!r} has no {split!r}. Add its folder, as {split}: images/{split}")
+    roots = (root, path.parent) if root.is_dir() else (path.parent,)
+    pictures = [picture for entry in several for picture in _listed(entry, roots, path)]
+    posed = "kpt_shape" in content                      # rows go on with key points, not with a polygon
+    rows = ((p, _yolo_rows(p, dict(pairs), posed, problems)) for p in pictures)
+    found = (Found(p, None, of_picture, True) for p, of_picture in rows if of_picture is not None)
+    return Layout(class_names([name for _, name in pairs], path), found)
+
+
+LAYOUTS = (coco, voc, yolo)
+
+
+def _floats(values: Any) -> tuple[float, ...]:
+    """The values as floats; none at all where one is not a number, or no place on any picture."""
+    try:
+        floats = tuple(float(value) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        return ()
+    return floats if all(abs(value) < 1e9 for value in floats) else ()
+
+
+def _size(width: Any, height: Any) -> tuple[int, int] | None:
+    """The stated size; None where it is not stated, or 0 as some tools write it."""
+    return (int(width), int(height)) if width and height else None
+
+
+def _coco_file(data: Path, split: str) -> Path | None:
+    for name in _ALIASES.get(split, (split,)):
+        exact = (f"{name}.json", f"annotations/{name}.json", f"{name}/_annotations.coco.json")
+        found = [p for p in (data / place for place in exact) if p.is_file()]
+        found += sorted((data / "annotations").glob(f"instances_{name}*.json"))
+        if len(found) > 1:
+            raise DataError(f"{str(data)!r} has {len(found)} files for {split}: {_names(found)}. Keep one.")
+        if found:
+            return found[0]
+    return None
+
+
+def coco_pictures(data: Path, path: Path, split: str, files: list[str]) -> Path:
+    """The folder that has the first pictures which are there at all. Raises DataError where none has."""
+    tag = path.stem.removeprefix("instances_")
+    folders = [data / "images" / tag, data / tag, data / "images" / split, data / split, data / "images",
+               path.parent, data]
+    for folder in folders:
+        if any((folder / file).is_file() for file in files[:50]):
+            return folder
+    raise DataError(
+        f"the pictures of {str(path)!r} are not there: looked for {files[0] if files else 'none'!r} in "
+        f"{', '.join(str(f) for f in dict.fromkeys(folders))}."
+    )
+
+
+def _names(paths: Iterable[Path]) -> str:
+    return ", ".join(p.name for p in paths)
+
+
+def _yaml_file(data: Path) -> Path | None:
+    if data.is_file():
+        return data if data.suffix in (".yaml", ".yml") else None
+    found = [p for p in (data / "data.yaml", data / "data.yml") if p.is_file()] or [
+        *data.glob("*.yaml"), *data.glob("*.yml")
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _listed(entry: str, roots: tuple[Path, ...], source: Path) -> list[Path]:
+    """The pictures of an entry of data.yaml: of a folder, of a text file, or the one that it is."""
+    tries = [root / e for root in roots for e in (entry, entry.removeprefix("../"))]   # Roboflow's ../
+    path = next((p for p in tries if p.exists()), None)
+    if path is None:
+        raise DataError(f"{str(source)!r} names {entry!r}, which is not there: looked for {str(tries[0])!r}.")
+    if path.is_dir():
+        return sorted((p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES), key=natural)
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return [path]
+    lines = [line.strip() for line in text_of(path).splitlines() if line.strip()]
+    places = (path.parent, *roots)
+    return [next((p / line for p in places if (p / line).is_file()), path.parent / line) for line in lines]
+
+
+def _yolo_rows(picture: Path, names: dict[int, str], posed: bool, problems: Problems) -> list[Row] | None:
+    parts = list(picture.parts)
+    if "images" in parts:
+        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+    path = Path(*parts).with_suffix(".txt")
+    rows = []
+    try:
+        text = bytes_of(path).decode("utf-8-sig", "replace") if path.is_file() else ""
+    except DataError:
+        note(problems, Problem.UNREADABLE_LABELS, picture.name)
+        return None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        row = _yolo_row(line.split(), names, posed)
+        if row is None:
+            note(problems, Problem.UNREADABLE_ROW, f"{path.name}, line {number}")
+        else:
+            rows.append(row)
+    return rows
+
+
+def _yolo_row(words: list[str], names: dict[int, str], posed: bool) -> Row | None:
+    """Class and box, after which a score, or a score and a track's number, may follow as `vision detect --yolo` writes
+    them; or class and polygon. None where it is neither."""
+    values = _floats(words)
+    if len(values) < 5 or not values[0].is_integer():
+        return None
+    name, scored = names.get(int(values[0]), f"class {int(values[0])}"), 0 <= values[5] <= 1 if values[5:] else True
+    if len(values) <= 6 or posed or (len(values) == 7 and words[6].isdigit()):
+        return Row(name, tuple(cxcywh_to_xyxy(values[1:5])[0].tolist())) if scored or posed else None
+    xs, ys = values[1::2], values[2::2]
+    return Row(name, (min(xs), min(ys), max(xs), max(ys))) if len(xs) == len(ys) else None
+
+
+def _voc_rows(path: Path) -> tuple[tuple[int, int] | None, list[Row]] | None:
+    """Stated size and objects of an annotation; None where it cannot be read. VOC counts pixels from 1
+    and the last one in: here that is from 0, and to the end of it."""
+    try:
+        root = ElementTree.fromstring(bytes_of(path))
+        width, height = (float(root.findtext(f"size/{side}") or 0) for side in ("width", "height"))
+        rows = []
+        for thing in root.iter("object"):
+            name = (thing.findtext("name") or "").strip()
+            corners = _floats(thing.findtext(f"bndbox/{k}") for k in ("xmin", "ymin", "xmax", "ymax"))
+            if not name or not corners:
+                return None
+            left, top, right, bottom = corners
+            rows.append(Row(name, (left - 1, top - 1, right, bottom), thing.findtext("difficult") == "1"))
+        return _size(width, height), rows
+    except (ElementTree.ParseError, ValueError, OverflowError, RecursionError, DataError):
+        return None

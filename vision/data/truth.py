@@ -1,0 +1,66 @@
+"""Labelled boxes to score against, as COCO's lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vision.data.files import class_names, coco_content
+from vision.errors import DataError
+from vision.types import Names
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Labelled boxes: the lists of a COCO file. Difficult objects count as crowd: finding one is
+    neither right nor wrong, as in VOC's own scoring."""
+
+    images: list[dict[str, Any]]
+    annotations: list[dict[str, Any]]
+    categories: list[dict[str, Any]]
+
+    @classmethod
+    def load(cls, path: Path) -> Truth:
+        """Read a COCO annotation file. Raises DataError where it is not one."""
+        content = coco_content(path)
+        truth = cls(content["images"], content["annotations"], content["categories"])
+        pictures, classes = {i["id"] for i in truth.images}, {c["id"] for c in truth.categories}
+        try:
+            boxes = [
+                {"iscrowd": 0, "area": float(a["bbox"][2]) * float(a["bbox"][3]), **a, "id": i}
+                for i, a in enumerate(truth.annotations, start=1)
+            ]
+            finite = all(len(a["bbox"]) == 4 and all(abs(v) < 1e9 for v in (*a["bbox"], a["area"])) for a in boxes)
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+            raise DataError(f"{str(path)!r} has a box that is none ({type(error).__name__}: {error}).") from error
+        if not finite:
+            raise DataError(f"{str(path)!r} has a box that is not four numbers: x, y, width, height in pixels.")
+        if not all(isinstance(i.get("file_name"), str) for i in truth.images):
+            raise DataError(f"{str(path)!r} has a picture without a file_name.")
+        class_names([str(c.get("name", "")) for c in truth.categories], path)
+        stray = sum(a["image_id"] not in pictures or a["category_id"] not in classes for a in boxes)
+        if stray:
+            raise DataError(f"{str(path)!r} has {stray} boxes of a picture or category that it does not list")
+        crowd = [{**a, "iscrowd": int(bool(a["iscrowd"] or a.get("difficult")))} for a in boxes]
+        return replace(truth, annotations=crowd)
+
+    @property
+    def names(self) -> list[str]:
+        """The classes, in the order of their ids: that of every table of figures."""
+        return [str(c["name"]) for c in sorted(self.categories, key=lambda c: int(c["id"]))]
+
+    def restricted(self, names: Names) -> tuple[Truth, dict[int, int], list[str]]:
+        """The truth about the classes in `names`; the category id for each of the names' indices; and
+        the classes that are not in `names`. Raises DataError where no class is left."""
+        ids = {c["name"]: c["id"] for c in self.categories}
+        category_of = {i: ids[name] for i, name in enumerate(names) if name in ids}
+        unknown = sorted(set(ids) - set(names))
+        if not category_of:
+            raise DataError(
+                f"the data's classes ({', '.join(list(ids)[:5])}, ...) and the model's "
+                f"({', '.join(names[:5])}, ...) have no name in common."
+            )
+        left = set(category_of.values())
+        kept = [a for a in self.annotations if a["category_id"] in left]
+        return Truth(self.images, kept, [c for c in self.categories if c["id"] in left]), category_of, unknown

@@ -1,0 +1,99 @@
+"""NanoDet-g: a small anchor-free detector of plain 3x3 convolutions, which suit integers.
+
+Li et al. 2020, "Generalized Focal Loss" (scores that say how well a box lies, distances as distributions);
+Wang et al. 2020, "CSPNet" (the backbone's stages); Liu et al. 2018, "Path Aggregation Network". As in
+https://github.com/RangiLyu/nanodet (Apache-2.0), its norms folded into the convolutions before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vision.nets.gfl import expected_boxes, exclusive
+
+STRIDES = (8, 16, 32, 64)
+_WIDTHS = (32, 64, 128, 256)               # into the stages; each gives twice as many
+_NECK = 128
+
+
+def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1), nn.LeakyReLU(0.1))
+
+
+class _Stage(nn.Module):
+    """CSP: what comes in is passed by, beside what `depth` blocks make of it, each of which keeps what it
+    reads in the same way. Twice the channels come out."""
+
+    def __init__(self, channels: int, depth: int, stride: int) -> None:
+        super().__init__()
+        half = channels // 2
+        self.enter = _conv(channels, channels, stride)
+        self.narrow = nn.ModuleList(_conv(channels, half) for _ in range(depth))
+        self.block = nn.ModuleList(_conv(half, half) for _ in range(depth))
+        self.leave = _conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B,C,H,W) -> (B,2C,H/stride,W/stride)."""
+        entered = x = self.enter(x)
+        for narrow, block in zip(self.narrow, self.block, strict=True):
+            x = narrow(x)
+            x = torch.cat([block(x), x], 1)
+        return torch.cat([self.leave(x), entered], 1)
+
+
+class NanoDet(nn.Module):
+    """The detector. classes: counted without background. bins: of a distribution: the distance from a
+    cell's centre to a side is 0 to bins - 1 strides."""
+
+    def __init__(self, classes: int, bins: int = 11) -> None:
+        super().__init__()
+        self.classes, self.bins = classes, bins
+        self.stem = _conv(3, _WIDTHS[0], 2)
+        depths = (1, 2, 2, 3)
+        self.stages = nn.ModuleList(
+            _Stage(width, depth, 1 if i == 0 else 2) for i, (width, depth) in enumerate(zip(_WIDTHS, depths, strict=True))
+        )
+        self.lateral = nn.ModuleList(nn.Conv2d(2 * width, _NECK, 1) for width in _WIDTHS[1:])
+        self.coarser = nn.Conv2d(_NECK, _NECK, 3, 2, 1)
+        self.head = nn.ModuleList(
+            nn.Sequential(_conv(_NECK, _NECK), nn.Conv2d(_NECK, classes + 4 * bins, 1)) for _ in STRIDES
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,3,H,W) normalised RGB, sides multiples of 32 -> logits (B,A,classes), and logits
+        (B,A,4,bins) of the distances to left, top, right and bottom, in strides."""
+        x = F.max_pool2d(self.stem(x), 3, 2, 1)
+        taps = []
+        for stage in self.stages:
+            x = stage(x)
+            taps.append(x)
+        return self.from_taps(taps[1:])
+
+    def from_taps(self, taps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, from the backbone's maps at strides 8, 16 and 32."""
+        fine, middle, coarse = (lateral(tap) for lateral, tap in zip(self.lateral, taps, strict=True))
+        double = partial(F.interpolate, scale_factor=2.0, mode="bilinear")
+        middle = middle + double(coarse)
+        fine = fine + double(middle)
+        middle = middle + F.avg_pool2d(fine, 2)
+        coarse = coarse + F.avg_pool2d(middle, 2)
+        levels = (fine, middle, coarse, self.coarser(coarse))
+        cells = torch.cat(
+            [head(level).flatten(2) for head, level in zip(self.head, levels, strict=True)], 2
+        ).transpose(1, 2)
+        logits, distances = cells.split([self.classes, 4 * self.bins], -1)
+        return logits, distances.unflatten(-1, (4, self.bins))
+
+    def boxes(self, distances: Tensor, size_wh: tuple[int, int]) -> Tensor:
+        """Boxes (B,A,4) xyxy in input pixels from the logits of the distances: their means."""
+        return expected_boxes(distances, size_wh, STRIDES)
+
+    def decode(self, outputs: Sequence[Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Boxes (B,A,4) xyxy in input pixels, and scores (B,A,classes) in 0..1."""
+        logits, distances = outputs
+        return self.boxes(distances, size_wh), logits.sigmoid()

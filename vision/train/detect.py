@@ -1,0 +1,127 @@
+"""How detectors are trained: settings, and what is refused before torch is imported."""
+
+from __future__ import annotations
+
+from dataclasses import field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from vision import zoo
+from vision.data.detection import DetectionData, read_splits
+from vision.errors import ModelError, UsageError
+from vision.spec import Option, nearest, spec
+from vision.train import settings as common
+from vision.train.recipe import Recipe, Told, Trained
+from vision.train.settings import Settings
+from vision.train.start import encoder_file
+from vision.weights import resolve
+
+if TYPE_CHECKING:
+    from vision.train.training import Training
+
+DETECTORS = ("gfl", "ssdlite", "single_shot", "faster_rcnn", "two_stage")      # keys of `nets.NETS`
+_ON_MOBILENET = ("gfl", "ssdlite", "faster_rcnn")
+_STRIDE = 32                           # the largest of all but SSD's, which has one size
+
+
+@spec
+class DetectSettings(Settings):
+    """How a detector is trained. A picture is varied alone (`scale`), or made of four (`mosaic`); left and right are
+    swapped half of the time."""
+
+    epochs: common.Epochs = 20
+    batch: common.Batch = 16
+    backbone_lr: common.BackboneRate = 0.3
+    weight_decay: common.Decay = 0.03
+    ema: common.Averaging = 0.997
+    clip: common.Clip = 10.0
+    model: Annotated[str, Option(
+        "a new network: gfl, ssdlite, single_shot, faster_rcnn; default, or a file: its weights, with a new head for "
+        "new classes; yolo11n: ultralytics' trainer")] = "default"
+    size: common.Size = (416, 416)
+    crop: common.Crop = (320, 320)
+    sizes: Annotated[tuple[str, ...], Option(
+        "multi-scale: sizes of batches, drawn for each: 256x256,320x320,384x384", separator=",")] = ()
+    scale: Annotated[tuple[float, float], Option(
+        "of a picture; 1: it just fits into the crop", separator=",")] = (0.5, 1.8)
+    ratio: Annotated[float, Option("the largest change of a picture's aspect", min=1)] = 1.25
+    mosaic: Annotated[float, Option("share of pictures made of four", "0..1", min=0, max=1)] = 0.3
+    mosaic_scale: Annotated[tuple[float, float], Option("of each of the four", separator=",")] = (0.3, 1.25)
+    mix_up: Annotated[float, Option("share of pictures blended with another", "0..1", min=0, max=1)] = 0.0
+    closing: Annotated[int, Option("last epochs without mosaic and mix-up", min=0)] = 4
+    colour: common.Colour = 0.4
+    visible: Annotated[float, Option("of a box's area, for it to stay in a crop", "0..1", min=0, max=1)] = 0.25
+    encoder_weights: common.EncoderWeights = "auto"
+    frozen: common.Frozen = ()
+    options: common.NetworkOptions = field(default_factory=dict)
+
+    @property
+    def mixed_epochs(self) -> int:
+        """After so many epochs there is no mosaic and no mix-up any more (YOLOX, Ge et al. 2021)."""
+        return max(0, self.epochs - self.closing)
+
+    @property
+    def sizes_wh(self) -> list[tuple[int, int]]:
+        """`sizes` as pixels. Raises UsageError."""
+        return [replace(self, sizes=(), crop=text).crop for text in self.sizes]
+
+    @property
+    def yolo(self) -> bool:
+        """Whether ultralytics' trainer does the work."""
+        return Path(self.model).name.startswith("yolo")
+
+    @property
+    def checkpoint(self) -> str:
+        """What a run leaves to go on from."""
+        return "ultralytics/weights/last.pt" if self.yolo else super().checkpoint
+
+    @property
+    def encoder_file(self) -> Path | None:
+        """The weights of a new network's encoder. Raises WeightsError where they are not there."""
+        mobilenet = self.model in _ON_MOBILENET and "encoder" not in self.options
+        return encoder_file(self.encoder_weights, mobilenet) if self.model in DETECTORS else None
+
+
+def _read(data: Path, settings: DetectSettings) -> tuple[DetectionData, DetectionData]:
+    return read_splits(data)
+
+
+def _settle(settings: DetectSettings) -> DetectSettings:
+    if settings.yolo:
+        from vision.train.yolo import source
+
+        source(settings.model)
+        return settings
+    if settings.model in DETECTORS:
+        net = settings.model
+        if settings.encoder_file is None:
+            settings = replace(settings, backbone_lr=1.0)      # one from nothing learns as fast as the rest
+    else:
+        card = zoo.find(settings.model, "detect")
+        if card.net not in DETECTORS:
+            raise ModelError(
+                f"{card.name!r} is a {card.net or card.form!r}, which is not trained here. "
+                f"{nearest(card.net or '', DETECTORS)} Or take a model that is one of these, such as gfl-voc."
+            )
+        resolve(card)
+        net = card.net
+    for side in (*settings.crop, *(side for size in settings.sizes_wh for side in size)):
+        if net != "single_shot" and side % _STRIDE:
+            raise UsageError(f"sides in training are multiples of {_STRIDE}, such as 320x320; got {side} pixels.")
+    return settings
+
+
+def _run(training: Training, told: Told) -> Trained:
+    if training.settings.yolo:
+        from vision.train.yolo import train_yolo
+
+        return train_yolo(training)
+    from vision.train.detection import train
+
+    return train(training, told)
+
+
+RECIPE = Recipe(
+    DetectSettings, _read, _run, _settle, again="--model",
+    doc="Detection, on pictures with boxes: a folder with train and val as COCO JSON, YOLO (data.yaml) or Pascal VOC.",
+)

