@@ -22,7 +22,7 @@ from vision.cli.run.options import Engine, Going, Reading, duration
 from vision.cli.run.progress import progress, share_of, summary
 from vision.cli.text import plain
 from vision.drawing import Style
-from vision.errors import UsageError, VisionError
+from vision.errors import SinkError, UsageError, VisionError
 from vision.files import check_writable, write_whole
 from vision.report import Report
 from vision.sinks import SinkSpec, VideoFile
@@ -143,9 +143,15 @@ def _written(run: Run, before: AbstractSet[Path] = frozenset()) -> list[Path]:
 
 
 def _asked(follow: Follow) -> Follow:
-    """The object that the user draws in a window, where no box was given."""
-    from vision.sinks.show import draw_box
+    """The object that the user draws in a window, where no box was given. Raises UsageError where there is no
+    display for it."""
+    from vision.sinks.show import check_display, draw_box
 
+    try:
+        check_display()
+    except SinkError:
+        raise UsageError("there is no display to draw a box on. Give --box x,y,w,h; `vision grid SOURCE` helps to "
+                         "find it.") from None
     return replace(follow, box=draw_box)
 
 
