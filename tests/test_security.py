@@ -317,14 +317,14 @@ def test_entities_of_xml_neither_grow_nor_read_files(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_compressed_graph_has_a_bound(tmp_path: Path) -> None:
-    """8 GB of zeros in 8 MB."""
+    """2 GB of zeros in 2 MB."""
     packer = zlib.compressobj(9)
-    bomb = b"".join([packer.compress(bytes(1 << 24)) for _ in range(512)] + [packer.flush()])
+    bomb = b"".join([packer.compress(bytes(1 << 24)) for _ in range(128)] + [packer.flush()])
     tensors = {"graph": np.frombuffer(bomb, np.uint8), "weights": np.zeros(4, np.uint8)}
     path = tmp_path / "w.safetensors"
     path.write_bytes(save(tensors, {"card": json.dumps(mine(form="openvino", net=""))}))
     code = "import sys, numpy; from vision import Detector; Detector.load(sys.argv[1])(numpy.zeros((64, 64, 3), 'u1'))"
-    done = bounded(code, path, memory=12 << 30)
+    done = bounded(code, path)
     assert "MemoryError" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("vision.errors."), done.stderr[-300:]
 
