@@ -78,7 +78,7 @@ def test_what_names_other_files_is_no_source(kind: str, name: str, clip: Path, t
     path = tmp_path / f"list{SUFFIXES[kind] if name == 'its own' else name}"
     path.write_bytes(text)
     with pytest.raises(SourceError):
-        frames_of(path) if name != "-" else list(open_stream(io.BytesIO(text), 10 ** 6).frames(Span(), Log()))
+        frames_of(path) if name != "-" else list(open_stream(io.BytesIO(text), 10 ** 6, 10 ** 6).frames(Span(), Log()))
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def detection_set(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize("tag", ["!!python/object/apply:os.system [touch {}]", "!!python/name:os.system",
                                  "!!python/object/new:os.system ['touch {}']"])
 def test_yaml_makes_plain_values_alone(tag: str, tmp_path: Path) -> None:
-    from vision.train.detection_data import read_detection
+    from vision.data.detection import read_detection
 
     marker = tmp_path / "executed"
     folder = detection_set(tmp_path / "data", f"names: [a]\ntrain: images/train\nx: {tag.format(marker)}\n")
@@ -281,7 +281,7 @@ def bounded(code: str, *arguments: object, memory: int = 4 << 30) -> subprocess.
     )
 
 
-READ_LABELS = "import sys; from pathlib import Path; from vision.train.detection_data import read_detection; " \
+READ_LABELS = "import sys; from pathlib import Path; from vision.data.detection import read_detection; " \
               "read_detection(Path(sys.argv[1]), 'train')"
 
 
@@ -296,7 +296,7 @@ def test_yaml_that_grows_is_refused(tmp_path: Path) -> None:
 
 
 def test_entities_of_xml_neither_grow_nor_read_files(tmp_path: Path) -> None:
-    from vision.train.detection_data import read_detection
+    from vision.data.detection import read_detection
 
     picture(tmp_path / "JPEGImages/a.png")
     (tmp_path / "ImageSets/Main").mkdir(parents=True)
@@ -344,7 +344,7 @@ def test_what_is_kept_on_the_disk_has_a_bound(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("vision.io.stdin.MAX_SPOOLED", 1 << 24)
     stream = Endless()
     with pytest.raises(SourceError, match="more than"):
-        open_stream(stream, 10 ** 6)
+        open_stream(stream, 10 ** 6, 10 ** 6)
     assert stream.given < 1 << 25
 
 

@@ -20,19 +20,19 @@ from safetensors.numpy import save
 from vision import state
 from vision.card import Card, Input, card_of
 from vision.checkpoint import Checkpoint
+from vision.data.classification import labelled_pictures
+from vision.data.detection import DetectionData, read_detection
+from vision.data.faces import labelled_faces
 from vision.io.base import Log, Span
 from vision.io.listing import MAX_FILES, leaves_of
 from vision.io.pictures import open_picture
 from vision.io.stdin import open_stream
-from vision.metrics.classification import labelled_pictures
-from vision.metrics.landmarks import labelled_faces
 from vision.published import onnx_detector
 from vision.steps import Spec
 from vision.steps.plan import read_plan, spec_of
 from vision.tracking.mot import Sequence
 from vision.tracking.scene import Scene, read_scene
 from vision.tracking.stored import Stored
-from vision.train.detection_data import DetectionData, read_detection
 
 PIXELS = 1 << 20                 # that a picture may have here
 SIDE = 1 << 20                   # pixels of a side: more than any picture's
@@ -364,7 +364,7 @@ READERS = {
         document=[["a.png"], ["sub"], ["*/**/*.png"], ["other.txt"]], text=as_rows("/"), skips=_elsewhere,
     ),
     "stdin": Reader(
-        "v", lambda path: open_stream(BytesIO(path.read_bytes()), PIXELS), frames,
+        "v", lambda path: open_stream(BytesIO(path.read_bytes()), PIXELS, PIXELS), frames,
         (_Y4M, _encoded(".png") + _encoded(".jpg"), _encoded(".jpg") * 2),
     ),
     "picture": Reader(
