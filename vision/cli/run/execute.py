@@ -19,9 +19,8 @@ import typer
 
 from vision.cli.run.options import Engine, Going, Reading, duration
 from vision.cli.run.progress import progress, share_of, summary
-from vision.cli.text import plain
 from vision.drawing import Style
-from vision.errors import UsageError, VisionError
+from vision.errors import UsageError, VisionError, plain
 from vision.files import check_writable, write_whole
 from vision.sinks import SinkSpec, VideoFile
 from vision.steps import Follow, Spec
