@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from vision.cli.text import plain
-from vision.errors import VisionError
+from vision.errors import VisionError, plain
 
 
 def probe(

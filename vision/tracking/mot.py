@@ -22,6 +22,7 @@ from vision.types import Detections, Tracks
 
 Rows = npt.NDArray[np.float64]
 _CLASSES = 13                                    # of MOT16, 17 and 20; 1 is a pedestrian
+_LAST = 10 ** 9                          # a frame's number: a year at 30 a second
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class Sequence:
             values = ini["Sequence"]
             size = int(values["imWidth"]), int(values["imHeight"])
             rate, length = float(values["frameRate"]), int(values["seqLength"])
-            if not 0 < rate < math.inf or length < 1:
-                raise ValueError(f"frameRate is {rate}, seqLength {length}")
+            if not 0 < rate < math.inf or not 0 < length <= _LAST or not all(0 < side < 2 ** 16 for side in size):
+                raise ValueError(f"frameRate is {rate}, seqLength {length}, the size {size[0]}x{size[1]}")
             return cls(Path(folder), rate, length, size)
-        except (configparser.Error, KeyError, ValueError) as error:
+        except (OSError, configparser.Error, KeyError, ValueError, OverflowError) as error:
             raise DataError(
                 f"{str(path)!r} must give frameRate, seqLength, imWidth and imHeight in [Sequence] ({error})."
             ) from error
@@ -103,7 +104,8 @@ def _numbers(path: str | Path) -> Iterator[list[float]]:
             row = [float(value) for value in re.split(r"[,\s]+", line.strip().rstrip(","))]
         except ValueError:
             row = []
-        if len(row) < 6 or not row[0] >= 1 or not row[0].is_integer():
+        counted = len(row) >= 6 and row[0].is_integer() and 1 <= row[0] <= _LAST
+        if not counted or not all(abs(value) < 1e9 for value in row[:7]):
             raise DataError(
                 f"{path}:{number}: expected 'frame,id,left,top,width,height,score' with frames from 1; "
                 f"got {line.strip()[:60]!r}."

@@ -20,9 +20,8 @@ import typer
 
 from vision.cli.run.options import Engine, Going, Reading, duration
 from vision.cli.run.progress import progress, share_of, summary
-from vision.cli.text import plain
 from vision.drawing import Style
-from vision.errors import SinkError, UsageError, VisionError
+from vision.errors import SinkError, UsageError, VisionError, plain
 from vision.files import check_writable, write_whole
 from vision.report import Report
 from vision.sinks import SinkSpec, VideoFile
