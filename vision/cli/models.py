@@ -16,7 +16,7 @@ from vision.weights import locate
 from vision.zoo import CARDS, DEFAULTS, find
 
 if TYPE_CHECKING:
-    from vision.card import Boxes, Clip, Input
+    from vision.card import Boxes, Card, Clip, Input
     from vision.types import Image
 
 _Name = Annotated[str, typer.Argument(help="a name of `vision models`, or a path to weights")]
@@ -66,7 +66,7 @@ def show(name: _Name) -> None:
     pull = f"not here: vision weights pull {card.name}"
     settings = {
         "weights": str(found[1]) if found else pull if card.url else f"{card.file}, which is not here",
-        "licence": card.licence, "use": card.use, "figures": card.figures or "none", "source": card.source,
+        "licence": card.licence, "use": card.use, "figures": _figures(card), "source": card.source,
         "input": _settings(card.input), "network": f"{card.net or card.form} {_listed(card.config)}",
         "min_score": f"{card.min_score:g}", "tolerance": f"{card.tolerance:g}",
     }
@@ -76,7 +76,7 @@ def show(name: _Name) -> None:
         case "action":
             settings["clip"] = _settings(card.clip)
     if card.int8 is not None:
-        settings["on a CPU"] = f"{card.int8.name}: {card.int8.figures}"
+        settings["int8"] = card.int8.name
     table = Table(box=None, show_header=False, title=f"{card.name}, for {card.task}", title_justify="left")
     for key, value in {**settings, "classes": f"{len(card.classes)}: {', '.join(card.classes)}"}.items():
         table.add_row(key, Text(value))
@@ -129,6 +129,13 @@ def _image(path: Path) -> Image:
 
     with read(str(path), max_frames=1) as source:
         return next(source).image
+
+
+def _figures(card: Card) -> str:
+    """What was measured, a precision after the other, and on what."""
+    each = (f"{precision} {', '.join(f'{metric} {value:.3f}' for metric, value in found.items())}"
+            for precision, found in card.figures.items())
+    return f"{'; '.join(each) or 'none'}{f' ({card.measured_on})' if card.measured_on else ''}"
 
 
 def _settings(part: Input | Boxes | Clip) -> str:
