@@ -58,7 +58,7 @@ class OpenvinoEngine(PictureEngine):
         compiled = None
         if (kept := cache.read(name)) is not None:
             with suppress(RuntimeError):                       # of another OpenVINO or processor, after all
-                compiled = CORE.import_model(ov.Tensor(np.frombuffer(kept, np.uint8)), "CPU", config)
+                compiled = CORE.import_model(kept, "CPU", config)
         if compiled is None:
             graph = _compressed(program.weights) if program.compressed else CORE.read_model(program.onnx(
                 None if program.any_size else shape))
@@ -69,7 +69,7 @@ class OpenvinoEngine(PictureEngine):
             except RuntimeError as error:
                 why = " ".join(str(error).split())[-300:]
                 raise CannotRun(f"openvino cannot run {program.card.name!r}: {why}") from error
-            cache.write(name, compiled.export_model())
+            cache.write(name, compiled.export_model().getvalue())
         requests: SimpleQueue[ov.InferRequest] = SimpleQueue()
         for _ in range(2 if alone else self._threads):
             requests.put(compiled.create_infer_request())
