@@ -23,7 +23,7 @@ from peers import WITH_IMAGES, Ids, Track, roboflow, ultralytics
 from vision import Detections, Tracker
 from vision.metrics.tracking import TrackScores, evaluate
 from vision.tracking import METHODS
-from vision.tracking.mot import Sequence, read_rows, write_rows
+from vision.tracking.mot import Sequence, read_truth, write_rows
 
 
 def ours(method: str) -> Track:
@@ -46,12 +46,12 @@ def score(
         image = cv2.imread(str(sequence.folder / "img1" / f"{index + 1:06d}.jpg")) if images else None
         for i, (left, top, right, bottom) in zip(*track(detections, time, image), strict=True):
             rows.append([number, i, left, top, right - left, bottom - top, 1])
-    truth = read_rows(sequence.folder / "gt" / "gt.txt")
-    truth = truth[(truth[:, 0] - 1 - first) % stride == 0]
-    truth = truth[truth[:, 0] > first]
+    truth, classes = read_truth(sequence.folder / "gt" / "gt.txt")
+    kept = ((truth[:, 0] - 1 - first) % stride == 0) & (truth[:, 0] > first)
+    truth, classes = truth[kept], None if classes is None else classes[kept]
     truth[:, 0] = (truth[:, 0] - 1 - first) // stride + 1
     gt, result = folder / "gt.txt", folder / "result.txt"
-    write_rows(gt, truth)
+    write_rows(gt, truth, classes)
     write_rows(result, np.array(rows).reshape(-1, 7))
     return evaluate({sequence.name: gt}, {sequence.name: result}, {sequence.name: len(frames)})[sequence.name]
 

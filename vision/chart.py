@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision.drawing import colour
+from vision.drawing import colour, label, unit
 from vision.files import write_whole
 from vision.types import Action, Image, Names
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_INK, _GREY = (40, 40, 40), (225, 225, 225)
+_INK, _GREY, _GRID = (40, 40, 40), (225, 225, 225), (0, 255, 255)
 
 
 def save_png(path: Path, image: Image) -> None:
@@ -39,13 +39,13 @@ def timeline_chart(segments: Sequence[Action], span: tuple[float, float], names:
     for tick in _ticks(start, end):
         cv2.line(image, (place(tick), top), (place(tick), bottom), _GREY, 1)
         _write(image, f"{tick:g} s", (place(tick) - 12, bottom + 22))
-    for i, label in enumerate(labels):
-        _write(image, names[label][:20], (10, top + row * i + 22))
+    for i, kind in enumerate(labels):
+        _write(image, names[kind][:20], (10, top + row * i + 22))
         for s in segments:
-            if s.label == label:
+            if s.label == kind:
                 x, y = place(s.start), top + row * i
                 right_end = max(place(s.end), x + 2)
-                cv2.rectangle(image, (x, y + 6), (right_end, y + 28), colour(label), cv2.FILLED)
+                cv2.rectangle(image, (x, y + 6), (right_end, y + 28), colour(kind), cv2.FILLED)
     cv2.rectangle(image, (left, top), (right, bottom), _INK, 1)
     return image
 
@@ -72,6 +72,27 @@ def confusion_chart(confusion: npt.NDArray[np.int64], names: Names) -> Image:
     _write(image, "true, downwards; predicted, across", (10, 24))
     cv2.rectangle(image, (left, top), (left + cell * classes, top + cell * classes), _INK, 1)
     return image
+
+
+def draw_grid(image: Image, step: int | None = None) -> Image:
+    """A picture (H,W,3) uint8 BGR with lines every `step` pixels and their coordinates at its edges; another picture.
+    step: a round number for about ten lines unless given."""
+    height, width = image.shape[:2]
+    step = step or next(s for e in range(1, 7) for s in (10**e, 2 * 10**e, 5 * 10**e) if s >= max(width, height) / 12)
+    drawn, thick = image.copy(), max(1, round(unit(image)))
+    xs, ys = range(step, width, step), range(step, height, step)
+    for x in xs:
+        cv2.line(drawn, (x, 0), (x, height), _GRID, thick)
+    for y in ys:
+        cv2.line(drawn, (0, y), (width, y), _GRID, thick)
+    drawn = np.asarray(cv2.addWeighted(drawn, 0.6, image, 0.4, 0), np.uint8)
+    for x in xs:
+        label(drawn, str(x), (x + 1, 0), _GRID)
+        label(drawn, str(x), (x + 1, height), _GRID)
+    for y in ys:
+        label(drawn, str(y), (0, y), _GRID)
+        label(drawn, str(y), (width, y), _GRID)
+    return drawn
 
 
 def _ticks(start: float, end: float) -> list[float]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
+from vision.drawing import class_name
 from vision.item import Item
 from vision.state import State
-from vision.types import Action, Detections, Landmarks, Scores, Tracks
+from vision.types import Action, Detections, Landmarks, Names, Scores, Tracks
+
+_SHOWN = 8                                      # names in a line
 
 
 class Tally:
@@ -17,6 +21,8 @@ class Tally:
         self._seen: dict[str, Counter[str]] = {}
         self._ids: dict[str, dict[int, str]] = {}
         self._frames = 0
+        self._sought: dict[str, str] = {}
+        self._known: dict[str, Names] = {}
 
     def state(self) -> State:
         """The counts so far."""
@@ -35,8 +41,10 @@ class Tally:
         for key in item:
             result, names = item[key], item.names(key)
             seen = self._seen.setdefault(key, Counter())
+            if isinstance(result, (Detections, Landmarks, Action)):
+                self._sought[key] = _word(result, names)
             if isinstance(result, Detections):
-                labels = [names[i] if 0 <= i < len(names) else str(i) for i in result.labels.tolist()]
+                labels = [class_name(names, i) for i in result.labels.tolist()]
                 if isinstance(result, Tracks):
                     self._ids.setdefault(key, {}).update(zip(result.ids.tolist(), labels, strict=True))
                 seen.update(labels)
@@ -47,16 +55,35 @@ class Tally:
             elif isinstance(result, Scores):
                 best = result.label if isinstance(result, Action) else int(result.probs.argmax())
                 seen.update([names[best]] if best >= 0 else [])
+                if isinstance(result, Action):
+                    self._known[key] = names
 
     def lines(self) -> list[str]:
-        """A line for each key: `detect: person 1043, car 398`, `track: 21 person, 3 car`."""
+        """A line for each key: `detect: person 1043, car 398`, `track: 21 person, 3 car`, `faces: no face in 200
+        frames`; and which actions a model knows, since it takes whatever it sees for one of them."""
         found = []
         for key, seen in self._seen.items():
             if self._ids.get(key):
                 counts = Counter(self._ids[key].values())
-                found.append(f"{key}: " + ", ".join(f"{n} {name}" for name, n in counts.most_common(8)))
+                found.append(f"{key}: {_listed([f'{n} {name}' for name, n in counts.most_common()])}")
             elif seen:
-                found.append(f"{key}: " + ", ".join(f"{name} {n}" for name, n in seen.most_common(8)))
-            elif self._frames and key in ("detect", "track", "faces", "pose", "action"):
-                found.append(f"{key}: nothing in {self._frames} frames")
+                found.append(f"{key}: {_listed([f'{name} {n}' for name, n in seen.most_common()])}")
+            elif key in self._sought:
+                frames = "1 frame" if self._frames == 1 else f"{self._frames} frames"
+                found.append(f"{key}: no {self._sought[key]} in {frames}")
+            if self._known.get(key):
+                found.append(f"{key}: the model knows {_listed(self._known[key])}, and nothing else")
         return found
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f", and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
+    return ", ".join(parts[:_SHOWN]) + more
+
+
+def _word(result: Any, names: Names) -> str:
+    """What one of the things is called that a task looks for."""
+    if isinstance(result, Action):
+        return "action"
+    return names[0] if len(names) == 1 else "track" if isinstance(result, Tracks) else "object"

@@ -108,7 +108,7 @@ def test_a_counter(cuts: set[int], ground: bool) -> None:
     scene = Scene(scene.lines, zone, GROUND if ground else None, scene.anchor)
 
     def step(counter: Counter, i: tuple[Tracks, float]) -> Any:
-        return counter(*i), counter.found, counter.summary(["a", "b"]), counter.dwells
+        return counter(*i), counter.summary(), counter.dwells
 
     check(lambda: Counter(scene, lost_after=0.5), step, TRACKED, sorted(cuts))
 
@@ -123,7 +123,7 @@ def test_what_a_counter_says_at_the_end_is_the_same() -> None:
         fresh.restore(state.loads(state.dumps(one.state())))
         one = fresh
     assert one.close() == whole.close()
-    assert (one.totals, one.dwells, one.found) == (whole.totals, whole.dwells, whole.found)
+    assert (one.totals, one.dwells) == (whole.totals, whole.dwells)
     assert sum(whole.totals["path"].values()) >= 1
 
 

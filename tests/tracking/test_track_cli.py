@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -179,40 +180,51 @@ def test_a_box_drawn_in_a_window_is_the_box_given(
 ) -> None:
     """The window is a fake; what the user draws there, and leaves undone, is what OpenCV would tell."""
     shown: list[np.ndarray] = []
-    drawn = (4, 10, 20, 30)
+    hand: list[tuple[int, int, int]] = []                               # what the mouse does, at x and y
+    heard: list[Any] = []
 
-    def select(
-        title: str, image: np.ndarray, showCrosshair: bool, printNotice: bool
-    ) -> tuple[int, int, int, int]:
-        assert not printNotice                                          # on standard output
-        shown.append(image.copy())
-        return drawn
+    def key(milliseconds: int) -> int:
+        if not hand:
+            return ord("q") if len(shown) > 20 else 13
+        event, x, y = hand.pop(0)
+        heard[-1](event, x, y, 0, None)
+        return -1
 
     monkeypatch.setenv("DISPLAY", ":99")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
     monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
-    monkeypatch.setattr(cv2, "selectROI", select)
-    monkeypatch.setattr(cv2, "destroyAllWindows", lambda: shown.append(np.empty(0)))
+    monkeypatch.setattr(cv2, "setMouseCallback", lambda _, callback: heard.append(callback))
+    monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: 1.0)
+    monkeypatch.setattr(cv2, "imshow", lambda _, image: shown.append(image.copy()))
+    monkeypatch.setattr(cv2, "waitKey", key)
+    monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
     given, by_hand = tmp_path / "given.jsonl", tmp_path / "by_hand.jsonl"
     run("follow", clip, "-q", "--jsonl", given, "--box", "4,10,20,30")
     assert shown == []                                                  # nobody is asked
-    run("follow", clip, "-q", "--jsonl", by_hand)
-    assert by_hand.read_bytes() == given.read_bytes()
-    assert len(shown) == 2                                              # asked once, and the window is closed
+    down, up, move = cv2.EVENT_LBUTTONDOWN, cv2.EVENT_LBUTTONUP, cv2.EVENT_MOUSEMOVE
+    for way in (
+        [(down, 4, 10), (move, 9, 20), (up, 24, 40)],                   # dragged
+        [(down, 24, 40), (up, 24, 40), (down, 4, 10), (up, 4, 10)],     # two clicks, the other way round
+        [(down, 1, 1), (up, 60, 60), (down, 4, 10), (up, 24, 40)],      # and once more
+    ):
+        hand[:] = way
+        shown.clear()
+        run("follow", clip, "-q", "--jsonl", by_hand)
+        assert by_hand.read_bytes() == given.read_bytes()
     white = shown[0][..., 1] > 128
-    np.testing.assert_allclose(np.argwhere(white).min(axis=0), [10, 4], atol=1)      # the first frame
+    white[:12] = False                                                  # the mouse's coordinates
+    np.testing.assert_allclose(np.argwhere(white).min(axis=0), [12, 4], atol=1)      # the first frame
 
-    drawn = (0, 0, 0, 0)                                                # taken away again by c
     result = CliRunner().invoke(app, ["follow", str(clip), "-q", "--jsonl", str(by_hand)])
     assert (result.exit_code != 0, "no box was drawn" in result.output) == (True, True)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], -6))
     result = CliRunner().invoke(app, ["follow", str(clip), "-q", "--jsonl", str(by_hand)])
-    assert (result.exit_code != 0, "no display to draw a box on" in result.output) == (True, True)
+    assert (result.exit_code != 0, "no display to draw a box on" in str(result.exception)) == (True, True)
     monkeypatch.delenv("DISPLAY")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setattr("sys.platform", "linux")
     result = CliRunner().invoke(app, ["follow", str(clip), "-q", "--jsonl", str(by_hand)])
-    assert (result.exit_code != 0, "no display to draw a box on" in result.output) == (True, True)
+    assert (result.exit_code != 0, "no display to draw a box on" in str(result.exception)) == (True, True)
 
 
 def test_a_counted_video_shows_lines_and_totals(clip: Path, tmp_path: Path) -> None:
@@ -333,7 +345,7 @@ def test_a_picture_that_cannot_be_made_is_told_before_the_run(
     ["count", "--events", "-", "--jsonl", "-"],
     ["count", "--events", "{x}", "--coco", "{x}"],
     ["count", "--heatmap", "{x}.png", "--sheet", "{x}.png"],
-    ["follow", "--follower", "ivt", "--show-basis", "{x}.png", "-o", "{x}.png"],
+    ["follow", "--follower", "ivt", "--box", "4,10,20,30", "--show-basis", "{x}.png", "-o", "{x}.png"],
 ])
 def test_two_outputs_of_one_name_are_told_before_the_run(
     clip: Path, tmp_path: Path, arguments: list[str]
@@ -383,9 +395,9 @@ def test_a_class_without_a_name_is_told_as_an_unknown_one_is(clip: Path, command
     (["track", "--mot", "no/such/folder/out.txt"], "No such file"),
     (["count", "--line", "80,96,80,0", "--events", "no/such/folder/out.csv"], "No such file"),
     (["count"], "nothing to count at"),
-    (["count", "--line", "1,2,3"], "--line is x1,y1,x2,y2"),
+    (["count", "--line", "1,2,3"], "--line is its two ends"),
     (["count", "--line", "5,5,5,5"], "two points that differ"),
-    (["follow", "--box", "1,2,3"], "--box is x,y,w,h"),
+    (["follow", "--box", "1,2,3"], "--box is x,y,w,h in pixels, or two corners"),
     (["follow", "--box", "1,2,3,3"], "8x8 pixels inside"),
     (["follow", "--follower", "csrt", "--box", "1,2,30,30"], "'ivt'"),
 ])

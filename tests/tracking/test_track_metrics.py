@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from vision.errors import DataError
 from vision.metrics.following import curves, mean, plot
 from vision.metrics.tracking import evaluate
-from vision.tracking.mot import write_rows
+from vision.tracking.mot import read_truth, write_rows
 
 
 def rows(ids: list[int], frames: int = 10, shift: float = 0.0) -> np.ndarray:
@@ -66,6 +66,54 @@ def test_what_cannot_be_scored_is_an_error(tmp_path: Path) -> None:
         evaluate({"s": tmp_path / "gt.txt"}, {"s": tmp_path / "run.txt"}, {"s": 10})
     with pytest.raises(DataError, match="trackeval cannot score 's'"):
         score(tmp_path, rows([1]), rows([1], frames=12))
+
+
+def ends(*columns: str) -> str:
+    """Two people that stand for ten frames, and a car that only the truth knows, with these columns at the end."""
+    return "".join(f"{f},{i},{100 * i},0,40,80{column}\n" for f in range(1, 11) for i, column in enumerate(columns, 1))
+
+
+@pytest.mark.parametrize(("truth", "mota", "misses"), [
+    (ends("", "", ""), 2 / 3, 10),                                          # six columns
+    (ends(",1", ",1", ",1"), 2 / 3, 10),                                    # seven
+    (ends(",1", ",1", ",0"), 1, 0),
+    (ends(",1,1", ",1,1", ",1,3"), 1, 0),                                   # MOT16's classes: 3 is a car
+    (ends(",1,1,0.9", ",1,1,0.5", ",1,3,1"), 1, 0),
+    (ends(",1,16.5,-3.25,1", ",1,16,3,0", ",1,7.5,2,0"), 2 / 3, 10),        # MOT15: a place in the world
+    (ends(",1,-1,-1,-1", ",1,-1,-1,-1", ",1,-1,-1,-1"), 2 / 3, 10),
+    (ends(",1,1,0.9", ",1,1,0.5", ",1,3,1").replace(",", " "), 1, 0),
+])
+def test_truth_of_each_year_is_taken_by_its_own_rules(
+    truth: str, mota: float, misses: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("trackeval", reason="needs the extra 'track-eval'")
+    (tmp_path / "gt.txt").write_text(truth)
+    result = rows([1, 2])
+    result[:, 2] += 100
+    write_rows(tmp_path / "run.txt", result)
+    row = evaluate({"s": tmp_path / "gt.txt"}, {"s": tmp_path / "run.txt"}, {"s": 10})["s"]
+    assert (row.mota, row.misses) == (pytest.approx(mota), misses)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_order_of_sequences_changes_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("trackeval", reason="needs the extra 'track-eval'")
+    (tmp_path / "a.txt").write_text(ends(",1,1,0.9", ",1,1,0.5", ",1,3,1"))
+    (tmp_path / "b.txt").write_text(ends(",1,16.5,-3.25,1", ",1,16,3,0", ",1,7.5,2,0"))
+    (tmp_path / "c.txt").write_text(ends(",1", ",1", ",1"))
+    result = rows([1, 2])
+    result[:, 2] += 100
+    write_rows(tmp_path / "run.txt", result)
+    tables = [evaluate({n: tmp_path / f"{n}.txt" for n in order}, dict.fromkeys(order, tmp_path / "run.txt"),
+                       dict.fromkeys(order, 10)) for order in ("abc", "cba", "bac")]
+    assert tables[0] == tables[1] == tables[2]
+    assert [tables[0][n].misses for n in ("a", "b", "c", "all")] == [0, 10, 10, 20]
+
+
+def test_a_class_that_there_is_not_is_told_with_its_row(tmp_path: Path) -> None:
+    (tmp_path / "gt.txt").write_text("1,1,0,0,9,9,1,1,1\n1,2,0,0,9,9,1,44,1\n")
+    with pytest.raises(DataError, match="row 2: the eighth column is a class from 1 to 13"):
+        read_truth(tmp_path / "gt.txt")
 
 
 @pytest.mark.realdata

@@ -1,4 +1,4 @@
-"""The window of `vision follow`: a real one, on a display of its own, with a mouse that draws the box."""
+"""The windows of `vision follow` and `vision grid --pick`: real ones, on a display of their own, with a mouse."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,7 +105,7 @@ def seen_in(screen: Screen, colour: tuple[int, int, int], process: subprocess.Po
             return now
         last, looks = now, looks + 1
         if looks % 15 == 0:              # nobody manages windows here, and Qt may miss that its own is shown
-            screen.hand("search", "--name", "vision follow", "windowunmap", "windowmap", check=False)
+            screen.hand("search", "--name", "vision", "windowunmap", "windowmap", check=False)
         time.sleep(0.2)
     raise AssertionError(f"{colour} does not come (status {process.poll()})")
 
@@ -134,6 +135,43 @@ def test_a_box_is_drawn_with_the_mouse(screen: Screen, clip: Path) -> None:
     assert process.returncode == 0, error
     records = [json.loads(line) for line in told.splitlines()]           # and OpenCV says nothing there
     assert len(records) == 10
-    assert records[0]["objects"][0]["box"] == [pytest.approx(side, abs=1) for side in BOX]
-    moved = np.subtract(records[-1]["objects"][0]["box"], BOX)
+    assert records[0]["follow"]["objects"][0]["box"] == [pytest.approx(side, abs=1) for side in BOX]
+    moved = np.subtract(records[-1]["follow"]["objects"][0]["box"], BOX)
     assert moved.tolist() == pytest.approx([18, 0, 18, 0], abs=4)
+
+
+@pytest.mark.parametrize(("kind", "corners", "says"), [
+    ("line", ((0, 0), (2, 2)), "--line 60,48:120,96"),
+    ("box", ((2, 0), (0, 2)), "--box 60,48:120,96"),
+    ("zone", ((0, 0), (2, 0), (2, 2)), "points = [[60, 48], [120, 48], [120, 96]]"),
+])
+def test_points_are_clicked_and_printed_as_they_are_given(
+    kind: str, corners: tuple[tuple[int, int], ...], says: str, screen: Screen, clip: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vision", "grid", str(clip), "--pick", kind],
+        env=screen.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    told = ""
+    try:
+        left, top, right, bottom = seen_in(screen, GREEN, process)
+        xs, ys = (left, (left + right) // 2, right), (top, (top + bottom) // 2, bottom)
+        for column, row in corners:
+            screen.hand("mousemove", xs[column], ys[row], "click", 1)
+            time.sleep(0.3)
+        reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")))
+        lines: list[str] = []
+        reader.start()
+        for key in ("Return", "Escape"):
+            for _ in range(120):
+                screen.hand("key", key)
+                time.sleep(0.25)
+                if process.poll() is not None or (key == "Return" and lines):
+                    break
+        reader.join(10)
+        told = "".join(lines)
+    finally:
+        process.kill()
+        process.wait()
+    assert says in told
+    assert process.returncode == 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from vision.errors import DataError, MissingExtra
+from vision.tracking import mot
 
 
 @dataclass(frozen=True)
@@ -35,44 +37,51 @@ def evaluate(
 ) -> dict[str, TrackScores]:
     """Sequence name -> scores, and `"all"` for the sequences together (where there are several).
 
-    truth: each sequence's `gt.txt`; rows with conf 0 do not count, and where the file has MOT16's
-    class column, what covers a distractor counts neither way (trackeval's rules). results: each
-    sequence's MOT text. lengths: frames of each. Raises DataError where a file is missing or cannot
-    be scored, MissingExtra without trackeval.
+    truth: each sequence's `gt.txt` (`mot.read_truth`); rows with conf 0 do not count, and where the file has MOT16's
+    classes, what covers a distractor counts neither way (trackeval's rules). results: each sequence's MOT text.
+    lengths: frames of each. Raises DataError where a file is missing or cannot be scored, MissingExtra without
+    trackeval.
     """
     trackeval = _trackeval()
     for path in (*truth.values(), *results.values()):
         if not path.is_file():
             raise DataError(f"{str(path)!r} is not there: each sequence needs its gt.txt and a result.")
-    with TemporaryDirectory() as folder:
-        for name in truth:                                      # trackeval wants its own layout
-            gt = Path(folder) / "gt" / name / "gt" / "gt.txt"
-            run = Path(folder) / "runs" / "run" / f"{name}.txt"
-            for source, target in ((truth[name], gt), (results[name], run)):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)
-        dataset = trackeval.datasets.MotChallenge2DBox({
-            "GT_FOLDER": f"{folder}/gt", "TRACKERS_FOLDER": f"{folder}/runs", "TRACKERS_TO_EVAL": ["run"],
-            "TRACKER_SUB_FOLDER": "", "SKIP_SPLIT_FOL": True, "SEQ_INFO": dict(lengths),
-            "BENCHMARK": _benchmark(truth), "PRINT_CONFIG": False,
-        })
-        quiet = {"PRINT_CONFIG": False, "THRESHOLD": 0.5}
-        metrics = {"hota": trackeval.metrics.HOTA(), "clear": trackeval.metrics.CLEAR(quiet),
-                   "identity": trackeval.metrics.Identity(quiet)}
-        parts: dict[str, dict[str, Any]] = {key: {} for key in metrics}
+    quiet = {"PRINT_CONFIG": False, "THRESHOLD": 0.5}
+    metrics = {"hota": trackeval.metrics.HOTA(), "clear": trackeval.metrics.CLEAR(quiet),
+               "identity": trackeval.metrics.Identity(quiet)}
+    parts: dict[str, dict[str, Any]] = {key: {} for key in metrics}
+    for name in truth:
         try:
-            for name in truth:
-                raw = dataset.get_raw_seq_data("run", name)
-                data = dataset.get_preprocessed_seq_data(raw, "pedestrian")
+            with redirect_stdout(StringIO()):                    # trackeval prints what it then raises
+                data = _data(trackeval, name, truth[name], results[name], lengths[name])
                 for key, metric in metrics.items():
                     parts[key][name] = metric.eval_sequence(data)
         except trackeval.utils.TrackEvalException as error:
             raise DataError(f"trackeval cannot score {name!r}: {error}") from error
-        table = {name: _row({key: parts[key][name] for key in metrics}) for name in truth}
-        if len(truth) > 1:
-            together = {key: metric.combine_sequences(parts[key]) for key, metric in metrics.items()}
-            table["all"] = _row(together)
+    table = {name: _row({key: parts[key][name] for key in metrics}) for name in truth}
+    if len(truth) > 1:
+        together = {key: metric.combine_sequences(parts[key]) for key, metric in metrics.items()}
+        table["all"] = _row(together)
     return table
+
+
+def _data(trackeval: Any, name: str, truth: Path, results: Path, length: int) -> Any:
+    """One sequence as trackeval's metrics take it, by the rules of its own benchmark: MOT15 has no classes, and MOT20
+    one distractor more than MOT16 and 17."""
+    rows, classes = mot.read_truth(truth)
+    benchmark = "MOT15" if classes is None else "MOT20" if "MOT20" in f"{name} {truth}" else "MOT17"
+    with TemporaryDirectory() as folder:                         # trackeval wants its own layout
+        gt, run = Path(folder) / "gt" / name / "gt" / "gt.txt", Path(folder) / "runs" / "run" / f"{name}.txt"
+        for path in (gt, run):
+            path.parent.mkdir(parents=True)
+        mot.write_rows(gt, rows, classes)
+        mot.write_rows(run, mot.read_rows(results))
+        dataset = trackeval.datasets.MotChallenge2DBox({
+            "GT_FOLDER": f"{folder}/gt", "TRACKERS_FOLDER": f"{folder}/runs", "TRACKERS_TO_EVAL": ["run"],
+            "TRACKER_SUB_FOLDER": "", "SKIP_SPLIT_FOL": True, "SEQ_INFO": {name: length},
+            "BENCHMARK": benchmark, "PRINT_CONFIG": False,
+        })
+        return dataset.get_preprocessed_seq_data(dataset.get_raw_seq_data("run", name), "pedestrian")
 
 
 def _trackeval() -> Any:
@@ -81,16 +90,6 @@ def _trackeval() -> Any:
     except ImportError as error:
         raise MissingExtra("trackeval", "track-eval", "The evaluation of tracks") from error
     return trackeval
-
-
-def _benchmark(truth: Mapping[str, Path]) -> str:
-    """MOT15 has no classes; MOT20 has one distractor more than MOT16 and 17."""
-    path = next(iter(truth.values()))
-    with path.open(encoding="utf-8") as file:
-        first = file.readline().split(",")
-    if len(first) < 8 or float(first[7]) < 0:
-        return "MOT15"
-    return "MOT20" if "MOT20" in str(path) else "MOT17"
 
 
 def _row(values: Mapping[str, Mapping[str, Any]]) -> TrackScores:

@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import cv2
+import numpy as np
 
+from vision.drawing import label
 from vision.errors import SinkError, UsageError
 from vision.sinks.base import Sink, SinkSpec
 from vision.spec import Option, spec
@@ -56,6 +58,18 @@ class _Show(Sink):
             self.window.close()
 
 
+def check_display() -> None:
+    """Raise SinkError where no window can be opened."""
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform.startswith("linux") and not display:
+        raise SinkError("there is no display for a window (DISPLAY is not set). Write a video instead.")
+    # without a working display OpenCV's window ends the process, which cannot be caught: so first
+    # in a process of its own
+    probe = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, check=False, timeout=30)
+    if probe.returncode != 0:
+        raise SinkError("the display cannot open a window. Write a video instead.")
+
+
 class Window:
     """A window that shows pictures; `closed` once the user pressed q or Esc, after which pictures are
     not shown any more. SinkError where no window can be opened."""
@@ -63,14 +77,7 @@ class Window:
     def __init__(self, title: str = "vision") -> None:
         self.title = title
         self.closed = False
-        display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-        if sys.platform.startswith("linux") and not display:
-            raise SinkError("there is no display for a window (DISPLAY is not set). Write a video instead.")
-        # without a working display OpenCV's window ends the process, which cannot be caught: so first
-        # in a process of its own
-        probe = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, check=False, timeout=30)
-        if probe.returncode != 0:
-            raise SinkError("the display cannot open a window. Write a video instead.")
+        check_display()
 
     def write(self, image: Image, time: float = 0.0) -> None:
         """Show a picture (H,W,3) uint8 BGR. All pictures must come from one thread."""
@@ -89,17 +96,66 @@ class Window:
         self.close()
 
 
+_LEAST = {"line": 2, "box": 2, "zone": 3}       # points
+_INK = (255, 0, 0)                              # BGR
+_LARGEST_WH = 1600, 900                         # a larger picture is shown smaller
+
+
+def pick(
+    image: Image, kind: Literal["line", "zone", "box"], title: str = "vision: click, then press Enter"
+) -> list[tuple[int, int]]:
+    """The points that the user clicks on a picture (H,W,3) in a window, in its pixels: the two ends of a line or the
+    upper left and lower right corner of a box, which may be dragged too, or the corners of a zone. Enter takes them,
+    Backspace takes one back; q, Esc and closing the window give none. Raises SinkError where there is no display."""
+    height, width = image.shape[:2]
+    scale = min(1.0, _LARGEST_WH[0] / width, _LARGEST_WH[1] / height)
+    shown = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    points: list[tuple[int, int]] = []
+    mouse = [(0, 0)]
+
+    def heard(event: int, x: int, y: int, flags: int, data: object) -> None:
+        mouse[0] = x, y
+        dragged = len(points) == 1 and kind != "zone" and max(abs(x - points[0][0]), abs(y - points[0][1])) > 4
+        if event == cv2.EVENT_LBUTTONDOWN or (event == cv2.EVENT_LBUTTONUP and dragged):
+            if kind != "zone" and len(points) == 2:
+                points.clear()
+            points.append((x, y))
+
+    with Window(title):
+        # OpenCV's own has a bar that grows with the mouse's position, and the picture jumps
+        cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
+        cv2.setMouseCallback(title, heard)
+        while True:
+            cv2.imshow(title, _marked(shown, kind, points, mouse[0], scale))
+            key = cv2.waitKey(20) & 0xFF
+            if key in (10, 13) and len(points) >= _LEAST[kind]:
+                break
+            if key in (8, 127) and points:
+                points.pop()
+            if key in (ord("q"), 27) or cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1:
+                return []
+    if kind == "box":
+        corners = np.array(points)
+        points = [tuple(corners.min(axis=0).tolist()), tuple(corners.max(axis=0).tolist())]
+    return [(round(x / scale), round(y / scale)) for x, y in points]
+
+
+def _marked(shown: Image, kind: str, points: list[tuple[int, int]], mouse: tuple[int, int], scale: float) -> Image:
+    """The picture with what was clicked so far, and where the mouse is."""
+    image, ends = shown.copy(), [*points, mouse] if len(points) < 2 or kind == "zone" else points
+    if kind == "box" and points:
+        cv2.rectangle(image, ends[0], ends[1], _INK, 2)
+    elif points:
+        cv2.polylines(image, [np.array(ends, np.int32)], kind == "zone", _INK, 2, cv2.LINE_AA)
+    x, y = mouse
+    label(image, f"{x / scale:.0f},{y / scale:.0f}", (x + 12, y - 4), _INK)
+    return image
+
+
 def draw_box(image: Image) -> tuple[float, float, float, float]:
     """The box (left, top, right, bottom, in pixels) that the user draws on a picture in a window. Raises UsageError
     where there is no display or no box was drawn."""
-    title = "vision follow: draw a box, then press Enter"
-    try:
-        with Window(title):
-            # OpenCV's own has a bar that grows with the mouse's position, and the picture jumps
-            cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
-            x, y, w, h = cv2.selectROI(title, image, showCrosshair=False, printNotice=False)
-    except SinkError:
-        raise UsageError("there is no display to draw a box on. Give --box x,y,w,h.") from None
-    if not w or not h:
+    points = pick(image, "box", "vision follow: draw a box, then press Enter")
+    if not points or points[0][0] == points[1][0] or points[0][1] == points[1][1]:
         raise UsageError("no box was drawn. Draw one, or give --box x,y,w,h.")
-    return x, y, x + w, y + h
+    return (*points[0], *points[1])

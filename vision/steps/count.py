@@ -31,7 +31,8 @@ class Count(Spec):
     on: Annotated[str, Option("whose tracks it counts: the key of a step before it")] = "track"
     scene: Annotated[Path | str | None, Option("lines, zones and the ground (TOML, as in the README)")] = None
     line: Annotated[tuple[str, ...], Option(
-        "x1,y1,x2,y2 in pixels: a line, as often as you like", remote=True)] = ()
+        "its two ends, x1,y1:x2,y2 in pixels (commas alone do too): as often as you like; `vision grid` helps to find "
+        "them", remote=True)] = ()
     hysteresis: Annotated[float, Option(
         "box sizes that a track must be past a border", min=0, remote=True)] = HYSTERESIS
     lost_after: Annotated[float, Option(
@@ -47,12 +48,12 @@ class Count(Spec):
         drawn = []
         for number, text in enumerate(self.line, 1):
             try:
-                x1, y1, x2, y2 = (float(value) for value in text.split(","))
+                x1, y1, x2, y2 = (float(value) for value in text.replace(":", ",").split(","))
             except ValueError:
-                raise UsageError(f"--line is x1,y1,x2,y2 in pixels; got {text!r}.") from None
+                raise UsageError(f"--line is its two ends, x1,y1:x2,y2, in pixels; got {text!r}.") from None
             drawn.append(Line(f"line {number}", (x1, y1), (x2, y2)))
         if not (scene.lines or scene.zones or drawn):
-            raise UsageError("there is nothing to count at: give --scene FILE.toml or --line x1,y1,x2,y2.")
+            raise UsageError("there is nothing to count at: give --scene FILE.toml or --line x1,y1:x2,y2.")
         return replace(scene, lines=(*scene.lines, *drawn))
 
     def check(self) -> None:
@@ -89,7 +90,7 @@ class CountStep(Step):
 
     def summary(self) -> Sequence[str]:
         """The totals of every line and zone, and how long tracks were inside."""
-        return self.counter.summary(self.names).splitlines()[1:]      # the first is of the tracks: told already
+        return self.counter.summary()
 
     def state(self) -> State:
         """The counts, and where each track is."""

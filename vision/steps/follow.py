@@ -30,7 +30,8 @@ class Follow(Spec):
     rate = 30.0
 
     box: Annotated[str | Callable[[Image], Box] | None, Option(
-        "x,y,w,h in pixels of the first frame; in Python also a function from that frame to x1,y1,x2,y2")] = None
+        "x,y,w,h in pixels of the first frame, or two corners x1,y1:x2,y2; `vision grid` helps to find them; in Python "
+        "also a function from that frame to (x1, y1, x2, y2)")] = None
     follower: Annotated[Literal["dsst", "ivt", "mil"], Option(
         "dsst (fast), ivt (learns a subspace) or mil (OpenCV)")] = "dsst"
 
@@ -67,8 +68,12 @@ class FollowStep(Step):
             self._state = None
         if self.follower is not None:
             return Ready(self.follower(frame.image, frame.time))
-        given = self.spec.box
-        box = checked_box(given(frame.image) if callable(given) else corners(str(given)), frame.image)
+        given, (width, height) = self.spec.box, frame.size_wh
+        box = given(frame.image) if callable(given) else corners(str(given))
+        if not callable(given) and ":" not in str(given) and (box[2] > width + 1 or box[3] > height + 1):
+            raise UsageError(f"--box {given}, as x,y,w,h, goes to {box[2]:g},{box[3]:g}, and the frame has "
+                             f"{width}x{height} pixels. Two corners are written x1,y1:x2,y2.")
+        box = checked_box(box, frame.image)
         self.follower = self._begun(frame.image, box, frame.time)
         return Ready(Target(box, 1.0, False))
 
@@ -102,9 +107,9 @@ def _kind(name: str) -> Any:
 
 
 def corners(text: str) -> Box:
-    """x,y,w,h -> left, top, right, bottom. Raises UsageError for another text."""
+    """x,y,w,h or x1,y1:x2,y2 -> left, top, right, bottom. Raises UsageError for another text."""
     try:
-        x, y, w, h = (float(value) for value in text.split(","))
+        x, y, w, h = (float(value) for value in text.replace(":", ",").split(","))
     except ValueError:
-        raise UsageError(f"--box is x,y,w,h in pixels; got {text!r}.") from None
-    return x, y, x + w, y + h
+        raise UsageError(f"--box is x,y,w,h in pixels, or two corners x1,y1:x2,y2; got {text!r}.") from None
+    return (x, y, w, h) if ":" in text else (x, y, x + w, y + h)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 import numpy as np
 
+from vision.drawing import class_name
 from vision.state import State
 from vision.tracking.scene import Line, Point, Scene, Zone
 from vision.tracking.speed import Speedometer
 from vision.types import Floats, Names, Tracks
 
 HYSTERESIS = 0.1           # box sizes (the root of the area)
-
-
-def _name(names: Names | None, label: int) -> str:
-    return names[label] if names is not None and 0 <= label < len(names) else str(label)
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ class Event:
         """The event in plain values: microseconds, 0.01 pixels."""
         values: dict[str, Any] = {
             "time_s": round(self.time, 6), "event": self.kind, "place": self.place, "side": self.side,
-            "id": self.track, "label": _name(names, self.label),
+            "id": self.track, "label": class_name(names or (), self.label),
             "x": round(self.point[0], 2), "y": round(self.point[1], 2),
         }
         return values | ({"dwell_s": round(self.dwell, 3)} if self.kind == "leave" else {})
@@ -153,7 +149,6 @@ class Counter:
         self.totals = {line.name: {line.right: 0, line.left: 0} for line in scene.lines}
         self.totals |= {zone.name: {"in": 0, "out": 0, "lost": 0} for zone in scene.zones}
         self._paths: dict[int, _Path] = {}
-        self._over_by_label: Tally[int] = Tally()
         self._speedometer = Speedometer(scene.ground) if scene.ground is not None else None
 
     def __call__(self, tracks: Tracks, time: float) -> Counted:
@@ -179,30 +174,20 @@ class Counter:
         self._add(events)
         return events
 
-    @property
-    def found(self) -> dict[int, int]:
-        """How many tracks of each label there were so far, the most frequent first."""
-        tally = self._over_by_label + Tally(path.label for path in self._paths.values())
-        return dict(sorted(tally.items(), key=lambda pair: (-pair[1], pair[0])))
-
-    def summary(self, names: Names | None = None) -> str:
-        """What was found and counted so far: a line for the tracks, and one for each line and zone."""
-        found = self.found
-        number = sum(found.values())
-        which = ", ".join(f"{_name(names, label)} {count}" for label, count in found.items())
-        rows = [f"{number} track{'' if number == 1 else 's'}" + (f": {which}" if which else "")]
+    def summary(self) -> list[str]:
+        """A line for each line and zone: what was counted so far, and how long tracks were inside."""
+        rows = []
         for place, sides in self.totals.items():
             dwells = self.dwells.get(place)
             mean = f"; {sum(dwells) / len(dwells):.1f} s inside on average" if dwells else ""
             rows.append(f"{place}: " + ", ".join(f"{side} {n}" for side, n in sides.items()) + mean)
-        return "\n".join(rows)
+        return rows
 
     def state(self) -> State:
         """All that it remembers: plain values and arrays, which later frames do not change."""
         return {
             "totals": {place: dict(sides) for place, sides in self.totals.items()},
             "dwells": {zone: list(dwells) for zone, dwells in self.dwells.items()},
-            "over": [[label, count] for label, count in self._over_by_label.items()],
             "paths": [{"id": i, **asdict(path)} for i, path in self._paths.items()],
             "speeds": self._speedometer.state() if self._speedometer is not None else None,
         }
@@ -211,7 +196,6 @@ class Counter:
         """Go on from the `state` of a counter of the same scene, `hysteresis` and `lost_after`."""
         self.totals = {place: dict(sides) for place, sides in state["totals"].items()}
         self.dwells = {zone: list(dwells) for zone, dwells in state["dwells"].items()}
-        self._over_by_label = Tally(dict(state["over"]))
         self._paths = {path["id"]: _Path.of(path) for path in state["paths"]}
         if self._speedometer is not None:
             self._speedometer.restore(state["speeds"])
@@ -259,7 +243,6 @@ class Counter:
         events = []
         for i in [i for i, path in self._paths.items() if path.time < before]:
             path = self._paths.pop(i)
-            self._over_by_label[path.label] += 1
             events += [self._leave(i, path, zone, path.time, path.point, "lost")
                        for zone in self.scene.zones if zone.name in path.entered]
         return events

@@ -21,6 +21,8 @@ from vision.errors import DataError, SinkError
 from vision.types import Detections, Tracks
 
 Rows = npt.NDArray[np.float64]
+_CLASSES = 13                                    # of MOT16, 17 and 20; 1 is a pedestrian
+_LAST = 10 ** 9                          # a frame's number: a year at 30 a second
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,10 @@ class Sequence:
             values = ini["Sequence"]
             size = int(values["imWidth"]), int(values["imHeight"])
             rate, length = float(values["frameRate"]), int(values["seqLength"])
-            if not 0 < rate < math.inf or length < 1:
-                raise ValueError(f"frameRate is {rate}, seqLength {length}")
+            if not 0 < rate < math.inf or not 0 < length <= _LAST or not all(0 < side < 2 ** 16 for side in size):
+                raise ValueError(f"frameRate is {rate}, seqLength {length}, the size {size[0]}x{size[1]}")
             return cls(Path(folder), rate, length, size)
-        except (configparser.Error, KeyError, ValueError) as error:
+        except (OSError, configparser.Error, KeyError, ValueError, OverflowError) as error:
             raise DataError(
                 f"{str(path)!r} must give frameRate, seqLength, imWidth and imHeight in [Sequence] ({error})."
             ) from error
@@ -67,8 +69,30 @@ class Sequence:
 
 
 def read_rows(path: str | Path) -> Rows:
-    """The numbers of a MOT file: (L, at least 7). Raises DataError with the line that is wrong."""
-    rows = []
+    """The rows of a MOT file: (L,7) frame, id, left, top, width, height, score (1 where there is none). Raises
+    DataError with the line that is wrong."""
+    return np.array([[*row, 1.0][:7] for row in _numbers(path)], np.float64).reshape(-1, 7)
+
+
+def read_truth(path: str | Path) -> tuple[Rows, npt.NDArray[np.int64] | None]:
+    """The rows of a `gt.txt`, as `read_rows`, and the class of each, as MOT16, 17 and 20 have it: (L,).
+
+    A file of ten columns is MOT15's, whose last three are a place in the world or -1: it has no classes, and neither
+    has one of six or seven columns. Raises DataError with the line that is wrong.
+    """
+    table = list(_numbers(path))
+    rows = read_rows(path)
+    if not table or len(table[0]) not in (8, 9) or table[0][7] < 0:
+        return rows, None
+    for number, row in enumerate(table, 1):
+        if len(row) < 8 or not row[7].is_integer() or not 1 <= row[7] <= _CLASSES:
+            raise DataError(f"{path}, row {number}: the eighth column is a class from 1 to {_CLASSES}, as MOT16 has them; "
+                            f"got {row[7] if len(row) > 7 else 'none'}.")
+    return rows, np.array([row[7] for row in table], np.int64)
+
+
+def _numbers(path: str | Path) -> Iterator[list[float]]:
+    """The numbers of each line that is not empty, at least six."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -80,28 +104,30 @@ def read_rows(path: str | Path) -> Rows:
             row = [float(value) for value in re.split(r"[,\s]+", line.strip().rstrip(","))]
         except ValueError:
             row = []
-        if len(row) < 6 or not row[0] >= 1 or not row[0].is_integer():
+        counted = len(row) >= 6 and row[0].is_integer() and 1 <= row[0] <= _LAST
+        if not counted or not all(abs(value) < 1e9 for value in row[:7]):
             raise DataError(
                 f"{path}:{number}: expected 'frame,id,left,top,width,height,score' with frames from 1; "
                 f"got {line.strip()[:60]!r}."
             )
-        rows.append([*row, 1.0][:7])
-    return np.array(rows, np.float64).reshape(-1, 7)
+        yield row
 
 
-def write_rows(path: str | Path, rows: Rows) -> None:
-    """(L,7) frame, id, left, top, width, height, score as a MOT file. Raises SinkError."""
+def write_rows(path: str | Path, rows: Rows, classes: npt.NDArray[np.int64] | None = None) -> None:
+    """(L,7) frame, id, left, top, width, height, score as a MOT file, and as ground truth with the classes (L,) of MOT16
+    where there are some. Raises SinkError."""
     try:
-        Path(path).write_text(lines_of(rows), encoding="utf-8")
+        Path(path).write_text(lines_of(rows, classes), encoding="utf-8")
     except OSError as error:
         raise SinkError(f"{str(path)!r} cannot be written ({error.strerror}).") from error
 
 
-def lines_of(rows: Rows) -> str:
-    """(L,7) frame, id, left, top, width, height, score as the lines of a MOT file."""
+def lines_of(rows: Rows, classes: npt.NDArray[np.int64] | None = None) -> str:
+    """(L,7) frame, id, left, top, width, height, score as the lines of a MOT file; classes: as `write_rows`."""
+    ends = ["-1,-1,-1"] * len(rows) if classes is None else [f"{c},1" for c in classes.tolist()]
     return "".join(
-        f"{int(f)},{int(i)},{x:.2f},{y:.2f},{w:.2f},{h:.2f},{score:.4g},-1,-1,-1\n"
-        for f, i, x, y, w, h, score in rows.tolist()
+        f"{int(f)},{int(i)},{x:.2f},{y:.2f},{w:.2f},{h:.2f},{score:.4g},{end}\n"
+        for (f, i, x, y, w, h, score), end in zip(rows.tolist(), ends, strict=True)
     )
 
 

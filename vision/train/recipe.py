@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from vision.train.training import Training
 
 
-RECORD = Path("log", "hparams.yaml")   # every setting of a run, where TensorBoard looks for it
-
 
 class Split(Protocol):
     """A part of a data set."""

@@ -14,8 +14,8 @@ from vision.errors import DataError, MissingExtra, UsageError, WeightsError
 from vision.files import make_folder, write_whole
 from vision.spec import nearest
 from vision.train import action, detect, segment
-from vision.train.recipe import RECORD, Recipe, Split, Told, Trained
-from vision.train.settings import Settings, differences
+from vision.train.recipe import Recipe, Split, Told, Trained
+from vision.train.settings import RECORD, Settings, differences
 
 _log = logging.getLogger("vision.train")
 _NEEDED = ("lightning", "torchmetrics", "tensorboard", "faster_coco_eval", "sklearn")

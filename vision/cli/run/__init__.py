@@ -49,8 +49,7 @@ def task_command(name: str) -> Any:
         plan = [kind(**given.get(key, {})) for key, kind in kinds.items()]
         execute(sources, plan, list(specs_of(given, writable)), given)
 
-    doc = f"{first_sentence(rows[name].spec)}.\n\nExamples: `vision {name} video.mp4`, `vision {name} 0 --show`"
-    return command(run, [_SOURCES], parts, doc)
+    return command(run, [_SOURCES], parts, f"{first_sentence(rows[name].spec)}.")
 
 
 def run_command() -> Any:
@@ -62,8 +61,7 @@ def run_command() -> Any:
         given = parts.take(values)
         execute(sources, _plan(do, plan, given, kinds), list(specs_of(given, sinks())), given)
 
-    doc = ("Several tasks in one pass over each source: one decode, one record a frame, one video.\n\n"
-           "Example: `vision run drive.mp4 --do detect,track,faces --track.lost-after 2 -o out.mp4`")
+    doc = "Several tasks in one pass over each source: one decode, one record a frame, one video."
     return command(run, [_SOURCES, _DO, _PLAN], parts, doc)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
@@ -152,16 +152,13 @@ class Parts:
         return [*([tuple(own)] if free else []), *([] if bare else [(dotted,)])]
 
     def _option(self, part: str, field: Field, flags: Sequence[str], panel: str, hidden: bool) -> None:
-        kind = _typer_type(field)
-        help_text = field.option.text
-        if field.default not in (MISSING, None, (), False, True, "") and field.name != "key":
-            default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-            help_text += f" [default: {default}]"
+        kind, (metavar, help_text) = _typer_type(field), _shown(field)
         dotted = flags[0].startswith(f"--{part}.")
         name = f"{part}__{field.name}" + ("__dotted" if dotted else "")
         self._fields[name] = (part, field.name)
         hidden = hidden or (dotted and f"{part}__{field.name}" in self._fields)
-        note = typer.Option(*flags, help=help_text, rich_help_panel=panel, hidden=hidden, show_default=False)
+        note = typer.Option(*flags, help=help_text, metavar=metavar, rich_help_panel=panel, hidden=hidden,
+                            show_default=False)
         self._parameters.append(inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, note],
         ))
@@ -173,6 +170,23 @@ def _typer_type(field: Field) -> Any:
     if field.type in (int, float, bool, Path) or field.choices:
         return field.type
     return str
+
+
+def _shown(field: Field) -> tuple[str, str]:
+    """What help says of a field: a short word for its value, which leaves room, and the explanation."""
+    option, listed = field.option, "|".join(field.choices)
+    word = {bool: "", int: "n", float: "x", Path: "path"}.get(field.type, "text")
+    if option.unit in ("seconds", "pixels", "0..1"):
+        word = option.unit
+    elif option.unit:
+        option = replace(option, help=option.text)
+    if listed:
+        word = listed if len(listed) <= 12 else "name"
+    text = option.help + (f" ({', '.join(field.choices)})" if listed and word == "name" else "")
+    if field.default not in (MISSING, None, (), False, True, "") and field.name != "key":
+        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        text += f" \\[default: {default}]"               # no markup
+    return f"<{word}>" if word else "", text
 
 
 def first_sentence(kind: type) -> str:

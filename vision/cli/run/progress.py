@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from vision.cli.text import plain
+from vision.errors import plain
 
 if TYPE_CHECKING:
     from vision.io import Info
@@ -105,10 +105,9 @@ def summary(report: Report, found: Sequence[str], outputs: Sequence[Path]) -> st
     counts += [f"{report.corrupt} corrupt"] if report.corrupt else []
     ms = facts["latency_ms"]
     late = f"; latency p50 {ms['p50']:.0f} ms, p99 {ms['p99']:.0f} ms" if report.live else ""
-    lines = [
-        f"{report.source}: {', '.join(counts)}",
-        f"  {report.seconds:.1f} s, {report.fps:.1f} frames/s, limited by {report.bottleneck}{late}",
-    ]
+    lines = [f"{report.source}: {', '.join(counts)}"]
+    if report.inferred:
+        lines.append(f"  {report.seconds:.1f} s, {report.fps:.1f} frames/s, limited by {report.bottleneck}{late}")
     lines += [f"  {line}" for line in found]
     lines += [f"  note: {note}" for note in report.notes]
     lines += [f"  -> {path}" for path in outputs]

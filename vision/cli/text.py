@@ -1,8 +1,0 @@
-"""Foreign text on a terminal."""
-
-from __future__ import annotations
-
-
-def plain(text: str) -> str:
-    """`text` with its control characters escaped: a file's name must not move the cursor or colour the screen."""
-    return "".join(char if char.isprintable() or char == " " else repr(char)[1:-1] for char in text)
