@@ -27,7 +27,7 @@ from vision.tasks.detect import suppressed
 from vision.train.anchored import MultiboxCriterion, TwoStageCriterion
 from vision.train.criteria import Criterion, GflCriterion
 from vision.train.detection_set import DetectionSet, HeldOut, HeldOutPictures
-from vision.train.detection_transforms import GREY, multi_scale
+from vision.train.detection_transforms import GREY
 from vision.train.fit import fit
 from vision.train.recipe import Objective, Parts, Told, Trained
 from vision.train.start import freeze, load_encoder
@@ -53,18 +53,14 @@ class Detection(Objective):
 
     words: ClassVar = {"ap": "AP", "ap50": "AP50"}
 
-    def __init__(
-        self, criterion: Criterion, card: Card, held_out: HeldOutPictures, sizes_wh: Sequence[tuple[int, int]] = (),
-    ) -> None:
+    def __init__(self, criterion: Criterion, card: Card, held_out: HeldOutPictures) -> None:
         super().__init__(card)
-        self.criterion, self.held_out, self.sizes_wh = criterion, held_out, sizes_wh
+        self.criterion, self.held_out = criterion, held_out
         self.rows: dict[int, list[dict[str, Any]]] = {}      # of each picture that was looked at
 
     def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
         """The criterion's terms."""
         pictures, boxes, labels = batch
-        if self.sizes_wh:
-            pictures, boxes = multi_scale(pictures, boxes, self.sizes_wh)
         return self.criterion(net, self.inputs(pictures), boxes, labels)
 
     def found(self, net: nn.Module, items: Sequence[HeldOut]) -> list[Detections]:
@@ -149,13 +145,17 @@ def start(settings: DetectSettings, names: tuple[str, ...]) -> tuple[nn.Module, 
 
 
 def train(training: Training, told: Told) -> Trained:
-    """Train a detector, from what `start` says."""
+    """Train a detector, from what `start` says; YOLO is handed over."""
     settings: DetectSettings = training.settings
+    if settings.yolo:
+        from vision.train.yolo import train_yolo
+
+        return train_yolo(training)
     net, card = start(settings, training.names)
     card = replace(card, name=training.folder.name, source=f"trained on {training.source}")
     freeze(net, settings.frozen)
     sets = DetectionSet(training.data[0], settings), HeldOutPictures(training.data[1], card.input)
-    objective = Detection(CRITERIA[card.net](), card, sets[1], settings.sizes_wh)
+    objective = Detection(CRITERIA[card.net](), card, sets[1])
     trained = fit(Parts(net, objective, *sets), training, told)
     unread = [str(path) for each in sets for path in each.pictures.unread]
     if unread:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,11 @@ class Training:
         import torch
 
         torch.manual_seed(self.settings.seed)
-        return self.recipe.run(self, told)
+        run = self.recipe.run
+        if isinstance(run, str):
+            module, function = run.split(":")
+            run = getattr(import_module(module), function)
+        return run(self, told)
 
     def _refuse_another(self) -> None:
         """Raise where the run in the folder is of another network, or had other settings."""
