@@ -318,7 +318,7 @@ def test_the_tiles_of_a_sheet_are_the_same_number_of_frames_apart(
     for i in range(count):
         sheet.write(np.zeros((6, 8, 3), np.uint8), float(i))
     sheet.end({}, True)
-    assert min(count, 9 if count > 12 else 99) <= len(times) <= 12
+    assert min(count, 7 if count > 12 else 99) <= len(times) <= 12
     assert times[0] == 0.0
     assert len(set(np.diff(times))) <= 1
     assert count - 1 - times[-1] <= 1.4 * (times[1] if len(times) > 1 else 1)        # up to the end, but for a step
