@@ -71,7 +71,8 @@ def test_a_piece_is_the_sources_packets_from_the_key_frame_before(tmp_path: Path
     assert np.subtract(times[:3], 0.0 if suffix != ".ts" else times[0]) == pytest.approx([0.0, 0.1, 0.2], abs=0.002)
     if suffix != ".ts":                                              # in which packets have start codes
         assert packets_of(piece.path) <= packets_of(source)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, f"piece{'.ts' if suffix == '.ts' else '.mp4'}"])
+    own = ".ts" if suffix == ".ts" else ".mp4"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, f"piece{own}"])
 
 
 def test_the_sound_is_as_long_as_the_pictures(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_an_avi_with_b_frames_is_encoded_anew(tmp_path: Path) -> None:
 EVENTS = [
     {"schema": 2, "kind": "event", "source": "{source}", "time_s": 5.0, "event": "cross", "place": "the ../door",
      "side": "in", "label": "person"},
-    {"schema": 2, "kind": "event", "source": "{source}", "time_s": 0.5, "event": "enter", "place": "room", "side": "in"},
+    {"kind": "event", "source": "{source}", "time_s": 0.5, "event": "enter", "place": "room", "side": "in"},
     {"source": "{source}", "label": "Punch", "start_s": 8.0, "end_s": 9.5},
     {"source": "other.mp4", "label": "Punch", "start_s": 8.0, "end_s": 9.5},
 ]
@@ -117,7 +118,9 @@ def test_a_clip_for_each_event_named_by_time_and_event(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [
         "clip", str(source), "--from", events(tmp_path, source, EVENTS), "--around", "1", "-o", str(out)])
     assert done.exit_code == 0, done.output
-    names = ["film-0m00.5s-enter-room-in.mp4", "film-0m05.0s-cross-the-..-door-in-person.mp4", "film-0m08.0s-Punch.mp4"]
+    names = [
+        "film-0m00.5s-enter-room-in.mp4", "film-0m05.0s-cross-the-..-door-in-person.mp4", "film-0m08.0s-Punch.mp4",
+    ]                                                                               # fmt: skip
     assert sorted(path.name for path in out.iterdir()) == names
     assert "film-0m08.0s-Punch.mp4 (begins 1.00 s earlier, at a key frame)" in done.stdout
     assert shown(out / names[1])[0] == shown(source)[40]

@@ -313,7 +313,7 @@ def test_the_tiles_of_a_sheet_are_the_same_number_of_frames_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     times: list[float] = []
-    monkeypatch.setattr("vision.sinks.sheet.label", lambda sheet, text, *_: times.append(float(text.removesuffix(" s"))))
+    monkeypatch.setattr("vision.sinks.sheet.label", lambda _, text, *__: times.append(float(text.removesuffix(" s"))))
     sheet = Sheet(tmp_path / "s.png", width=8)
     for i in range(count):
         sheet.write(np.zeros((6, 8, 3), np.uint8), float(i))

@@ -64,13 +64,16 @@ def read_moments(path: Path, source: str) -> list[Moment]:
     number = 0
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            for number, (of, moment) in enumerate(map(_moment, _rows(path, file)), 1):
+            for of, moment in map(_moment, _rows(path, file)):
+                number += 1
                 if moment is not None:
                     found.setdefault(of, []).append(moment)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{str(path)!r} cannot be read ({error}).") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, csv.Error) as error:
-        raise DataError(f"{path}: expected events or segments; entry {number + 1} is neither ({error!r:.80}).") from error
+        raise DataError(
+            f"{path}: expected events or segments; entry {number + 1} is neither ({error!r:.80})."
+        ) from error
     if not found:
         raise DataError(f"{str(path)!r} has no event. Make some: vision count SOURCE --line ... --events FILE")
     alike = [one for one in found if one == source] or [one for one in found if Path(one).name == Path(source).name]

@@ -38,7 +38,9 @@ def cut(source: str | Path, start: float, end: float, stem: Path, earlier: float
 
     stem: the path of the piece without its suffix. Packets are copied, with the sound, from the last key frame
     at or before `start`. Where that is more than `earlier` seconds before, and where packets cannot be cut (times
-    that are made up, an edit list), pictures are encoded anew from `start` on, without sound. Raises SourceError where the stretch has no picture, SinkError.
+    that are made up, an edit list), pictures are encoded anew from `start` on, without sound.
+
+    Raises SourceError where the stretch has no picture, SinkError where the piece cannot be written.
     """
     try:
         with open_container(str(source), f"file:{source}") as container:
