@@ -162,7 +162,9 @@ def test_counts_and_times_are_ffmpegs(make_video: MakeVideo, tmp_path: Path, kin
     known = ~np.isnan(stamps)                        # the last two of an AVI with B-frames have none there, but in time
     assert len(ours) == len(stamps)
     assert known.sum() >= COUNT - 2 or kind != "AVI with B-frames"
-    assert np.array(ours)[known] == pytest.approx(np.array(stamps)[known], abs=1e-5)
+    # of such an AVI FFmpeg 5 takes the decoding stamps from the first frame on, later ones and PyAV after two frames
+    first = 2 if kind == "AVI with B-frames" else 0
+    assert np.array(ours)[known][first:] == pytest.approx(np.array(stamps)[known][first:], abs=1e-5)
 
 
 def test_a_damaged_packet_before_a_start_is_noted(make_video: MakeVideo, tmp_path: Path) -> None:
