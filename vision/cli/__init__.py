@@ -96,7 +96,7 @@ def root(
 
 
 # each module has `register(app)`, which adds its command or group of commands
-_MODULES = ("run", "features", "probe", "grid", "sample", "models", "weights", "eval", "train")
+_MODULES = ("run", "features", "clip", "probe", "grid", "sample", "models", "weights", "eval", "train")
 
 for _module in _MODULES:
     import_module(f"vision.cli.{_module}").register(app)

@@ -19,6 +19,7 @@ _LARGE_PIXELS = 16_000_000         # from here on frames are decoded one at a ti
 # texts, lists of other files, and devices: FFmpeg reads them as video, and no user means that
 _NO_FILES = {"tty", "concat", "image2", "lavfi", "fbdev", "kmsgrab", "x11grab", "video4linux2,v4l2", "alsa", "oss"}
 _NO_LOCAL_FILES = {"hls", "dash", "sdp", "rtp", "rtsp", "sap", "webm_dash_manifest"}
+STAMPED = ("mp4", "matroska", "mpegts")                  # containers that state when each frame is shown
 # streams without a container: they have no time stamps, and a rate that is FFmpeg's guess
 CLOCKLESS = {"h264", "hevc", "vvc", "mpegvideo", "m4v", "h261", "h263", "mjpeg", "mpjpeg", "dirac", "vc1", "cavsvideo",
              "obu"}                                                                 # fmt: skip
