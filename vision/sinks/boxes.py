@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vision.item import Item
     from vision.steps.base import Spec
 
-On = Annotated[str | None, Option("whose boxes: a step's key; the last that has some unless given")]
+On = Annotated[str | None, Option("the step whose boxes are written, by its key; the last with boxes unless given")]
 
 
 @spec
@@ -82,7 +82,7 @@ class YoloText(SinkSpec):
 
     name = "yolo"
 
-    folder: Annotated[Path | str, Option("folder of YOLO text files, one a frame", flags=("--yolo",))]
+    folder: Annotated[Path | str, Option("folder of YOLO text files, one for each frame", flags=("--yolo",))]
     scores: Annotated[bool, Option("a sixth column with the score, and a seventh with a track's id")] = False
     on: On = None
 
@@ -130,7 +130,7 @@ class MotText(SinkSpec):
     of = "track"
 
     path: Annotated[Path | str, Option("the tracks as MOT Challenge text", flags=("--mot",))]
-    on: Annotated[str | None, Option("whose tracks: a step's key")] = None
+    on: Annotated[str | None, Option("the step whose tracks are written, by its key")] = None
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no tracks."""

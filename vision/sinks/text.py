@@ -115,25 +115,26 @@ class TextLines(Sink):
         self.file.close()
 
     def state(self) -> State | None:
-        """Its length; standard output cannot be gone on with."""
+        """The file's length; None for standard output, which cannot be resumed."""
         return None if self.file.path == "-" else {"end": self.file.end}
 
     def restore(self, state: State) -> None:
-        """Cut to that length, and go on there."""
+        """Cut the file to that length, and continue there."""
         self.file.open(state["end"])
 
 
 @spec
 class JsonLines(SinkSpec):
-    """Records as JSON, a line a frame.
+    """Records as JSON, one line for each frame.
 
-    A line is written whole and at once: a file that is cut off lacks at most its last line.
+    A line is written whole and at once, so that after a kill at most the last line is missing.
     """
 
     name = "jsonl"
     streams = True
 
-    path: Annotated[Path | str, Option("records, one JSON line a frame (- for standard output)", flags=("--jsonl",))]
+    path: Annotated[Path | str, Option(
+        "records, one JSON line for each frame (- for standard output)", flags=("--jsonl",))]
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run."""
@@ -154,7 +155,7 @@ class Csv(SinkSpec):
     name = "csv"
     streams = True
 
-    path: Annotated[Path | str, Option("one row an object (- for standard output)", flags=("--csv",))]
+    path: Annotated[Path | str, Option("one row for each object (- for standard output)", flags=("--csv",))]
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run."""
