@@ -76,7 +76,7 @@ def test_who_was_lost_is_looked_for_sooner(crowd: Crowd):
     crowd.keep([], np.empty((0, 4), np.float32))
     for i in range(51, 55):
         crowd.begin(SIZE, i / 25)
-        assert crowd.due(4)[-1] == 0
+        assert 0 in crowd.due(4)
 
 
 @pytest.mark.parametrize(("rate", "parts"), [(25, 7), (30, 1), (30, 4), (10, 9), (3, 5), (1, 4)])
@@ -87,6 +87,8 @@ def test_each_part_has_its_turn(rate: int, parts: int):
     for i in range(5 * rate):
         time = i / rate
         crowd.begin(SIZE, time)
+        if i == 0:
+            crowd.admit(box(0))
         turns = crowd.due(parts)
         if i == 0:
             assert sorted(turns) == list(range(parts))

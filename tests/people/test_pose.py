@@ -39,7 +39,7 @@ def test_two_people_on_a_photograph(estimator: PoseEstimator, bus: Image):
     assert (poses.presence > 0.9).all()
     # seen on the photograph, once: middle of the shoulders, right knee, left ankle of the man on the right
     points = poses.points[0]
-    assert np.linalg.norm(points[[11, 12]].mean(axis=0) - [283, 487]) < 15
+    assert np.linalg.norm(points[[11, 12]].mean(axis=0) - [283, 487]) < 20
     assert points[AT["nose"]][1] < points[AT["left_hip"]][1] < points[AT["left_knee"]][1]
     assert points[AT["left_knee"]][1] < points[AT["left_ankle"]][1] < 880
     assert points[AT["right_shoulder"]][0] < points[AT["left_shoulder"]][0]      # they face the camera

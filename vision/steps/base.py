@@ -105,6 +105,7 @@ class Step(ABC):
     names: of the classes that its results' labels mean.
     needs: keys of the results that `begin` is handed.
     covers: keys of the results that drawing this one's shows already.
+    if_none: what to try where it found nothing in a whole stream.
     remembers: whether a result depends on earlier frames. Where it does not, frames may be cut into
         ranges and done anywhere.
     """
@@ -112,6 +113,7 @@ class Step(ABC):
     names: Names = ()
     needs: frozenset[str] = frozenset()
     covers: frozenset[str] = frozenset()
+    if_none: str = ""
     remembers: bool = False
 
     def __init__(self, key: str) -> None:
