@@ -149,8 +149,13 @@ class _JsonLines(TextLines):
 
 @spec
 class Csv(SinkSpec):
-    """A row for each object (or class score, or class's area) of each task, under `COLUMNS`; cells that a task
-    does not fill stay empty, and a frame without objects has no row."""
+    """A row for each object (or class score, or class's area) of each task; cells that a task does not fill stay
+    empty, and a frame without objects has no row.
+
+    The columns are `COLUMNS` and those that the results of the plan's tasks have beside them: a face's
+    `pose_yaw`, `eyes_left_state`, ..., named by where the value stands in a record. `points` has all of them in one
+    cell: `x y score;x y score;...`.
+    """
 
     name = "csv"
     streams = True
@@ -159,7 +164,8 @@ class Csv(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run."""
-        return _Csv(Path(self.path))
+        more = (column for one in plan for column in getattr(one.result, "columns", ()))
+        return _Csv(Path(self.path), tuple(dict.fromkeys((*COLUMNS, *more))))
 
 
 COLUMNS = (
@@ -169,8 +175,12 @@ COLUMNS = (
 
 
 class _Csv(TextLines):
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        super().__init__(path)
+        self.columns = columns
+
     def begin(self, info: Info) -> None:
-        self.file.open(head=rows_of([COLUMNS]))
+        self.file.open(head=rows_of([self.columns]))
 
     def take(self, item: Item) -> None:
         rows = []
@@ -178,10 +188,22 @@ class _Csv(TextLines):
             payload = item.record[key]
             for entry in entries(payload):
                 sides = zip(("left", "top", "right", "bottom"), entry.get("box", ()), strict=False)
-                cells = {**item.record, "task": key, "model": payload.get("model", ""), **entry, **dict(sides)}
-                rows.append([cells.get(column, "") for column in COLUMNS])
+                cells = {**item.record, "task": key, "model": payload.get("model", ""), **_flat(entry), **dict(sides)}
+                rows.append([cells.get(column, "") for column in self.columns])
         if rows:
             self.file.append(rows_of(rows))
+
+
+def _flat(entry: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """The values of an entry under one name each, `pose_yaw` for the `yaw` of its `pose`; points in one text."""
+    cells: dict[str, Any] = {}
+    for key, value in entry.items():
+        if isinstance(value, Mapping):
+            cells |= _flat(value, f"{before}{key}_")
+        else:
+            points = key == "points"
+            cells[before + key] = ";".join(" ".join(map(str, point)) for point in value) if points else value
+    return cells
 
 
 def entries(payload: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -109,6 +109,7 @@ class Step(ABC):
     names: the class names that its results' labels index.
     needs: keys of the results that `begin` gets from earlier steps.
     covers: keys of results that need not be drawn, since drawing this step's shows them.
+    if_none: what to try where it found nothing in a whole stream.
     remembers: whether a result depends on earlier frames. Where it does not, frames may be cut into
         ranges and done anywhere.
     """
@@ -116,6 +117,7 @@ class Step(ABC):
     names: Names = ()
     needs: frozenset[str] = frozenset()
     covers: frozenset[str] = frozenset()
+    if_none: str = ""
     remembers: bool = False
 
     def __init__(self, key: str) -> None:

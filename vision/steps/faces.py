@@ -49,12 +49,16 @@ class FindFaces(Spec):
         finding: dict[str, Any] = {
             "min_score": self.min_score, "min_face": self.min_face, "turned": self.turned, "camera": self.focal,
         }
+        step: Step
         if info.kind in ("picture", "pictures"):
-            return ModelStep(self.key, model, partial(model.submit, **finding))
-        from vision.people.face_tracker import FaceTracker
+            step = ModelStep(self.key, model, partial(model.submit, **finding))
+        else:
+            from vision.people.face_tracker import FaceTracker
 
-        tracker = FaceTracker(model, detect_every=self.detect_every, smooth=self.smooth, **finding)
-        return FollowedPeople(self.key, model, tracker)
+            tracker = FaceTracker(model, detect_every=self.detect_every, smooth=self.smooth, **finding)
+            step = FollowedPeople(self.key, model, tracker)
+        step.if_none = "" if self.turned else "Faces that lie on their side or upside down are found with --turned."
+        return step
 
 
 class FollowedPeople(InTurn):
