@@ -1,11 +1,11 @@
-"""Dataclasses as options: a command takes one value, and typer sees an option for each of its fields."""
+"""What every `vision eval` of a model can be told: one dataclass, whose fields become options."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -13,7 +13,6 @@ import typer
 
 from vision.files import check_writable
 
-Command = Callable[..., None]
 ENGINE = "Engine"                                         # the panel of these three in a command's help
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps", rich_help_panel=ENGINE)]
 Precision = Annotated[str, typer.Option(help="auto, int8, fp32, fp16, bf16", rich_help_panel=ENGINE)]
@@ -42,40 +41,19 @@ class EvalOptions:
         return self.model, self.device, self.precision, self.backend
 
 
-def opened(
-    function: Command, hints: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
-) -> Command:
-    """A typer command from `function`: each parameter that is a dataclass is opened into its fields.
-
-    hints: annotations of fields, in place of the dataclass's own. defaults: values of fields,
-    likewise. A field without a default is an argument.
-    """
-    theirs = get_type_hints(function, include_extras=True)
-    opened_up: dict[str, tuple[type, list[str]]] = {}       # parameter: its dataclass and fields
-
-    def parameters() -> Iterator[inspect.Parameter]:
-        for name, parameter in inspect.signature(function).parameters.items():
-            kind = theirs[name]
-            if not is_dataclass(kind):
-                yield parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=kind)
-                continue
-            assert isinstance(kind, type)
-            opened_up[name] = (kind, [field.name for field in fields(kind)])
-            annotations = {**get_type_hints(kind, include_extras=True), **(hints or {})}
-            for field in fields(kind):
-                own = inspect.Parameter.empty if field.default is MISSING else field.default
-                yield inspect.Parameter(
-                    field.name, inspect.Parameter.KEYWORD_ONLY, annotation=annotations[field.name],
-                    default=(defaults or {}).get(field.name, own),
-                )
-
-    seen = list(parameters())
+def opened(function: Callable[..., None]) -> Callable[..., None]:
+    """A typer command from `function(options: EvalOptions, ...)`: the fields of the options become options."""
+    hints = {name: hint for name, hint in get_type_hints(function, include_extras=True).items() if name != "return"}
+    shared = get_type_hints(EvalOptions, include_extras=True)
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
-        whole = {n: kind(**{f: values.pop(f) for f in names}) for n, (kind, names) in opened_up.items()}
-        function(**whole, **values)
+        function(EvalOptions(**{name: values.pop(name) for name in shared}), **values)
 
-    command.__signature__ = inspect.Signature(seen)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in seen}
+    own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
+           for name, parameter in inspect.signature(function).parameters.items() if name != "options"]
+    common = [inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, annotation=shared[field.name],
+                                default=field.default) for field in fields(EvalOptions)]
+    command.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *common)}
     return command

@@ -11,6 +11,7 @@ import typer
 import typer.main
 from typer.core import TyperGroup
 
+from vision.cli import hints
 from vision.cli.train.going import go
 from vision.spec import Field, options
 
@@ -37,7 +38,7 @@ class _Recipes(TyperGroup):
         if name not in self.list_commands(ctx):
             return None
         whole = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-        whole.command(name)(_command(name))
+        whole.command(name, epilog=hints.epilog(f"train {name}"))(_command(name))
         return typer.main.get_command(whole)
 
 
@@ -66,7 +67,7 @@ def _command(task: str) -> Any:
     parameters += [_parameter(field, "The run" if field.name in common else task.capitalize()) for field in fields]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    run.__doc__ = f"{recipe.doc}\n\nExample: `vision train {task} --data my-data -o runs/mine`"
+    run.__doc__ = recipe.doc
     return run
 
 
