@@ -60,8 +60,8 @@ def plain_figures(figures: ActionFigures) -> dict[str, Any]:
         del values["top5"]                               # it would be 1 whatever was found
     if figures.clips == figures.videos:
         del values["clips"], values["clip_top1"]
-    values["class_top1"] = [None if v != v else round(float(v), 6) for v in figures.class_top1]
-    return {**values, "confusion": figures.confusion.tolist()}
+    shares = [round(float(share), 6) for share in figures.class_top1]
+    return {**values, "class_top1": shares, "confusion": figures.confusion.tolist()}
 
 
 @opened

@@ -35,7 +35,7 @@ class Reading(Described):
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `vision.read`."""
-        return {**self.to_dict(), "start": clock("--start", self.start), "end": clock("--end", self.end)}
+        return {**self.to_dict(), "start": seconds("--start", self.start), "end": seconds("--end", self.end)}
 
 
 @spec
@@ -60,33 +60,20 @@ class Going(Described):
     quiet: Annotated[bool, Option("no progress, no summary", flags=("--quiet", "-q"))] = False
 
 
-def clock(name: str, text: str | None) -> float | None:
-    """Seconds of `90`, `1:30` or `00:01:30.5`. Raises UsageError."""
+def seconds(name: str, text: str | None) -> float | None:
+    """Seconds of `90`, `1:30`, `00:01:30.5`, `0.5s` or `100ms`. Raises UsageError."""
     if text is None:
         return None
-    seconds = 0.0
+    plain, scale = (text[:-2], 1e-3) if text.endswith("ms") else (text.removesuffix("s"), 1.0)
+    total = 0.0
     try:
-        for part in text.split(":"):
-            seconds = seconds * 60 + float(part)
+        for part in plain.split(":"):
+            total = total * 60 + float(part) * scale
     except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise UsageError(f"{name} is seconds or a clock, such as 90 or 1:30; got {text!r}.")
-    return seconds
-
-
-def duration(name: str, text: str | None) -> float | None:
-    """Seconds of `100ms`, `0.5s` or `0.5`. Raises UsageError."""
-    if text is None:
-        return None
-    number, scale = (text[:-2], 1e-3) if text.endswith("ms") else (text.removesuffix("s"), 1.0)
-    try:
-        seconds = float(number) * scale
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise UsageError(f"{name} is a time such as 100ms or 0.5s; got {text!r}.")
-    return seconds
+        total = -1.0
+    if not 0 <= total < float("inf"):
+        raise UsageError(f"{name} is a time such as 90, 1:30, 0.5s or 100ms; got {text!r}.")
+    return total
 
 
 class Parts:
