@@ -24,19 +24,19 @@ from typing import Any
 import torch
 from torch.utils.data import default_collate
 
-from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card, Input
-from vision.nets import build
-from vision.train.detection import CRITERIA, Detection, Recipe, start
+from vision.card import Card, Input
 from vision.data.detection import read_detection
-from vision.train.detection_set import DetectionSet, HeldOutPictures, collate
-from vision.train.detection_transforms import Augment as Varied
-from vision.train.fit import fit
-from vision.train.learner import Objective
-from vision.train.optim import optimiser
-from vision.train.segment import Segmentation, net_of
 from vision.data.segmentation import Pairs, find_pairs
-from vision.train.segmentation import Augment, SegmentationSet
+from vision.nets import build
+from vision.train.detect import DetectSettings
+from vision.train.detection import CRITERIA, Detection, start
+from vision.train.detection_set import DetectionSet, HeldOutPictures
+from vision.train.optim import optimiser
+from vision.train.recipe import Objective, Parts, Recipe, Trained
+from vision.train.segment import SegmentSettings
+from vision.train.segmentation import Segmentation, SegmentationSet, augmentation
 from vision.train.settings import Settings
+from vision.train.training import Training
 
 
 @dataclass
@@ -48,24 +48,21 @@ class Case:
     train: Any
     val: Any
     settings: Settings
-    card: Card
-    collate: Callable[..., Any] = default_collate
 
 
 def segment(data: Path, model: str, count: int) -> Case:
     def first(pairs: Pairs, n: int) -> Pairs:
         return replace(pairs, pictures=pairs.pictures[:n], maps=pairs.maps[:n])
 
-    pairs = first(find_pairs(data, "train"), count)
-    key, config = net_of(model, len(pairs.names))
+    pairs, settings = first(find_pairs(data, "train"), count), SegmentSettings(model=model, batch=8, ema=0.0)
+    key, config = settings.network(len(pairs.names))
     card = Card(
         name="bench", task="segment", net=key, config=config, file="", licence="", source="",
-        input=Input((480, 360), "stretch"), names=pairs.names,
+        input=Input(settings.size, "stretch"), names=pairs.names,
     )
     return Case(
-        lambda: build(key, **config), Segmentation(pairs.names, None, 0.0, IMAGENET_MEAN, IMAGENET_STD),
-        SegmentationSet(pairs, Augment((256, 192), (0.1, 0.5))), SegmentationSet(first(pairs, 1)),
-        Settings(), card,
+        lambda: build(key, **config), Segmentation(card, None, 0.0),
+        SegmentationSet(pairs, augmentation(settings)), SegmentationSet(first(pairs, 1), None, settings.size), settings,
     )
 
 
@@ -73,21 +70,20 @@ def detect(data: Path, model: str, count: int) -> Case:
     """With the defaults of `vision train detect`: 320x320, mosaic, moving average, batches of 16."""
     found = read_detection(data, "train")
     found = replace(found, pictures=found.pictures[:count])
-    recipe = Recipe(model, (320, 320), Varied((320, 320)))
-    held_out = HeldOutPictures(replace(found, pictures=found.pictures[:1]), recipe.size_wh)
-    _, card = start(recipe, found.names)
-    settings = Settings(batch=16, ema=0.997, clip=10.0)
+    settings = DetectSettings(model=model, closing=0, encoder_weights="none", backbone_lr=1.0)
+    _, card = start(settings, found.names)
+    held_out = HeldOutPictures(replace(found, pictures=found.pictures[:1]), card.input)
     return Case(
-        lambda: start(recipe, found.names)[0], Detection(CRITERIA[card.net](), card, held_out),
-        DetectionSet(found, recipe.augment), held_out, settings, card, collate,
+        lambda: start(settings, found.names)[0], Detection(CRITERIA[card.net](), card, held_out),
+        DetectionSet(found, settings), held_out, settings,
     )
 
 
 def items(case: Case) -> list[Any]:
     """The batches of one pass."""
-    batch, count = case.settings.batch, len(case.train)
+    batch, count, made = case.settings.batch, len(case.train), getattr(case.train, "collate", default_collate)
     return [
-        case.collate([case.train[(i, i)] for i in range(begin, min(begin + batch, count))])
+        made([case.train[(i, i)] for i in range(begin, min(begin + batch, count))])
         for begin in range(0, count, batch)
     ]
 
@@ -108,11 +104,17 @@ def trained(case: Case) -> float:
     """CPU seconds of one epoch of the trainer: what the second one adds."""
     times = []
     for epochs in (1, 2):
+        def run(training: Training, told: Any) -> Trained:
+            from vision.train.fit import fit
+
+            return fit(Parts(case.make(), case.objective, case.train, case.val), training, told)
+
+        settings = replace(case.settings, epochs=epochs, val_every=epochs)
+        recipe = Recipe(type(settings), lambda data, settings: data, run)
+        data = case.train.data if isinstance(case.train, DetectionSet) else case.train.pairs
         with tempfile.TemporaryDirectory() as folder:
             began = time.process_time()
-            settings = replace(case.settings, epochs=epochs, val_every=epochs + 1)
-            data = (case.train, case.val)
-            fit(case.make(), case.objective, data, settings, Path(folder), case.card, collate=case.collate)
+            Training(recipe, (data, data), folder, settings).run()
             times.append(time.process_time() - began)
     return times[1] - times[0]
 

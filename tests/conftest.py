@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from hypothesis import settings
 
 settings.register_profile("vision", deadline=None)        # a busy machine is no fault of the code
 settings.load_profile("vision")
+
+os.environ["VISION_MEASURE"] = "no"                        # which engine runs does not depend on the machine's mood
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

@@ -40,8 +40,9 @@ def test_the_loop_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert np.abs(edge - 60).max() > 40
 
 
-def test_the_scene_of_the_readme(tmp_path: Path) -> None:
-    block = re.search(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def test_the_scene_of_the_page_on_counting(tmp_path: Path) -> None:
+    page = README.parent / "docs/tasks/count.md"
+    block = re.search(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     assert block is not None
     (tmp_path / "scene.toml").write_text(block[1])
     scene = read_scene(tmp_path / "scene.toml")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from vision.errors import DataError
+from vision.people.body import Poses
 from vision.types import ClassMap, Detections, Frame, Landmarks, Scores, Tracks
 
 unit = st.floats(0, 1, width=32)
@@ -176,3 +177,15 @@ def test_numbers_are_not_changed_on_the_way_in(make: Callable[[], object], messa
         make()
     assert ClassMap(np.array([[0, 255]])).labels.tolist() == [[0, 255]]        # int64, as argmax has it
     assert Detections([[0, 0, 1, 1]], [0.5], [2.0]).labels.tolist() == [2]      # floats, as a table has them
+
+
+def test_a_result_says_what_it_is_on_a_line() -> None:
+    few = Detections([[1, 2, 3, 4]], [0.712345], [7])
+    assert repr(few) == "Detections(boxes=[[1.0, 2.0, 3.0, 4.0]], scores=[0.7123], labels=[7])"
+    many = Detections(np.zeros((40, 4)), np.ones(40), np.zeros(40), weak=few)
+    assert repr(many) == f"Detections(boxes=(40,4) float32, scores=(40) float32, labels=(40) int64, weak={few!r})"
+    assert repr(ClassMap(np.zeros((480, 640), np.uint8))) == "ClassMap(labels=(480,640) uint8)"
+    frame = Frame(np.zeros((4, 5, 3), np.uint8), 2, 0.5, "a.mp4", captured=1.0)
+    assert repr(frame) == "Frame(image=(4,5,3) uint8, index=2, time=0.5, source='a.mp4', gap=0.0, captured=1.0)"
+    assert len(repr(Poses.empty())) < 120
+    assert frame._repr_png_().startswith(b"\x89PNG")

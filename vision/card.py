@@ -81,7 +81,8 @@ class Card:
     file: the file's name, or its path. sha256: its digest, whole or the leading digits that its
         publisher states. url: where `vision weights pull` finds it.
     licence, source: of the weights. use: "research" where they are not for products.
-    figures: what was measured, and on what.
+    figures: what was measured, by precision and metric: `{"fp32": {"AP": 0.435}, "int8": {"AP": 0.43}}`. The first
+        metric judges which precisions may be taken. measured_on: the data, and who measured.
     names: the classes, either a tuple or the name of a list in `vision/names`.
     min_score: the default threshold, 0..1.
     tolerance: the largest difference from torch float32 that a back end may show
@@ -101,7 +102,8 @@ class Card:
     sha256: str = ""
     url: str | None = None
     use: Literal["free", "research"] = "free"
-    figures: str = ""
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    measured_on: str = ""
     names: tuple[str, ...] | str = ()
     min_score: float = 0.25
     tolerance: float = 0.02
@@ -142,6 +144,8 @@ def card_from_json(text: str, path: Path) -> Card:
                 "Update vision, or train the file again with this one."
             )
         values = _tuples(values if version == _VERSION else _from_version_1(values))
+        if isinstance(values.get("figures"), str):       # one line, at first
+            values |= {"figures": {}, "measured_on": values["figures"]}
         parts = {"input": Input, "boxes": Boxes, "clip": Clip}
         values |= {key: kind(**values[key]) for key, kind in parts.items()}
         card = Card(**{**values, "file": str(path.absolute()), "sha256": "", "url": None})

@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vision.types import Frame
 
+_LONGEST = 2000                  # characters of a message, whatever foreign text is in it
 _CHECKOUT = (Path(__file__).resolve().parents[1] / "pyproject.toml").is_file()
 
 
+def plain(text: str) -> str:
+    """`text` as one line that may be printed, control characters escaped: a file's name must not move the cursor,
+    colour the screen or begin another line."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 class VisionError(Exception):
-    """The root: `except VisionError` catches everything this package raises on purpose."""
+    """The root: `except VisionError` catches everything this package raises on purpose. Its message is one line."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        text = plain(super().__str__())
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 300]} ... {text[-300:]}"
 
 
 class UsageError(VisionError, ValueError):

@@ -1,4 +1,4 @@
-"""Files that are written at once, and folders for them."""
+"""Small files: written at once, with folders for them, and read."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import errno
 import json
 import math
 import sys
+import tomllib
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from vision.errors import SinkError
+from vision.errors import DataError, SinkError
+
+_MAX_TOML = 1 << 20                      # bytes
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -45,6 +48,18 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. Raises DataError for one that cannot be read, or that is too large or too deep."""
+    try:
+        if path.stat().st_size > _MAX_TOML:
+            raise DataError(f"{str(path)!r} has more than {_MAX_TOML >> 10} kB: too large to be read as TOML.")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:        # of TOML, of UTF-8, of numbers with thousands of digits
+        raise DataError(f"{str(path)!r} cannot be read as TOML ({error}).") from error
 
 
 def check_writable(path: Path) -> None:

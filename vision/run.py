@@ -8,18 +8,21 @@ grow with the length of the video.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from threading import RLock
 from typing import Any, Self
 
+from vision.at_once import AtOnce
 from vision.checkpoint import EVERY_S, Checkpoint, written_down
 from vision.drawing import Style
 from vision.errors import SourceError, UsageError, VisionError
 from vision.io import Info, Inputs, Source, local_files, read
 from vision.io.base import shown
-from vision.io.source import Member
+from vision.io.listing import is_camera, is_url
+from vision.io.source import Member, streams_in
 from vision.item import Item
 from vision.report import Report
 from vision.sinks.base import Sink, SinkSpec
@@ -75,6 +78,7 @@ class Run:
         self.plan = checked_plan(wanted)
         self.max_latency, self.resume, self.style = max_latency, resume, style or Style()
         self.reports: list[Report] = []
+        self.lock = RLock()                      # is held while sinks are called that several streams share
         self._names, self._openers, self._reading = _openers(source)
         self._closing = ExitStack()
         self.pool = pool or self._closing.enter_context(Pool(device, precision, backend, free_only))
@@ -83,7 +87,7 @@ class Run:
         for sink in self.sinks:
             self._closing.callback(sink.close)
         self._inputs = Inputs(self._names)
-        _check_sinks(self.sinks, sinks, self.plan, self._inputs, len(self._names))
+        _check_sinks(self.sinks, sinks, self.plan, self._inputs, self._names)
         self.checkpoint = self._checkpoint(sinks, checkpoint_every)
         self._stored = self.checkpoint.load() if self.checkpoint and resume else None
         self._items: Generator[Item] | None = None
@@ -99,12 +103,38 @@ class Run:
                 if number <= done:
                     continue
                 uri, several = (member.uri, True) if isinstance(member, Member) else (name, len(self._openers) > 1)
-                stream = Stream(self, shown(uri), member, number, self._stored, several=several)
+                stream = Stream(self, shown(uri), member, number, self._stored, self.sinks, several=several)
                 self._stored = None
                 self.reports.append(stream.report)
                 yield stream
         if self.checkpoint is not None and not any(r.dropped for r in self.reports):
             self.checkpoint.remove()
+
+    def at_once(self) -> AtOnce | None:
+        """The streams of several sources together, where one of them is live and would keep the others waiting for
+        ever, or all are on the network; None where the sources are read one after the other (`streams`)."""
+        if not any(map(_may_be_live, self._names, self._reading)):
+            return None
+        sources: list[tuple[str, Opener]] = []
+        for name, opener in zip(self._names, self._openers, strict=True):
+            alone = is_camera(name) or is_url(name)
+            members = [opener] if alone else list(_members(opener))
+            sources += [(one.uri if isinstance(one, Member) else name, one) for one in members]
+        live = any(is_camera(name) or is_url(name) for name, _ in sources)
+        if len(sources) < 2 or not (live or any(one.get("realtime") for one in self._reading)):
+            return None
+        self.checkpoint = None
+        for one in self.plan:                            # here, and not in each thread
+            self.model_of(one)
+        return AtOnce(sources, self._apart, [sink for sink in self.sinks if sink.direct])
+
+    def _apart(self, name: str, opener: Opener) -> Stream:
+        """A stream of one of several sources that are read at once."""
+        with self.lock:
+            sinks = [sink.apart() for sink in self.sinks if not sink.direct]
+            stream = Stream(self, shown(name), opener, len(self.reports) + 1, None, sinks, several=True)
+            self.reports.append(stream.report)
+        return stream
 
     @property
     def report(self) -> Report:
@@ -124,6 +154,15 @@ class Run:
 
     def _all(self) -> Generator[Item]:
         failed: VisionError | None = None
+        at_once = self.at_once()
+        if at_once is not None:
+            for stream, item in at_once:
+                if item is not None:
+                    yield item
+                failed = failed or stream.error
+            if failed is not None:
+                raise failed
+            return
         for stream in self.streams():
             try:
                 yield from stream
@@ -176,14 +215,19 @@ class Run:
             self._models[one.key] = one.load(self.pool)
         return self._models[one.key]
 
-    def begin(self, info: Info) -> None:
-        """Tell the sinks that a source begins. Raises SinkError where one would overwrite an input."""
-        for sink in self.sinks:
+    def begin(self, info: Info, sinks: Sequence[Sink]) -> None:
+        """Tell sinks that a source begins. Raises SinkError where one would overwrite an input."""
+        for sink in sinks:
             for path in sink.targets(info):
                 if str(path) != "-":
                     self._inputs.refuse(path)
-        for sink in self.sinks:
+        for sink in sinks:
             sink.begin(info)
+
+
+def _may_be_live(name: str, reading: Mapping[str, Any]) -> bool:
+    """Whether a source is live by its name or by how it is read, or a list that may hold such a one."""
+    return is_camera(name) or is_url(name) or Path(name).suffix.lower() == ".txt" or bool(reading.get("realtime"))
 
 
 def _on_disk(name: str) -> bool:
@@ -235,7 +279,7 @@ def _members(opener: Opener) -> Iterator[Opener]:
 
 
 def _check_sinks(
-    sinks: Sequence[Sink], specs: Sequence[Any], plan: Sequence[Spec], inputs: Inputs, sources: int
+    sinks: Sequence[Sink], specs: Sequence[Any], plan: Sequence[Spec], inputs: Inputs, names: Sequence[str]
 ) -> None:
     """Raise UsageError for two sinks on one path, for a sink whose needs no step gives and for one of one video where
     there are several sources, SinkError for one that would overwrite an input."""
@@ -245,7 +289,7 @@ def _check_sinks(
         lacking = sorted(sink.needs - keys)
         if lacking:
             raise UsageError(f"{type(one).__name__} needs the results of {lacking[0]!r}. {nearest(lacking[0], keys)}")
-        if sink.one_source and sources > 1:
+        if sink.one_source and (sources := len(names) if len(names) != 1 else streams_in(names[0])) > 1:
             files = ", ".join(map(str, sink.paths))
             raise UsageError(f"{files!r} is of one video; got {sources} sources. Several sources need a folder.")
         for path in sink.paths:

@@ -13,6 +13,8 @@ import logging
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
+from dataclasses import field as dataclass_field
+from datetime import date, time
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -35,6 +37,7 @@ from vision.errors import UsageError
 
 _log = logging.getLogger("vision.installed")
 T = TypeVar("T")
+_OTHER_THAN_TEXT = (int, float, list, tuple, dict, date, time)       # what a TOML file may give in its place
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Field(NamedTuple):
         return self.type is Path
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclass_field,))
 def spec(cls: type[T]) -> type[T]:
     """A class decorator: a frozen dataclass whose docstring and signature list its options."""
     made = dataclass(frozen=True, repr=False)(cls)
@@ -204,10 +207,14 @@ def _checked(owner: type, field: Field, value: Any) -> Any:
         return None
     if field.choices and value not in field.choices:
         raise UsageError(f"{name} is one of {', '.join(field.choices)}; got {value!r}.")
+    if field.type in (str, Path) and isinstance(value, _OTHER_THAN_TEXT):
+        raise UsageError(f"{name} is a text; got {value!r:.100}.")
     if field.is_path:
         return Path(value)
     if get_origin(field.type) is tuple:
-        values = (value,) if isinstance(value, str) else tuple(value)
+        values = (value,) if isinstance(value, (str, int, float)) else tuple(value)
+        if any(isinstance(one, (list, dict)) for one in values):
+            raise UsageError(f"{name} is a list of plain values; got {value!r:.100}.")
         if option.separator:
             values = tuple(part.strip() for one in values for part in str(one).split(option.separator))
         return _numbers(name, field, values) if get_args(field.type)[0] in (int, float) else values
@@ -236,7 +243,7 @@ def _number(name: str, field: Field, option: Option, value: Any) -> float | int:
     number: float | int | None
     try:
         number = field.type(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = None
     if number is None or isinstance(value, (bool, str)) or number != value:
         raise UsageError(f"{name} is a {'whole ' if field.type is int else ''}number; got {value!r}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vision.checkpoint import identity, states
 from vision.drawing import Trails
-from vision.errors import LostFrames, UsageError, VisionError
+from vision.errors import LostFrames, SourceError, UsageError, VisionError
 from vision.io import Info, Latest, Source, ahead, latest
 from vision.io.prefetch import QUEUED_BYTES
 from vision.item import Item
@@ -36,14 +36,18 @@ class Stream:
     """One source of a run, an iterator over its items."""
 
     def __init__(
-        self, run: Run, name: str, opener: Opener, number: int, stored: Any, *, several: bool
+        self, run: Run, name: str, opener: Opener, number: int, stored: Any, sinks: Sequence[Sink], *, several: bool,
     ) -> None:
         self._run, self._open, self._number, self._stored = run, opener, number, stored
+        self.sinks = sinks
         self.report = Report(name)
+        self.error: VisionError | None = None            # that ended it, where several are read at once
         self.info = Info(name, "frames")
         self.several = several                           # other streams of the run go on where it fails
         self._identity: dict[str, Any] = {}              # of the source, for checkpoints
         self._tally = Tally()
+        self._frames: Any = None
+        self._stopped = False
         self._trails = Trails(run.style.trails)
         self.told: list[str] = []                        # what was found, in words, at the end
 
@@ -53,17 +57,19 @@ class Stream:
         run, report, began = self._run, self.report, perf_counter()
         cause, complete, steps, frames, begun = "", False, list[Step](), None, False
         try:
-            frames = self._source()
+            frames = self._frames = self._source()
             steps = self._steps()
             self._restore(steps)
-            run.begin(self.info)
+            with run.lock:
+                run.begin(self.info, self.sinks)
             begun = True
-            with Writer(run.sinks, report) as writer:
+            with Writer(self.sinks, report, run.lock) as writer:
                 yield from self._through(frames, steps, writer)
             complete = True
         except BaseException as error:
             cause = _CAUSES.get(type(error), type(error).__name__)
-            complete = type(error) in _CAUSES
+            lost = report.live and isinstance(error, SourceError)        # how a camera ends
+            complete = type(error) in _CAUSES or lost
             raise
         finally:
             report.seconds += perf_counter() - began
@@ -75,17 +81,35 @@ class Stream:
             self.told = [*self._tally.lines(), *(line for step in steps for line in step.summary())]
             if begun:
                 try:
-                    _end(run.sinks, ends, complete)
+                    with run.lock:
+                        _end(self.sinks, ends, complete)
                 finally:
-                    report.notes += [note for sink in run.sinks for note in sink.notes]
+                    report.notes += [note for sink in self.sinks for note in sink.notes]
         if report.unexplained:
             raise LostFrames(f"{report.unexplained} of {report.read} frames were decoded but not written")
         if run.checkpoint is not None:
-            sinks = [sink.state() for sink in run.sinks]
+            sinks = [sink.state() for sink in self.sinks]
             if None not in sinks:
                 run.checkpoint.save({"done": self._number, "sinks": sinks})
-        for sink in run.sinks:
+        for sink in self.sinks:
             sink.forget()
+
+    @property
+    def lost(self) -> bool:
+        """Whether it ended, or could not begin, because its live source was not there."""
+        return isinstance(self.error, SourceError) and (self.report.live or self._frames is None)
+
+    def interrupt(self) -> None:
+        """End it, from another thread, with whole outputs."""
+        self._stopped = True
+        interrupt = getattr(self._frames, "interrupt", None)
+        if interrupt is not None:
+            interrupt()
+
+    @property
+    def _over(self) -> bool:
+        """Whether nobody wants any more of it."""
+        return self._stopped or any(sink.done for sink in self.sinks)
 
     def _source(self) -> Any:
         """The source, open, with times where the plan needs them."""
@@ -116,7 +140,7 @@ class Stream:
         stored = self._stored
         if stored is None:
             return
-        for sink, state in zip(self._run.sinks, stored["sinks"], strict=True):
+        for sink, state in zip(self.sinks, stored["sinks"], strict=True):
             sink.restore(state)
         if "steps" not in stored:                        # between two sources
             self._stored = None
@@ -162,7 +186,7 @@ class Stream:
                 if large:
                     del frame
                     writer.wait()
-                if any(sink.done for sink in run.sinks):
+                if self._over:
                     break
                 if run.checkpoint is not None and run.checkpoint.due and not report.live:
                     yield from out(windows.drain())
@@ -172,7 +196,7 @@ class Stream:
                 yield from out(windows.drain())
             raise
         yield from out(windows.drain())
-        if self.info.whole and self.info.kind not in ("camera", "stream") and not any(s.done for s in run.sinks):
+        if self.info.whole and self.info.kind not in ("camera", "stream") and not self._over:
             for step in steps:
                 step.whole()
 
@@ -200,7 +224,7 @@ class Stream:
         assert checkpoint is not None
         writer.wait()
         self._identity = self._identity or identity(self.info)
-        values = states(steps, self._run.sinks)
+        values = states(steps, self.sinks)
         if None in (*values["sinks"], *values["steps"].values()):
             return
         counts = {name: getattr(report, name) for name in ("read", "inferred", "written", "seconds")}
@@ -220,7 +244,7 @@ class Stream:
             report.corrupt, report.passed_over = counts.corrupt, counts.passed_over
             report.read = max(report.read, counts.decoded - counts.passed_over)    # with those read ahead
         report.notes += getattr(frames, "notes", [])
-        if cause or any(sink.done for sink in self._run.sinks):
+        if cause or self._over:
             report.drop(cause or "stopped", report.unexplained)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.errors import DataError
+from vision.shown import Shown
 
 if TYPE_CHECKING:
     import supervision
@@ -26,8 +27,8 @@ Ints = npt.NDArray[np.int64]
 Names = Sequence[str]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Frame:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Frame(Shown):
     """One picture with its place and time.
 
     image: (H,W,3) uint8 BGR.
@@ -51,6 +52,11 @@ class Frame:
     def size_wh(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.image.shape[1], self.image.shape[0]
+
+    def _repr_png_(self) -> bytes:
+        import cv2
+
+        return cv2.imencode(".png", self.image)[1].tobytes()
 
 
 class Result(Protocol):
@@ -84,7 +90,7 @@ def _as_array(owner: str, field: str, value: Any, dtype: Any, shape: tuple[int, 
     return array
 
 
-class _Rows:
+class _Rows(Shown):
     """N rows: every field is an array whose first axis is the row."""
 
     _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {}
@@ -120,7 +126,7 @@ class _Rows:
         return (self[i] for i in range(len(self)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Detections(_Rows):
     """Objects in a frame, best first.
 
@@ -205,7 +211,7 @@ def _round(values: Floats, digits: int) -> Floats:
     return np.asarray(np.round(values.astype(np.float64), digits), np.float32)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Tracks(Detections):
     """Detections that last.
 
@@ -247,8 +253,8 @@ class Tracks(Detections):
         ]
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
+@dataclass(frozen=True, eq=False, repr=False)
+class Scores(Shown):
     """Classification: probs (C,) float32 in 0..1, one a class."""
 
     probs: Floats
@@ -270,7 +276,7 @@ class Scores:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Action(Scores):
     """What goes on in a video: probs (C,) float32 in 0..1; label, the class, or -1 while none is likely
     enough (idle); start and end of the stretch that it holds for, in seconds."""
@@ -291,7 +297,7 @@ class Action(Scores):
         return {**super().to_dict(names), "action": None if self.label < 0 else going_on}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Landmarks(_Rows):
     """Named points: boxes (N,4) float32 xyxy, points (N,K,2) float32 xy, both in frame pixels, and
     scores (N,K) float32 in 0..1, how visible each point is. Left and right are the subject's."""
@@ -326,8 +332,8 @@ class Landmarks(_Rows):
         }
 
 
-@dataclass(frozen=True, eq=False)
-class ClassMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class ClassMap(Shown):
     """Semantic segmentation: labels (H,W) uint8, the class of each pixel of the frame; 255 is none."""
 
     labels: npt.NDArray[np.uint8]
@@ -363,7 +369,7 @@ class ClassMap:
         return {"areas": entries}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class UncertainMap(ClassMap):
     """A class map with variance (H,W) float32: of the classes' probabilities over several passes with
     dropout, their mean over the classes; 0 where the passes agree, below 0.25 anywhere."""

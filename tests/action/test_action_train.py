@@ -17,8 +17,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
-from vision.cli.action_train import train
-from vision.errors import UsageError
+from vision.cli.train import _command
 from vision.tasks.action import Recognizer
 
 pytestmark = [
@@ -42,7 +41,7 @@ def videos(write_video: WriteVideo, tmp_path: Path) -> Path:
 def test_folds_go_on_after_a_kill(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Recognizer, "load", partial(Recognizer.load, backend="torch"))    # no export
     app = typer.Typer()
-    app.command()(train)
+    app.command()(_command("action"))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     common = f"--data {videos} --model c3d-lite --folds 2 --epochs 1 --batch 2 -q".split()
     first = CliRunner().invoke(app, [*common, "-o", str(whole)])
@@ -62,21 +61,23 @@ def test_folds_go_on_after_a_kill(videos: Path, tmp_path: Path, monkeypatch: pyt
     assert told["videos"] == 6
 
 
-def test_the_defaults_train_and_what_they_lack_is_told_whole(
-    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_defaults_train_and_hold_something_out_by_themselves(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The default network has frozen streams: its last layer is fitted, asked for or not."""
     monkeypatch.setattr(Recognizer, "load", partial(Recognizer.load, backend="torch"))    # no export
     app = typer.Typer()
-    app.command()(train)
+    app.command()(_command("action"))
     given = ["--data", str(videos), "-o", str(tmp_path / "run"), "-q"]
-    lacking = CliRunner().invoke(app, given)
-    assert isinstance(lacking.exception, UsageError)
-    assert f"vision train action --data {videos} -o FOLDER --folds 5" in str(lacking.exception)
+    plain = CliRunner().invoke(app, given)
+    assert plain.exit_code == 0, plain.output
+    assert "val: 2 of 6 videos are held out, by group (g01)" in caplog.text
+    assert "(2 videos)" in plain.output
+    given = ["--data", str(videos), "-o", str(tmp_path / "folds"), "-q"]
     first = CliRunner().invoke(app, [*given, "--folds", "3"])
     assert first.exit_code == 0, first.output
     assert first.output.count("its last layer is fitted") == 1
-    assert json.loads((tmp_path / "run" / "folds.json").read_text())["videos"] == 6
+    assert json.loads((tmp_path / "folds" / "folds.json").read_text())["videos"] == 6
     asked = CliRunner().invoke(app, [*given, "--everything", "--linear-svm"])
     assert asked.exit_code == 0, asked.output
     assert "its last layer is fitted" not in asked.output

@@ -308,6 +308,22 @@ def test_a_protected_file_is_not_replaced(tmp_path: Path, monkeypatch: pytest.Mo
     assert names(str(tmp_path)) == ["old.png"]
 
 
+@pytest.mark.parametrize("count", [1, 7, 12, 13, 25, 47, 48, 100, 795, 1009])
+def test_the_tiles_of_a_sheet_are_the_same_number_of_frames_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    times: list[float] = []
+    monkeypatch.setattr("vision.sinks.sheet.label", lambda sheet, text, *_: times.append(float(text.removesuffix(" s"))))
+    sheet = Sheet(tmp_path / "s.png", width=8)
+    for i in range(count):
+        sheet.write(np.zeros((6, 8, 3), np.uint8), float(i))
+    sheet.end({}, True)
+    assert min(count, 9 if count > 12 else 99) <= len(times) <= 12
+    assert times[0] == 0.0
+    assert len(set(np.diff(times))) <= 1
+    assert count - 1 - times[-1] <= 1.4 * (times[1] if len(times) > 1 else 1)        # up to the end, but for a step
+
+
 def test_a_sheet_of_a_picture_as_narrow_as_a_thread_stays_small(tmp_path: Path) -> None:
     sheet = Sheet(tmp_path / "s.png")
     sheet.write(np.full((20_000, 1, 3), 90, np.uint8), 0.0)

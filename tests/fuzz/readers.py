@@ -20,19 +20,19 @@ from safetensors.numpy import save
 from vision import state
 from vision.card import Card, Input, card_of
 from vision.checkpoint import Checkpoint
+from vision.data.classification import labelled_pictures
+from vision.data.detection import DetectionData, read_detection
+from vision.data.faces import labelled_faces
 from vision.io.base import Log, Span
 from vision.io.listing import MAX_FILES, leaves_of
 from vision.io.pictures import open_picture
 from vision.io.stdin import open_stream
-from vision.metrics.classification import labelled_pictures
-from vision.metrics.landmarks import labelled_faces
 from vision.published import onnx_detector
 from vision.steps import Spec
 from vision.steps.plan import read_plan, spec_of
 from vision.tracking.mot import Sequence
 from vision.tracking.scene import Scene, read_scene
 from vision.tracking.stored import Stored
-from vision.train.detection_data import DetectionData, read_detection
 
 PIXELS = 1 << 20                 # that a picture may have here
 SIDE = 1 << 20                   # pixels of a side: more than any picture's
@@ -259,6 +259,7 @@ _VOC = {"annotation": {
     "size": {"width": 12, "height": 8, "depth": 3},
     "object": [{"name": "dog", "difficult": 0, "bndbox": {"xmin": 1, "ymin": 1, "xmax": 6, "ymax": 5}}],
 }}
+_METADATA = {"task": "detect", "names": "{0: 'a', 1: 'b'}", "args": "{'nms': False}", "imgsz": "[64, 64]"}
 _INI = "[Sequence]\nframeRate=25\nseqLength=3\nimWidth=64\nimHeight=48\n"
 _Y4M = b"YUV4MPEG2 W16 H16 F25:1 Ip A1:1 C420jpeg\n" + b"FRAME\n" + bytes(range(192)) * 2
 _PARTS = "".join(f"<part name='{i:02}' x='{i}' y='{i}'/>" for i in range(68))
@@ -350,9 +351,7 @@ READERS = {
     ),
     "onnx": Reader(
         "m.json", _detector_of_text, card,
-        (as_json({"task": "detect", "names": "{0: 'a', 1: 'b'}", "args": "{'nms': False}", "imgsz": "[64, 64]"}).encode(),),
-        document={"task": "detect", "names": "{0: 'a', 1: 'b'}", "args": "{'nms': False}", "imgsz": "[64, 64]"},
-        text=as_json,
+        (as_json(_METADATA).encode(),), document=_METADATA, text=as_json,
     ),
     "state": Reader("s", lambda path: state.loads(path.read_bytes()), plain, (state.dumps(_STATE),)),
     "checkpoint": Reader(
@@ -365,7 +364,7 @@ READERS = {
         document=[["a.png"], ["sub"], ["*/**/*.png"], ["other.txt"]], text=as_rows("/"), skips=_elsewhere,
     ),
     "stdin": Reader(
-        "v", lambda path: open_stream(BytesIO(path.read_bytes()), PIXELS), frames,
+        "v", lambda path: open_stream(BytesIO(path.read_bytes()), PIXELS, PIXELS), frames,
         (_Y4M, _encoded(".png") + _encoded(".jpg"), _encoded(".jpg") * 2),
     ),
     "picture": Reader(
@@ -403,6 +402,7 @@ READERS = {
         text=as_rows(","),
     ),
     "labels-dlib": Reader(
-        "f.xml", labelled_faces, faces, (f"<d><images><image file='a.png'><box>{_PARTS}</box></image></images></d>".encode(), _BOMB),
+        "f.xml", labelled_faces, faces,
+        (f"<d><images><image file='a.png'><box>{_PARTS}</box></image></images></d>".encode(), _BOMB),
     ),
 }

@@ -47,6 +47,7 @@ def fuzz(name: str, seconds: int, keep: Path, work: Path) -> None:
     """Fuzz the reader; does not come back. work: a folder to work in."""
     reader = READERS[name]
     folder = place(reader, work / "data")
+    (keep / name).mkdir(parents=True, exist_ok=True)
     known: set[str] = set()
 
     def tried(data: bytes) -> None:
@@ -61,7 +62,6 @@ def fuzz(name: str, seconds: int, keep: Path, work: Path) -> None:
                 return
             known.add(where)
             path = keep / name / hashlib.sha256(data).hexdigest()[:12]
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             print(f"{name}: {where}: {broken} -> {path}", flush=True)
 
@@ -79,12 +79,13 @@ def fuzz(name: str, seconds: int, keep: Path, work: Path) -> None:
 
     seeds = work / "seeds"
     seeds.mkdir()
-    known_data = [*reader.seeds, *(path.read_bytes() for path in (CORPUS / name).glob("*"))]
-    for number, data in enumerate([*(b"\0" + data for data in known_data), *(b"\xff" + os.urandom(400) for _ in range(20))]):
+    plain = [*reader.seeds, *(path.read_bytes() for path in (CORPUS / name).glob("*"))]
+    built = [os.urandom(400) for _ in range(20)]
+    for number, data in enumerate([*(b"\0" + one for one in plain), *(b"\xff" + one for one in built)]):
         (seeds / str(number)).write_bytes(data)
     atheris.Setup(
-        [sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-timeout=30", "-rss_limit_mb=4096", "-verbosity=0",
-         "-print_final_stats=1", f"-artifact_prefix={keep}/", str(seeds)], target,
+        [sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-timeout=30", "-rss_limit_mb=4096",
+         "-verbosity=0", "-print_final_stats=1", f"-artifact_prefix={keep / name}/", str(seeds)], target,
     )
     atheris.Fuzz()
 

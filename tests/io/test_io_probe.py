@@ -6,14 +6,15 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from numbered import MakeVideo
+from numbered import MakeVideo, numbered
 from typer.testing import CliRunner
 
 from vision.errors import MissingExtra
 from vision.io import read
-from vision.io.probe import probe
+from vision.io.probe import probe, probe_all
 from vision.sample import make_sample
 
 
@@ -70,6 +71,25 @@ def test_the_command_prints_foreign_names_as_they_are(make_video: MakeVideo, tmp
     assert "2 videos" in done.stdout
     assert "\x1b[2J" not in done.output + done.stderr
     assert probe(folder)["holds"] == {"videos": 2, "pictures": 0}
+
+
+def test_a_folder_tells_of_each_file(make_video: MakeVideo, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    make_video("clips/a.mp4", [0.0, 0.1])
+    make_video("clips/b.mp4", [0.0, 0.1, 0.2])
+    (folder / "c.mp4").write_bytes(bytes(99))
+    (folder / "stills").mkdir()
+    for name in ("1.png", "2.png"):
+        cv2.imwrite(str(folder / "stills" / name), numbered(1))
+    facts = list(probe_all(folder, count=True))
+    assert [Path(one["uri"]).name for one in facts] == ["clips", "a.mp4", "b.mp4", "c.mp4", "clips"]
+    assert facts[0]["holds"] == {"videos": 3, "pictures": 2}
+    assert [one.get("counted", {}).get("frames") for one in facts] == [None, 2, 3, None, 2]
+    assert "cannot be read as a video" in facts[3]["error"]
+    assert facts[4]["kind"] == "pictures"
+    (one,) = probe_all(folder / "a.mp4", count=True)
+    assert one == probe(folder / "a.mp4", count=True)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vision.errors import DataError
 from vision.data.classification import labelled_pictures
+from vision.errors import DataError
 from vision.metrics.classification import accuracy
 from vision.types import Scores
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vision.errors import DataError
 from vision.data.truth import Truth
+from vision.errors import DataError
 from vision.metrics.detection import average_precision, coco_rows, summary
 from vision.types import Detections
 
@@ -126,10 +126,12 @@ def test_classes_meet_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("change", "message"), [
     (lambda d: d.pop("images"), "is not a COCO annotation file.*KeyError: 'images'"),
-    (lambda d: d["annotations"][0].pop("bbox"), "is not a COCO annotation file"),
+    (lambda d: d["annotations"][0].pop("bbox"), "has a box that is not four numbers.*KeyError"),
     (lambda d: d["annotations"][0].update(image_id=999), "has 1 boxes of a picture or category"),
-    (lambda d: d["images"][0].update(id=d["images"][1]["id"]), "gives two images or categories one"),
-    (lambda d: d["categories"][0].update(id=d["categories"][1]["id"]), "gives two images or categories one"),
+    (lambda d: d["annotations"][0].update(bbox=[0, 0, 1e12, 1]), "has a box that is not four numbers"),
+    (lambda d: d["images"][0].update(id=10**30), "id .* of one of its images is no whole number"),
+    (lambda d: d["images"][0].update(id=d["images"][1]["id"]), "has 2 images with the id"),
+    (lambda d: d["categories"][0].update(id=d["categories"][1]["id"]), "has 2 categories with the id"),
 ])
 def test_a_file_that_is_no_coco_file_is_named(tmp_path: Path, change: object, message: str) -> None:
     data = random_truth(np.random.default_rng(4))

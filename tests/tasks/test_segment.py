@@ -156,8 +156,8 @@ def test_shapes_are_checked() -> None:
 @pytest.mark.parametrize("name", [n for n, c in CARDS.items() if c.names == CAMVID])
 def test_shipped_weights_on_every_tenth_picture_of_camvid(name: str, data: Path) -> None:
     """Floors with room for eleven pictures' chance; the whole set's figures are in weights/segment.md."""
-    from vision.metrics.segmentation import Figures, confusion
     from vision.data.segmentation import IGNORE, find_pairs, read_pair
+    from vision.metrics.segmentation import Figures, confusion
 
     pairs = find_pairs(data / "camvid", "val")
     segmenter, reference = Segmenter.load(name), Segmenter.load(name, backend="torch")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+
+from vision.card import Card
 
 COLOURS = np.array([(40, 40, 40), (60, 200, 60), (200, 60, 60)], np.uint8)
 
@@ -36,3 +39,8 @@ def rectangles(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_pair(root / split, f"{i:02d}", labels, i)
     (root / "classes.txt").write_text("ground\nblock\nother\n", encoding="utf-8")
     return root
+
+
+def card(**more: Any) -> Card:
+    """A card of nothing in particular."""
+    return Card(**{"name": "mine", "task": "detect", "file": "", "licence": "mine", "source": "here", **more})

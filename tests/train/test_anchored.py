@@ -21,7 +21,6 @@ from torchvision.ops import box_iou
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
-from vision.train.encoder import load_encoder
 
 from tests.train.labelled import Pictures, Thing, picture, write_coco
 from vision.card import Boxes
@@ -29,11 +28,13 @@ from vision.engine.program import state_dict
 from vision.nets import build
 from vision.tasks.detect import Detector
 from vision.train.anchored import matched, multibox
-from vision.train.detection import Recipe, start, train_detector
-from vision.train.detection_transforms import Augment
-from vision.train.fit import Run
+from vision.train.detect import DetectSettings
+from vision.train.detection import start
 from vision.train.optim import optimiser
+from vision.train.recipe import Trained
 from vision.train.settings import Settings
+from vision.train.start import load_encoder
+from vision.train.training import Training
 from vision.weights import resolve
 from vision.zoo import CARDS
 
@@ -117,13 +118,16 @@ def squares(n: int, seed: int) -> Pictures:
 
 
 def trained(
-    model: str, options: dict[str, Any] | None, folder: Path, side: int, n: int, encoder: Path | None = None,
+    model: str, options: dict[str, Any] | None, folder: Path, side: int, n: int, encoder: Path | str = "none",
     **settings: Any,
-) -> Run:
+) -> Trained:
     data = write_coco(folder / "data", {"train": squares(n, 0), "val": squares(4, 1)})
-    recipe = Recipe(model, (side, side), Augment((side, side), (0.9, 1.2), mosaic=0.0), options=options)
-    chosen = Settings(**{"epochs": 2, "batch": 4, "lr": 1e-3, "warmup": 0.0, "seed": 3, **settings})
-    return train_detector(data, recipe, chosen, folder / "run", encoder_weights=encoder)
+    chosen = DetectSettings(**{
+        "model": model, "size": (side, side), "crop": (side, side), "scale": (0.9, 1.2), "mosaic": 0.0, "ema": 0.0,
+        "clip": 0.0, "options": options or {}, "encoder_weights": str(encoder), "epochs": 2, "batch": 4, "lr": 1e-3,
+        "weight_decay": 0.01, "warmup": 0.0, "seed": 3, **settings,
+    })
+    return Training("detect", data, folder / "run", chosen).run()
 
 
 def losses(folder: Path, *terms: str) -> list[float]:
@@ -164,11 +168,11 @@ def test_ssdlite_learns_to_find_what_it_was_shown(tmp_path: Path) -> None:
 def test_faster_rcnn_starts_from_imagenets_mobilenet() -> None:
     path = resolve(CARDS["mobilenet-v2"])
     theirs = state_dict(path)
-    recipe = Recipe("faster_rcnn", (128, 128), Augment((128, 128)))
-    net, card = start(recipe, ("cat",), path)
+    settings = DetectSettings(model="faster_rcnn", size=(128, 128))
+    net, card = start(settings, ("cat",))
     assert torch.equal(net.backbone.body.features[0][0].weight, theirs["features.0.0.weight"])
     assert card.boxes == Boxes("rows", 1.0)
-    net, card = start(replace(recipe, model="ssdlite"), ("cat",), path)
+    net, card = start(replace(settings, model="ssdlite"), ("cat",))
     assert torch.equal(net.backbone.s32.state_dict()["18.0.weight"], theirs["features.18.0.weight"])
     assert card.boxes == Boxes("dense", 0.5)
 
@@ -196,7 +200,7 @@ def test_an_encoder_learns_at_its_own_rate(model: str, options: dict[str, Any], 
 
 
 def test_an_encoder_without_weights_learns_as_fast_as_the_rest(tmp_path: Path) -> None:
-    for name, weights, rate in (("new", None, 1.0), ("tuned", resolve(CARDS["mobilenet-v2"]), 0.3)):
+    for name, weights, rate in (("new", "none", 1.0), ("tuned", resolve(CARDS["mobilenet-v2"]), 0.3)):
         run = trained("ssdlite", None, tmp_path / name, 64, 4, weights, epochs=1, backbone_lr=0.3)
         with safe_open(run.weights, "numpy") as file:
             assert json.loads(file.metadata()["training"])["settings"]["backbone_lr"] == rate

@@ -27,18 +27,20 @@ from vision.nets.gfl import Gfl, points
 from vision.tasks.detect import Detector
 from vision.train.assign import Assigned, task_aligned
 from vision.train.criteria import GflCriterion, distribution_focal, varifocal
-from vision.train.detection import Recipe, start, train_detector
-from vision.train.detection_transforms import Augment
-from vision.train.fit import Run
-from vision.train.settings import Settings
+from vision.train.detect import DetectSettings
+from vision.train.detection import start
+from vision.train.recipe import Trained
+from vision.train.training import Training
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
 ROOT = Path(__file__).resolve().parents[2]
-AUGMENT = Augment((64, 64), (0.8, 1.5), mosaic=0.5, mixed_epochs=1)
-RECIPE = Recipe("gfl", (64, 64), AUGMENT, frozen=("encoder.features.0.", "encoder.features.1."))
-SETTINGS = Settings(epochs=2, batch=8, lr=2e-3, warmup=0.0, ema=0.9, clip=10.0, seed=3)
+SETTINGS = DetectSettings(
+    model="gfl", size=(64, 64), crop=(64, 64), scale=(0.8, 1.5), mosaic=0.5, closing=1, encoder_weights="none",
+    frozen=("encoder.features.0.", "encoder.features.1."), epochs=2, batch=8, lr=2e-3, weight_decay=0.01, warmup=0.0,
+    ema=0.9, seed=3,
+)
 
 
 def by_loops(
@@ -189,10 +191,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_coco(tmp_path_factory.mktemp("squares"), {"train": squares(32, 0), "val": squares(4, 1)})
 
 
-def train(
-    data: Path, folder: Path, *, recipe: Recipe = RECIPE, resume: bool = False, **settings: object
-) -> Run:
-    return train_detector(data, recipe, replace(SETTINGS, **settings), folder, resume=resume)
+def train(data: Path, folder: Path, *, resume: bool = False, **settings: object) -> Trained:
+    return Training("detect", data, folder, replace(SETTINGS, **settings), resume=resume).run()
 
 
 def curve(folder: Path) -> list[dict[str, float]]:
@@ -226,10 +226,10 @@ def test_two_epochs_lower_the_loss_and_leave_a_model_that_opens(whole: Path) -> 
 
 def test_what_is_frozen_keeps_its_bits(whole: Path) -> None:
     torch.manual_seed(SETTINGS.seed)
-    net, _ = start(RECIPE, ("cat", "dog", "mouse"))
+    net, _ = start(SETTINGS, ("cat", "dog", "mouse"))
     trained = weights_of(whole)
     moved = [n for n, v in net.state_dict().items() if not trained[f"net.{n}"].equal(v)]
-    kept = [n for n in moved if n.startswith(RECIPE.frozen) and not n.endswith("num_batches_tracked")]
+    kept = [n for n in moved if n.startswith(SETTINGS.frozen) and not n.endswith("num_batches_tracked")]
     assert kept == []
     assert "encoder.features.2.conv.0.0.weight" in moved
     assert "encoder.features.2.conv.0.1.running_mean" in moved
@@ -258,13 +258,15 @@ def test_a_killed_run_resumes_to_the_same_bits(pictures: Path, whole: Path, tmp_
 
 @pytest.mark.slow
 def test_it_learns_to_find_what_it_was_shown(pictures: Path, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, augment=replace(AUGMENT, scale=(1.0, 1.0), mosaic=0.0, colour=0.0), frozen=())
-    run = train(pictures, tmp_path / "run", recipe=recipe, epochs=40, val_every=40, ema=0.0)
+    run = train(
+        pictures, tmp_path / "run", epochs=40, val_every=40, ema=0.0, scale=(1.0, 1.0), mosaic=0.0, colour=0.0,
+        frozen=(),
+    )
     assert run.figures["ap50"] > 0.9
 
 
 def test_a_new_head_for_new_classes_keeps_all_the_rest_and_classes_of_the_same_name(whole: Path) -> None:
-    net, card = start(replace(RECIPE, model=str(whole / "best.safetensors")), ("cow", "dog"))
+    net, card = start(replace(SETTINGS, model=str(whole / "best.safetensors")), ("cow", "dog"))
     saved, mine = state_dict(whole / "best.safetensors"), net.state_dict()
     assert card.config == {"classes": 2}
     assert card.classes == ("cow", "dog")
@@ -274,19 +276,21 @@ def test_a_new_head_for_new_classes_keeps_all_the_rest_and_classes_of_the_same_n
     assert [n for n, v in mine.items() if n not in other and not v.equal(saved[n].to(v))] == []
     for name in other:
         assert mine[name][1].equal(saved[name][1].float()), name         # dog was the second of three
-    same, _ = start(replace(RECIPE, model=str(whole / "best.safetensors")), ("mouse", "dog", "cat"))
+    same, _ = start(replace(SETTINGS, model=str(whole / "best.safetensors")), ("mouse", "dog", "cat"))
     assert same.state_dict()["classify.1.level.weight"].equal(
         saved["classify.1.level.weight"].flip(0).float()
     )
 
 
 def test_what_cannot_be_started_from_is_named(whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="fcos-resnet50"):
-        start(replace(RECIPE, model="fcos-resnet50"), ("cat",))
+    data = write_coco(tmp_path / "data")
+    with pytest.raises(ModelError, match=r"fcos-resnet50.* not trained here"):
+        train(data, tmp_path / "run", model="fcos-resnet50")
     with pytest.raises(WeightsError, match=r"gone\.safetensors"):
-        start(replace(RECIPE, model="gone.safetensors"), ("cat",))
+        train(data, tmp_path / "run", model="gone.safetensors")
+    assert not (tmp_path / "run").exists()
     with pytest.raises(WeightsError, match="another network"):
-        start(replace(RECIPE, model=str(whole / "best.safetensors"), options={"channels": 64}), ("cat",))
+        start(replace(SETTINGS, model=str(whole / "best.safetensors"), options={"channels": 64}), ("cat",))
 
 
 def test_a_resumed_run_with_other_classes_is_refused(pictures: Path, whole: Path, tmp_path: Path) -> None:
@@ -304,7 +308,7 @@ def test_two_processes_judge_all_pictures_once(pictures: Path, tmp_path: Path) -
 import warnings; warnings.filterwarnings("ignore")
 from pathlib import Path
 import torch
-from tests.train.test_detection import RECIPE, SETTINGS, replace, train_detector
+from tests.train.test_detection import train
 from vision.metrics import detection
 import vision.train.detection as training
 def told(truth, rows):
@@ -313,8 +317,7 @@ def told(truth, rows):
     Path({str(tmp_path)!r}, f"rank{{torch.distributed.get_rank()}}").write_text(f"{{judged}} {{len(rows)}}")
     return detection.average_precision(truth, rows)
 training.average_precision = told
-settings = replace(SETTINGS, epochs=1, batch=2, devices=2, threads=1)
-train_detector(Path({str(data)!r}), RECIPE, settings, Path({str(tmp_path / "run")!r}))
+train(Path({str(data)!r}), Path({str(tmp_path / "run")!r}), epochs=1, batch=2, devices=2, threads=1)
 """
     program = tmp_path / "go.py"
     program.write_text(script)

@@ -10,20 +10,28 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
+from vision.card import Input
 from vision.data.detection import DetectionData, read_detection
+from vision.engine import FakeEngine
 from vision.errors import DataError
 from vision.metrics.detection import average_precision, coco_rows
-from vision.train.detection_set import DetectionSet, HeldOutPictures, collate
-from vision.train.detection_transforms import GREY, Augment
+from vision.tasks.detect import Detector
+from vision.train.detect import DetectSettings
+from vision.train.detection_set import DetectionSet, HeldOutPictures
+from vision.train.detection_transforms import GREY
 from vision.train.loading import Shuffled, epoch_of, loaders
-from vision.train.settings import Settings
 from vision.types import Detections
 
+from .conftest import card
 from .labelled import NAMES, SPLITS, Thing, write_coco
 
 SIZE = (64, 48)
+
+
+def settings(crop: tuple[int, int] = SIZE, scale: tuple[float, float] = (0.5, 1.8), **more: object) -> DetectSettings:
+    """Mosaic to the end, unless it is said otherwise."""
+    return DetectSettings(**{"crop": crop, "scale": scale, "epochs": 1000, "closing": 0, **more})
 
 
 @pytest.fixture
@@ -37,7 +45,7 @@ def train(tmp_path: Path) -> DetectionData:
 
 def epochs(data: DetectionSet, which: Sequence[int], workers: int = 0) -> list[list[tuple[Tensor, ...]]]:
     """The batches of some epochs, from one loader."""
-    loader, _ = loaders(data, data, Settings(batch=4, workers=workers), collate)
+    loader, _ = loaders(data, data, settings(batch=4, workers=workers))
     found = []
     for epoch in which:
         loader.sampler.set_epoch(epoch)
@@ -54,7 +62,7 @@ def same(a: list[tuple[Tensor, ...]], b: list[tuple[Tensor, ...]]) -> bool:
 
 
 def test_an_item_is_a_function_of_its_key_alone(train: DetectionData) -> None:
-    data = DetectionSet(train, Augment(SIZE, mosaic=0.5, mix_up=0.5))
+    data = DetectionSet(train, settings(mosaic=0.5, mix_up=0.5))
     keys = [(i, 7 * i) for i in range(12)]
     forwards = [data[key] for key in keys]
     torch.rand(5)
@@ -67,20 +75,20 @@ def test_an_item_is_a_function_of_its_key_alone(train: DetectionData) -> None:
 
 
 def test_an_epoch_is_the_same_in_a_run_that_was_resumed_and_another_one_is_not(train: DetectionData) -> None:
-    augment = Augment(SIZE, mix_up=0.3)
-    assert same(batches(DetectionSet(train, augment), 3), batches(DetectionSet(train, augment), 3))
-    assert not same(batches(DetectionSet(train, augment), 3), batches(DetectionSet(train, augment), 4))
+    varied = settings(mix_up=0.3)
+    assert same(batches(DetectionSet(train, varied), 3), batches(DetectionSet(train, varied), 3))
+    assert not same(batches(DetectionSet(train, varied), 3), batches(DetectionSet(train, varied), 4))
 
 
 @pytest.mark.slow
 def test_loading_processes_change_nothing_and_their_faults_are_seen(train: DetectionData) -> None:
     train.pictures[5].path.write_bytes(b"no picture")
-    augment = Augment(SIZE, mix_up=0.3, mixed_epochs=2)
-    alone, shared = DetectionSet(train, augment), DetectionSet(train, augment)
+    varied = settings(mix_up=0.3, epochs=2)
+    alone, shared = DetectionSet(train, varied), DetectionSet(train, varied)
     with pytest.warns(UserWarning, match=r"05\.png"):
         expected = epochs(alone, (1, 2))
     assert all(map(same, epochs(shared, (1, 2), workers=2), expected))
-    assert shared.broken == alone.broken == [5]
+    assert shared.pictures.broken == alone.pictures.broken == [5]
 
 
 def test_a_key_knows_its_epoch(train: DetectionData) -> None:
@@ -92,17 +100,17 @@ def test_a_key_knows_its_epoch(train: DetectionData) -> None:
 
 def test_mosaic_and_mix_up_end_after_their_epochs(train: DetectionData) -> None:
     """Every picture has at most one object, so what is mixed has more."""
-    data = DetectionSet(train, Augment(SIZE, mosaic=1.0, mix_up=1.0, mixed_epochs=2, visible=0.0))
+    data = DetectionSet(train, settings(mosaic=1.0, mix_up=1.0, epochs=2, visible=0.0))
     most = [max(int((labels >= 0).sum(1).max()) for _, _, labels in batches(data, e)) for e in range(4)]
     assert min(most[:2]) > 2
     assert most[2:] == [1, 1]
-    always = DetectionSet(train, Augment(SIZE, mosaic=1.0, visible=0.0))
+    always = DetectionSet(train, settings(mosaic=1.0, visible=0.0))
     assert max(int((labels >= 0).sum(1).max()) for _, _, labels in batches(always, 50)) > 1
 
 
 def test_a_box_is_where_its_block_is(train: DetectionData) -> None:
     """From the file to the item: the block is the brightest thing in the picture."""
-    data, checked = DetectionSet(train, Augment(SIZE, mosaic=0.0, colour=0.0)), 0
+    data, checked = DetectionSet(train, settings(mosaic=0.0, colour=0.0)), 0
     for seed in range(40):
         picture, boxes, labels = data[(1 + seed % 11, seed)]
         assert len(boxes) == len(labels) <= 1
@@ -122,8 +130,8 @@ def test_colours_are_rgb(tmp_path: Path) -> None:
     for stem in "ad":
         cv2.imwrite(str(root / f"images/{stem}.png"), image if stem == "a" else cv2.resize(image, (80, 40)))
     train, val = read_detection(root, "train"), read_detection(root, "val")
-    item = DetectionSet(train, Augment(SIZE, (2.0, 2.0), mosaic=0, colour=0.0))[(0, 0)]
-    for picture in (item[0], HeldOutPictures(val, (80, 40))[(0, 0)][0]):
+    item = DetectionSet(train, settings(SIZE, (2.0, 2.0), mosaic=0, colour=0.0))[(0, 0)]
+    for picture in (item[0], HeldOutPictures(val, Input((80, 40), "stretch"))[(0, 0)].pixels.flip(-1).permute(2, 0, 1)):
         assert picture.reshape(3, -1).unique(dim=1).tolist() == [[200], [0], [0]]
 
 
@@ -135,7 +143,7 @@ def test_a_large_jpeg_is_decoded_as_large_as_it_is_needed(tmp_path: Path) -> Non
     path = root / "train.json"
     path.write_text(path.read_text().replace("a.png", "a.jpg"))
     found = read_detection(root, "train")
-    data = DetectionSet(found, Augment(SIZE, (1.0, 2.0), ratio=1.0, mosaic=0, colour=0.0))
+    data = DetectionSet(found, settings(SIZE, (1.0, 2.0), ratio=1.0, mosaic=0, colour=0.0))
     assert data._sample(0)["picture"].shape == (3, 163, 251)
     assert data._sample(0)["boxes"].tolist() == [[40, 20, 160, 120]]
     assert found.pictures[0].boxes.tolist() == [[160, 80, 640, 480]]
@@ -150,13 +158,13 @@ def test_a_large_jpeg_is_decoded_as_large_as_it_is_needed(tmp_path: Path) -> Non
 def test_crowds_are_not_learnt_and_difficult_ones_are(tmp_path: Path) -> None:
     data = read_detection(write_coco(tmp_path), "train")
     data.pictures[0].crowd[0] = True
-    item = DetectionSet(data, Augment(SIZE, (1.0, 1.0), ratio=1.0, mosaic=0))[(0, 0)]
+    item = DetectionSet(data, settings(SIZE, (1.0, 1.0), ratio=1.0, mosaic=0))[(0, 0)]
     assert data.pictures[0].difficult.tolist() == [False, True]
     assert item[2].tolist() == [2]
 
 
 def test_a_corrupt_picture_is_named_once_counted_and_another_drawn(train: DetectionData) -> None:
-    data = DetectionSet(train, Augment(SIZE, mosaic=0.0))
+    data = DetectionSet(train, settings(mosaic=0.0))
     whole = [data[(i, i)] for i in range(12)]
     train.pictures[2].path.write_bytes(b"no picture")
     train.pictures[4].path.unlink()
@@ -166,66 +174,69 @@ def test_a_corrupt_picture_is_named_once_counted_and_another_drawn(train: Detect
         items = [data[(i, i)] for i in range(12)]
     assert [str(w.message).split("'")[1][-6:] for w in told] == ["02.png", "04.png", "06.png", "08.png"]
     assert "(20, 20), its labels are for (64, 48)" in str(told[3].message)
-    assert data.broken == [2, 4, 6, 8]
+    assert data.pictures.broken == [2, 4, 6, 8]
     for i in set(range(12)) - {2, 4, 6, 8}:
         assert torch.equal(items[i][0], whole[i][0])
     assert same(items, [data[(i, i)] for i in range(12)])                     # the same ones in their place
     assert len(batches(data, 0)) == 3                                         # no batch is smaller
-    assert data.broken == [2, 4, 6, 8]
+    assert data.pictures.broken == [2, 4, 6, 8]
 
 
 def test_a_data_set_of_broken_pictures_ends(train: DetectionData) -> None:
     for labelled in train.pictures:
         labelled.path.write_bytes(b"")
-    data = DetectionSet(train, Augment(SIZE))
+    data = DetectionSet(train, settings())
     with pytest.warns(UserWarning, match="passed over"), pytest.raises(
         DataError, match=r"of 12 pictures cannot be read, 20 in a row\. First '.*\.png'"
     ):
         data[(0, 0)]
 
 
-@pytest.mark.parametrize(("size_wh", "resize"), [((96, 96), "letterbox"), ((50, 70), "stretch")])
-def test_held_out_pictures_and_the_way_back(size_wh: tuple[int, int], resize: str, tmp_path: Path) -> None:
+def test_held_out_pictures_are_what_the_detector_shows_and_the_way_back(tmp_path: Path) -> None:
     root = write_coco(tmp_path, {"val": {**SPLITS["train"], **SPLITS["val"]}})
     data = read_detection(root, "val")
-    held_out = HeldOutPictures(data, size_wh, resize)
-    loader = DataLoader(held_out, batch_size=4, sampler=[(i, 0) for i in range(4)], collate_fn=collate)
-    pictures, boxes, labels, indices, views = next(iter(loader))
-    assert pictures.shape == (4, 3, size_wh[1], size_wh[0])
-    assert (boxes.shape, boxes.dtype, labels.dtype) == ((4, 3, 4), torch.float32, torch.int64)
-    assert indices.tolist() == [0, 1, 2, 3]
-    assert labels.tolist() == [[0, 2, -1], [1, -1, -1], [-1, -1, -1], [1, 1, 0]]
-    assert not boxes[labels < 0].any()
-    rows = []
-    for i, labelled in enumerate(data.pictures):
-        there = held_out.to_picture(boxes[i, : len(labelled.boxes)].numpy(), i, views[i].tolist())
+    wanted = Input((96, 64), "letterbox")
+    shown: list[np.ndarray] = []
+
+    def engine(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        shown.append(batch[0])
+        return np.zeros((1, 1, 4), np.float32), np.zeros((1, 1, 3), np.float32)
+
+    detector = Detector(FakeEngine(engine), card(input=wanted, names=NAMES))
+    held_out = HeldOutPictures(data, wanted)
+    items, rows = next(iter(loaders(held_out, held_out, settings(batch=4))[1])), []
+    for i, (item, labelled) in enumerate(zip(items, data.pictures, strict=True)):
+        detector(cv2.imread(str(labelled.path)))
+        assert np.array_equal(item.pixels.numpy(), shown[i])                  # BGR, at a size of its own
+        sx, sy, ox, oy = item.place.tolist()
+        moved = labelled.boxes * np.tile([sx, sy], 2) + np.tile([ox, oy], 2)
+        there = held_out.to_picture(moved.astype(np.float32), item)
         np.testing.assert_allclose(there, labelled.boxes, atol=1e-4)
         found = Detections(there, np.full(len(there), 0.5), labelled.labels)
         rows += coco_rows(i, found, {label: label for label in range(len(NAMES))})
-    assert average_precision(held_out.truth(), rows).ap == pytest.approx(1.0)
-    ys, xs = (pictures[1, 0] > 200).nonzero(as_tuple=True)                    # the whole of picture b
-    np.testing.assert_allclose([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], boxes[1, 0], atol=0.51)
+    assert [tuple(item.pixels.shape[:2]) for item in items] == [(64, 96), (96, 64), (64, 64), (64, 96)]
+    assert [item.index for item in items] == [0, 1, 2, 3]
+    assert average_precision(data.truth(), rows).ap == pytest.approx(1.0)
 
 
 def test_a_held_out_picture_that_cannot_be_read_is_not_scored(tmp_path: Path) -> None:
     root = write_coco(tmp_path, {"val": {**SPLITS["train"], **SPLITS["val"]}})
     data = read_detection(root, "val")
-    held_out = HeldOutPictures(data, (32, 32))
-    assert len(held_out.truth().images) == 4
+    held_out = HeldOutPictures(data, Input((32, 32), "letterbox"))
     data.pictures[1].path.write_bytes(b"")
     with pytest.warns(UserWarning, match=r"b\.png"):
-        picture, boxes, labels, index, _ = held_out[(1, 0)]
-    assert (index, len(boxes), len(labels)) == (-1, 0, 0)
-    assert (picture == GREY).all()
-    assert [i["id"] for i in held_out.truth().images] == [0, 2, 3]
-    assert {a["image_id"] for a in held_out.truth().annotations} == {0, 3}
+        item = held_out[(1, 0)]
+    assert item.index == -1
+    assert (item.pixels == GREY).all()
+    assert held_out.pictures.broken == [1]
+    assert [path.name for path in held_out.pictures.unread] == ["b.png"]
 
 
 def test_ten_thousand_boxes_in_a_picture_and_none(tmp_path: Path) -> None:
     things = [Thing(0, (x, y, x + 4, y + 3)) for y in range(0, 300, 3) for x in range(0, 500, 5)]
     root = write_coco(tmp_path, {"train": {"a": ((640, 480), things), "b": ((640, 480), [])}}, ["ant"])
-    data = DetectionSet(read_detection(root, "train"), Augment((640, 480), (1.0, 1.0), ratio=1.0, mosaic=0))
-    pictures, boxes, labels = collate([data[(0, 0)], data[(1, 1)]])
+    data = DetectionSet(read_detection(root, "train"), settings((640, 480), (1.0, 1.0), ratio=1.0, mosaic=0))
+    pictures, boxes, labels = data.collate([data[(0, 0)], data[(1, 1)]])
     assert boxes.shape == (2, 10_000, 4)
     assert (labels >= 0).sum(1).tolist() == [10_000, 0]
     assert pictures.shape == (2, 3, 480, 640)
@@ -233,14 +244,14 @@ def test_ten_thousand_boxes_in_a_picture_and_none(tmp_path: Path) -> None:
 
 def test_a_batch_without_any_box() -> None:
     empty = torch.zeros(3, 8, 8, dtype=torch.uint8), torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
-    _, boxes, labels = collate([empty, empty])
+    _, boxes, labels = DetectionSet.collate([empty, empty])
     assert (boxes.shape, labels.shape) == ((2, 0, 4), (2, 0))
 
 
 @pytest.mark.slow
 def test_a_run_passes_over_a_picture_that_is_cut_off_and_says_so_at_its_end(tmp_path: Path) -> None:
     pytest.importorskip("lightning", reason="training needs the extra 'train'")
-    from vision.train.detection import Recipe, train_detector
+    from vision.train.training import Training
 
     splits = {
         split: {f"{split}{i}": (SIZE, [Thing(i % 3, (4 + i, 6, 30 + i, 40))]) for i in range(count)}
@@ -250,9 +261,11 @@ def test_a_run_passes_over_a_picture_that_is_cut_off_and_says_so_at_its_end(tmp_
     for name in ("train3", "val1"):                                           # whole at its head
         path = root / "images" / f"{name}.png"
         path.write_bytes(path.read_bytes()[:150])
-    recipe = Recipe("gfl", (64, 64), Augment((64, 64), mosaic=0.0))
+    chosen = DetectSettings(
+        model="gfl", size=(64, 64), crop=(64, 64), mosaic=0.0, epochs=2, batch=4, encoder_weights="none"
+    )
     with pytest.warns(UserWarning, match="passed over") as told:
-        run = train_detector(root, recipe, Settings(epochs=2, batch=4), tmp_path / "run")
+        run = Training("detect", root, tmp_path / "run", chosen).run()
     messages = [str(w.message) for w in told if "passed over" in str(w.message)]
     assert [sum(name in m for m in messages[:-1]) for name in ("train3.png", "val1.png")] == [1, 1]
     assert messages[-1].startswith("2 pictures were passed over: ")

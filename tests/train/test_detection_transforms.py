@@ -1,7 +1,8 @@
-"""Transforms of labelled pictures: what is seen, its box, its mask and its points stay together."""
+"""Transforms of labelled pictures: what is seen, its box and its mask stay together."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -11,18 +12,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from vision.errors import UsageError
+from vision.train.detect import DetectSettings
 from vision.train.detection_transforms import (
     GREY,
-    Augment,
-    Mirror,
     Sample,
     ScaledCrop,
     as_sample,
     mix_up,
     mosaic,
     multi_scale,
+    varied,
     visible,
 )
 from vision.train.loading import drawn
@@ -32,14 +34,14 @@ COLOURS = torch.tensor([[250, 0, 0], [0, 250, 0], [0, 0, 250], [250, 250, 0]], d
 
 
 def rectangles(size_hw: tuple[int, int], boxes: Boxes) -> Sample:
-    """Blocks on black, each of its label's colour, with masks, and with their corners as points."""
+    """Blocks on black, each of its label's colour, with masks."""
     picture = torch.zeros(3, *size_hw, dtype=torch.uint8)
     masks = torch.zeros(len(boxes), *size_hw, dtype=torch.uint8)
     for i, (left, top, right, bottom) in enumerate(boxes):
         picture[:, top:bottom, left:right] = COLOURS[i, :, None, None]
         masks[i, top:bottom, left:right] = 1
     xyxy = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
-    return as_sample(picture, xyxy, torch.arange(len(boxes)), masks, xyxy.reshape(-1, 2, 2).clone())
+    return as_sample(picture, xyxy, torch.arange(len(boxes)), masks)
 
 
 def extent(mask: Tensor) -> Tensor:
@@ -56,18 +58,16 @@ def seen(picture: Tensor, label: int) -> Tensor:
 
 
 def assert_together(item: Sample, tolerance: float = 1.0) -> None:
-    """The colour, the mask and the points of every row are where its box is."""
+    """The colour and the mask of every row are where its box is."""
     height, width = item["picture"].shape[-2:]
     limit = torch.tensor([width, height, width, height])
-    assert {len(item[name]) for name in ("boxes", "labels", "masks", "points")} == {len(item["labels"])}
+    assert {len(item[name]) for name in ("boxes", "labels", "masks")} == {len(item["labels"])}
     for i, label in enumerate(item["labels"].tolist()):
         box = item["boxes"][i].as_subclass(Tensor)
         assert (box >= 0).all()
         assert (box <= limit).all()
         assert (extent(seen(item["picture"].as_subclass(Tensor), label)) - box).abs().max() <= tolerance
         assert (extent(item["masks"][i].as_subclass(Tensor)) - box).abs().max() <= tolerance
-        corners = item["points"][i].as_subclass(Tensor).sort(0).values.reshape(4)      # mirrored or not
-        assert (corners.clamp(min=0).minimum(limit) - box).abs().max() < 1e-3
 
 
 sides = st.integers(24, 90)
@@ -76,23 +76,22 @@ sides = st.integers(24, 90)
 @settings(max_examples=60)
 @given(st.tuples(sides, sides), st.tuples(sides, sides), st.integers(0, 10**6))
 @example((24, 36), (31, 46), 30)                        # cut, and by rounding two pixels short of the canvas
-def test_a_scaled_crop_keeps_colour_box_mask_and_points_together(
+def test_a_scaled_crop_keeps_colour_box_and_mask_together(
     size_hw: tuple[int, int], canvas: tuple[int, int], seed: int
 ) -> None:
     height, width = size_hw
     boxes = [[2, 3, width // 2, height // 2], [width // 2 + 4, height // 2 + 3, width, height]]
     item = rectangles(size_hw, boxes)
     with drawn(seed):
-        varied = visible(Mirror()(ScaledCrop(canvas, (0.5, 3.0), 1.3)(item)), 0.0)
+        varied = visible(v2.RandomHorizontalFlip()(ScaledCrop(canvas, (0.5, 3.0), 1.3)(item)), 0.0)
     assert varied["picture"].shape == (3, *canvas)
     assert_together(varied)
 
 
 def test_mirrored_by_hand() -> None:
     item = rectangles((10, 20), [[2, 3, 7, 8]])
-    mirrored = Mirror(1.0)(item)
+    mirrored = v2.RandomHorizontalFlip(1.0)(item)
     assert mirrored["boxes"].tolist() == [[13, 3, 18, 8]]
-    assert mirrored["points"].tolist() == [[[18, 3], [13, 8]]]           # the same corners, on the other side
     assert extent(seen(mirrored["picture"], 0)).tolist() == [13, 3, 18, 8]
     assert extent(mirrored["masks"][0]).tolist() == [13, 3, 18, 8]
 
@@ -145,11 +144,10 @@ def test_what_a_crop_must_leave_of_a_box(share: float, left: list[int]) -> None:
         [30, 30, 50, 50], [38.5, 0, 39.9, 39],                               # a quarter; 1.4 pixels wide
         [39, 0, 60, 20], [50, 50, 60, 60], [-5, -5, 0, 3],                   # 1 pixel; beyond; at the edge
     ])
-    black, points = torch.zeros(3, 40, 40, dtype=torch.uint8), boxes.view(7, 2, 2)
-    found = visible(as_sample(black, boxes, torch.arange(7), points=points), share)
+    black = torch.zeros(3, 40, 40, dtype=torch.uint8)
+    found = visible(as_sample(black, boxes, torch.arange(7)), share)
     assert found["labels"].tolist() == left
     assert found["boxes"].tolist() == [[[10, 10, 20, 20], [0, 0, 10, 40], [30, 30, 40, 40]][i] for i in left]
-    assert found["points"].tolist() == points[left].tolist()
 
 
 @settings(max_examples=40)
@@ -177,8 +175,8 @@ def test_a_mosaic_shows_each_picture_in_its_quarter_with_its_box(canvas: tuple[i
 
 def test_a_mosaic_of_pictures_without_objects() -> None:
     item = mosaic([rectangles((30, 30), []) for _ in range(4)], (32, 48), (0.5, 1.0))
-    assert [tuple(item[name].shape) for name in ("boxes", "labels", "masks", "points")] == [
-        (0, 4), (0,), (0, 32, 48), (0, 2, 2)
+    assert [tuple(item[name].shape) for name in ("boxes", "labels", "masks")] == [
+        (0, 4), (0,), (0, 32, 48)
     ]
 
 
@@ -200,30 +198,30 @@ def test_what_is_mixed_and_when() -> None:
         item = rectangles((32, 32), [[8, 8, 24, 24]])
         return {**item, "labels": torch.tensor([index])}
 
-    def counts(augment: Augment, mixed: bool = True) -> set[int]:
+    def counts(settings: DetectSettings, mixed: bool = True) -> set[int]:
         found = set()
         for seed in range(30):
             with drawn(seed):
-                item = augment(3, read, 10, mixed)
+                item = varied(settings, 3, read, 10, mixed)
             assert item["picture"].shape == (3, 32, 64)
             found.add(len(item["labels"]))
         return found
 
-    plain = Augment((64, 32), (1.0, 1.0), mosaic=0, mosaic_scale=(0.5, 0.5), visible=0)
+    plain = DetectSettings(crop=(64, 32), scale=(1.0, 1.0), mosaic=0, mosaic_scale=(0.5, 0.5), visible=0)
     assert counts(plain) == {1}
-    assert max(counts(Augment(**{**vars(plain), "mosaic": 1.0}))) == 4
-    assert counts(Augment(**{**vars(plain), "mix_up": 1.0})) == {2}
-    assert 4 < max(counts(Augment(**{**vars(plain), "mix_up": 1.0, "mosaic": 1.0}))) <= 8
-    assert counts(Augment(**{**vars(plain), "mix_up": 1.0, "mosaic": 1.0}), mixed=False) == {1}
+    assert max(counts(replace(plain, mosaic=1.0))) == 4
+    assert counts(replace(plain, mix_up=1.0)) == {2}
+    assert 4 < max(counts(replace(plain, mix_up=1.0, mosaic=1.0))) <= 8
+    assert counts(replace(plain, mix_up=1.0, mosaic=1.0), mixed=False) == {1}
 
 
 def test_small_objects_come_out_of_the_default() -> None:
     """A person of half the picture's height, 160 pixels of 320, must be seen at 40 to 60 too."""
     person = rectangles((320, 320), [[120, 80, 200, 240]])
-    augment, heights = Augment((320, 320), colour=0.0), []
+    heights: list[float] = []
     for seed in range(150):
         with drawn(seed):
-            item = augment(0, lambda _: person, 1)
+            item = varied(DetectSettings(colour=0.0), 0, lambda _: person, 1)
         heights += (item["boxes"][:, 3] - item["boxes"][:, 1]).tolist()
     share = sum(40 <= h <= 60 for h in heights) / len(heights)
     assert min(heights) < 50
@@ -251,9 +249,11 @@ def test_multi_scale_resizes_a_batch_with_its_boxes() -> None:
 
 def test_settings_of_augmentation_that_cannot_be() -> None:
     for name, value in product(("mosaic", "mix_up", "visible"), (-0.1, 1.1)):
-        with pytest.raises(UsageError, match=f"{name} is a share"):
-            Augment((32, 32), **{name: value})
-    with pytest.raises(UsageError, match="scale is a range above 0"):
-        Augment((32, 32), scale=(0.0, 1.0))
-    with pytest.raises(UsageError, match="mosaic_scale is a range"):
-        Augment((32, 32), mosaic_scale=(1.0, 0.5))
+        with pytest.raises(UsageError, match=f"{name} is at least 0 and at most 1; got {value}"):
+            DetectSettings(**{name: value})
+    for name, value in (("scale", (0.0, 1.0)), ("mosaic_scale", (1.0, 0.5))):
+        with pytest.raises(UsageError, match=f"{name} is a range above 0 that rises"):
+            DetectSettings(**{name: value})
+    with pytest.raises(UsageError, match=r"crop is 2 whole numbers, such as 320x320; got '33x33x1'|'33, 33, 1'"):
+        DetectSettings(crop="33x33x1")
+    assert DetectSettings(crop="96x64", scale="0.5,2").crop == (96, 64)

@@ -12,17 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from vision.card import Input
 from vision.data.segmentation import IGNORE, Pairs, find_pairs, read_pair
 from vision.errors import DataError, UsageError
 from vision.train import losses
 from vision.train.ema import Average
 from vision.train.loading import Shuffled
 from vision.train.optim import optimiser, schedule
-from vision.train.segment import Segmentation
-from vision.train.segmentation import CAMVID, Augment, SegmentationSet, normalise
+from vision.train.segment import SegmentSettings
+from vision.train.segmentation import Segmentation, SegmentationSet, augmentation
 from vision.train.settings import Settings, differences
+from vision.zoo import CAMVID
 
-from .conftest import write_pair
+from .conftest import card, write_pair
 
 
 def one_pair(root: Path, labels: np.ndarray) -> Pairs:
@@ -146,7 +148,7 @@ def test_transforms_keep_picture_and_labels_together(tmp_path: Path) -> None:
     labels = np.kron(np.random.default_rng(0).integers(0, 2, (6, 8)), np.ones((20, 20))).astype(np.uint8)
     pairs = one_pair(tmp_path, labels)
     cv2.imwrite(str(pairs.pictures[0]), np.repeat(labels[..., None] * 200, 3, 2))
-    data = SegmentationSet(pairs, Augment((96, 64), (0.2, 1.0), colour=0.0))
+    data = SegmentationSet(pairs, augmentation(SegmentSettings(crop=(96, 64), area=(0.2, 1.0), colour=0.0)))
     for seed in range(30):
         picture, varied = data[(0, seed)]
         assert picture.shape == (3, 64, 96)
@@ -155,12 +157,13 @@ def test_transforms_keep_picture_and_labels_together(tmp_path: Path) -> None:
     assert not torch.equal(data[(0, 7)][0], data[(0, 8)][0])
 
 
-@pytest.mark.parametrize("width", [16, 40])
+@pytest.mark.parametrize("width", [32, 80])
 def test_label_pixels_come_from_their_own_centres(width: int, tmp_path: Path) -> None:
-    labels = np.zeros((24, 24), np.uint8)
-    labels[:, 12:] = 1
+    labels = np.zeros((48, 48), np.uint8)
+    labels[:, 24:] = 1
     pairs = one_pair(tmp_path, labels)
-    data = SegmentationSet(pairs, Augment((width, width), (1.0, 1.0), 0.0))
+    varied = augmentation(SegmentSettings(crop=(width, width), area=(1.0, 1.0), colour=0.0))
+    data = SegmentationSet(pairs, varied)
     seen = {tuple(data[(0, seed)][1][0].tolist()) for seed in range(20)}
     row = [0] * (width // 2) + [1] * (width // 2)             # an edge in the middle stays in the middle
     assert seen == {tuple(row), tuple(row[::-1])}
@@ -180,22 +183,24 @@ def test_validation_looks_at_pictures_as_in_use_and_counts_labels_at_their_own_s
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.stack([0.75 - x[:, 0], x[:, 0] - 0.75, *[x[:, 0] - 9] * (len(pairs.names) - 2)], 1)
 
-    objective = Segmentation(pairs.names, None, 0.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    plain = Input((6, 6), "stretch", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    objective = Segmentation(card(input=plain, names=pairs.names), None, 0.0)
     objective.update(Copies(), (picture[None], truth[None]))
     found = objective.figures()
     assert found["accuracy"] == pytest.approx(11 / 12)        # the column at 5, of twelve
     assert found["miou"] == pytest.approx((5 / 6 + 6 / 7) / 2)
 
 
-def test_normalise_is_what_deploy_does() -> None:
+def test_what_a_network_learns_from_is_what_it_gets_in_use() -> None:
     from vision.nets.deploy import Deploy
 
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.1)
     picture = torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8)
-    deploy = Deploy(torch.nn.Identity(), (0.4, 0.5, 0.6), (0.2, 0.3, 0.1))
-    bgr = picture.flip(1).movedim(1, -1)
-    torch.testing.assert_close(
-        normalise(picture, (0.4, 0.5, 0.6), (0.2, 0.3, 0.1)), deploy(bgr)[0], atol=1e-5, rtol=1e-5
-    )
+    objective = Segmentation(card(input=Input((7, 5), "stretch", mean=mean, std=std)), None, 0.0)
+    in_use = Deploy(torch.nn.Identity(), mean, std)(picture.flip(1).movedim(1, -1))[0]
+    by_hand = (picture / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    assert torch.equal(objective.inputs(picture), in_use)
+    torch.testing.assert_close(in_use, by_hand, atol=1e-5, rtol=1e-5)
 
 
 @settings(max_examples=30, deadline=None)
@@ -256,10 +261,10 @@ def test_the_average_follows_as_its_formula_says() -> None:
 
 
 def test_settings_that_cannot_be_and_what_may_change() -> None:
-    with pytest.raises(UsageError, match="epochs must be at least 1; got 0"):
+    with pytest.raises(UsageError, match=r"Settings\.epochs is at least 1; got 0"):
         Settings(epochs=0)
-    with pytest.raises(UsageError, match="ema is a decay"):
+    with pytest.raises(UsageError, match=r"ema below 1; got 0\.001 and 1"):
         Settings(ema=1.0)
-    saved = Settings().to_dict()
-    assert differences(saved, {**saved, "workers": 4, "patience": 3}) == []
+    saved = Settings().record()
+    assert differences(saved, {**saved, "workers": 4, "patience": 3, "epochs": 60}) == []
     assert differences(saved, {**saved, "lr": 0.5, "seed": 1}) == ["lr 0.001 -> 0.5", "seed 0 -> 1"]

@@ -13,8 +13,9 @@ from vision.data.detection import read_detection
 from vision.data.layouts import Problem
 from vision.errors import WeightsError
 from vision.tasks.detect import Detector
-from vision.train.settings import Settings
-from vision.train.yolo import train_yolo, write_yolo
+from vision.train.detect import DetectSettings
+from vision.train.training import Training
+from vision.train.yolo import write_yolo
 
 
 def test_what_ultralytics_gets_is_the_same_data(tmp_path: Path) -> None:
@@ -39,9 +40,9 @@ def test_weights_that_are_not_here_are_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     data = write_coco(tmp_path / "coco")
     with pytest.raises(WeightsError, match=r"vision weights pull yolo11n\.pt"):
-        train_yolo(data, "yolo11n.pt", Settings(), 64, tmp_path / "run")
+        Training("detect", data, tmp_path / "run", DetectSettings(model="yolo11n.pt"))
     with pytest.raises(WeightsError, match="to resume from"):
-        train_yolo(data, "yolo11n", Settings(), 64, tmp_path / "run", resume=True)
+        Training("detect", data, tmp_path / "run", DetectSettings(model="yolo11n"), resume=True)
 
 
 @pytest.mark.slow
@@ -49,7 +50,7 @@ def test_weights_that_are_not_here_are_named(tmp_path: Path, monkeypatch: pytest
 def test_a_run_of_ultralytics_opens_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     data, folder = write_coco(tmp_path / "coco"), tmp_path / "run"
-    run = train_yolo(data, "yolo11n", Settings(epochs=1, batch=4), 64, folder)
+    run = Training("detect", data, folder, DetectSettings(model="yolo11n", epochs=1, batch=4, crop=(64, 64))).run()
     assert run.weights == folder / "best.pt"
     assert 0 <= run.figures["ap"] <= run.figures["ap50"] <= 1
     detector = Detector.load(folder, device="cpu")

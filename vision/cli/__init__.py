@@ -16,8 +16,7 @@ from vision import __version__
 from vision.cli import hints
 from vision.cli.run import commands
 from vision.cli.run.execute import forget_stdout
-from vision.cli.text import plain
-from vision.errors import UsageError, VisionError
+from vision.errors import UsageError, VisionError, plain
 
 COMMANDS = commands()
 _Mistake: Any = typer.BadParameter.__base__          # whatever typer does not understand

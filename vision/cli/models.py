@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict
 from importlib.resources import files
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vision.errors import EngineError, UsageError
 from vision.weights import locate
 from vision.zoo import CARDS, DEFAULTS, find
 
 if TYPE_CHECKING:
-    from vision.card import Boxes, Clip, Input
+    from vision.card import Boxes, Card, Clip, Input
     from vision.types import Image
 
 _Name = Annotated[str, typer.Argument(help="a name of `vision models`, or a path to weights")]
@@ -66,7 +70,7 @@ def show(name: _Name) -> None:
     pull = f"not here: vision weights pull {card.name}"
     settings = {
         "weights": str(found[1]) if found else pull if card.url else f"{card.file}, which is not here",
-        "licence": card.licence, "use": card.use, "figures": card.figures or "none", "source": card.source,
+        "licence": card.licence, "use": card.use, "figures": _figures(card), "source": card.source,
         "input": _settings(card.input), "network": f"{card.net or card.form} {_listed(card.config)}",
         "min_score": f"{card.min_score:g}", "tolerance": f"{card.tolerance:g}",
     }
@@ -76,7 +80,7 @@ def show(name: _Name) -> None:
         case "action":
             settings["clip"] = _settings(card.clip)
     if card.int8 is not None:
-        settings["on a CPU"] = f"{card.int8.name}: {card.int8.figures}"
+        settings["int8"] = card.int8.name
     table = Table(box=None, show_header=False, title=f"{card.name}, for {card.task}", title_justify="left")
     for key, value in {**settings, "classes": f"{len(card.classes)}: {', '.join(card.classes)}"}.items():
         table.add_row(key, Text(value))
@@ -87,35 +91,64 @@ def check(
     name: _Name,
     picture: Annotated[list[Path] | None, typer.Option(
         help="pictures to compare on; two photographs of scikit-image unless given")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
+    data: Annotated[Path | None, typer.Option(
+        help="labelled data, as `vision eval` of the task takes it: the task's metric in each precision judges")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
 ) -> None:
-    """Compare every installed back end with torch in float32; exits with 1 where the one that
-    `auto` takes differs by more than the model's card allows."""
+    """Compare every way to run a model: its speed here, how far it is from torch in float32, and whether
+    `auto` may take it. Exits with 1 where a back end in float32 differs by more than the card tolerates."""
+    from dataclasses import replace
+
     from rich.console import Console
     from rich.table import Table
 
-    from vision.engine import load
-    from vision.engine.check import check as differences
+    from vision.engine.check import check as compared
     from vision.tasks.yolo import to_onnx
 
     card = to_onnx(find(name))
+    if data is not None:
+        card = replace(card, figures=_measured(card, name, data, device), measured_on=str(data))
     images = [_image(path) for path in picture or _photographs()]
-    rows = list(differences(card, images, device))
-    chosen = load(card, device)
-    table = Table("engine", "output", "shape", "largest difference", "relative", "within", title=(
-        f"{card.name}: {len(images)} pictures, tolerance {card.tolerance:g}; auto takes {chosen.label}"))
-    for row in rows:
+    rows = compared(card, images, device)
+    table = Table("engine", "streams", "frames/s", "difference", "auto may take it", box=None, title_justify="left",
+                  title=f"{card.name}: {len(images)} pictures; figures: {_figures(card)}")
+    for row in sorted(rows, key=lambda row: -row.speed):
         if as_json:
             print(json.dumps(asdict(row)))
-        shape = "x".join(map(str, row.shape))
-        table.add_row(row.engine, str(row.output), shape, f"{row.absolute:.3g}", f"{row.relative:.3g}",
-                      "yes" if row.within else "NO")
+        allowed = {True: "yes", False: "NO", None: "not judged"}[row.allowed]
+        table.add_row(row.engine, str(row.streams or "auto"), f"{row.speed:.1f}", f"{row.relative:.2g}",
+                      f"{allowed}: {row.why}")
     if not as_json:
         Console().print(table)
-    chosen.close()
-    if any(not row.within for row in rows if row.engine == chosen.label):
+    if any(row.allowed is False for row in rows if row.engine.endswith("fp32")):
         raise typer.Exit(1)
+
+
+_METRICS = {                             # task -> metric as its `vision eval` reports it, and as a card has it
+    "detect": ("ap", "AP"), "segment": ("miou", "mIoU"), "classify": ("top1", "top-1"),
+    "landmarks": ("nme_ocular", "NME"),
+}
+
+
+def _measured(card: Card, name: str, data: Path, device: str) -> dict[str, dict[str, float]]:
+    """The task's metric in each precision that can be run here, by `vision eval`."""
+    from vision.cli import app
+    from vision.engine import PRECISIONS
+
+    if card.task not in _METRICS:
+        raise UsageError(f"no metric is measured for {card.task}; there is one for {', '.join(_METRICS)}")
+    reported, metric = _METRICS[card.task]
+    figures: dict[str, dict[str, float]] = {}
+    with TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        for precision in PRECISIONS:
+            asked = ["--model", name, "--data", str(data), "--device", device, "--precision", precision]
+            with suppress(EngineError), redirect_stdout(StringIO()):
+                app(["eval", card.task, *asked, "--report", str(report), "--quiet"], standalone_mode=False)
+                figures[precision] = {metric: json.loads(report.read_text(encoding="utf-8"))[reported]}
+    return figures
 
 
 def _photographs() -> list[Path]:
@@ -129,6 +162,13 @@ def _image(path: Path) -> Image:
 
     with read(str(path), max_frames=1) as source:
         return next(source).image
+
+
+def _figures(card: Card) -> str:
+    """What was measured, a precision after the other, and on what."""
+    each = (f"{precision} {', '.join(f'{metric} {value:.3f}' for metric, value in found.items())}"
+            for precision, found in card.figures.items())
+    return f"{'; '.join(each) or 'none'}{f' ({card.measured_on})' if card.measured_on else ''}"
 
 
 def _settings(part: Input | Boxes | Clip) -> str:

@@ -1,39 +1,36 @@
-"""What every `vision eval` of a model can be told: one dataclass, whose fields become options."""
+"""Fields of specs as options of typer: a command takes values, and its parameters are made of the fields."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
 
 import typer
 
 from vision.files import check_writable
+from vision.spec import Described, Field, Option, options, spec
 
 ENGINE = "Engine"                                         # the panel of these three in a command's help
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps", rich_help_panel=ENGINE)]
-Precision = Annotated[str, typer.Option(help="auto, int8, fp32, fp16, bf16", rich_help_panel=ENGINE)]
-Backend = Annotated[str, typer.Option(
-    help="auto, torch, openvino, onnxruntime, opencv", rich_help_panel=ENGINE)]
 
 
-@dataclass
-class EvalOptions:
-    """The options of every `vision eval` that runs a model."""
+@spec
+class Engine(Described):
+    """Where models run: the arguments of `vision.Run`, and of a model's `load`."""
 
-    model: Annotated[str, typer.Option(help="a name of `vision models`, or a path to weights")] = "default"
-    device: Device = "auto"
-    precision: Precision = "auto"
-    backend: Backend = "auto"
-    report: Annotated[Path | None, typer.Option(help="the figures as JSON")] = None
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False
+    device: Annotated[str, Option("auto, cpu, cuda, cuda:1, mps")] = "auto"
+    precision: Annotated[str, Option("auto, int8, fp32, fp16, bf16")] = "auto"
+    backend: Annotated[str, Option("auto, torch, openvino, onnxruntime, opencv")] = "auto"
 
-    def __post_init__(self) -> None:
-        if self.report is not None:
-            check_writable(self.report)
+
+@spec
+class ModelOptions(Engine):
+    """A model, and where it runs."""
+
+    model: Annotated[str, Option("a name of `vision models`, or a path to weights")] = "default"
 
     @property
     def where(self) -> tuple[str, str, str, str]:
@@ -41,19 +38,76 @@ class EvalOptions:
         return self.model, self.device, self.precision, self.backend
 
 
+@spec
+class EvalOptions(ModelOptions):
+    """The options of every `vision eval` that runs a model."""
+
+    report: Annotated[Path | None, Option("the figures as JSON")] = None
+    quiet: Annotated[bool, Option("no progress", flags=("--quiet", "-q"))] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.report is not None:
+            check_writable(self.report)
+
+
+def parameter(
+    field: Field, panel: str, name: str = "", flags: Sequence[str] = (), hidden: bool = False
+) -> inspect.Parameter:
+    """A field as a parameter for typer: None where it is not given. name, flags: as the field has them unless given."""
+    metavar, text = _shown(field)
+    flags = flags or field.option.flags or (f"--{field.name.replace('_', '-')}",)
+    note = typer.Option(*flags, help=text, metavar=metavar, rich_help_panel=panel, hidden=hidden, show_default=False)
+    kind: Any = field.type if field.type in (int, float, bool, Path) or field.choices else str
+    if get_origin(field.type) is tuple:
+        kind = list[str]
+    return inspect.Parameter(
+        name or field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, note])
+
+
+def _shown(field: Field) -> tuple[str, str]:
+    """What help says of a field: a short word for its value, which leaves room, and the explanation."""
+    text, default = field.option.help, field.default
+    word = {bool: "", int: "n", float: "x", Path: "path"}.get(field.type, "text")
+    if field.option.unit in ("seconds", "pixels", "0..1"):
+        word = field.option.unit
+    elif field.option.unit:
+        text = field.option.text
+    if field.choices:
+        word = "|".join(field.choices)
+        if len(word) > 12:
+            word, text = "name", f"{text} ({', '.join(field.choices)})"
+    if default not in (MISSING, None, (), False, True, "", {}) and field.name != "key":
+        if isinstance(default, tuple):
+            default = (field.option.separator or ",").join(map(str, default))
+        text += f" \\[default: {default}]"               # no markup
+    return f"<{word}>" if word else "", text
+
+
+def command(function: Callable[..., None], parameters: Sequence[inspect.Parameter], doc: str) -> Callable[..., None]:
+    """`function(**values)` as typer sees it, with these parameters."""
+    def made(**values: Any) -> None:
+        function(**values)
+
+    made.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    made.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    made.__doc__, made.__name__ = doc, function.__name__
+    return made
+
+
 def opened(function: Callable[..., None]) -> Callable[..., None]:
-    """A typer command from `function(options: EvalOptions, ...)`: the fields of the options become options."""
-    hints = {name: hint for name, hint in get_type_hints(function, include_extras=True).items() if name != "return"}
-    shared = get_type_hints(EvalOptions, include_extras=True)
+    """A command from `function(options: EvalOptions, ...)`, or other options: their fields become options."""
+    hints = get_type_hints(function, include_extras=True)
+    kind = hints["options"]
+    shared = [field.name for field in options(kind)]
 
     @functools.wraps(function)
-    def command(**values: Any) -> None:
-        function(EvalOptions(**{name: values.pop(name) for name in shared}), **values)
+    def whole(**values: Any) -> None:
+        given = {name: value for name in shared if (value := values.pop(name)) not in (None, [])}
+        function(kind(**given), **values)
 
-    own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
-           for name, parameter in inspect.signature(function).parameters.items() if name != "options"]
-    common = [inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, annotation=shared[field.name],
-                                default=field.default) for field in fields(EvalOptions)]
-    command.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *common)}
-    return command
+    own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
+           for name, one in inspect.signature(function).parameters.items() if name != "options"]
+    engine = {field.name for field in options(Engine)}
+    common = [parameter(field, ENGINE if field.name in engine else "Options") for field in options(kind)]
+    return command(whole, [*own, *common], function.__doc__ or "")

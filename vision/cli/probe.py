@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from vision.cli.text import plain
-from vision.errors import VisionError
+from vision.errors import VisionError, plain
 
 
 def probe(
@@ -21,20 +20,23 @@ def probe(
     reader: Annotated[Literal["auto", "opencv"], typer.Option(
         help="what decodes video: PyAV or OpenCV")] = "auto",
 ) -> None:
-    """Show what sources hold: kind, size, rate, length, codec, rotation, sound."""
-    from vision.io.probe import probe as look
+    """Show what sources hold: kind, size, rate, length, codec, rotation, sound; of a folder, of each file in it."""
+    from vision.io.probe import probe_all
 
     failed = False
     for uri in sources:
         try:
-            facts = look(uri, reader, count=count)
+            for facts in probe_all(uri, reader, count=count):
+                if "error" in facts:
+                    failed = True
+                    print(plain(f"SourceError: {facts['error']}"), file=sys.stderr)
+                elif as_json:
+                    print(json.dumps(facts))
+                else:
+                    _show(facts)
         except VisionError as error:
             failed = True
             print(plain(f"{type(error).__name__}: {error}"), file=sys.stderr)
-            continue
-        print(json.dumps(facts) if as_json else "", end="\n" if as_json else "")
-        if not as_json:
-            _show(facts)
     if failed:
         raise typer.Exit(1)
 

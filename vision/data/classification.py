@@ -36,8 +36,8 @@ def _in_folders(path: Path, names: Names) -> tuple[Labelled, list[str]]:
     unknown = [folder.name for folder in folders if _plain(folder.name) not in label_of]
     if not pictures:
         first = f"{unknown[0]!r} is no class of the model. {nearest(unknown[0], names)[:200]} " if unknown else ""
-        raise DataError(f"{str(path)!r} has no pictures of a class that the model knows. {first}Give a folder with a folder "
-                        "for each class, called by its name, or a CSV with the columns file and label.")
+        raise DataError(f"{str(path)!r} has no pictures of a class that the model knows. {first}Give a folder with a "
+                        "folder for each class, called by its name, or a CSV with the columns file and label.")
     return pictures, [f"folders that are no class of the model, left out: {', '.join(unknown)}"] if unknown else []
 
 

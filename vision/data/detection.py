@@ -146,11 +146,11 @@ def _usable(found: Found, label_of: dict[str, int], problems: Problems) -> Label
             seen.add(row[:2])
             if np.abs(whole[i] - boxes[i]).max() > SLACK:
                 note(problems, Problem.OUTSIDE, place)
+    areas = [own if rows[i].area is None else rows[i].area for i, own in zip(kept, area(boxes[kept]), strict=True)]
     return Labelled(
         path, size_wh, boxes[kept], np.array([label_of[rows[i].name] for i in kept], np.int64),
         np.array([rows[i].difficult for i in kept], bool), np.array([rows[i].crowd for i in kept], bool),
-        np.array([own if rows[i].area is None else rows[i].area for i, own in zip(kept, area(boxes[kept]), strict=True)],
-                 np.float32),
+        np.array(areas, np.float32),
     )
 
 

@@ -37,12 +37,13 @@ def text_of(path: Path, most: int = _MAX_TEXT) -> str:
 
 def coco_content(path: Path) -> dict[str, list[dict[str, Any]]]:
     """The lists `images`, `annotations` and `categories` of a COCO file, each entry of the first and the last with
-    an id of its own, each annotation of a picture's. Raises DataError where it is not one."""
+    a name and an id of its own. Raises DataError where it is not one."""
     try:
         content = json.loads(text_of(path, _MAX_JSON))
         lists = {kind: [dict(entry) for entry in content[kind]] for kind in ("images", "annotations", "categories")}
-        for kind in ("images", "categories"):
+        for kind, name in (("images", "file_name"), ("categories", "name")):
             for entry in lists[kind]:
+                entry[name] = str(entry[name])
                 if not _is_id(entry["id"]):
                     raise ValueError(f"the id {str(entry['id'])[:40]!r} of one of its {kind} is no whole number")
             key, count = Counter(e["id"] for e in lists[kind]).most_common(1)[0] if lists[kind] else (0, 1)

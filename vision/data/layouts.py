@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from xml.etree import ElementTree
 
 import yaml
@@ -47,6 +47,12 @@ class Problem(StrEnum):
 
 
 Problems = dict[Problem, list[str]]
+
+
+class _Texts(yaml.SafeLoader):
+    """YAML whose values are all texts: yes, no and 3 are names of classes."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
 
 class Row(NamedTuple):
@@ -90,14 +96,12 @@ def coco(data: Path, split: str, problems: Problems) -> Layout | None:
         return None
     content = coco_content(path)
     rows: dict[int, list[Row]] = {image["id"]: [] for image in content["images"]}
-    names = _categories(content, path)
+    names = _categories(content)
+    files = {image["id"]: image["file_name"] for image in content["images"]}
     try:
-        files = {image["id"]: str(image["file_name"]) for image in content["images"]}
         sizes = {image["id"]: _size(image.get("width"), image.get("height")) for image in content["images"]}
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise DataError(
-            f"{str(path)!r} has a picture without a file_name, or of no size ({type(error).__name__}: {error})."
-        ) from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(f"{str(path)!r} has a picture whose width or height is no number ({error}).") from error
     for annotation in content["annotations"]:
         key, category = annotation["image_id"], annotation["category_id"]
         box = _floats(annotation.get("bbox"))
@@ -116,14 +120,11 @@ def coco(data: Path, split: str, problems: Problems) -> Layout | None:
     return Layout(class_names(tuple(names.values()), path), found)
 
 
-def _categories(content: dict[str, list[dict[str, Any]]], path: Path) -> dict[int, str]:
+def _categories(content: dict[str, list[dict[str, Any]]]) -> dict[int, str]:
     """The names of the categories in the order of their ids. Some tools list the data set itself as a category:
     of two of one name the one that no annotation has is left out."""
     used = {annotation["category_id"] for annotation in content["annotations"]}
-    try:
-        named = {entry["id"]: str(entry["name"]) for entry in sorted(content["categories"], key=lambda e: int(e["id"]))}
-    except KeyError as error:
-        raise DataError(f"{str(path)!r} has a category without a {error}.") from error
+    named = {entry["id"]: entry["name"] for entry in sorted(content["categories"], key=lambda e: int(e["id"]))}
     twice = {name for name, count in Counter(named.values()).items() if count > 1}
     return {key: name for key, name in named.items() if name not in twice or key in used}
 
@@ -162,7 +163,7 @@ def yolo(data: Path, split: str, problems: Problems) -> Layout | None:
     if path is None:
         return None
     try:
-        content = yaml.load(text_of(path), yaml.BaseLoader)      # all texts: yes and no are names of classes
+        content = yaml.load(text_of(path), _Texts)
         listed = content["names"]
         pairs = sorted((int(i), name) for i, name in (
             listed.items() if isinstance(listed, dict) else enumerate(listed)

@@ -41,14 +41,14 @@ class Truth:
                 {"iscrowd": 0, **a, "area": a.get("area") or float(a["bbox"][2]) * float(a["bbox"][3]), "id": i}
                 for i, a in enumerate(truth.annotations, start=1)
             ]
-            finite = all(len(a["bbox"]) == 4 and all(abs(v) < 1e9 for v in (*a["bbox"], a["area"])) for a in boxes)
+            if not all(len(a["bbox"]) == 4 and all(abs(v) < 1e9 for v in a["bbox"]) for a in boxes):
+                raise ValueError("another count, or no place on any picture")
         except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
-            raise DataError(f"{str(path)!r} has a box that is none ({type(error).__name__}: {error}).") from error
-        if not finite:
-            raise DataError(f"{str(path)!r} has a box that is not four numbers: x, y, width, height in pixels.")
-        if not all(isinstance(i.get("file_name"), str) for i in truth.images):
-            raise DataError(f"{str(path)!r} has a picture without a file_name.")
-        class_names([str(c.get("name", "")) for c in truth.categories], path)
+            raise DataError(
+                f"{str(path)!r} has a box that is not four numbers: x, y, width, height in pixels "
+                f"({type(error).__name__}: {error})."
+            ) from error
+        class_names(truth.names, path)
         stray = sum(a["image_id"] not in pictures or a["category_id"] not in classes for a in boxes)
         if stray:
             raise DataError(f"{str(path)!r} has {stray} boxes of a picture or category that it does not list")

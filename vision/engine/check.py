@@ -1,92 +1,116 @@
-"""Do the back ends agree? Each is compared with the reference on the same pictures."""
+"""Do the back ends agree, how fast is each, and which may `auto` take? Each is compared with the reference."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from vision.card import Card
-from vision.engine import BACKENDS, PRECISIONS, Outputs, load
-from vision.engine.program import program_of
+from vision.engine.backends import BACKENDS, PRECISIONS, start_engine
+from vision.engine.base import CannotRun, Outputs
+from vision.engine.choice import Candidate, allows, measure
+from vision.engine.pictures import PictureEngine
+from vision.engine.program import Program, program_of
 from vision.errors import EngineError
 from vision.types import Image
 from vision.view import stretch
 
 
 @dataclass(frozen=True)
-class Difference:
-    """How far one output of an engine is from the reference's.
+class Row:
+    """What was found of one way to run a network.
 
-    engine: its label. output: its index. shape: of it, for all pictures. absolute: the largest
-    difference of a number; of whole numbers (a class map, labels) the share that differs. relative:
-    that over the output's largest magnitude, at least 1. within: it is not more than the card's
-    tolerance.
+    engine: its label. streams: pictures at a time on a CPU, 0: as the back end likes. speed: pictures a second.
+    output: the one that differs the most from the reference's. absolute: the largest difference of a number of
+    it; of whole numbers (a class map, labels) the share that differs. relative: that over the output's largest
+    magnitude, at least 1. allowed: whether `auto` may take it, None where nothing was measured that could
+    judge; why: in words.
     """
 
     engine: str
+    streams: int
+    speed: float
     output: int
-    shape: tuple[int, ...]
     absolute: float
     relative: float
-    within: bool
+    allowed: bool | None
+    why: str
 
 
-def check(card: Card, pictures: Sequence[Image], device: str = "auto") -> Iterator[Difference]:
-    """Compare every back end that is installed, in each precision that it has, with the reference:
-    torch in float32 on the CPU, or onnxruntime for somebody's ONNX file.
+def check(card: Card, pictures: Sequence[Image], device: str = "cpu") -> list[Row]:
+    """Compare every back end that is installed, in each precision that it has, with the reference: torch in
+    float32 on the CPU, or onnxruntime for somebody's ONNX file.
 
-    pictures: (H,W,3) uint8 BGR of any sizes, stretched to the size of the card. Raises EngineError
-    where there is nothing to compare, as with a network that takes clips.
+    In float32 the largest difference judges, by the card's tolerance; in less the card's figures do.
+    pictures: (H,W,3) uint8 BGR of any sizes, stretched to the size of the card. device: as in `load`, no
+    `auto`. Raises EngineError where there is nothing to compare, as with a network that takes clips.
     """
-    if card.clip.frames > 1:
+    program = program_of(card)
+    if len(program.shape) != 3:
         raise EngineError(
             f"{card.name!r} takes clips of {card.clip.frames} frames; only pictures are compared."
         )
-    by = program_of(card).reference
-    if not by:
+    if not program.reference:
         raise EngineError(f"openvino alone runs {card.name!r}: there is nothing to compare it with.")
-    reference = load(card, "cpu", "fp32", by)
-    size_wh = reference.input_wh or card.input.size_wh
-    batch = np.stack([stretch(picture, size_wh).pixels for picture in pictures])
+    batch = np.stack([stretch(picture, program.shape[1::-1]).pixels for picture in pictures])
+    reference = start_engine(Candidate(program, program.reference, "cpu", "fp32"))
     expected = reference(batch)
-    seen = {reference.label}
     reference.close()
-    for backend in BACKENDS:
-        for precision in ("auto", *PRECISIONS):
-            ran = _run(card, batch, device, precision, backend)
-            if ran is not None and ran[0] not in seen:
-                seen.add(ran[0])
-                judged = card.int8 if card.int8 and ran[0].endswith("int8") else card
-                yield from _differences(*ran, expected, judged.tolerance)
-
-
-def _run(
-    card: Card, batch: np.ndarray, device: str, precision: str, backend: str
-) -> tuple[str, Outputs] | None:
-    """The engine's label and outputs; None for one that cannot run this."""
+    ran: list[tuple[Candidate, PictureEngine, Outputs]] = []
     try:
-        engine = load(card, device, precision, backend)
-    except EngineError:
-        return None
-    try:
-        return engine.label, engine(batch)
-    except EngineError:
-        return None
+        for candidate in _every(card, program, device):
+            with suppress(CannotRun):
+                engine = start_engine(candidate)
+                try:
+                    ran.append((candidate, engine, engine.submit(batch).result()))
+                except EngineError:
+                    engine.close()
+        speeds = measure([engine for _, engine, _ in ran], batch[:1])
+        return [_row(card, *one, expected, speed) for one, speed in zip(ran, speeds, strict=True)]
     finally:
-        engine.close()
+        for _, engine, _ in ran:
+            engine.close()
 
 
-def _differences(
-    engine: str, outputs: Outputs, expected: Outputs, tolerance: float
-) -> Iterator[Difference]:
-    for i, (got, wanted) in enumerate(zip(outputs, expected, strict=True)):
-        if got.shape != wanted.shape:
-            absolute = relative = float("inf")
-        elif np.issubdtype(wanted.dtype, np.floating):
-            absolute = float(np.abs(got - wanted).max(initial=0))
-            relative = absolute / max(1.0, float(np.abs(wanted).max(initial=0)))
-        else:
-            absolute = relative = float(np.mean(got != wanted))
-        yield Difference(engine, i, got.shape, absolute, relative, relative <= tolerance)
+def _every(card: Card, program: Program, device: str) -> Iterator[Candidate]:
+    """Every way to run a card on a device, whether allowed or not."""
+    for backend in BACKENDS:
+        for precision in PRECISIONS:
+            if precision != "int8":
+                runs = program
+            elif card.int8 is not None and backend == "openvino":
+                runs = program_of(card.int8)
+            else:
+                continue
+            for streams in (0, 1) if backend == "openvino" else (0,):
+                yield Candidate(runs, backend, device, precision, streams)
+
+
+def _row(
+    card: Card, candidate: Candidate, engine: PictureEngine, outputs: Outputs, expected: Outputs, speed: float
+) -> Row:
+    differences = [_difference(got, wanted) for got, wanted in zip(outputs, expected, strict=True)]
+    worst = max(range(len(differences)), key=lambda i: differences[i][1])
+    absolute, relative = differences[worst]
+    if candidate.precision == "fp32":
+        allowed: bool | None = relative <= card.tolerance
+        why = f"differences up to {card.tolerance:g} are tolerated"
+    else:
+        allowed, why = allows(card, candidate.precision)
+        if "not measured" in why and not allowed:
+            allowed = None
+    return Row(engine.label, candidate.streams, speed, worst, absolute, relative, allowed, why)
+
+
+def _difference(got: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
+    """The absolute and the relative one."""
+    if got.shape != wanted.shape:
+        return float("inf"), float("inf")
+    if not np.issubdtype(wanted.dtype, np.floating):
+        share = float(np.mean(got != wanted))
+        return share, share
+    absolute = float(np.abs(got - wanted).max(initial=0))
+    return absolute, absolute / max(1.0, float(np.abs(wanted).max(initial=0)))

@@ -52,16 +52,14 @@ def compress(card: Card, batches: Sequence[np.ndarray], target: Path, source: st
     program = program_of(card)
     shape = Counter(batch.shape[1:] for batch in batches).most_common(1)[0][0]
     taken = card.input
-    with tempfile.TemporaryDirectory() as folder:
-        path = _any_size(program, shape, Path(folder) / "any.onnx")
-        if path is None:
-            _log.warning("%s takes pictures of %dx%d alone", target.name, shape[1], shape[0])
-            path = program.onnx(shape)
-            taken = replace(taken, size_wh=(shape[1], shape[0]), fixed=True)
-            batches = [batch for batch in batches if batch.shape[1:] == shape]
-        graph = onnx.load(path).graph
-        model = CORE.read_model(path)
-    kept = float_nodes(graph) & {node.get_friendly_name() for node in model.get_ops()}
+    content = _any_size(program, shape)
+    if content is None:
+        _log.warning("%s takes pictures of %dx%d alone", target.name, shape[1], shape[0])
+        content = program.onnx(shape)
+        taken = replace(taken, size_wh=(shape[1], shape[0]), fixed=True)
+        batches = [batch for batch in batches if batch.shape[1:] == shape]
+    model = CORE.read_model(content)
+    kept = float_nodes(onnx.load_from_string(content).graph) & {node.get_friendly_name() for node in model.get_ops()}
     logging.getLogger("nncf").setLevel(logging.ERROR)
     quantised = nncf.quantize(
         model,
@@ -72,7 +70,7 @@ def compress(card: Card, batches: Sequence[np.ndarray], target: Path, source: st
     )
     small = replace(
         card, name=target.stem, form="openvino", net="", config={}, file=target.name, sha256="", url=None,
-        int8=None, figures="", input=taken,
+        int8=None, figures={}, measured_on="", input=taken,
         source=f"{card.name} in int8, ranges from {len(batches)} pictures of {source}",
     )
     _save(quantised, target, small)
@@ -115,14 +113,14 @@ def float_nodes(graph: onnx.GraphProto) -> set[str]:
     return {node.name for node in graph.node} - inner
 
 
-def _any_size(program: Program, shape: Shape, target: Path) -> Path | None:
-    """Write the graph with a batch, height and width of any size to `target`; None where that cannot be.
-    Exporting a network follows one picture, and may take a number for a constant: so another size is
-    tried."""
-    if not program.write_any_size(shape, target):
-        return None
+def _any_size(program: Program, shape: Shape) -> bytes | None:
+    """The graph as ONNX with a height and width of any size; None where that cannot be. Exporting a network
+    follows one picture, and may take a number for a constant: so another size is tried."""
+    if program.input_wh is not None or program.card.input.resize != "letterbox":
+        return None                                    # what is stretched is always of one size
+    content = program.onnx(None)
     if program.reference != "torch":
-        return target
+        return content
     import torch
 
     other = (shape[0] + _MULTIPLE, shape[1] + 3 * _MULTIPLE)
@@ -130,9 +128,9 @@ def _any_size(program: Program, shape: Shape, target: Path) -> Path | None:
     with torch.inference_mode():
         expected = [output.numpy() for output in program.module()(torch.from_numpy(picture))]
     with suppress(RuntimeError):                       # what a graph made for another size trips over
-        graph = CORE.compile_model(target, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        graph = CORE.compile_model(CORE.read_model(content), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         found = list(graph(picture).values())
         if all(f.shape == e.shape and np.allclose(f, e, atol=0.01)
                for f, e in zip(found, expected, strict=True)):
-            return target
+            return content
     return None

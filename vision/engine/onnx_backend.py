@@ -9,7 +9,7 @@ import onnxruntime as ort
 
 from vision.engine import cache
 from vision.engine.base import CannotRun, Outputs
-from vision.engine.pictures import PictureEngine, Run, cores
+from vision.engine.pictures import BATCH, PictureEngine, Run, cores
 from vision.engine.program import Program, Shape
 
 _TENSORRT, _CUDA, _CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -18,10 +18,10 @@ _TENSORRT, _CUDA, _CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "
 class OnnxruntimeEngine(PictureEngine):
     """On the CPU a thread a core, each running a picture of its own; on a GPU whole batches.
 
-    precision: fp32; with TensorRT also fp16, which `auto` takes where the card's tolerance allows.
+    precision: fp32; with TensorRT also fp16.
     """
 
-    def __init__(self, program: Program, device: str, precision: str) -> None:
+    def __init__(self, program: Program, device: str, precision: str, streams: int = 0) -> None:
         kind, _, self._index = device.partition(":")
         present = ort.get_available_providers()
         self._providers = [_CPU] if kind == "cpu" else [p for p in (_TENSORRT, _CUDA) if p in present]
@@ -31,30 +31,23 @@ class OnnxruntimeEngine(PictureEngine):
                 "For CUDA: pip install onnxruntime-gpu"
             )
         allowed = ("fp16", "fp32") if _TENSORRT in self._providers else ("fp32",)
-        if precision == "auto":
-            precision = next(p for p in allowed if program.allows(p))
         if precision not in allowed:
             raise CannotRun(f"onnxruntime has no {precision} on {device!r}, only {', '.join(allowed)}")
-        self._program, self._half, self._on_cpu = program, precision == "fp16", kind == "cpu"
+        self._half, self._on_cpu = precision == "fp16", kind == "cpu"
         threads = cores() if self._on_cpu else 2
         super().__init__(
-            "onnxruntime",
-            device,
-            precision,
-            threads,
-            threads + 1,
-            program.input_wh,
-            whole_batches=not self._on_cpu,
+            "onnxruntime", device, precision, threads, threads + 1 if self._on_cpu else 2 * BATCH, program,
+            whole_batches=not self._on_cpu, most=1 if self._on_cpu else BATCH,
         )
 
-    def _build(self, shape: Shape, alone: bool) -> Run:
+    def _build(self, shape: Shape | None, alone: bool) -> Run:
         options = ort.SessionOptions()
         options.log_severity_level = 3                         # errors only: the rest is for its authors
         if self._on_cpu and not alone:
             options.intra_op_num_threads = 1
-        path = self._program.onnx(shape, any_batch=not self._on_cpu)
+        graph = self._program.onnx(shape, any_batch=not self._on_cpu)
         try:
-            session = ort.InferenceSession(path, options, [(p, self._settings(p)) for p in self._providers])
+            session = ort.InferenceSession(graph, options, [(p, self._settings(p)) for p in self._providers])
         except Exception as error:
             why = " ".join(str(error).split())[:300]
             raise CannotRun(f"onnxruntime cannot run {self._program.card.name!r}: {why}") from error

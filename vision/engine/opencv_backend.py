@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,20 +15,20 @@ from vision.engine.program import Program, Shape
 class OpencvEngine(PictureEngine):
     """One picture at a time, on the CPU in float32."""
 
-    def __init__(self, program: Program, device: str, precision: str) -> None:
-        if device != "cpu" or precision not in ("auto", "fp32"):
+    def __init__(self, program: Program, device: str, precision: str, streams: int = 0) -> None:
+        if device != "cpu" or precision != "fp32":
             raise CannotRun(f"opencv runs in fp32 on the CPU, not in {precision} on {device!r}")
-        self._program = program
-        super().__init__("opencv", "cpu", "fp32", 1, 2, program.input_wh)
+        super().__init__("opencv", "cpu", "fp32", 1, 2, program, any_size=False)
 
-    def _build(self, shape: Shape, alone: bool) -> Run:
-        path = self._program.onnx(shape)
+    def _build(self, shape: Shape | None, alone: bool) -> Run:
+        assert shape is not None                               # as `any_size` says
+        graph = self._program.onnx(shape)
         name = self._program.card.name
-        operators, shapes = _read(path)
+        operators, shapes = _read(graph)
         if "NonMaxSuppression" in operators:                   # with nothing found it divides by zero: SIGFPE
             raise CannotRun(f"opencv cannot run {name!r}: its NonMaxSuppression ends the process")
         try:
-            net = cv2.dnn.readNetFromONNX(str(path))
+            net = cv2.dnn.readNetFromONNX(np.frombuffer(graph, np.uint8))
             names = net.getUnconnectedOutLayersNames()
             net.setInput(np.zeros((1, *shape), np.uint8))
             given = [o.shape for o in net.forward(names)]      # what it cannot do shows only here
@@ -48,11 +47,11 @@ class OpencvEngine(PictureEngine):
         return run
 
 
-def _read(path: Path) -> tuple[set[str], list[list[int]]]:
+def _read(content: bytes) -> tuple[set[str], list[list[int]]]:
     """The graph's operators, and its outputs' shapes with 0 for what is not known."""
     import onnx
 
-    graph = onnx.load(path, load_external_data=False).graph
+    graph = onnx.load_from_string(content).graph
     shapes = [[d.dim_value for d in o.type.tensor_type.shape.dim] for o in graph.output]
     return {node.op_type for node in graph.node}, shapes
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -19,54 +22,54 @@ from vision.engine.program import Program, Shape
 # is freed before a later one, has that one bring back a stack that is gone (2026.4): the next signal that
 # Python handles, Ctrl-C or the end of a child, then ends the process with a segmentation fault.
 CORE = ov.Core()
-_HINT = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
+_HINT = {"int8": "f32", "fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
 
 class OpenvinoEngine(PictureEngine):
     """Single pictures on OpenVINO's asynchronous streams, with requests waiting behind each, so
     that no stream is idle while Python fetches a result.
 
-    precision: `auto` is bf16 on a CPU with matrix units for it (AMX) where the card's tolerance
-    allows, else fp32: with AVX-512 alone bf16 was measured slower than fp32 by half.
+    streams: pictures at a time, which share the processors; 0: as many as OpenVINO likes. Compiled graphs are
+    kept in the cache, where one is back in a quarter of the time.
     """
 
-    def __init__(self, program: Program, device: str, precision: str) -> None:
+    def __init__(self, program: Program, device: str, precision: str, streams: int = 0) -> None:
         if device != "cpu":
             raise CannotRun(f"openvino runs on the CPU here, not on {device!r}")
-        self._program = program
-        abilities = CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        allowed = ["fp32", *(p for p in ("fp16", "bf16") if p.upper() in abilities)]
-        if precision == "auto":
-            precision = "bf16" if _has_amx() and program.allows("bf16") else "fp32"
+        if program.compressed != (precision == "int8"):
+            what = "is compressed to int8" if program.compressed else "is not compressed: there is no int8"
+            raise CannotRun(f"openvino cannot run {program.card.name!r} in {precision}: it {what}")
+        allowed = ["int8", "fp32", *(p for p in ("fp16", "bf16") if p.upper() in _abilities())]
         if precision not in allowed:
             raise CannotRun(f"openvino has no {precision} on this CPU, only {', '.join(allowed)}")
-        self._hint = _HINT[precision]
-        # of a compressed graph, what is left in float is in `precision`
-        kind = "int8" if program.compressed else precision
-        requests = cores() + 2                                 # at most a stream a core, and two waiting
-        super().__init__("openvino", "cpu", kind, requests, requests, program.input_wh)
+        self._streams = streams
+        requests = (streams or cores()) + 2                    # at most a stream a core, and two waiting
+        super().__init__("openvino", "cpu", precision, requests, requests, program)
 
-    def _build(self, shape: Shape, alone: bool) -> Run:
-        if self._program.compressed:
-            graph = _compressed(self._program.weights)
-            graph.reshape({0: [1, *shape]})
-        else:
-            graph = self._program.onnx(shape)
-        hint = "LATENCY" if alone else "THROUGHPUT"
-        # a compiled graph is back in a quarter of the time; of its own folder, since OpenVINO takes a
-        # float32 one for float16 otherwise
-        folder = cache.folder(f"openvino/{hint}-{self._hint}".lower())
-        config = {
-            "CACHE_DIR": str(folder),
-            "PERFORMANCE_HINT": hint,
-            "INFERENCE_PRECISION_HINT": self._hint,
-        }
-        try:
-            compiled = CORE.compile_model(graph, "CPU", config)
-        except RuntimeError as error:
-            why = " ".join(str(error).split())[-300:]
-            raise CannotRun(f"openvino cannot run {self._program.card.name!r}: {why}") from error
-        cache.trim(folder, "*.blob")
+    @classmethod
+    def at_hand(cls, program: Program, shape: Shape, precision: str, streams: int) -> bool:
+        """Whether the compiled graph is in the cache."""
+        return cache.holds(_name(program, shape, _config(precision, streams)))
+
+    def _build(self, shape: Shape | None, alone: bool) -> Run:
+        program = self._program
+        config = _config(self.precision, 1 if alone else self._streams)
+        name = _name(program, shape, config)
+        compiled = None
+        if (kept := cache.read(name)) is not None:
+            with suppress(RuntimeError):                       # of another OpenVINO or processor, after all
+                compiled = CORE.import_model(kept, "CPU", config)
+        if compiled is None:
+            graph = _compressed(program.weights) if program.compressed else CORE.read_model(program.onnx(
+                None if program.any_size else shape))
+            if shape is not None:
+                graph.reshape({0: [1, *shape]})
+            try:
+                compiled = CORE.compile_model(graph, "CPU", config)
+            except RuntimeError as error:
+                why = " ".join(str(error).split())[-300:]
+                raise CannotRun(f"openvino cannot run {program.card.name!r}: {why}") from error
+            cache.write(name, compiled.export_model().getvalue())
         requests: SimpleQueue[ov.InferRequest] = SimpleQueue()
         for _ in range(2 if alone else self._threads):
             requests.put(compiled.create_infer_request())
@@ -85,12 +88,26 @@ class OpenvinoEngine(PictureEngine):
         return run
 
 
+def _config(precision: str, streams: int) -> dict[str, Any]:
+    """How OpenVINO is to compile. Of a compressed graph, what is left in float stays in float32."""
+    streaming = {"PERFORMANCE_HINT": "LATENCY"} if streams == 1 else {"PERFORMANCE_HINT": "THROUGHPUT"}
+    if streams > 1:
+        streaming["NUM_STREAMS"] = str(streams)
+    return {**streaming, "INFERENCE_PRECISION_HINT": _HINT[precision]}
+
+
+def _name(program: Program, shape: Shape | None, config: dict[str, Any]) -> str:
+    """Of the compiled graph in the cache."""
+    here = (ov.__version__, CORE.get_property("CPU", "FULL_DEVICE_NAME"), _abilities(), cores())
+    facts = repr((program.digest, shape, sorted(config.items()), here))
+    return f"graphs/{hashlib.sha256(facts.encode()).hexdigest()[:24]}.blob"
+
+
+def _abilities() -> list[str]:
+    return list(CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
 def _compressed(path: Path) -> ov.Model:
     """The graph of a file that `vision.engine.compress` wrote: the two files of OpenVINO as tensors."""
     tensors = load_file(path)
     return CORE.read_model(zlib.decompress(tensors["graph"].tobytes()), ov.Tensor(tensors["weights"]))
-
-
-def _has_amx() -> bool:
-    cpu = Path("/proc/cpuinfo")
-    return cpu.is_file() and "amx_bf16" in cpu.read_text()

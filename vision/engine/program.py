@@ -1,7 +1,7 @@
 """What a back end compiles: a card's network as a torch module, or as an ONNX file.
 
-The ONNX file of a picture size is made once, with torch, and kept in the user's cache, so that from
-the second time on no back end but torch's own has to import torch.
+The graphs of networks that ship, ship too (`vision.engine.skeleton`). Those of others are exported once,
+with torch, and kept in the user's cache: no back end but torch's own has to import torch then.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ import logging
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vision.card import Card
-from vision.engine import cache
+from vision.engine import cache, skeleton
 from vision.engine.base import CannotRun, refuse_fork
 from vision.errors import EngineError, VisionError, WeightsError
 from vision.weights import resolve, sha256
@@ -33,8 +31,8 @@ Shape = tuple[int, ...]                       # of one picture (H,W,3), or one c
 
 _log = logging.getLogger("vision.engine")
 _PACKAGE = Path(__file__).resolve().parent.parent
-# the largest change of a score that rounding was seen to make on the networks of this project
-_ROUNDING = {"fp32": 0.0, "fp16": 0.01, "bf16": 0.1}
+_ANY_SIZE = frozenset({"gfl"})                # networks whose graph, exported once, is right for every size
+_EXPORTING = threading.Lock()                 # torch's exporter is for one thread at a time
 
 
 class Program(ABC):
@@ -46,23 +44,29 @@ class Program(ABC):
 
     reference: str
     compressed = False
-    _code: Sequence[Path]                               # what, beside weights and card, makes the ONNX file
-    _packages: Sequence[str]
 
     def __init__(self, card: Card) -> None:
         self.card = card
         self.weights = resolve(card)
-        self._lock = threading.Lock()
-        self._taken: set[Path] = set()                  # graphs from the cache, not made here
 
     @cached_property
     def input_wh(self) -> tuple[int, int] | None:
         """The only picture size that the graph takes, or None: any."""
         return self.card.input.size_wh if self.card.input.fixed else None
 
-    def allows(self, precision: str) -> bool:
-        """Whether `auto` may take this precision: its rounding stays within the card's tolerance."""
-        return _ROUNDING[precision] <= self.card.tolerance
+    @property
+    def any_size(self) -> bool:
+        """Whether one graph, `onnx(None)`, takes pictures of every size."""
+        return self.input_wh is None
+
+    @property
+    def shape(self) -> Shape:
+        """What is usually run: a picture (H,W,3) of the card's size, or a clip (T,H,W,3)."""
+        width, height = self.input_wh or self.card.input.size_wh
+        clip = self.card.clip
+        if clip.per_frame:
+            return (2, height, width, 3) if clip.channels == "two-stream" else (height, width, 3)
+        return (clip.frames, height, width, 3) if clip.frames > 1 else (height, width, 3)
 
     @abstractmethod
     def module(self) -> Deploy:
@@ -70,61 +74,23 @@ class Program(ABC):
         not run it."""
 
     @abstractmethod
-    def write(self, size: Shape, axes: dict[int, str], target: Path) -> None:
-        """Write the graph as ONNX, for pictures of `size`; axes: those of the input (B,H,W,3) that may
-        have any size, with a name each. Raises CannotRun where it cannot be."""
+    def onnx(self, shape: Shape | None, any_batch: bool = False) -> bytes:
+        """The graph as ONNX, uint8 BGR in: for single pictures of `shape`, or of any size where that is
+        None; any_batch: for batches of any number of them. Raises CannotRun where it cannot be."""
 
-    def write_any_size(self, size: Shape, target: Path) -> bool:
-        """Write the graph as ONNX with a batch, height and width of any size, made from pictures of `size`;
-        whether it takes other sizes then is for the caller to try. False where it takes one alone."""
-        if self.input_wh is not None or self.card.input.resize != "letterbox":
-            return False                                # what is stretched is always of one size
-        self.write(size, {0: "B", 1: "H", 2: "W"}, target)
+    @property
+    def at_hand(self) -> bool:
+        """Whether the graph is there without an export by torch."""
         return True
 
-    def onnx(self, shape: Shape, any_batch: bool = False) -> Path:
-        """The graph as an ONNX file for single pictures of `shape` (or batches of any size), uint8
-        BGR in: from the cache, or made now and put there. Raises CannotRun where it cannot be."""
-        size = "x".join(map(str, shape[:-1])) + ("-any" if any_batch else "")
-        name = f"onnx/{Path(self.card.name).name}-{size}-{self._key}.onnx"
-        with self._lock:
-            target = cache.find(name)
-            if target.is_file():
-                cache.used(target)
-                self._taken.add(target)
-                return target
-            _log.info("making the graph of %s for %s", self.card.name, size)
-            with cache.whole(target) as part:
-                self.write(shape, {0: "B"} if any_batch else {}, part)
-            cache.trim(target.parent, "*.onnx")
-        return target
-
-    def renew(self) -> bool:
-        """Whether a graph from the cache was broken, by a crash or the disk: deleted, it is made anew."""
-        import onnx
-
-        with self._lock:
-            taken, self._taken = self._taken, set()
-        broken = False
-        for path in taken:
-            with suppress(Exception):                   # google.protobuf's, and the system's
-                if onnx.load(path).graph.node:          # an empty file is read as an empty graph
-                    continue
-            _log.warning("%s is broken, and made anew", path)
-            path.unlink(missing_ok=True)
-            broken = True
-        return broken
-
     @cached_property
-    def _key(self) -> str:
-        """A digest of everything that the ONNX file depends on: weights, card, code and packages."""
-        card = self.card
-        digest = hashlib.sha256(sha256(self.weights).encode())
-        digest.update(repr((card.net, sorted(card.config.items()), card.input.mean, card.input.std)).encode())
-        digest.update(repr([version(package) for package in self._packages]).encode())
-        for file in self._code:
-            digest.update(file.read_bytes())
-        return digest.hexdigest()[:16]
+    def digest(self) -> str:
+        """Of everything that the graph depends on: weights, card, code and packages."""
+        return self._digest().hexdigest()[:24]
+
+    def _digest(self) -> Any:
+        facts = (self.card.form, self.card.input.mean, self.card.input.std, sorted(self.card.config.items()))
+        return hashlib.sha256((sha256(self.weights) + repr(facts)).encode())
 
 
 class _Network(Program):
@@ -134,6 +100,11 @@ class _Network(Program):
     _process = 0                                        # where torch ran first
     _code = (Path(__file__), *sorted(_PACKAGE.glob("nets/*.py")))
     _packages = ("torch", "torchvision", "segmentation-models-pytorch", "timm")
+
+    @property
+    def any_size(self) -> bool:
+        """As `_ANY_SIZE` has it; what is stretched is of one size anyway."""
+        return self.input_wh is None and self.card.net in _ANY_SIZE
 
     def module(self) -> Deploy:
         """The network with its weights, between normalisation and decoding."""
@@ -152,9 +123,25 @@ class _Network(Program):
             ) from error
         return Deploy(net, self.card.input.mean, self.card.input.std).float().eval()
 
-    def write(self, size: Shape, axes: dict[int, str], target: Path) -> None:
-        """By torch's older exporter: two to seven times as fast as the one on torch.export, and it knows
-        every network here. It follows one picture, hence `traceable`."""
+    def onnx(self, shape: Shape | None, any_batch: bool = False) -> bytes:
+        """From the graph that ships, from the cache, or exported now and put there."""
+        if self._shipped is not None and not any_batch and self._shipped[1] in (shape or (0, 0, 3), (0, 0, 3)):
+            return sized(skeleton.fill(self._shipped[0], self.weights), shape)
+        size = "any" if shape is None else "x".join(map(str, shape[:-1]))
+        name = f"graphs/{self.digest}-{size}{'-batch' if any_batch else ''}.onnx"
+        with _EXPORTING:
+            kept = cache.read(name)
+            if kept is None:
+                _log.info("making the graph of %s for %s", self.card.name, size)
+                kept = self.export(shape, any_batch)
+                cache.write(name, kept)
+        return kept
+
+    def export(self, shape: Shape | None, any_batch: bool = False, whole: bool = True) -> bytes:
+        """`onnx`, by torch's older exporter: two to seven times as fast as the one on torch.export, and it
+        knows every network here. It follows one picture, hence `traceable`. whole: layers may be joined;
+        else each weight keeps its name and value."""
+        import io
         import warnings
 
         import torch
@@ -162,7 +149,14 @@ class _Network(Program):
         module = self.module()
         if not getattr(module.net, "traceable", True):
             raise CannotRun(f"only torch runs {self.card.name!r}, whose steps depend on the picture")
-        example = torch.zeros((2 if 0 in axes else 1, *size), dtype=torch.uint8)
+        example = torch.zeros((2 if any_batch else 1, *(shape or self.shape)), dtype=torch.uint8)
+        axes = {0: "B"} if any_batch else {}
+        if shape is None:
+            axes |= {1: "H", 2: "W"}
+        kept = {} if whole else {
+            "do_constant_folding": False, "training": torch.onnx.TrainingMode.PRESERVE,
+        }
+        target = io.BytesIO()
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
             try:
@@ -174,6 +168,7 @@ class _Network(Program):
                     opset_version=17,
                     input_names=["batch"],
                     dynamic_axes={"batch": axes},
+                    **kept,
                 )
             except VisionError:
                 raise
@@ -181,14 +176,35 @@ class _Network(Program):
                 raise CannotRun(
                     f"{self.card.name!r} cannot be exported to ONNX ({type(error).__name__}: {_line(error)})"
                 ) from error
+        return target.getvalue()
+
+    @property
+    def at_hand(self) -> bool:
+        """With the graph that ships."""
+        return self._shipped is not None
+
+    @cached_property
+    def _shipped(self) -> tuple[bytes, Shape] | None:
+        """The graph that ships, without its weights, and the pictures that it takes."""
+        found = skeleton.find(self.card, self.weights)
+        return None if found is None else (found, skeleton.size(found))
+
+    def _digest(self) -> Any:
+        digest = super()._digest()
+        digest.update(self.card.net.encode())
+        if self._shipped is not None:
+            digest.update(self._shipped[0])
+        else:
+            digest.update(repr([version(package) for package in self._packages]).encode())
+            for file in self._code:
+                digest.update(file.read_bytes())
+        return digest
 
 
 class _OnnxGraph(Program):
     """Somebody's ONNX file, made to take uint8 BGR."""
 
     reference = "onnxruntime"
-    _code = (_PACKAGE / "engine" / "onnx_graph.py",)
-    _packages = ("onnx",)
 
     @cached_property
     def input_wh(self) -> tuple[int, int] | None:
@@ -201,16 +217,22 @@ class _OnnxGraph(Program):
         """Raises CannotRun."""
         raise CannotRun(f"torch does not run ONNX files such as {str(self.weights)!r}")
 
-    def write(self, size: Shape, axes: dict[int, str], target: Path) -> None:
+    def onnx(self, shape: Shape | None, any_batch: bool = False) -> bytes:
         """The graph with what turns bytes into its own input before it."""
-        import onnx
-
         from vision.engine import onnx_graph
 
-        if len(size) != 3:
+        sides: tuple[int | str, ...] = ("H", "W", 3) if shape is None else shape
+        if len(sides) != 3:
             raise CannotRun(f"{str(self.weights)!r} takes pictures, not clips")
-        batch: list[int | str] = [axes.get(i, side) for i, side in enumerate((1, *size))]
-        onnx.save(onnx_graph.adapt(self.weights, self.card, batch), target)
+        batch: int | str = "B" if any_batch else 1
+        return bytes(onnx_graph.adapt(self.weights, self.card, (batch, *sides)).SerializeToString())
+
+    def _digest(self) -> Any:
+        from vision.engine import onnx_graph
+
+        digest = super()._digest()
+        digest.update(Path(onnx_graph.__file__).read_bytes())
+        return digest
 
 
 class _Compressed(Program):
@@ -223,16 +245,25 @@ class _Compressed(Program):
         """Raises CannotRun."""
         raise self._refusal()
 
-    def write(self, size: Shape, axes: dict[int, str], target: Path) -> None:
-        """Raises CannotRun."""
-        raise self._refusal()
-
-    def onnx(self, shape: Shape, any_batch: bool = False) -> Path:
+    def onnx(self, shape: Shape | None, any_batch: bool = False) -> bytes:
         """Raises CannotRun."""
         raise self._refusal()
 
     def _refusal(self) -> CannotRun:
         return CannotRun(f"openvino alone runs {self.card.name!r}, which is compressed for it")
+
+
+def sized(graph: bytes, shape: Shape | None) -> bytes:
+    """An ONNX graph for pictures of any size as one for pictures of `shape`."""
+    if shape is None:
+        return graph
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    (batch,) = model.graph.input
+    for dim, side in zip(batch.type.tensor_type.shape.dim[1:], shape, strict=True):
+        dim.dim_value = side
+    return bytes(model.SerializeToString())
 
 
 _FORMS: dict[str, type[Program]] = {"network": _Network, "onnx": _OnnxGraph, "openvino": _Compressed}

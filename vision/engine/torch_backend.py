@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from vision.engine.base import CannotRun, Outputs
-from vision.engine.pictures import PictureEngine, Run
+from vision.engine.pictures import BATCH, PictureEngine, Run
 from vision.engine.program import Program, Shape
 from vision.errors import EngineError
 
@@ -24,16 +24,13 @@ class TorchEngine(PictureEngine):
 
     On a GPU two batches are under way, each on a stream of its own: while one computes, the other
     is copied through pinned memory. A batch that does not fit into memory is halved, once for all.
-
-    precision: `auto` on a GPU is fp16 where the card's tolerance allows, else and on a CPU fp32.
     """
 
-    def __init__(self, program: Program, device: str, precision: str) -> None:
-        self._program = program
+    def __init__(self, program: Program, device: str, precision: str, streams: int = 0) -> None:
         self._device = _found(device)
         on_cpu = self._device.type == "cpu"
-        if precision == "auto":
-            precision = "fp16" if not on_cpu and program.allows("fp16") else "fp32"
+        if precision not in _DTYPE:
+            raise CannotRun(f"torch has no {precision}, only {', '.join(_DTYPE)}")
         self._dtype = _DTYPE[precision]
         self._largest: int | None = None               # pictures a batch, once memory ran out
         self._module = program.module().to(self._device)
@@ -48,9 +45,12 @@ class TorchEngine(PictureEngine):
             self._streams.put(None if self._device.type in ("cpu", "mps") else torch.Stream(self._device))
         if not on_cpu:
             torch.accelerator.synchronize(self._device)     # the weights have arrived, whatever the stream
-        super().__init__("torch", device, precision, lanes, lanes + 1, program.input_wh, whole_batches=True)
+        super().__init__(
+            "torch", device, precision, lanes, lanes + 1 if on_cpu else 2 * BATCH, program, whole_batches=True,
+            most=1 if on_cpu else BATCH,
+        )
 
-    def _build(self, shape: Shape, alone: bool) -> Run:
+    def _build(self, shape: Shape | None, alone: bool) -> Run:
         return self._run
 
     def _run(self, batch: np.ndarray) -> Outputs:

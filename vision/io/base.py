@@ -10,7 +10,7 @@ from typing import Protocol
 from vision.types import Frame
 
 MAX_PIXELS = 200_000_000             # of one picture; 600 MB as BGR
-MAX_FRAME_PIXELS = 50_000_000        # of a video's frame, since decoders keep up to 17: 1.3 GB of them. 8K has 33 million
+MAX_FRAME_PIXELS = 50_000_000        # of a video's frame, of which decoders keep up to 17: 1.3 GB; 8K has 33 million
 FEWER_PIXELS = "Make it smaller first, or allow more in Python: vision.read(SOURCE, max_pixels=N)."
 
 _PASSWORD = re.compile(r"(?<=://)([^/?#:]*):[^/?#]*(?=@)")

@@ -19,7 +19,9 @@ _LARGE_PIXELS = 16_000_000         # from here on frames are decoded one at a ti
 # texts, lists of other files, and devices: FFmpeg reads them as video, and no user means that
 _NO_FILES = {"tty", "concat", "image2", "lavfi", "fbdev", "kmsgrab", "x11grab", "video4linux2,v4l2", "alsa", "oss"}
 _NO_LOCAL_FILES = {"hls", "dash", "sdp", "rtp", "rtsp", "sap", "webm_dash_manifest"}
-RAW = {"h264", "hevc", "vvc", "mpegvideo", "m4v", "h261", "h263", "mjpeg", "dirac", "vc1", "cavsvideo", "obu"}
+# streams without a container: they have no time stamps, and a rate that is FFmpeg's guess
+CLOCKLESS = {"h264", "hevc", "vvc", "mpegvideo", "m4v", "h261", "h263", "mjpeg", "mpjpeg", "dirac", "vc1", "cavsvideo",
+             "obu"}                                                                 # fmt: skip
 
 
 def open_container(
@@ -71,7 +73,7 @@ def describe(uri: str, container: Any, stream: Any, turn: Turn) -> Info:
     context = stream.codec_context
     size = context.width, context.height
     rate = stream.average_rate or stream.guessed_rate
-    if container.format.name in RAW:         # without stamps the container's rate is a default, 25
+    if container.format.name in CLOCKLESS:         # without stamps the container's rate is a default, 25
         rate = context.framerate or rate
     seconds = None if container.duration is None else container.duration / 1_000_000
     if seconds is None and stream.duration:

@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 
 from vision.errors import SourceError
 from vision.io.base import Info, Log, Reader, Span, shown
+from vision.io.container import CLOCKLESS
 from vision.io.video import Video
 from vision.types import Frame, Image
 
@@ -129,10 +130,11 @@ class _CameraFeed:
 
 
 class _StreamFeed:
-    """A network stream's pictures, with the times that it states."""
+    """A network stream's pictures, with the times that it states, or else at which they come."""
 
     def __init__(self, video: Video) -> None:
         self._video = video
+        self._states_times = video.container.format.name not in CLOCKLESS
         self.info = replace(video.info, kind="stream")
 
     def arrivals(self, log: Log) -> Iterator[Arrival]:
@@ -140,7 +142,7 @@ class _StreamFeed:
         own = Log(notes=log.notes)
         try:
             for frame in self._video.frames(Span(), own):
-                yield Arrival(frame.image, frame.time, frame.captured)
+                yield Arrival(frame.image, frame.time if self._states_times else frame.captured, frame.captured)
         finally:
             log.counts.corrupt += own.counts.corrupt
 

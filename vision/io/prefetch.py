@@ -180,6 +180,11 @@ class Ahead(Generic[T]):
     def __next__(self) -> T:
         return next(self._items)
 
+    def interrupt(self) -> None:
+        """End it, from another thread: what was read is handed out, and no more."""
+        self._channel.end(None)
+        _call(self.source, "interrupt")
+
     def close(self) -> None:
         """End and join the reading thread, and close the source."""
         self._items.close()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from vision.errors import SourceError
 from vision.io.listing import local_files
 from vision.io.pictures import PICTURE_SUFFIXES
-from vision.io.source import ReaderName, read
+from vision.io.source import ReaderName, Source, read
 
 
 def probe(
@@ -25,24 +27,42 @@ def probe(
     when there is nothing to read.
     """
     with read(uri, reader=reader, max_pixels=max_pixels) as source:
-        facts = asdict(source.info)
-        first = next(source, None)
-        if first is not None:
-            facts["first"] = {
-                "source": first.source, "size_wh": first.size_wh, "time_s": round(first.time, 6),
-            }                                                                       # fmt: skip
-            if count and not source.info.live:
-                times = [first.time, *(frame.time for frame in source)]
-                gaps = [round(b - a, 6) for a, b in pairwise(times)]
-                facts["counted"] = {
-                    "frames": len(times),
-                    "corrupt": source.counts.corrupt,
-                    "last_s": round(times[-1], 6),
-                    "interval_s": [min(gaps), median(gaps), max(gaps)] if gaps else None,
-                }
-        if source.info.kind in ("list", "pictures"):
-            suffixes = [file.suffix.lower() for file in local_files(str(uri))]
-            pictures = sum(suffix in PICTURE_SUFFIXES for suffix in suffixes)
-            facts["holds"] = {"videos": len(suffixes) - pictures, "pictures": pictures}
-        facts["notes"] = list(source.notes)
-    return facts
+        return _facts(source, str(uri), count)
+
+
+def probe_all(uri: str | int | Path, reader: ReaderName = "auto", *, count: bool = False) -> Iterator[dict[str, Any]]:
+    """What `probe` tells of a source, and after a folder, a glob or a list of each video and each run of pictures in
+    it; of one that cannot be read its `uri` and the `error`. Raises SourceError when there is nothing to read."""
+    several = read(uri, reader=reader)
+    if several.info.kind != "list":
+        with several:
+            yield _facts(several, str(uri), count)
+        return
+    yield probe(uri, reader)
+    for member in several.members:
+        try:
+            with member() as source:
+                yield _facts(source, member.uri, count)
+        except SourceError as error:
+            yield {"uri": member.uri, "error": str(error)}
+
+
+def _facts(source: Source, uri: str, count: bool) -> dict[str, Any]:
+    facts = asdict(source.info)
+    first = next(source, None)
+    if first is not None:
+        facts["first"] = {"source": first.source, "size_wh": first.size_wh, "time_s": round(first.time, 6)}
+    if first is not None and count and not source.info.live:
+        times = [first.time, *(frame.time for frame in source)]
+        gaps = [round(b - a, 6) for a, b in pairwise(times)]
+        facts["counted"] = {
+            "frames": len(times),
+            "corrupt": source.counts.corrupt,
+            "last_s": round(times[-1], 6),
+            "interval_s": [min(gaps), median(gaps), max(gaps)] if gaps else None,
+        }
+    if source.info.kind in ("list", "pictures"):
+        suffixes = [file.suffix.lower() for file in local_files(uri)]
+        pictures = sum(suffix in PICTURE_SUFFIXES for suffix in suffixes)
+        facts["holds"] = {"videos": len(suffixes) - pictures, "pictures": pictures}
+    return {**facts, "notes": list(source.notes)}

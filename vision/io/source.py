@@ -6,6 +6,7 @@ import glob
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -134,6 +135,9 @@ class Source:
         """Close the source; it hands out no more frames."""
         self._frames = iter(())
         self._reader.close()
+
+    def __repr__(self) -> str:
+        return f"Source({shown(self.info.uri)!r}: {self.info.kind})"
 
     def __enter__(self) -> Self:
         return self
@@ -304,6 +308,13 @@ def _several(uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels:
         else:
             groups += [_Group(shown(str(leaf)), partial(open_reader, str(leaf), reader, max_pixels)) for leaf in run]
     return groups[0].open() if pictures and len(groups) == 1 else _Chain(Info(uri, "list"), groups)
+
+
+def streams_in(uri: str) -> int:
+    """How many streams a source has: the videos and the runs of pictures of a folder, a glob or a list; else 1."""
+    with suppress(SourceError):
+        return max(1, sum(1 if still else len(list(run)) for still, run in groupby(leaves_of(uri, Log()), _is_still)))
+    return 1                                                         # told when it is read
 
 
 def _is_still(leaf: Path | str) -> bool:

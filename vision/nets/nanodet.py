@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vision.nets.gfl import expected_boxes, exclusive
+from vision.nets.gfl import expected_boxes
 
 STRIDES = (8, 16, 32, 64)
 _WIDTHS = (32, 64, 128, 256)               # into the stages; each gives twice as many

@@ -21,7 +21,7 @@ POINTS: Names = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Poses(Landmarks):
     """People: Landmarks with K = 33 (`POINTS`), a score being how visible its point is.
 

@@ -14,7 +14,7 @@ from vision.people.overlay import paint_faces
 from vision.types import Floats, Ints, Landmarks, Names
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Faces(Landmarks):
     """Faces: Landmarks with K = 478 (`vision.people.mesh`), and what follows from the points.
 

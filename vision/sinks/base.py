@@ -51,6 +51,11 @@ class Sink(ABC):
     def close(self) -> None:
         """The run is over."""
 
+    def apart(self) -> Sink:
+        """A sink for one of several sources that are read at once: itself where it keeps nothing of a source. No two
+        are called at the same time."""
+        return self
+
     @property
     def notes(self) -> Sequence[str]:
         """Remarks on the source that ended last, for its report."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,6 +50,9 @@ class _Events(TextLines):
         self.on, self.needs, self.table = on, frozenset((on,)), path.suffix.lower() == ".csv"
         self._where: dict[str, Any] = {}                 # of the last item: what an event at the end needs
         self._names: list[str] = []
+
+    def apart(self) -> Sink:
+        return copy(self)
 
     def begin(self, info: Info) -> None:
         self.file.open(head=rows_of([COLUMNS]) if self.table else "")

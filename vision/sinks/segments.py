@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,6 +71,9 @@ class _Ended(Sink):
         self.paths, self.needs = (path,), frozenset((on,))
         self._source, self._names = "", list[str]()
         check_writable(path)
+
+    def apart(self) -> Sink:
+        return copy(self)
 
     def begin(self, info: Info) -> None:
         self._source = info.uri

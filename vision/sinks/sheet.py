@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from vision.item import Item
     from vision.steps.base import Spec
 
+_TILES = 12                          # at most
 _TALLEST = 4                         # a picture's height in widths of its cell; a taller one is narrower
 
 
 @spec
 class ContactSheet(SinkSpec):
-    """Up to 12 annotated frames, evenly spread over the run, as one picture, written anew after each source."""
+    """9 to 12 annotated frames, evenly spaced over the run, as one picture, written anew after each source."""
 
     name = "sheet"
 
@@ -38,9 +39,9 @@ class ContactSheet(SinkSpec):
 
 
 class Sheet(Sink):
-    """Up to 12 pictures, evenly spread over however many are written, as one PNG.
+    """9 to 12 pictures, or all of fewer, the same number of frames apart, of however many are written, as one PNG.
 
-    Not knowing the length, it keeps every n-th picture and, whenever 24 are there, drops every
+    Not knowing the length, it keeps every n-th picture and, whenever 48 are there, drops every
     second one and doubles n; so memory is bounded. Raises SinkError, at once where the path is no
     picture's or cannot be written.
     """
@@ -66,7 +67,7 @@ class Sheet(Sink):
             size = max(1, round(width * scale)), max(1, round(height * scale))
             small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             self._kept.append((time, np.asarray(small, np.uint8)))
-            if len(self._kept) == 24:
+            if len(self._kept) == 4 * _TILES:
                 self._kept, self._every = self._kept[::2], self._every * 2
         self._seen += 1
 
@@ -74,8 +75,7 @@ class Sheet(Sink):
         """Write the sheet. Nothing is written where there was no picture."""
         if not self._kept:
             return
-        picks = np.unique(np.linspace(0, len(self._kept) - 1, min(12, len(self._kept))).round().astype(int))
-        cells = [self._kept[i] for i in picks]
+        cells = self._kept[:: -(-len(self._kept) // _TILES)]
         height = max(image.shape[0] for _, image in cells)
         rows = -(-len(cells) // self._columns)
         columns = min(self._columns, len(cells))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,6 +59,10 @@ class _VideoFile(Sink):
         self._pictures: tuple[ImageFolder, FrameNames | str] | None = None
         self._restored: State | None = None
 
+    def apart(self) -> Sink:
+        """One that shares the names that were given, and what was made."""
+        return copy(self)
+
     def targets(self, info: Info) -> tuple[Path, ...]:
         """The film with the names under which it grows, the picture, or the folder of pictures."""
         from vision.sinks.film import working
@@ -91,7 +96,9 @@ class _VideoFile(Sink):
         if self._pictures is not None:
             self._pictures[0].make()
         self._restored = None
-        self._made = [*(made for made in self._made if made != path), path]
+        if path in self._made:
+            self._made.remove(path)
+        self._made.append(path)                          # in place: it may be shared
 
     def _path(self, info: Info) -> Path:
         """Where the annotated film or picture of a source goes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field
 from pathlib import Path
@@ -267,10 +267,10 @@ class Spec(Described, ABC):
     def to_dict(self) -> dict[str, Any]:
         """`task` and the fields that differ from their defaults: a `[[do]]` of a plan. Raises UsageError for a
         live object."""
-        values = super().to_dict()
-        if self.key == self.task:
-            values.pop("key", None)
-        return {"task": self.task, **values}
+        return {"task": self.task, **super().to_dict()}
+
+    def _given(self) -> Iterator[tuple[str, Any]]:
+        return ((name, value) for name, value in super()._given() if (name, value) != ("key", self.task))
 
     def check(self) -> None:
         """Raise UsageError for what cannot be, before anything is loaded."""

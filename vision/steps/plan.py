@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vision.errors import DataError, UsageError
+from vision.errors import UsageError
+from vision.files import read_toml
 from vision.spec import nearest
 from vision.steps import TASKS, Spec, find_task
 
@@ -41,10 +41,7 @@ def spec_of(values: Mapping[str, Any]) -> Spec:
 def read_plan(path: str | Path) -> list[Spec]:
     """The plan in a TOML file: a `[[do]]` a step. Raises DataError where it cannot be read, UsageError for a
     task or an option that is not known."""
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"the plan {str(path)!r} cannot be read ({error}).") from error
+    table = read_toml(Path(path))
     unknown = sorted(table.keys() - {"do"})
     if unknown:
         raise UsageError(f"{str(path)!r} has {unknown[0]!r}; a plan has [[do]] alone.")

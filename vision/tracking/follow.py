@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.errors import UsageError
+from vision.shown import Shown
 from vision.state import State
 from vision.types import Floats, Image, Names
 from vision.view import checked_image
 
 
-@dataclass(frozen=True, eq=False)
-class Target:
+@dataclass(frozen=True, eq=False, repr=False)
+class Target(Shown):
     """Where the chosen object is: box (4,) xyxy in frame pixels (while it is lost: where it was last),
     score in 0..1 of what is there now, lost: it is not there, or not to be told from its surroundings."""
 

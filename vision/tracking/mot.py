@@ -22,6 +22,7 @@ from vision.types import Detections, Tracks
 
 Rows = npt.NDArray[np.float64]
 _CLASSES = 13                                    # of MOT16, 17 and 20; 1 is a pedestrian
+_LAST = 10 ** 9                          # a frame's number: a year at 30 a second
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class Sequence:
             values = ini["Sequence"]
             size = int(values["imWidth"]), int(values["imHeight"])
             rate, length = float(values["frameRate"]), int(values["seqLength"])
-            if not 0 < rate < math.inf or length < 1:
-                raise ValueError(f"frameRate is {rate}, seqLength {length}")
+            if not 0 < rate < math.inf or not 0 < length <= _LAST or not all(0 < side < 2 ** 16 for side in size):
+                raise ValueError(f"frameRate is {rate}, seqLength {length}, the size {size[0]}x{size[1]}")
             return cls(Path(folder), rate, length, size)
-        except (configparser.Error, KeyError, ValueError) as error:
+        except (OSError, configparser.Error, KeyError, ValueError, OverflowError) as error:
             raise DataError(
                 f"{str(path)!r} must give frameRate, seqLength, imWidth and imHeight in [Sequence] ({error})."
             ) from error
@@ -85,8 +86,8 @@ def read_truth(path: str | Path) -> tuple[Rows, npt.NDArray[np.int64] | None]:
         return rows, None
     for number, row in enumerate(table, 1):
         if len(row) < 8 or not row[7].is_integer() or not 1 <= row[7] <= _CLASSES:
-            raise DataError(f"{path}, row {number}: the eighth column is a class from 1 to {_CLASSES}, as MOT16 has them; "
-                            f"got {row[7] if len(row) > 7 else 'none'}.")
+            raise DataError(f"{path}, row {number}: the eighth column is a class from 1 to {_CLASSES}, as MOT16 has "
+                            f"them; got {row[7] if len(row) > 7 else 'none'}.")
     return rows, np.array([row[7] for row in table], np.int64)
 
 
@@ -103,7 +104,8 @@ def _numbers(path: str | Path) -> Iterator[list[float]]:
             row = [float(value) for value in re.split(r"[,\s]+", line.strip().rstrip(","))]
         except ValueError:
             row = []
-        if len(row) < 6 or not row[0] >= 1 or not row[0].is_integer():
+        counted = len(row) >= 6 and row[0].is_integer() and 1 <= row[0] <= _LAST
+        if not counted or not all(abs(value) < 1e9 for value in row[:7]):
             raise DataError(
                 f"{path}:{number}: expected 'frame,id,left,top,width,height,score' with frames from 1; "
                 f"got {line.strip()[:60]!r}."
@@ -112,8 +114,8 @@ def _numbers(path: str | Path) -> Iterator[list[float]]:
 
 
 def write_rows(path: str | Path, rows: Rows, classes: npt.NDArray[np.int64] | None = None) -> None:
-    """(L,7) frame, id, left, top, width, height, score as a MOT file, and as ground truth with the classes (L,) of MOT16
-    where there are some. Raises SinkError."""
+    """(L,7) frame, id, left, top, width, height, score as a MOT file; with classes (L,), as MOT16's ground truth.
+    Raises SinkError."""
     try:
         Path(path).write_text(lines_of(rows, classes), encoding="utf-8")
     except OSError as error:

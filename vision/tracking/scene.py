@@ -36,6 +36,9 @@ import numpy.typing as npt
 from vision.errors import DataError
 from vision.types import Floats
 
+_LARGEST = 1 << 20                        # bytes of a file
+_MOST = 500                               # lines, zones, and points of a zone: each is compared with each
+_FARTHEST = 1e6                           # pixels or metres
 Point = tuple[float, float]
 Points = npt.NDArray[np.float64]          # (N,2)
 
@@ -119,6 +122,8 @@ class Ground:
     error: float = 2.0
 
     def __post_init__(self) -> None:
+        if type(self.error) not in (int, float) or not 0 < self.error <= _FARTHEST:
+            raise DataError(f"ground.error is pixels, more than 0; got {self.error!r:.40}.")
         for name, points in (("image", self.image), ("metres", self.metres)):
             if len(points) != 4:
                 raise DataError(f"ground.{name} needs four points; got {len(points)}.")
@@ -172,6 +177,8 @@ class Scene:
 def read_scene(path: str | Path) -> Scene:
     """The scene in a TOML file. Raises DataError, which names the key that is wrong."""
     try:
+        if Path(path).stat().st_size > _LARGEST:
+            raise DataError(f"{str(path)!r} is too large for a scene.")
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise DataError(f"{str(path)!r} cannot be read as TOML ({error}).") from error
@@ -180,6 +187,8 @@ def read_scene(path: str | Path) -> Scene:
         lines, zones = values.get("line", []), values.get("zone", [])
         if not (isinstance(lines, list) and isinstance(zones, list)):
             raise DataError("each line is a [[line]], each zone a [[zone]], in double brackets.")
+        if len(lines) + len(zones) > _MOST:
+            raise DataError(f"at most {_MOST} lines and zones; got {len(lines) + len(zones)}.")
         for line in lines:
             _only(line, {"name", "start", "end", "right", "left"}, "line")
         for zone in zones:
@@ -189,7 +198,7 @@ def read_scene(path: str | Path) -> Scene:
             _only(ground, {"image", "metres", "error"}, "ground")
             image, metres = _points(ground["image"]), _points(ground["metres"])
             ground = Ground(**{**ground, "image": image, "metres": metres})
-        width, height = values.get("size", (0, 0))
+        width, height = _point(values.get("size", [0, 0]))
         return Scene(
             tuple(Line(**{**v, "start": _point(v["start"]), "end": _point(v["end"])}) for v in lines),
             tuple(Zone(v["name"], _points(v["points"])) for v in zones),
@@ -204,17 +213,27 @@ def read_scene(path: str | Path) -> Scene:
 
 
 def _only(values: Mapping[str, Any], known: set[str], where: str) -> None:
+    if not isinstance(values, Mapping):
+        raise DataError(f"a {where} is a table of keys and values; got {values!r:.40}.")
+    for key in {"name", "right", "left", "anchor"} & set(values):
+        if not isinstance(values[key], str):
+            raise DataError(f"{key} of a {where} is a text; got {values[key]!r:.40}.")
     unknown = set(values) - known
     if unknown:
         raise DataError(f"unknown {where} key {sorted(unknown)[0]!r}; known: {', '.join(sorted(known))}.")
 
 
 def _point(value: Any) -> Point:
-    x, y = value
-    return float(x), float(y)
+    if not isinstance(value, list) or len(value) != 2 or any(type(one) not in (int, float) for one in value):
+        raise DataError(f"a point is two numbers, [x, y]; got {value!r:.40}.")
+    if not all(abs(one) <= _FARTHEST for one in value):
+        raise DataError(f"a point lies within {_FARTHEST:g} of the corner; got {value!r:.60}.")
+    return float(value[0]), float(value[1])
 
 
 def _points(values: Any) -> tuple[Point, ...]:
+    if not isinstance(values, list) or len(values) > _MOST:
+        raise DataError(f"points are a list of at most {_MOST}, [[x, y], ...]; got {values!r:.40}.")
     return tuple(_point(value) for value in values)
 
 

@@ -14,6 +14,7 @@ from vision.errors import DataError, UsageError
 from vision.tracking import mot
 from vision.types import Detections, Frame
 
+_LONGEST = 1 << 26             # characters of a line
 _CLASSES = 2 ** 16             # a larger class_id is no model's, and would cost a name for each smaller one
 
 
@@ -59,8 +60,10 @@ class Stored:
         model, decides, number = "", None, 0
         try:
             with path.open(encoding="utf-8", newline="\n") as lines:
-                for line in lines:
+                for line in iter(lambda: lines.readline(_LONGEST + 1), ""):
                     number += 1
+                    if len(line) > _LONGEST:
+                        raise DataError(f"the line is longer than {_LONGEST} characters")
                     record = json.loads(line)
                     payload = _payload(record)
                     if payload is None:

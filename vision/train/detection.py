@@ -26,7 +26,6 @@ from vision.tasks.decoders import DECODERS
 from vision.tasks.detect import suppressed
 from vision.train.anchored import MultiboxCriterion, TwoStageCriterion
 from vision.train.criteria import Criterion, GflCriterion
-from vision.train.detect import DetectSettings
 from vision.train.detection_set import DetectionSet, HeldOut, HeldOutPictures
 from vision.train.detection_transforms import GREY, multi_scale
 from vision.train.fit import fit
@@ -37,6 +36,7 @@ from vision.weights import resolve
 from vision.zoo import find
 
 if TYPE_CHECKING:
+    from vision.train.detect import DetectSettings
     from vision.train.training import Training
 
 # a network of `nets.NETS` that can be trained -> what it learns by

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,11 +20,13 @@ from vision.data.detection import DetectionData
 from vision.errors import DataError, SourceError
 from vision.io.pictures import decode_picture
 from vision.tasks.detect import input_view
-from vision.train.detect import DetectSettings
 from vision.train.detection_transforms import GREY, Sample, as_sample, varied
 from vision.train.loading import Key, drawn, epoch_of, one_thread
 from vision.types import Floats, Image
 from vision.view import View
+
+if TYPE_CHECKING:
+    from vision.train.detect import DetectSettings
 
 _BLANK = np.full((1, 1, 3), GREY, np.uint8)
 _TRIES = 20                            # pictures in a row that cannot be read, before the data is given up

@@ -23,7 +23,7 @@ from vision.errors import UsageError
 from vision.train.learner import Learner
 from vision.train.loading import loaders
 from vision.train.recipe import Parts, Progress, Told, Trained
-from vision.train.training import RECORD
+from vision.train.settings import RECORD
 
 if TYPE_CHECKING:
     from vision.train.training import Training

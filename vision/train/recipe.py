@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vision.train.training import Training
 
 
+
 class Split(Protocol):
     """A part of a data set."""
 

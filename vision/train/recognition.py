@@ -20,7 +20,6 @@ from vision.io.clips import whole
 from vision.metrics.action import action_figures
 from vision.nets import build
 from vision.tasks.action import Recognizer
-from vision.train.action import ActionSettings
 from vision.train.clips import HeldOutClips, TrainClips
 from vision.train.fit import fit, save_weights
 from vision.train.recipe import Objective, Parts, Progress, Told, Trained
@@ -30,6 +29,7 @@ from vision.view import fitted
 from vision.weights import resolve
 
 if TYPE_CHECKING:
+    from vision.train.action import ActionSettings
     from vision.train.training import Training
 
 _KINETICS = zoo.KINETICS_MEAN, zoo.KINETICS_STD

@@ -24,11 +24,11 @@ from vision.train import losses
 from vision.train.fit import fit
 from vision.train.loading import Key, drawn, one_thread
 from vision.train.recipe import Objective, Parts, Told, Trained
-from vision.train.segment import SegmentSettings
 from vision.train.start import freeze, load_encoder, load_net
 from vision.view import stretch
 
 if TYPE_CHECKING:
+    from vision.train.segment import SegmentSettings
     from vision.train.training import Training
 
 _HALF = (0.5, 0.5, 0.5)                # what the EfficientNet-Lites of TensorFlow are fed with

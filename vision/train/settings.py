@@ -12,6 +12,7 @@ from vision.spec import Described, Option, options, spec
 
 # what may change between a run and its continuation without making it another run
 _FREE = frozenset({"epochs", "workers", "threads", "devices", "patience", "encoder_weights", "weights"})
+RECORD = Path("log", "hparams.yaml")   # every setting of a run, where TensorBoard looks for it
 _SMALLEST = 32                         # pixels of a side
 
 # of several tasks, each with its own default

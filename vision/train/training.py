@@ -15,11 +15,10 @@ from vision.files import make_folder, write_whole
 from vision.spec import nearest
 from vision.train import action, detect, segment
 from vision.train.recipe import Recipe, Split, Told, Trained
-from vision.train.settings import Settings, differences
+from vision.train.settings import RECORD, Settings, differences
 
 _log = logging.getLogger("vision.train")
 _NEEDED = ("lightning", "torchmetrics", "tensorboard", "faster_coco_eval", "sklearn")
-RECORD = Path("log", "hparams.yaml")                 # every setting of a run, where TensorBoard looks for it
 
 RECIPES: dict[str, Recipe] = {"detect": detect.RECIPE, "segment": segment.RECIPE, "action": action.RECIPE}
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -18,14 +19,15 @@ import typer
 
 from vision.cli.run.options import Engine, Going, Reading, seconds
 from vision.cli.run.progress import progress, share_of, summary
-from vision.cli.text import plain
 from vision.drawing import Style
-from vision.errors import SinkError, UsageError, VisionError
+from vision.errors import SinkError, UsageError, VisionError, plain
 from vision.files import check_writable, write_json
+from vision.report import Report
 from vision.sinks import SinkSpec, VideoFile
 from vision.steps import Follow, Spec
 
 if TYPE_CHECKING:
+    from vision.at_once import AtOnce
     from vision.run import Run, Stream
 
 _INTERRUPTED = 130
@@ -63,9 +65,14 @@ def execute(
         checkpoint_every=going.checkpoint_every,
         max_latency=seconds("--max-latency", going.max_latency), free_only=going.free_only,
     ) as run:
-        for stream in run.streams():
-            status = _one(run, stream, reading, going.quiet)
-            reports.append({**stream.report.to_dict(), "outputs": [str(path) for path in _written(run)]})
+        at_once = run.at_once()
+        if at_once is not None:
+            code = _together(run, at_once, going.quiet)
+            reports = [{**report.to_dict(), "outputs": [str(path) for path in _written(run)]} for report in run.reports]
+        for stream in run.streams() if at_once is None else ():
+            before = {path for sink in run.sinks for path in sink.written if path not in sink.paths}
+            status = _one(run, stream, reading, going.quiet, before)
+            reports.append({**stream.report.to_dict(), "outputs": [str(path) for path in _written(run, before)]})
             code = status if status == _INTERRUPTED else code or max(status, 0)
             if status in (_READ_ENOUGH, _INTERRUPTED) or any(sink.done for sink in run.sinks):
                 break
@@ -75,8 +82,8 @@ def execute(
         raise typer.Exit(code)
 
 
-def _one(run: Run, stream: Stream, reading: Reading, quiet: bool) -> int:
-    """One source, to its end: the exit status that it asks for."""
+def _one(run: Run, stream: Stream, reading: Reading, quiet: bool, before: AbstractSet[Path]) -> int:
+    """One source, to its end: the exit status that it asks for. before: outputs of earlier sources."""
     status, told = 0, ""
     items = iter(stream)
     with progress(Path(stream.report.source).name, quiet=quiet) as update:
@@ -97,12 +104,40 @@ def _one(run: Run, stream: Stream, reading: Reading, quiet: bool) -> int:
     if told:
         print(plain(told), file=sys.stderr)
     if not quiet and (stream.report.read or not status):
-        print(summary(stream.report, stream.told, _written(run)), file=sys.stderr)
+        print(summary(stream.report, stream.told, _written(run, before)), file=sys.stderr)
     return status
 
 
-def _written(run: Run) -> list[Path]:
-    return list(dict.fromkeys(path for sink in run.sinks for path in sink.written))
+def _together(run: Run, at_once: AtOnce, quiet: bool) -> int:
+    """Sources that are read at once, to their end: the exit status that they ask for."""
+    status = 0
+    whole = Report("", live=True)                    # of all of them
+    items = iter(at_once)
+    with progress("all sources", quiet=quiet) as update:
+        try:
+            for stream, item in items:
+                if item is not None:
+                    whole.inferred += 1
+                    update(whole, None)
+                    continue
+                if stream.error is not None:
+                    status = status or stream.error.exit_code
+                    print(plain(f"{type(stream.error).__name__}: {stream.error}"), file=sys.stderr)
+        except KeyboardInterrupt:
+            status = _INTERRUPTED
+        except BrokenPipeError:
+            forget_stdout()
+        finally:
+            items.close()
+    for n, stream in enumerate(at_once.begun if not quiet else (), 1):
+        outputs = _written(run) if n == len(at_once.begun) else []
+        print(summary(stream.report, stream.told, outputs), file=sys.stderr)
+    return status
+
+
+def _written(run: Run, before: AbstractSet[Path] = frozenset()) -> list[Path]:
+    """What was written, but for what is of earlier sources."""
+    return list(dict.fromkeys(path for sink in run.sinks for path in sink.written if path not in before))
 
 
 def _asked(follow: Follow) -> Follow:

@@ -9,7 +9,8 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from vision.cli.text import counted, plain
+from vision.cli.text import counted
+from vision.errors import plain
 
 if TYPE_CHECKING:
     from vision.io import Info

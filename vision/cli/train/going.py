@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vision.cli.text import plain
+from vision.errors import plain
 
 if TYPE_CHECKING:
     from vision.train.recipe import Progress, Told, Trained

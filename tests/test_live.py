@@ -1,0 +1,285 @@
+"""Real streams on this machine that stall, drop and come back: gaps, several at once, and exact counts."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Annotated, Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from vision import Frame, JsonLines, Option, Run, Scores, Spec, Step, VideoFile, at_once, read
+from vision.errors import SourceError
+from vision.io import live
+from vision.spec import spec
+from vision.steps import Pending, Ready
+from vision.types import Result
+
+Part = list[tuple[float, bytes]]                         # a connection: seconds to wait, then what is sent
+PAUSE = 0.02
+
+
+def picture(number: int) -> np.ndarray:
+    """(48,64,3), grey: 10 times its number."""
+    return np.full((48, 64, 3), number * 10, np.uint8)
+
+
+def mjpeg(numbers: Sequence[int], pause: float = PAUSE, last: float = 0.0) -> Part:
+    """Pictures as cameras send them over HTTP, the last one after another pause."""
+    parts = []
+    for n in numbers:
+        data = cv2.imencode(".jpg", picture(n))[1].tobytes()
+        head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
+        parts.append((pause, head + data + b"\r\n"))
+    return [*parts, (last, b"")]
+
+
+class Cameras:
+    """A server of live streams. parts: for each path its connections, one after the other; then nobody is there."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, list[Part | None]] = {}
+        self.sent: Counter[str] = Counter()
+        cameras = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                left = cameras.parts.get(self.path, [])
+                part = left.pop(0) if left else None
+                if part is None:
+                    self.send_error(503)
+                    return
+                kind = "video/mp2t" if self.path.endswith(".ts") else "multipart/x-mixed-replace; boundary=frame"
+                self.send_response(200)
+                self.send_header("Content-Type", kind)
+                self.end_headers()
+                try:
+                    for pause, data in part:
+                        time.sleep(pause)
+                        self.wfile.write(data)
+                        cameras.sent[self.path] += bool(data)
+                except OSError:                          # nobody looks any more
+                    pass
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}{path}"
+
+
+@pytest.fixture
+def cameras(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cameras]:
+    monkeypatch.setattr(live, "PAUSES_S", (0.05, 0.1))
+    monkeypatch.setattr(at_once, "RETRY_S", 0.1)
+    made = Cameras()
+    yield made
+    made.server.shutdown()
+    made.thread.join()
+    made.server.server_close()
+
+
+@spec
+class Nth(Spec):
+    """Says as which of its stream a frame came: a step that remembers."""
+
+    task = "nth"
+    result = Scores
+
+    slow: Annotated[float, Option("a frame", "seconds")] = 0.0
+
+    def open(self, info: Any, model: Any) -> Step:
+        return _Nth(self)
+
+
+class _Nth(Step):
+    names = ("nth",)
+    remembers = True
+
+    def __init__(self, spec: Nth) -> None:
+        super().__init__(spec.key)
+        self.slow, self.count = spec.slow, 0
+
+    def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
+        time.sleep(self.slow)
+        self.count += 1
+        return Ready(Scores(np.array([self.count], np.float32)))
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def number(frame: Frame) -> int:
+    return round(float(frame.image.mean()) / 10)
+
+
+def test_pictures_that_state_no_time_have_the_time_at_which_they_come(cameras: Cameras) -> None:
+    """FFmpeg makes up 25 a second for them; these come every 100 ms."""
+    cameras.parts["/cam"] = [mjpeg(range(12), 0.1)]
+    got: list[Frame] = []
+    with read(cameras.url("/cam")) as source, pytest.raises(SourceError, match="lost after 12 frames"):
+        got.extend(source)
+    assert source.info.live
+    assert [number(frame) for frame in got] == list(range(12))
+    late = np.diff([frame.time for frame in got])[2:]            # the first ones wait while the stream is opened
+    assert late == pytest.approx(0.1, abs=0.05)
+    assert got[-1].time == pytest.approx(got[-1].captured - got[0].captured, abs=1e-6)
+
+
+def test_a_camera_that_drops_and_comes_back_leaves_a_gap_of_that_length(cameras: Cameras, tmp_path: Path) -> None:
+    cameras.parts["/cam"] = [mjpeg(range(8)), None, mjpeg(range(8, 16))]
+    out = tmp_path / "out.jsonl"
+    with Run(cameras.url("/cam"), Nth(), sinks=[JsonLines(out)]) as run, pytest.raises(SourceError, match="lost after"):
+        run.finish()
+    lines = records(out)
+    (at,) = [n for n, line in enumerate(lines) if line["kind"] == "gap"]
+    before, gap, after = lines[at - 1], lines[at], lines[at + 1]
+    assert (gap["source"], gap["time_s"]) == (after["source"], after["time_s"])
+    assert gap["gap_s"] == pytest.approx(after["time_s"] - before["time_s"], abs=0.1)
+    assert gap["gap_s"] > 0.15                           # the two pauses
+    assert [line["frame"] for line in lines if line["kind"] == "frame"] == sorted(
+        line["frame"] for line in lines if line["kind"] == "frame")
+    report = run.report
+    assert report.read == 16
+    assert report.inferred == report.written == len(lines) - 1
+    assert report.unexplained == 0
+    assert any("came back" in note for note in report.notes)
+
+
+def test_a_stall_is_no_gap_but_time_goes_on(cameras: Cameras) -> None:
+    cameras.parts["/cam"] = [[*mjpeg(range(6))[:-1], *mjpeg([6], 0.5), *mjpeg(range(7, 10))]]
+    with read(cameras.url("/cam"), max_frames=10) as source:
+        got = list(source)
+    steps = np.diff([frame.time for frame in got])
+    assert steps.argmax() == 5
+    assert steps[5] == pytest.approx(0.5, abs=0.1)
+    assert not any(frame.gap for frame in got)
+
+
+def transport(tmp_path: Path, lost: range) -> Part:
+    """An MPEG transport stream that is sent in pieces, some of which are lost."""
+    path = tmp_path / "cam.ts"
+    with av.open(str(path), "w") as out:
+        stream: Any = out.add_stream("libx264", rate=25, options={"g": "10", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for n in range(100):
+            image = np.random.default_rng(n).integers(0, 255, (240, 320, 3), np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
+        out.mux(stream.encode())
+    data = path.read_bytes()
+    pieces = [data[i : i + 1316] for i in range(0, len(data), 1316)]                # seven packets, as over UDP
+    kept = [piece for n, piece in enumerate(pieces) if n * 100 // len(pieces) not in lost]
+    return [(0.0, b"".join(kept[i : i + 40])) for i in range(0, len(kept), 40)]
+
+
+def test_lost_packets_are_corrupt_frames_and_every_frame_is_accounted_for(cameras: Cameras, tmp_path: Path) -> None:
+    """Of 100 frames the packets of 40 to 44 are lost: what cannot be decoded whole is told, what can is written."""
+    cameras.parts["/cam.ts"] = [transport(tmp_path, range(40, 45))]
+    out = tmp_path / "out.jsonl"
+    with Run(cameras.url("/cam.ts"), Nth(), sinks=[JsonLines(out)]) as run, pytest.raises(SourceError):
+        run.finish()
+    report = run.report
+    assert report.corrupt >= 1
+    assert 85 <= report.read <= 99
+    assert report.read == report.written + sum(report.dropped.values())
+    assert report.written == len([line for line in records(out) if line["kind"] == "frame"])
+    assert report.unexplained == 0
+
+
+def test_frames_that_a_slow_run_passes_over_are_counted_as_late(cameras: Cameras) -> None:
+    cameras.parts["/cam"] = [mjpeg([n % 25 for n in range(40)])]
+    with Run(cameras.url("/cam"), Nth(slow=0.1)) as run, pytest.raises(SourceError):
+        run.finish()
+    assert run.report.read == 40
+    assert run.report.written < 25
+    assert run.report.dropped == {"late": 40 - run.report.written}
+
+
+def test_two_cameras_are_read_at_once_and_one_that_dies_does_not_end_the_other(
+    cameras: Cameras, tmp_path: Path
+) -> None:
+    cameras.parts["/a"] = [mjpeg([n % 25 for n in range(60)])]
+    cameras.parts["/b"] = [mjpeg([n % 25 for n in range(8)])]
+    sources = [cameras.url("/a"), cameras.url("/b")]
+    out = tmp_path / "out.jsonl"
+    sinks = [JsonLines(out), VideoFile(tmp_path / "films")]
+    with Run(sources, Nth(), sinks=sinks) as run, pytest.raises(SourceError, match=r"/b' was lost after 8 frames"):
+        run.finish()
+    reports = {report.source: report for report in run.reports}
+    assert [reports[uri].read for uri in sources] == [60, 8]
+    lines = records(out)
+    for uri in sources:
+        own = [line for line in lines if line["source"] == uri]
+        assert len(own) == reports[uri].written
+        assert [line["nth"]["scores"][0]["score"] for line in own] == list(range(1, len(own) + 1))
+        assert reports[uri].read == reports[uri].written + sum(reports[uri].dropped.values())
+    order = [line["source"] for line in lines]
+    assert order.index(sources[0]) < len(order) - order[::-1].index(sources[1])          # they were mixed
+    films = {path.name: len(list(read(path))) for path in (tmp_path / "films").glob("*.mp4")}
+    assert films == {f"{name}-nth.mp4": reports[uri].written for name, uri in zip("ab", sources, strict=True)}
+
+
+def test_a_camera_that_comes_back_goes_on_as_a_new_stream(cameras: Cameras, tmp_path: Path) -> None:
+    """One that was lost for good, and one that is missing at the start."""
+    cameras.parts["/a"] = [mjpeg([n % 25 for n in range(100)])]
+    cameras.parts["/b"] = [mjpeg(range(5)), None, None, None, None, mjpeg(range(7))]
+    cameras.parts["/c"] = [None, None, None, mjpeg(range(6))]
+    uris = [cameras.url(path) for path in ("/a", "/b", "/c")]
+    out = tmp_path / "out.jsonl"
+    with Run(uris, Nth(), sinks=[JsonLines(out)]) as run, pytest.raises(SourceError):
+        run.finish()
+    read_of = {uri: [report.read for report in run.reports if report.source == uri] for uri in uris}
+    assert read_of == {uris[0]: [100], uris[1]: [5, 7], uris[2]: [0, 6]}
+    lines = records(out)
+    again = [line["nth"]["scores"][0]["score"] for line in lines if line["source"] == uris[1]]
+    assert again.count(1.0) == 2                         # its steps began anew
+    assert all(report.unexplained == 0 for report in run.reports)
+
+
+def test_leaving_the_loop_ends_all_of_them_with_whole_outputs(cameras: Cameras, tmp_path: Path) -> None:
+    for path in ("/a", "/b"):
+        cameras.parts[path] = [mjpeg([n % 25 for n in range(500)])]
+    uris = [cameras.url(path) for path in ("/a", "/b")]
+    began = time.monotonic()
+    with Run(uris, Nth(), sinks=[VideoFile(tmp_path)]) as run:
+        seen = Counter[str]()
+        for item in run:
+            seen[item.frame.source] += 1
+            if min(seen[uri] for uri in uris) >= 5:
+                break
+    assert time.monotonic() - began < 5
+    for report, name in zip(run.reports, ("a", "b"), strict=True):
+        assert len(list(read(tmp_path / f"{name}-nth.mp4"))) == report.written >= 5
+        assert report.unexplained == 0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vision")]
+
+
+def test_files_that_play_cameras_are_read_at_once(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with av.open(str(tmp_path / f"{name}.mp4"), "w") as out:
+            stream: Any = out.add_stream("libx264", rate=20)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            for n in range(20):
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(picture(n), "bgr24")))
+            out.mux(stream.encode())
+    paths = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+    began = time.monotonic()
+    with Run([partial(read, path, realtime=True) for path in paths], Nth()) as run:
+        run.finish()
+    assert time.monotonic() - began < 1.9                # each lasts a second
+    assert [report.read for report in run.reports] == [20, 20]
