@@ -178,9 +178,9 @@ def labels(value: Any) -> None:
 
 def classified(value: Any) -> None:
     """What `labelled_pictures` gives."""
-    pictures, missing = value
+    pictures, left_out = value
     assert pictures
-    assert missing >= 0
+    assert len(left_out) <= 1
     assert all(path.is_file() and label in (0, 1) for path, label in pictures)
 
 

@@ -37,7 +37,7 @@ class _Root(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if name in COMMANDS:
             whole = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-            whole.command(name, epilog=hints.examples(name))(COMMANDS[name]())
+            whole.command(name, epilog=hints.epilog(name))(COMMANDS[name]())
             command = typer.main.get_command(whole)
         wrong = hints.for_arguments(rest, _options(command)) if name in COMMANDS else None
         if wrong:
@@ -61,7 +61,7 @@ class _Root(TyperGroup):
 
 def _add_examples(commands: Any, above: str) -> None:
     for name, command in commands.items():
-        command.epilog = hints.examples(above + name) or command.epilog
+        command.epilog = hints.epilog(above + name) or command.epilog
         _add_examples(getattr(command, "commands", {}), f"{above}{name} ")
 
 
