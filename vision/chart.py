@@ -55,8 +55,11 @@ def confusion_chart(confusion: npt.NDArray[np.int64], names: Names) -> Image:
     the cells have room. (H,W,3) uint8 BGR."""
     classes = len(confusion)
     cell = max(8, min(90, 900 // classes))
-    left, top = 200, 60
-    image = np.full((top + cell * classes + 20, left + cell * classes + 20, 3), 255, np.uint8)
+    named = cell >= 14
+    margin = max((_width(name) for name in names), default=0) + 20 if named else 20
+    heading = "true, downwards; predicted, across"
+    left, top, side = margin, margin + 24, cell * classes
+    image = np.full((top + side + 20, max(left + side, _width(heading)) + 20, 3), 255, np.uint8)
     shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
     for (i, j), count in np.ndenumerate(confusion):
         shade = int(255 * (1 - shares[i, j]))
@@ -65,12 +68,14 @@ def confusion_chart(confusion: npt.NDArray[np.int64], names: Names) -> Image:
         if cell >= 30 and count:
             ink = (255, 255, 255) if shade < 128 else _INK
             _write(image, str(count), (x + cell // 3, y + cell // 2 + 5), ink)
-    if cell >= 14:
-        for i, name in enumerate(names):
-            _write(image, name[:20], (10, top + cell * i + cell // 2 + 5))
-            _write(image, name[: max(1, cell // 9)], (left + cell * i + 4, top - 10))
-    _write(image, "true, downwards; predicted, across", (10, 24))
-    cv2.rectangle(image, (left, top), (left + cell * classes, top + cell * classes), _INK, 1)
+    for i, name in enumerate(names if named else ()):
+        _write(image, name, (left - 10 - _width(name), top + cell * i + cell // 2 + 5))
+        across = np.full((cell, margin, 3), 255, np.uint8)               # upright: turned by a quarter
+        _write(across, name, (8, cell // 2 + 5))
+        image[top - margin : top, left + cell * i : left + cell * (i + 1)] = cv2.rotate(
+            across, cv2.ROTATE_90_COUNTERCLOCKWISE)
+    _write(image, heading, (10, 20))
+    cv2.rectangle(image, (left, top), (left + side, top + side), _INK, 1)
     return image
 
 
@@ -104,3 +109,7 @@ def _ticks(start: float, end: float) -> list[float]:
 
 def _write(image: Image, text: str, corner: tuple[int, int], ink: tuple[int, int, int] = _INK) -> None:
     cv2.putText(image, text, corner, _FONT, 0.48, ink, 1, cv2.LINE_AA)
+
+
+def _width(text: str) -> int:
+    return int(cv2.getTextSize(text, _FONT, 0.48, 1)[0][0])

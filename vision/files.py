@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import math
 import sys
 import tomllib
 from contextlib import suppress
@@ -32,6 +34,20 @@ def write_whole(path: Path, data: bytes) -> None:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
         raise _failed(path, error) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values as JSON, whole or not at all; what is not a number, or infinite, becomes null. Raises
+    SinkError."""
+    write_whole(path, (json.dumps(_finite(value), indent=1, allow_nan=False) + "\n").encode())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_toml(path: Path) -> dict[str, Any]:

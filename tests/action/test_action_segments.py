@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vision import chart as chart_module
 from vision.chart import confusion_chart, save_png, timeline_chart
 from vision.drawing import colour, draw
 from vision.errors import SinkError, UsageError
@@ -76,9 +77,23 @@ def test_a_timeline_has_its_bars_in_their_places() -> None:
 
 def test_a_confusion_chart_is_darker_where_more_of_a_row_is() -> None:
     image = confusion_chart(np.array([[9, 1], [0, 4]]), ("a", "b"))
-    cells = [image[60 + 90 * i + 8, 200 + 90 * j + 8, 1] for i in range(2) for j in range(2)]
+    left, top = np.argwhere((image == 40).all(axis=2).cumsum(axis=1) > 100)[0][::-1] - (100, 0)     # its frame
+    cells = [image[top + 90 * i + 8, left + 90 * j + 8, 1] for i in range(2) for j in range(2)]
     assert cells == pytest.approx([25, 229, 255, 0], abs=2)
     assert confusion_chart(np.eye(101, dtype=np.int64), [str(i) for i in range(101)]).shape[0] < 1000
+
+
+def test_a_confusion_chart_has_room_for_every_name() -> None:
+    """What is written of a long name is as much ink as the name has, to the left and above."""
+    name = "ApplyEyeMakeupVerySlowly"
+    pen = np.full((40, 400, 3), 255, np.uint8)
+    chart_module._write(pen, name, (10, 20))
+    ink = (pen < 128).all(axis=2).sum()
+    image = confusion_chart(np.eye(2, dtype=np.int64), (name, ""))
+    side = image.shape[1] - 2 * 90 - 20                                      # of the margins
+    dark = (image < 128).all(axis=2)
+    assert dark[side + 30 :, : side - 2].sum() == pytest.approx(ink, rel=0.05)
+    assert dark[26 : side + 22, side:].sum() == pytest.approx(ink, rel=0.05)
 
 
 def test_the_label_is_drawn_and_idle_is_grey() -> None:

@@ -17,8 +17,10 @@ from typer.testing import CliRunner
 from tests.train.labelled import NAMES, write_coco, write_voc, write_yolo
 from vision.card import Input
 from vision.cli import eval as evaluate
+from vision.data.detection import read_detection
+from vision.data.truth import Truth
 from vision.engine import FakeEngine
-from vision.errors import DataError, SourceError
+from vision.errors import DataError, SinkError, SourceError
 from vision.tasks.classify import Classifier
 from vision.tasks.detect import Detector
 from vision.zoo import CARDS
@@ -87,7 +89,7 @@ def test_detection_figures_of_a_known_case(rectangles: Path, monkeypatch: pytest
     assert re.search(r"box +AP 0\.\d{4}  AP50 0\.\d{4}", printed)
     (rectangles / "images" / "1.png").unlink()
     assert "1.png" in run("detect", "--data", rectangles / "truth.json", fails=SourceError)
-    assert "not a COCO" in run("detect", "--data", rectangles / "none.json", fails=DataError)
+    assert "none.json' cannot be read" in run("detect", "--data", rectangles / "none.json", fails=DataError)
 
 
 @pytest.mark.parametrize(("file", "folder"), [
@@ -127,7 +129,7 @@ def test_detection_is_judged_on_data_as_people_have_it(
     monkeypatch.setattr(Detector, "load", lambda *args: Detector(FakeEngine(two_dogs), card))
     data, shown = write(tmp_path / "data"), tmp_path / "page.html"
     printed = run("detect", "--data", data, "--html", shown)
-    assert "1 pictures, 3 objects" in printed
+    assert "1 picture, 3 objects\n" in printed
     # of two dogs one is found, by the best box: 51 of the 101 steps of recall; the cat is missed
     assert re.search(r"dog +AP 0\.5050  AP50 0\.5050", printed)
     assert re.search(r"cat +AP 0\.0000  AP50 0\.0000", printed)
@@ -147,9 +149,69 @@ def test_classification_figures_of_a_known_case(tmp_path: Path, monkeypatch: pyt
 
     card = replace(CARDS["mobilenet-v2"], name="lamp", names=("dark", "light"), input=Input((8, 8), "crop"))
     monkeypatch.setattr(Classifier, "load", lambda *args: Classifier(FakeEngine(brightness), card))
-    printed = run("classify", "--data", tmp_path / "labels.csv")
-    assert "3 pictures; 1 rows without a file" in printed
-    assert "top-1 0.6667  top-5 1.0000" in printed
+    monkeypatch.setitem(CARDS, "lamp", card)
+    printed = run("classify", "--data", tmp_path / "labels.csv", "--model", "lamp")
+    assert "3 pictures\nrows without a file, left out: 1\n" in printed
+    assert "top-1 0.6667\n" in printed                                    # of two classes the five best are all
+    for name, label in (("a", "dark"), ("b", "light"), ("c", "dark")):
+        (tmp_path / "set" / label).mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.png").rename(tmp_path / "set" / label / f"{name}.png")
+    printed = run("classify", "--data", tmp_path / "set", "--model", "lamp")
+    assert "3 pictures\ntop-1 0.6667\n" in printed
+
+
+def test_names_of_voc_measure_a_model_of_coco_and_the_other_way(
+    rectangles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All six that the two call otherwise; and what is called by neither is left out."""
+    voc = ("aeroplane", "diningtable", "motorbike", "pottedplant", "sofa", "tvmonitor", "Person", "box")
+    coco = ("airplane", "dining table", "motorcycle", "potted plant", "couch", "tv", "person", "crate")
+    data = json.loads((rectangles / "truth.json").read_text())
+    for theirs, ours in ((voc, coco), (coco, voc)):
+        truth = Truth([], [], [{"id": 40 + i, "name": name} for i, name in enumerate(theirs)])
+        kept, category_of, unknown = truth.restricted(ours)
+        assert category_of == {i: 40 + i for i in range(7)}
+        assert unknown == [theirs[7]]
+        assert kept.names == list(theirs[:7])
+    both = Truth([], [], [{"id": 1, "name": "sofa"}, {"id": 2, "name": "couch"}])      # a set that has both
+    assert both.restricted(("couch", "sofa"))[1] == {0: 2, 1: 1}
+    data["categories"] = [{"id": 7, "name": "sofa"}]
+    (rectangles / "truth.json").write_text(json.dumps(data))
+    card = replace(CARDS["gfl-voc"], name="white", names=("nothing", "couch"), input=Input((200, 100), "stretch"))
+    monkeypatch.setattr(Detector, "load", lambda *args: Detector(FakeEngine(white_part), card))
+    printed = run("detect", "--data", rectangles / "truth.json")
+    assert re.search(r"sofa +AP 0\.[3-7]\d{3}", printed)
+    assert "left out" not in printed
+    data["annotations"][1]["difficult"] = 1
+    (rectangles / "truth.json").write_text(json.dumps(data))
+    assert "3 pictures, 2 objects and 1 difficult or crowded, not judged" in run(
+        "detect", "--data", rectangles / "truth.json")
+
+
+def test_sizes_are_those_of_the_data_however_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object of a large box and a small mask is small for the file and for the folder that it lies in."""
+    data = write_coco(tmp_path / "data")
+    content = json.loads((data / "val.json").read_text())
+    for n, annotation in enumerate(content["annotations"]):
+        annotation["area"] = (100, 2000, 0)[n % 3]                        # 0: some tools write it; then the box's
+    (data / "val.json").write_text(json.dumps(content))
+    one, other = Truth.load(data / "val.json"), read_detection(data, "val").truth()
+    sizes = [[round(a["area"]) for a in truth.annotations] for truth in (one, other)]
+    assert sizes[0] == sizes[1]
+    assert sizes[0][:2] == [100, 2000]
+    assert sizes[0][2] > 0
+
+
+def test_reports_are_checked_before_the_work_and_written_whole(
+    rectangles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded(*arguments: object) -> None:
+        raise AssertionError("nothing is loaded before a report can be written")
+
+    monkeypatch.setattr(Detector, "load", loaded)
+    for option in ("--html", "--report"):
+        told = run("detect", "--data", rectangles / "truth.json", option, rectangles / "none" / "x", fails=SinkError)
+        assert "cannot be written" in told
 
 
 @pytest.mark.slow

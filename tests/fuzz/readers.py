@@ -178,9 +178,9 @@ def labels(value: Any) -> None:
 
 def classified(value: Any) -> None:
     """What `labelled_pictures` gives."""
-    pictures, missing = value
+    pictures, left_out = value
     assert pictures
-    assert missing >= 0
+    assert len(left_out) <= 1
     assert all(path.is_file() and label in (0, 1) for path, label in pictures)
 
 
@@ -244,7 +244,8 @@ _SCENE = {
     "anchor": "bottom", "size": [64, 48],
     "line": [{"name": "door", "start": [1, 3], "end": [40, 30], "right": "in", "left": "out"}],
     "zone": [{"name": "queue", "points": [[1, 1], [20, 1], [20, 30]]}],
-    "ground": {"image": [[0, 0], [100, 0], [100, 50], [0, 50]], "metres": [[0, 0], [12, 0], [12, 30], [0, 30]]},
+    "ground": {"image": [[0, 0], [100, 0], [100, 50], [0, 50]], "metres": [[0, 0], [12, 0], [12, 30], [0, 30]],
+               "error": 2.0},
 }
 _PLAN = {"do": [{"task": "detect", "min_score": 0.4, "classes": ["a", "b"], "model": "default"},
                 {"task": "track", "on": "detect", "lost_after": 2.0}, {"task": "count", "line": ["1,2,3,4"]}]}

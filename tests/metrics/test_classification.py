@@ -36,9 +36,22 @@ def test_accuracy_counts_labels_among_the_best() -> None:
     "file,wnid,index_in_sorted_wnids,name\na.jpg,n01,1,x\nb.jpg,n02,2,y\nnone.jpg,n03,0,z\n",
 ])
 def test_labels_by_name_or_by_index(tmp_path: Path, text: str) -> None:
-    pictures, missing = labelled_pictures(listing(tmp_path, text), NAMES)
+    pictures, left_out = labelled_pictures(listing(tmp_path, text), NAMES)
     assert [(p.name, label) for p, label in pictures] == [("a.jpg", 1), ("b.jpg", 2)]
-    assert missing == 1
+    assert left_out == ["rows without a file, left out: 1"]
+
+
+def test_a_folder_for_each_class(tmp_path: Path) -> None:
+    for place in ("Dog/b2.jpg", "Dog/b10.jpg", "Dog/notes.txt", "bird/deep/c.png", "cow/d.jpg", "light_house/e.jpg"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+    pictures, left_out = labelled_pictures(tmp_path, (*NAMES, "light house"))
+    assert [(p.name, label) for p, label in pictures] == [("c.png", 2), ("b2.jpg", 1), ("b10.jpg", 1), ("e.jpg", 3)]
+    assert left_out == ["folders that are no class of the model, left out: cow"]
+    with pytest.raises(DataError, match=r"'bird' is no class of the model\. There are: .*a folder for each class"):
+        labelled_pictures(tmp_path, ("x", "y"))
+    with pytest.raises(DataError, match="no pictures of a class"):
+        labelled_pictures(tmp_path / "Dog", NAMES)
 
 
 @pytest.mark.parametrize(("text", "message"), [

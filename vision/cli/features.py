@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vision.cli.options import Backend, Device, Precision
+from vision.cli.options import ModelOptions, opened
 from vision.errors import UsageError
-from vision.files import check_writable
+from vision.files import check_writable, write_whole
 
 
+@opened
 def features(
+    options: ModelOptions,
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE", help="videos, folders, globs, lists of them")],
     output: Annotated[Path, typer.Option("-o", "--output", help="FILE.npz: descriptors (N,D) and sources (N,)")],
     feature: Annotated[str, typer.Option(help="fc6 or pool5 of C3D, pool of others")] = "pool",
-    model: Annotated[str, typer.Option(help="a name of `vision models`, or a path to weights")] = "default",
-    device: Device = "auto",
-    precision: Precision = "auto",
-    backend: Backend = "auto",
 ) -> None:
     """Describe each video by one vector of length 1, for training and searching."""
     import numpy as np
@@ -34,9 +33,11 @@ def features(
     files = [file for uri in sources for file in local_files(uri)]
     if not files:
         raise UsageError(f"there are no video files at {', '.join(sources)}.")
-    recognizer = Recognizer.load(model, device, precision, backend)
+    recognizer = Recognizer.load(*options.where)
     rows = [recognizer.descriptor(file, feature) for file in files]
-    np.savez(output, sources=[str(file) for file in files], descriptors=np.stack(rows), feature=feature)
+    data = BytesIO()
+    np.savez(data, sources=[str(file) for file in files], descriptors=np.stack(rows), feature=feature)
+    write_whole(output, data.getvalue())
 
 
 def register(app: typer.Typer) -> None:

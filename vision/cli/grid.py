@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vision.cli.run.options import clock
+from vision.cli.run.options import seconds
 from vision.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def grid(
     from vision.chart import draw_grid, save_png
     from vision.io import Inputs
 
-    frame = _frame(source, clock("--at", at) or 0.0)
+    frame = _frame(source, seconds("--at", at) or 0.0)
     if pick is not None:
         _pick(frame, pick)
     if output is not None or pick is None:

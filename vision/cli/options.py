@@ -1,40 +1,36 @@
-"""Dataclasses as options: a command takes one value, and typer sees an option for each of its fields."""
+"""Fields of specs as options of typer: a command takes values, and its parameters are made of the fields."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
 
 import typer
 
 from vision.files import check_writable
+from vision.spec import Described, Field, Option, options, spec
 
-Command = Callable[..., None]
 ENGINE = "Engine"                                         # the panel of these three in a command's help
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps", rich_help_panel=ENGINE)]
-Precision = Annotated[str, typer.Option(help="auto, int8, fp32, fp16, bf16", rich_help_panel=ENGINE)]
-Backend = Annotated[str, typer.Option(
-    help="auto, torch, openvino, onnxruntime, opencv", rich_help_panel=ENGINE)]
 
 
-@dataclass
-class EvalOptions:
-    """The options of every `vision eval` that runs a model."""
+@spec
+class Engine(Described):
+    """Where models run: the arguments of `vision.Run`, and of a model's `load`."""
 
-    model: Annotated[str, typer.Option(help="a name of `vision models`, or a path to weights")] = "default"
-    device: Device = "auto"
-    precision: Precision = "auto"
-    backend: Backend = "auto"
-    report: Annotated[Path | None, typer.Option(help="the figures as JSON")] = None
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False
+    device: Annotated[str, Option("auto, cpu, cuda, cuda:1, mps")] = "auto"
+    precision: Annotated[str, Option("auto, int8, fp32, fp16, bf16")] = "auto"
+    backend: Annotated[str, Option("auto, torch, openvino, onnxruntime, opencv")] = "auto"
 
-    def __post_init__(self) -> None:
-        if self.report is not None:
-            check_writable(self.report)
+
+@spec
+class ModelOptions(Engine):
+    """A model, and where it runs."""
+
+    model: Annotated[str, Option("a name of `vision models`, or a path to weights")] = "default"
 
     @property
     def where(self) -> tuple[str, str, str, str]:
@@ -42,40 +38,76 @@ class EvalOptions:
         return self.model, self.device, self.precision, self.backend
 
 
-def opened(
-    function: Command, hints: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
-) -> Command:
-    """A typer command from `function`: each parameter that is a dataclass is opened into its fields.
+@spec
+class EvalOptions(ModelOptions):
+    """The options of every `vision eval` that runs a model."""
 
-    hints: annotations of fields, in place of the dataclass's own. defaults: values of fields,
-    likewise. A field without a default is an argument.
-    """
-    theirs = get_type_hints(function, include_extras=True)
-    opened_up: dict[str, tuple[type, list[str]]] = {}       # parameter: its dataclass and fields
+    report: Annotated[Path | None, Option("the figures as JSON")] = None
+    quiet: Annotated[bool, Option("no progress", flags=("--quiet", "-q"))] = False
 
-    def parameters() -> Iterator[inspect.Parameter]:
-        for name, parameter in inspect.signature(function).parameters.items():
-            kind = theirs[name]
-            if not is_dataclass(kind):
-                yield parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=kind)
-                continue
-            assert isinstance(kind, type)
-            opened_up[name] = (kind, [field.name for field in fields(kind)])
-            annotations = {**get_type_hints(kind, include_extras=True), **(hints or {})}
-            for field in fields(kind):
-                own = inspect.Parameter.empty if field.default is MISSING else field.default
-                yield inspect.Parameter(
-                    field.name, inspect.Parameter.KEYWORD_ONLY, annotation=annotations[field.name],
-                    default=(defaults or {}).get(field.name, own),
-                )
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.report is not None:
+            check_writable(self.report)
 
-    seen = list(parameters())
+
+def parameter(
+    field: Field, panel: str, name: str = "", flags: Sequence[str] = (), hidden: bool = False
+) -> inspect.Parameter:
+    """A field as a parameter for typer: None where it is not given. name, flags: as the field has them unless given."""
+    metavar, text = _shown(field)
+    flags = flags or field.option.flags or (f"--{field.name.replace('_', '-')}",)
+    note = typer.Option(*flags, help=text, metavar=metavar, rich_help_panel=panel, hidden=hidden, show_default=False)
+    kind: Any = field.type if field.type in (int, float, bool, Path) or field.choices else str
+    if get_origin(field.type) is tuple:
+        kind = list[str]
+    return inspect.Parameter(
+        name or field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, note])
+
+
+def _shown(field: Field) -> tuple[str, str]:
+    """What help says of a field: a short word for its value, which leaves room, and the explanation."""
+    text, default = field.option.help, field.default
+    word = {bool: "", int: "n", float: "x", Path: "path"}.get(field.type, "text")
+    if field.option.unit in ("seconds", "pixels", "0..1"):
+        word = field.option.unit
+    elif field.option.unit:
+        text = field.option.text
+    if field.choices:
+        word = "|".join(field.choices)
+        if len(word) > 12:
+            word, text = "name", f"{text} ({', '.join(field.choices)})"
+    if default not in (MISSING, None, (), False, True, "", {}) and field.name != "key":
+        if isinstance(default, tuple):
+            default = (field.option.separator or ",").join(map(str, default))
+        text += f" \\[default: {default}]"               # no markup
+    return f"<{word}>" if word else "", text
+
+
+def command(function: Callable[..., None], parameters: Sequence[inspect.Parameter], doc: str) -> Callable[..., None]:
+    """`function(**values)` as typer sees it, with these parameters."""
+    def made(**values: Any) -> None:
+        function(**values)
+
+    made.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    made.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    made.__doc__, made.__name__ = doc, function.__name__
+    return made
+
+
+def opened(function: Callable[..., None]) -> Callable[..., None]:
+    """A command from `function(options: EvalOptions, ...)`, or other options: their fields become options."""
+    hints = get_type_hints(function, include_extras=True)
+    kind = hints["options"]
+    shared = [field.name for field in options(kind)]
 
     @functools.wraps(function)
-    def command(**values: Any) -> None:
-        whole = {n: kind(**{f: values.pop(f) for f in names}) for n, (kind, names) in opened_up.items()}
-        function(**whole, **values)
+    def whole(**values: Any) -> None:
+        given = {name: value for name in shared if (value := values.pop(name)) not in (None, [])}
+        function(kind(**given), **values)
 
-    command.__signature__ = inspect.Signature(seen)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in seen}
-    return command
+    own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
+           for name, one in inspect.signature(function).parameters.items() if name != "options"]
+    engine = {field.name for field in options(Engine)}
+    common = [parameter(field, ENGINE if field.name in engine else "Options") for field in options(kind)]
+    return command(whole, [*own, *common], function.__doc__ or "")

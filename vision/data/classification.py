@@ -1,4 +1,4 @@
-"""Pictures with a class each, listed in a CSV file."""
+"""Pictures with a class each: listed in a CSV file, or in a folder for each class."""
 
 from __future__ import annotations
 
@@ -8,15 +8,44 @@ from pathlib import Path
 
 from vision.data.files import text_of
 from vision.errors import DataError
+from vision.io.listing import PICTURE_SUFFIXES, natural
+from vision.spec import nearest
 from vision.types import Names
 
+Labelled = list[tuple[Path, int]]
 
-def labelled_pictures(path: Path, names: Names) -> tuple[list[tuple[Path, int]], int]:
-    """The pictures of a `labels.csv` with the index of their class, and how many rows have no file.
 
-    The columns are `file`, beside the CSV, and `label`, a class name, or `class_id`, its index; the
-    column `index_in_sorted_wnids` of ImageNet lists counts as `class_id`. Raises DataError.
+def labelled_pictures(path: Path, names: Names) -> tuple[Labelled, list[str]]:
+    """Pictures with the index of their class, and what is left out, in lines.
+
+    path: a folder with a folder of pictures for each class, or a CSV with the columns `file`, beside the CSV, and
+    `label`, a class name, or `class_id`, its index; the column `index_in_sorted_wnids` of ImageNet lists counts as
+    `class_id`. names: of the classes. Raises DataError.
     """
+    return _in_folders(path, names) if path.is_dir() else _listed(path, names)
+
+
+def _in_folders(path: Path, names: Names) -> tuple[Labelled, list[str]]:
+    label_of = {_plain(name): i for i, name in enumerate(names)}
+    folders = sorted((folder for folder in path.iterdir() if folder.is_dir()), key=natural)
+    pictures = [
+        (picture, label_of[_plain(folder.name)])
+        for folder in folders if _plain(folder.name) in label_of
+        for picture in sorted(folder.rglob("*"), key=natural) if picture.suffix.lower() in PICTURE_SUFFIXES
+    ]
+    unknown = [folder.name for folder in folders if _plain(folder.name) not in label_of]
+    if not pictures:
+        first = f"{unknown[0]!r} is no class of the model. {nearest(unknown[0], names)[:200]} " if unknown else ""
+        raise DataError(f"{str(path)!r} has no pictures of a class that the model knows. {first}Give a folder with a "
+                        "folder for each class, called by its name, or a CSV with the columns file and label.")
+    return pictures, [f"folders that are no class of the model, left out: {', '.join(unknown)}"] if unknown else []
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", " ")
+
+
+def _listed(path: Path, names: Names) -> tuple[Labelled, list[str]]:
     try:
         rows = list(csv.DictReader(io.StringIO(text_of(path), newline="")))
     except csv.Error as error:
@@ -28,7 +57,7 @@ def labelled_pictures(path: Path, names: Names) -> tuple[list[tuple[Path, int]],
             f"{str(path)!r} must have the columns 'file' and 'label' or 'class_id'; got {sorted(columns)}"
         )
     known = {name: i for i, name in enumerate(names)}
-    pictures: list[tuple[Path, int]] = []
+    pictures: Labelled = []
     for number, row in enumerate(rows, start=2):
         try:
             label = int(row[index]) if index is not None else known[row["label"]]
@@ -41,4 +70,5 @@ def labelled_pictures(path: Path, names: Names) -> tuple[list[tuple[Path, int]],
             pictures.append((picture, label))
     if not pictures:
         raise DataError(f"{str(path)!r} lists {len(rows)} pictures; none of them is beside it")
-    return pictures, len(rows) - len(pictures)
+    missing = len(rows) - len(pictures)
+    return pictures, [f"rows without a file, left out: {missing}"] if missing else []

@@ -24,7 +24,8 @@ Bools = npt.NDArray[np.bool_]
 @dataclass(frozen=True, eq=False)
 class Labelled:
     """A picture and its objects: boxes (N,4) float32 xyxy in its pixels, labels (N,) int64; difficult
-    (N,), hard to see: trained on, not scored; crowd (N,), many in one box: neither."""
+    (N,), hard to see: trained on, not scored; crowd (N,), many in one box: neither. areas (N,), square pixels: of the
+    boxes, or of what the data says (COCO: of the masks)."""
 
     path: Path
     size_wh: tuple[int, int]
@@ -32,6 +33,7 @@ class Labelled:
     labels: Ints
     difficult: Bools
     crowd: Bools
+    areas: Floats
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class DetectionData:
 
     def truth(self, without: Iterable[int] = ()) -> Truth:
         """The labels to score against, as COCO's lists: a picture's id is its index, a category's its
-        label, a file's name its whole path. Sizes (small, medium, large) go by the boxes' areas. without:
+        label, a file's name its whole path. Sizes (small, medium, large) go by the objects' areas. without:
         pictures left out."""
         left_out = set(without)
         chosen = [(i, p) for i, p in enumerate(self.pictures) if i not in left_out]
@@ -63,7 +65,7 @@ class DetectionData:
             {"image_id": i, "category_id": label, "bbox": box, "area": size, "iscrowd": int(ignored)}
             for i, p in chosen
             for label, box, size, ignored in zip(
-                p.labels.tolist(), xyxy_to_xywh(p.boxes).tolist(), area(p.boxes).tolist(),
+                p.labels.tolist(), xyxy_to_xywh(p.boxes).tolist(), p.areas.tolist(),
                 (p.difficult | p.crowd).tolist(), strict=True,
             )
         ]
@@ -144,9 +146,11 @@ def _usable(found: Found, label_of: dict[str, int], problems: Problems) -> Label
             seen.add(row[:2])
             if np.abs(whole[i] - boxes[i]).max() > SLACK:
                 note(problems, Problem.OUTSIDE, place)
+    areas = [own if rows[i].area is None else rows[i].area for i, own in zip(kept, area(boxes[kept]), strict=True)]
     return Labelled(
         path, size_wh, boxes[kept], np.array([label_of[rows[i].name] for i in kept], np.int64),
         np.array([rows[i].difficult for i in kept], bool), np.array([rows[i].crowd for i in kept], bool),
+        np.array(areas, np.float32),
     )
 
 

@@ -56,12 +56,14 @@ class _Texts(yaml.SafeLoader):
 
 
 class Row(NamedTuple):
-    """A labelled object: its class's name, its box xyxy, and VOC's and COCO's flags."""
+    """A labelled object: its class's name, its box xyxy, VOC's and COCO's flags, and its area in square pixels where
+    that is not its box's (COCO's: the mask's)."""
 
     name: str
     box: tuple[float, ...]
     difficult: bool = False
     crowd: bool = False
+    area: float | None = None
 
 
 class Found(NamedTuple):
@@ -111,7 +113,8 @@ def coco(data: Path, split: str, problems: Problems) -> Layout | None:
             x, y, width, height = box
             flags = bool(annotation.get("difficult")), bool(annotation.get("iscrowd"))
             name = names.get(category, f"category {category}")
-            rows[key].append(Row(name, (x, y, x + width, y + height), *flags))
+            area = _floats([annotation.get("area")])
+            rows[key].append(Row(name, (x, y, x + width, y + height), *flags, area[0] if area and area[0] > 0 else None))
     folder = coco_pictures(data, path, split, list(files.values()))
     found = (Found(folder / files[key], sizes[key], rows[key]) for key in files)
     return Layout(class_names(tuple(names.values()), path), found)

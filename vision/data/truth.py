@@ -10,6 +10,16 @@ from vision.data.files import class_names, coco_content
 from vision.errors import DataError
 from vision.types import Names
 
+_COCO_NAME = {                                   # of what VOC calls otherwise
+    "aeroplane": "airplane", "diningtable": "dining table", "motorbike": "motorcycle",
+    "pottedplant": "potted plant", "sofa": "couch", "tvmonitor": "tv",
+}
+
+
+def _alike(name: str) -> str:
+    """One name for a class, however VOC or COCO write it."""
+    return _COCO_NAME.get(name.casefold(), name.casefold())
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -28,7 +38,7 @@ class Truth:
         pictures, classes = {i["id"] for i in truth.images}, {c["id"] for c in truth.categories}
         try:
             boxes = [
-                {"iscrowd": 0, "area": float(a["bbox"][2]) * float(a["bbox"][3]), **a, "id": i}
+                {"iscrowd": 0, **a, "area": a.get("area") or float(a["bbox"][2]) * float(a["bbox"][3]), "id": i}
                 for i, a in enumerate(truth.annotations, start=1)
             ]
             if not all(len(a["bbox"]) == 4 and all(abs(v) < 1e9 for v in a["bbox"]) for a in boxes):
@@ -52,15 +62,18 @@ class Truth:
 
     def restricted(self, names: Names) -> tuple[Truth, dict[int, int], list[str]]:
         """The truth about the classes in `names`; the category id for each of the names' indices; and
-        the classes that are not in `names`. Raises DataError where no class is left."""
+        the classes that are not in `names`. VOC's and COCO's names for one thing are one class (`aeroplane`,
+        `airplane`). Raises DataError where no class is left."""
         ids = {c["name"]: c["id"] for c in self.categories}
-        category_of = {i: ids[name] for i, name in enumerate(names) if name in ids}
-        unknown = sorted(set(ids) - set(names))
+        alike = {_alike(name): i for name, i in ids.items()} | ids
+        category_of = {i: alike[key] for i, name in enumerate(names)
+                       if (key := name if name in ids else _alike(name)) in alike}
         if not category_of:
             raise DataError(
                 f"the data's classes ({', '.join(list(ids)[:5])}, ...) and the model's "
                 f"({', '.join(names[:5])}, ...) have no name in common."
             )
         left = set(category_of.values())
+        unknown = sorted(name for name, i in ids.items() if i not in left)
         kept = [a for a in self.annotations if a["category_id"] in left]
         return Truth(self.images, kept, [c for c in self.categories if c["id"] in left]), category_of, unknown

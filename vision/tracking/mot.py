@@ -86,8 +86,8 @@ def read_truth(path: str | Path) -> tuple[Rows, npt.NDArray[np.int64] | None]:
         return rows, None
     for number, row in enumerate(table, 1):
         if len(row) < 8 or not row[7].is_integer() or not 1 <= row[7] <= _CLASSES:
-            raise DataError(f"{path}, row {number}: the eighth column is a class from 1 to {_CLASSES}, as MOT16 has them; "
-                            f"got {row[7] if len(row) > 7 else 'none'}.")
+            raise DataError(f"{path}, row {number}: the eighth column is a class from 1 to {_CLASSES}, as MOT16 has "
+                            f"them; got {row[7] if len(row) > 7 else 'none'}.")
     return rows, np.array([row[7] for row in table], np.int64)
 
 
@@ -114,8 +114,8 @@ def _numbers(path: str | Path) -> Iterator[list[float]]:
 
 
 def write_rows(path: str | Path, rows: Rows, classes: npt.NDArray[np.int64] | None = None) -> None:
-    """(L,7) frame, id, left, top, width, height, score as a MOT file, and as ground truth with the classes (L,) of MOT16
-    where there are some. Raises SinkError."""
+    """(L,7) frame, id, left, top, width, height, score as a MOT file; with classes (L,), as MOT16's ground truth.
+    Raises SinkError."""
     try:
         Path(path).write_text(lines_of(rows, classes), encoding="utf-8")
     except OSError as error:

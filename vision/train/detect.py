@@ -16,7 +16,7 @@ from vision.train.settings import Settings
 from vision.train.start import encoder_file
 from vision.weights import resolve
 
-DETECTORS = ("gfl", "ssdlite", "single_shot", "faster_rcnn", "two_stage")      # keys of `nets.NETS`
+DETECTORS = ("nanodet", "gfl", "ssdlite", "single_shot", "faster_rcnn", "two_stage")      # keys of `nets.NETS`
 _ON_MOBILENET = ("gfl", "ssdlite", "faster_rcnn")
 _STRIDE = 32                           # the largest of all but SSD's, which has one size
 
@@ -33,7 +33,7 @@ class DetectSettings(Settings):
     ema: common.Averaging = 0.997
     clip: common.Clip = 10.0
     model: Annotated[str, Option(
-        "a new network: gfl, ssdlite, single_shot, faster_rcnn; default, or a file: its weights, with a new head for "
+        "a new network: nanodet, gfl, ssdlite, single_shot, faster_rcnn; default, or a file: its weights, with a new head for "
         "new classes; yolo11n: ultralytics' trainer")] = "default"
     size: common.Size = (416, 416)
     crop: common.Crop = (320, 320)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -41,10 +42,10 @@ if TYPE_CHECKING:
 
 # a network of `nets.NETS` that can be trained -> what it learns by
 CRITERIA: dict[str, Callable[[], Criterion]] = {
-    "gfl": GflCriterion, "ssdlite": MultiboxCriterion, "single_shot": MultiboxCriterion,
+    "nanodet": GflCriterion, "gfl": GflCriterion, "ssdlite": MultiboxCriterion, "single_shot": MultiboxCriterion,
     "faster_rcnn": TwoStageCriterion, "two_stage": TwoStageCriterion,
 }
-_PER_CLASS = (".ssdlite.1.weight", ".ssdlite.1.bias", ".level.weight")      # layers with a row a class
+_PER_CLASS = re.compile(r"classify\.\d+(\.ssdlite\.1|\.level)?\.(weight|bias)")     # layers with a row a class
 _MIN_SCORE, _MOST = 0.01, 100          # of what average precision looks at, as `vision eval detect`
 
 
@@ -180,7 +181,7 @@ def _load(net: nn.Module, base: Card, names: tuple[str, ...]) -> None:
     there = [(names.index(name), known.index(name)) for name in names if name in known]
     rows = torch.tensor(there, dtype=torch.int64).reshape(-1, 2)
     for name, value in state_dict(path).items():
-        of_class = name.startswith("classify.") and name.endswith(_PER_CLASS)
+        of_class = _PER_CLASS.fullmatch(name) is not None
         if name not in mine or mine[name].shape[of_class:] != value.shape[of_class:]:
             if _is_head(base, name) and name in mine and len(names) != len(known):
                 continue                                     # anchors and classes in one axis: it starts anew
@@ -193,4 +194,4 @@ def _load(net: nn.Module, base: Card, names: tuple[str, ...]) -> None:
 
 
 def _is_head(base: Card, name: str) -> bool:
-    return base.net != "gfl" and name.startswith(("head.", "roi_heads.box_predictor."))
+    return base.net not in ("gfl", "nanodet") and name.startswith(("head.", "roi_heads.box_predictor."))

@@ -12,6 +12,8 @@ import typer
 
 from vision.cli.eval.common import write
 from vision.cli.options import EvalOptions, opened
+from vision.cli.text import counted
+from vision.files import check_writable
 
 if TYPE_CHECKING:
     from vision.data.videos import Videos
@@ -43,18 +45,23 @@ def told(figures: ActionFigures, names: Any) -> None:
     """The figures as a table."""
     top5 = f"  top-5 {figures.top5:.4f}" if len(figures.confusion) > 5 else ""
     print(f"video top-1 {figures.top1:.4f}{top5}  "
-          f"mean of classes {figures.class_mean:.4f}  ({figures.videos} videos)")
-    print(f"clip top-1  {figures.clip_top1:.4f}  ({figures.clips} clips)")
+          f"mean of classes {figures.class_mean:.4f}  ({counted(figures.videos, 'video')})")
+    if figures.clips > figures.videos:                   # else a video is its one clip
+        print(f"clip top-1  {figures.clip_top1:.4f}  ({counted(figures.clips, 'clip')})")
     for name, share, row in zip(names, figures.class_top1, figures.confusion, strict=True):
         if row.sum():
-            print(f"  {name:<20} {share:.4f}  ({row.sum()} videos)")
+            print(f"  {name:<20} {share:.4f}  ({counted(row.sum(), 'video')})")
 
 
 def plain_figures(figures: ActionFigures) -> dict[str, Any]:
     """The figures as plain values."""
     values = asdict(figures)
-    values["class_top1"] = [None if v != v else round(float(v), 6) for v in figures.class_top1]
-    return {**values, "confusion": figures.confusion.tolist()}
+    if len(figures.confusion) <= 5:
+        del values["top5"]                               # it would be 1 whatever was found
+    if figures.clips == figures.videos:
+        del values["clips"], values["clip_top1"]
+    shares = [round(float(share), 6) for share in figures.class_top1]
+    return {**values, "class_top1": shares, "confusion": figures.confusion.tolist()}
 
 
 @opened
@@ -75,6 +82,9 @@ def action(
     from vision.metrics.action import action_figures
     from vision.tasks.action import Recognizer
 
+    videos = find_videos(data) if split is None else listed(data, "test", split)
+    if confusion is not None:
+        check_writable(confusion)
     recognizer = Recognizer.load(*options.where)
     if scheme == "auto" and (clips is not None or not recognizer.card.clip.per_frame):
         scheme = "uniform"
@@ -83,11 +93,10 @@ def action(
         "auto": whole(n), "whole": whole(n), "uniform": uniform(clips or 10, n), "centre": centre(n),
         "dense": dense(max(1, n // 2), n),
     }[scheme]
-    videos = find_videos(data) if split is None else listed(data, "test", split)
     probs, labels = measured(recognizer, videos, options.quiet, chosen, crops)
     figures = action_figures(probs, labels)
     how = f"{clips or 10} clips" if scheme == "uniform" else scheme.replace("auto", "whole")
-    print(f"{recognizer.name} ({recognizer.engine.label}) on {data}: {how}, {crops} crop" + "s" * (crops > 1))
+    print(f"{recognizer.name} ({recognizer.engine.label}) on {data}: {how}, {counted(crops, 'crop')}")
     for line in videos.summary():
         print(line)
     told(figures, recognizer.names)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vision.cli.options import EvalOptions
 from vision.cli.run.progress import progress
-from vision.files import write_whole
+from vision.files import write_json
 from vision.report import Report
 
 if TYPE_CHECKING:
@@ -57,6 +55,4 @@ def results(
 def write(options: EvalOptions, model: Model, figures: dict[str, Any]) -> None:
     """The figures as JSON, where they are asked for."""
     if options.report is not None:
-        finite = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in figures.items()}
-        facts = {"model": model.name, "engine": model.engine.label, **finite}
-        write_whole(options.report, (json.dumps(facts, indent=1) + "\n").encode())
+        write_json(options.report, {"model": model.name, "engine": model.engine.label, **figures})

@@ -13,7 +13,9 @@ import typer
 
 from vision.cli.eval.common import results, write
 from vision.cli.options import EvalOptions, opened
-from vision.errors import DataError
+from vision.cli.text import counted
+from vision.errors import DataError, plain
+from vision.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from vision.data.truth import Truth
@@ -52,13 +54,15 @@ def detect(
     from vision.tasks.detect import Detector
     from vision.types import Detections
 
+    if html is not None:
+        check_writable(html)
     if data.suffix == ".json":
         truth = Truth.load(data)
         folder = images or _pictures_of(data, truth)
     else:
         labelled = read_detection(data, split)
         for line in labelled.summary():
-            print(line, file=sys.stderr)
+            print(plain(line), file=sys.stderr)
         truth, folder = labelled.truth(), Path()                          # file names are whole paths
     detector = Detector.load(*options.where)
     truth, category_of, unknown = truth.restricted(detector.names)
@@ -71,56 +75,61 @@ def detect(
     rows = [coco_rows(i["id"], objects, category_of) for i, objects in zip(truth.images, found, strict=True)]
     table = precision_table(truth, chain.from_iterable(rows))
     figures = summary(table, truth.names)
-    print(f"{detector.name} ({detector.engine.label}) on {data}: "
-          f"{len(truth.images)} pictures, {len(truth.annotations)} objects")
+    difficult = sum(a["iscrowd"] for a in truth.annotations)
+    held = (f"{counted(len(truth.images), 'picture')}, {counted(len(truth.annotations) - difficult, 'object')}"
+            + (f" and {difficult} difficult or crowded, not judged" if difficult else ""))
+    print(f"{detector.name} ({detector.engine.label}) on {data}: {held}")
     if unknown:
-        print(f"classes that the model does not know, left out: {', '.join(unknown)}")
+        print(plain(f"classes that the model does not know, left out: {', '.join(unknown)}"))
     print(f"AP {figures.ap:.4f}  AP50 {figures.ap50:.4f}  AP75 {figures.ap75:.4f}  "
           f"small {figures.small:.4f}  medium {figures.medium:.4f}  large {figures.large:.4f}")
     for of_class, (ap, ap50) in figures.classes.items():
-        print(f"  {of_class:<20} AP {ap:.4f}  AP50 {ap50:.4f}")
-    write(options, detector, asdict(figures))
+        print(f"  {plain(of_class):<20} AP {ap:.4f}  AP50 {ap50:.4f}")
+    objects = len(truth.annotations) - difficult
+    write(options, detector, {
+        **asdict(figures), "pictures": len(truth.images), "objects": objects, "difficult": difficult})
     if html is not None:
         from vision.metrics.detection_errors import judge
         from vision.metrics.detection_page import page
 
-        difficult = sum(a["iscrowd"] for a in truth.annotations)
         name = (data if data.is_dir() else data.parent).name
         facts = {
             "Model": f"{detector.name}, {detector.engine.label}",
-            "Data": f"{data}: {len(truth.images)} pictures, {len(truth.annotations)} objects, "
-                    f"{difficult} of them difficult (not judged)",
+            "Data": f"{data}: {held}",
         }
         min_score = detector.card.min_score
         judged = judge(truth, found, category_of, min_score)
-        html.write_text(page(
+        write_whole(html, page(
             f"{detector.name} on {name}", facts, figures, table[0, :, :, 0, -1], judged, folder,
             truth.names, min_score,
-        ), encoding="utf-8")
+        ).encode())
 
 
 @opened
 def classify(
     options: EvalOptions,
-    data: Annotated[Path, typer.Option(help="CSV with columns file and label or class_id")],
+    data: Annotated[Path, typer.Option(
+        help="folder with a folder of pictures for each class, or a CSV with the columns file and label or class_id")],
 ) -> None:
     """Top-1 and top-5 accuracy of a classifier."""
     from vision.data.classification import labelled_pictures
     from vision.metrics.classification import accuracy
     from vision.tasks.classify import Classifier
     from vision.types import Scores
+    from vision.zoo import find
 
+    pictures, left_out = labelled_pictures(data, find(options.model, "classify").classes)
     classifier = Classifier.load(*options.where)
-    pictures, missing = labelled_pictures(data, classifier.names)
     scores: list[Scores] = []
     paths = [path for path, _ in pictures]
     results(paths, classifier, lambda _, found: scores.append(found), options.quiet)
     labels = [label for _, label in pictures]
-    top1, top5 = accuracy(scores, labels, 1), accuracy(scores, labels, 5)
-    print(f"{classifier.name} ({classifier.engine.label}) on {data}: {len(pictures)} pictures"
-          + (f"; {missing} rows without a file" if missing else ""))
-    print(f"top-1 {top1:.4f}  top-5 {top5:.4f}")
-    write(options, classifier, {"top1": top1, "top5": top5})
+    figures = {f"top{k}": accuracy(scores, labels, k) for k in (1, 5) if k == 1 or len(classifier.names) > k}
+    print(f"{classifier.name} ({classifier.engine.label}) on {data}: {counted(len(pictures), 'picture')}")
+    for line in left_out:
+        print(line)
+    print("  ".join(f"{name.replace('top', 'top-')} {share:.4f}" for name, share in figures.items()))
+    write(options, classifier, figures)
 
 
 @opened
@@ -145,7 +154,7 @@ def landmarks(
         lambda _, faces: found.append(faces.points[:, IBUG68]), options.quiet,
     )
     figures = compare([picture.points for picture in pictures], found).summary()
-    print(f"{landmarker.name} ({landmarker.engine.label}) on {data}: {len(pictures)} pictures, "
+    print(f"{landmarker.name} ({landmarker.engine.label}) on {data}: {counted(len(pictures), 'picture')}, "
           f"{figures['found']} of {figures['faces']} faces found, {figures['surplus']} others")
     print(f"NME over outer eye corners: all 68 {figures['nme_ocular']:.4f}  inner 51 "
           f"{figures['nme_inner']:.4f}  jaw 17 {figures['nme_jaw']:.4f}; "
@@ -187,13 +196,13 @@ def segment(
     results(pairs.pictures, segmenter, take, options.quiet)
     figures = Figures.of(matrix)
     bf = float(np.nanmean(contour))
-    print(f"{segmenter.name} ({segmenter.engine.label}) on {data} {split}: {len(contour)} pictures")
+    print(f"{segmenter.name} ({segmenter.engine.label}) on {data} {split}: {counted(len(contour), 'picture')}")
     if pairs.without:
-        print(f"left out for want of labels: {len(pairs.without)}, first {pairs.without[0].name}")
+        print(f"left out for want of labels: {len(pairs.without)}, first {plain(pairs.without[0].name)}")
     print(f"mIoU {figures.miou:.4f}  class average {figures.class_average:.4f}  "
           f"accuracy {figures.accuracy:.4f}  BF {bf:.4f}")
     for name, value in zip(names, figures.iou.tolist(), strict=True):
-        print(f"  {name:<20} IoU {value:.4f}")
+        print(f"  {plain(name):<20} IoU {value:.4f}")
     write(options, segmenter, {
         "miou": figures.miou, "class_average": figures.class_average, "accuracy": figures.accuracy, "bf": bf,
         **{f"iou {name}": float(value) for name, value in zip(names, figures.iou, strict=True)},

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vision.files import check_writable, write_whole
+from vision.files import check_writable, write_json
 
 
 def track(
@@ -51,5 +50,4 @@ def track(
         print(f"{name:16s} " + " ".join(f"{100 * share:6.1f}" for share in shares)
               + f"  {row.switches:8d}  {row.misses:6d}  {row.false_positives:5d}")
     if report is not None:
-        facts = {name: asdict(row) for name, row in table.items()}
-        write_whole(report, (json.dumps(facts, indent=1) + "\n").encode())
+        write_json(report, {name: asdict(row) for name, row in table.items()})

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from vision.cli.options import command
 from vision.cli.run.execute import execute
-from vision.cli.run.options import Parts, command, first_sentence, specs_of
+from vision.cli.run.options import Parts, first_sentence, specs_of
 from vision.errors import UsageError
 from vision.sinks import sinks
 from vision.steps import TASKS, Spec, tasks
@@ -33,7 +34,7 @@ _DO = inspect.Parameter(
 )
 _PLAN = inspect.Parameter(
     "plan", inspect.Parameter.KEYWORD_ONLY, default=None,
-    annotation=Annotated[Path | None, typer.Option("--plan", help="a TOML file with a [[do]] a step")],
+    annotation=Annotated[Path | None, typer.Option("--plan", help=r"a TOML file with one \[\[do]] for each step")],
 )
 
 
@@ -49,7 +50,7 @@ def task_command(name: str) -> Any:
         plan = [kind(**given.get(key, {})) for key, kind in kinds.items()]
         execute(sources, plan, list(specs_of(given, writable)), given)
 
-    return command(run, [_SOURCES], parts, f"{first_sentence(rows[name].spec)}.")
+    return command(run, [_SOURCES, *parts.parameters], f"{first_sentence(rows[name].spec)}.")
 
 
 def run_command() -> Any:
@@ -62,7 +63,7 @@ def run_command() -> Any:
         execute(sources, _plan(do, plan, given, kinds), list(specs_of(given, sinks())), given)
 
     doc = "Several tasks in one pass over each source: one decode, one record a frame, one video."
-    return command(run, [_SOURCES, _DO, _PLAN], parts, doc)
+    return command(run, [_SOURCES, _DO, _PLAN, *parts.parameters], doc)
 
 
 def _plan(
@@ -76,7 +77,7 @@ def _plan(
     for name in given.keys() & kinds.keys():
         if name not in [one.key for one in plan]:
             option = next(iter(given[name])).replace("_", "-")
-            raise UsageError(f"--{name}.{option} is of {name!r}, which is not in the plan.")
+            raise UsageError(f"--{name}.{option} is an option of {name!r}, which is not in the plan.")
     return [replace(one, **given[one.key]) if one.key in given else one for one in plan]
 
 

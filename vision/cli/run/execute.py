@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -18,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vision.cli.run.options import Engine, Going, Reading, duration
+from vision.cli.run.options import Engine, Going, Reading, seconds
 from vision.cli.run.progress import progress, share_of, summary
 from vision.drawing import Style
 from vision.errors import SinkError, UsageError, VisionError, plain
-from vision.files import check_writable, write_whole
+from vision.files import check_writable, write_json
 from vision.report import Report
 from vision.sinks import SinkSpec, VideoFile
 from vision.steps import Follow, Spec
@@ -64,7 +63,7 @@ def execute(
         openers, plan, sinks or [VideoFile(Path())], style=Style(**given.get("style", {})), resume=going.resume,
         device=engine.device, precision=engine.precision, backend=engine.backend,
         checkpoint_every=going.checkpoint_every,
-        max_latency=duration("--max-latency", going.max_latency), free_only=going.free_only,
+        max_latency=seconds("--max-latency", going.max_latency), free_only=going.free_only,
     ) as run:
         at_once = run.at_once()
         if at_once is not None:
@@ -78,7 +77,7 @@ def execute(
             if status in (_READ_ENOUGH, _INTERRUPTED) or any(sink.done for sink in run.sinks):
                 break
     if going.report:
-        write_whole(going.report, (json.dumps(reports, indent=1) + "\n").encode())
+        write_json(going.report, reports)
     if code:
         raise typer.Exit(code)
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, replace
+from dataclasses import MISSING
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal
 
-import typer
-
+from vision.cli.options import ENGINE, Engine, parameter
 from vision.drawing import Style
 from vision.errors import UsageError
 from vision.sinks import SinkSpec
 from vision.spec import Described, Field, Option, options, spec
 from vision.steps import Spec
 
-IN, OUT, ENGINE, GOING = "Which frames", "Outputs", "Engine", "The run"
+IN, OUT, GOING = "Which frames", "Outputs", "The run"
 _NOT_PLAIN = ("key", "on")                      # of fields that every step has: --track.on
 
 
@@ -24,82 +23,60 @@ _NOT_PLAIN = ("key", "on")                      # of fields that every step has:
 class Reading(Described):
     """Which frames of the sources are read: the arguments of `vision.read`."""
 
-    start: Annotated[str | None, Option("from here on: 90, 1:30 or 00:01:30", "seconds")] = None
-    end: Annotated[str | None, Option("up to here, not included", "seconds")] = None
-    stride: Annotated[int, Option("every n-th frame", min=1)] = 1
-    max_frames: Annotated[int | None, Option("at most so many frames", min=1)] = None
+    start: Annotated[str | None, Option("begin here: 90, 1:30 or 00:01:30", "seconds")] = None
+    end: Annotated[str | None, Option("end before this", "seconds")] = None
+    stride: Annotated[int, Option("read only every n-th frame", min=1)] = 1
+    max_frames: Annotated[int | None, Option("read at most so many frames", min=1)] = None
     rate: Annotated[float | None, Option(
-        "of a folder of pictures, where no seqinfo.ini says it", "frames a second")] = None
-    realtime: Annotated[bool, Option("a file plays a camera: frames come when they are due")] = False
+        "frame rate of a folder of pictures without a seqinfo.ini", "frames a second")] = None
+    realtime: Annotated[bool, Option("play a file as a camera would: frames come when they are due")] = False
     reader: Annotated[Literal["auto", "opencv"], Option("what decodes video: PyAV or OpenCV")] = "auto"
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `vision.read`."""
-        return {**self.to_dict(), "start": clock("--start", self.start), "end": clock("--end", self.end)}
-
-
-@spec
-class Engine(Described):
-    """Where models run: the arguments of `vision.Run`."""
-
-    device: Annotated[str, Option("auto, cpu, cuda, cuda:1, mps")] = "auto"
-    precision: Annotated[str, Option("auto, int8, fp32, fp16, bf16")] = "auto"
-    backend: Annotated[str, Option("auto, torch, openvino, onnxruntime, opencv")] = "auto"
+        return {**self.to_dict(), "start": seconds("--start", self.start), "end": seconds("--end", self.end)}
 
 
 @spec
 class Going(Described):
-    """How a run goes on, and what it tells."""
+    """How a run goes on, and what it reports."""
 
     max_latency: Annotated[str | None, Option("drop frames of a live source that are older: 100ms, 0.5s")] = None
-    resume: Annotated[bool, Option("go on where the same command was killed")] = False
+    resume: Annotated[bool, Option("continue where the same command was killed")] = False
     checkpoint_every: Annotated[float | None, Option(
-        "between checkpoints; 10 where every output can be resumed, 0: none", "seconds", min=0)] = None
-    report: Annotated[Path | None, Option("the completeness report as JSON")] = None
-    free_only: Annotated[bool, Option("refuse weights that are for research alone")] = False
-    quiet: Annotated[bool, Option("no progress, no summary", flags=("--quiet", "-q"))] = False
+        "time between checkpoints; 10 where every output can be resumed, 0: none", "seconds", min=0)] = None
+    report: Annotated[Path | None, Option("write what became of every frame, as JSON")] = None
+    free_only: Annotated[bool, Option("refuse weights that may be used for research only")] = False
+    quiet: Annotated[bool, Option("show no progress and no summary", flags=("--quiet", "-q"))] = False
 
 
-def clock(name: str, text: str | None) -> float | None:
-    """Seconds of `90`, `1:30` or `00:01:30.5`. Raises UsageError."""
+def seconds(name: str, text: str | None) -> float | None:
+    """Seconds of `90`, `1:30`, `00:01:30.5`, `0.5s` or `100ms`. Raises UsageError."""
     if text is None:
         return None
-    seconds = 0.0
+    plain, scale = (text[:-2], 1e-3) if text.endswith("ms") else (text.removesuffix("s"), 1.0)
+    total = 0.0
     try:
-        for part in text.split(":"):
-            seconds = seconds * 60 + float(part)
+        for part in plain.split(":"):
+            total = total * 60 + float(part) * scale
     except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise UsageError(f"{name} is seconds or a clock, such as 90 or 1:30; got {text!r}.")
-    return seconds
-
-
-def duration(name: str, text: str | None) -> float | None:
-    """Seconds of `100ms`, `0.5s` or `0.5`. Raises UsageError."""
-    if text is None:
-        return None
-    number, scale = (text[:-2], 1e-3) if text.endswith("ms") else (text.removesuffix("s"), 1.0)
-    try:
-        seconds = float(number) * scale
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise UsageError(f"{name} is a time such as 100ms or 0.5s; got {text!r}.")
-    return seconds
+        total = -1.0
+    if not 0 <= total < float("inf"):
+        raise UsageError(f"{name} is a time such as 90, 1:30, 0.5s or 100ms; got {text!r}.")
+    return total
 
 
 class Parts:
     """The specs that one command is made of, and the options that it has for them.
 
     plan: kinds of steps by key, the command's own last. sinks: kinds of sinks. plain: whether options of steps
-    may go without the step's key before them.
+    may go without the step's key before them. `parameters`: for typer, one an option.
     """
 
     def __init__(self, plan: Mapping[str, type[Spec]], sinks: Mapping[str, type[SinkSpec]], plain: bool) -> None:
         self.plan, self.sinks = plan, sinks
         self._taken: set[str] = {"--help", "--do", "--plan"}
-        self._parameters: list[inspect.Parameter] = []
+        self.parameters: list[inspect.Parameter] = []
         self._fields: dict[str, tuple[str, str]] = {}          # a parameter: its part and its field
         for name, kind in reversed(list(plan.items())):
             self._add(name, kind, f"{name}: {first_sentence(kind)}", plain, hidden=not plain)
@@ -108,10 +85,6 @@ class Parts:
         for name, panel, shared in (("style", OUT, Style), ("reading", IN, Reading), ("engine", ENGINE, Engine),
                                     ("going", GOING, Going)):
             self._add(name, shared, panel, plain=True, bare=True)
-
-    def parameters(self) -> list[inspect.Parameter]:
-        """Keyword parameters for typer, one an option."""
-        return self._parameters
 
     def take(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """What was given, by part and field."""
@@ -152,59 +125,16 @@ class Parts:
         return [*([tuple(own)] if free else []), *([] if bare else [(dotted,)])]
 
     def _option(self, part: str, field: Field, flags: Sequence[str], panel: str, hidden: bool) -> None:
-        kind, (metavar, help_text) = _typer_type(field), _shown(field)
         dotted = flags[0].startswith(f"--{part}.")
         name = f"{part}__{field.name}" + ("__dotted" if dotted else "")
         self._fields[name] = (part, field.name)
         hidden = hidden or (dotted and f"{part}__{field.name}" in self._fields)
-        note = typer.Option(*flags, help=help_text, metavar=metavar, rich_help_panel=panel, hidden=hidden,
-                            show_default=False)
-        self._parameters.append(inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, note],
-        ))
-
-
-def _typer_type(field: Field) -> Any:
-    if get_origin(field.type) is tuple:
-        return list[str]
-    if field.type in (int, float, bool, Path) or field.choices:
-        return field.type
-    return str
-
-
-def _shown(field: Field) -> tuple[str, str]:
-    """What help says of a field: a short word for its value, which leaves room, and the explanation."""
-    option, listed = field.option, "|".join(field.choices)
-    word = {bool: "", int: "n", float: "x", Path: "path"}.get(field.type, "text")
-    if option.unit in ("seconds", "pixels", "0..1"):
-        word = option.unit
-    elif option.unit:
-        option = replace(option, help=option.text)
-    if listed:
-        word = listed if len(listed) <= 12 else "name"
-    text = option.help + (f" ({', '.join(field.choices)})" if listed and word == "name" else "")
-    if field.default not in (MISSING, None, (), False, True, "") and field.name != "key":
-        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-        text += f" \\[default: {default}]"               # no markup
-    return f"<{word}>" if word else "", text
+        self.parameters.append(parameter(field, panel, name, flags, hidden))
 
 
 def first_sentence(kind: type) -> str:
     """The first sentence of a spec's docstring, without its full stop."""
     return (kind.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip().rstrip(".").split(". ")[0]
-
-
-def command(function: Any, own: Sequence[inspect.Parameter], parts: Parts, doc: str) -> Any:
-    """`function(**values)` as typer sees it: with the parameters `own` and those of the parts."""
-    parameters = [*own, *parts.parameters()]
-
-    def made(**values: Any) -> None:
-        function(**values)
-
-    made.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    made.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    made.__doc__ = doc
-    return made
 
 
 def specs_of(given: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, type[SinkSpec]]) -> Iterator[SinkSpec]:
@@ -215,4 +145,4 @@ def specs_of(given: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, type[Si
         if name in given and (values.keys() >= set(needed)) and (needed or "" in given[name]):
             yield kind(**values)
         elif values and needed:
-            raise UsageError(f"--{name}.{next(iter(values))} is of an output that was not asked for.")
+            raise UsageError(f"--{name}.{next(iter(values))} is an option of an output that was not requested.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from vision.cli.text import counted
 from vision.errors import plain
 
 if TYPE_CHECKING:
@@ -42,14 +43,9 @@ def share_of(info: Info, report: Report, time: float, max_frames: int | None) ->
     return min(1.0, max(0.0, *known)) if known else None
 
 
-def frames(count: int) -> str:
-    """`1 frame`, `2 frames`."""
-    return f"{count} frame{'' if count == 1 else 's'}"
-
-
 def _rate(report: Report, began: float) -> str:
     fps = report.inferred / max(1e-9, monotonic() - began)
-    return f"{frames(report.inferred)}, {fps:.1f}/s"
+    return f"{counted(report.inferred, 'frame')}, {fps:.1f}/s"
 
 
 def _lines(label: str) -> Progress:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import MISSING
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +10,10 @@ import typer
 import typer.main
 from typer.core import TyperGroup
 
+from vision.cli import hints
+from vision.cli.options import command, parameter
 from vision.cli.train.going import go
-from vision.spec import Field, options
+from vision.spec import options
 
 _OWN = {
     "data": (Path, typer.Option(help="folder of labelled data"), inspect.Parameter.empty),
@@ -37,7 +38,7 @@ class _Recipes(TyperGroup):
         if name not in self.list_commands(ctx):
             return None
         whole = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-        whole.command(name)(_command(name))
+        whole.command(name, epilog=hints.epilog(f"train {name}"))(_command(name))
         return typer.main.get_command(whole)
 
 
@@ -49,7 +50,7 @@ def _command(task: str) -> Any:
     own = {**_OWN, **({"folds": _FOLDS} if task == "action" else {})}
 
     def run(**values: Any) -> None:
-        settings = recipe.settings(**{n: v for n, v in values.items() if n not in own and v is not None})
+        settings = recipe.settings(**{n: v for n, v in values.items() if n not in own and v not in (None, [])})
         given = {name: values[name] for name in own}
         if task == "action":
             from vision.cli.train.action import measured_runs
@@ -63,25 +64,8 @@ def _command(task: str) -> Any:
         for name, (kind, note, default) in own.items()
     ]
     fields = sorted(options(recipe.settings), key=lambda field: field.name in common)       # the task's own first
-    parameters += [_parameter(field, "The run" if field.name in common else task.capitalize()) for field in fields]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    run.__doc__ = f"{recipe.doc}\n\nExample: `vision train {task} --data my-data -o runs/mine`"
-    return run
-
-
-def _parameter(field: Field, panel: str) -> inspect.Parameter:
-    """A field of the settings as an option; one that is not given keeps its default."""
-    simple = field.type in (int, float, bool, Path) or bool(field.choices)
-    default = field.default
-    if isinstance(default, tuple):
-        default = field.option.separator.join(map(str, default))
-    shown = f" \\[default: {default}]" if default not in (MISSING, None, "", False, {}) else ""
-    note = typer.Option(
-        f"--{field.name.replace('_', '-')}", help=field.option.text + shown, rich_help_panel=panel, show_default=False,
-    )
-    kind: Any = (field.type if simple else str) | None
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, note])
+    parameters += [parameter(field, "The run" if field.name in common else task.capitalize()) for field in fields]
+    return command(run, parameters, recipe.doc)
 
 
 def register(app: typer.Typer) -> None:

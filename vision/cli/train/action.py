@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vision.cli.eval.action import measured, plain_figures, told
 from vision.cli.train.going import go
 from vision.errors import UsageError
-from vision.files import write_whole
+from vision.files import write_json
 
 if TYPE_CHECKING:
     from vision.train.action import ActionSettings
@@ -50,4 +49,4 @@ def measured_runs(
     if folds:
         print(f"all {folds} folds:")
         told(figures := action_figures(probs, labels), training.names)
-        write_whole(output / "folds.json", (json.dumps(plain_figures(figures), indent=1) + "\n").encode())
+        write_json(output / "folds.json", plain_figures(figures))
