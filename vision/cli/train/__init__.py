@@ -50,7 +50,7 @@ def _command(task: str) -> Any:
     own = {**_OWN, **({"folds": _FOLDS} if task == "action" else {})}
 
     def run(**values: Any) -> None:
-        settings = recipe.settings(**{n: v for n, v in values.items() if n not in own and v not in (None, [])})
+        settings: Any = recipe.settings(**{n: v for n, v in values.items() if n not in own and v not in (None, [])})
         given = {name: values[name] for name in own}
         if task == "action":
             from vision.cli.train.action import measured_runs
