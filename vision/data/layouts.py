@@ -49,7 +49,7 @@ class Problem(StrEnum):
 Problems = dict[Problem, list[str]]
 
 
-class _Texts(yaml.SafeLoader):
+class _Texts(yaml.SafeLoader):  # type: ignore[misc]
     """YAML whose values are all texts: yes, no and 3 are names of classes."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
