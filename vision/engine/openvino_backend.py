@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from vision.engine import cache
 from vision.engine.base import CannotRun, Outputs
-from vision.engine.pictures import PictureEngine, Run, cores
+from vision.engine.pictures import SIDES, PictureEngine, Run, cores
 from vision.engine.program import Program, Shape
 
 # One for all, and never let go. Each brings the thread that first uses it a stack for signals and, where it
@@ -53,7 +53,8 @@ class OpenvinoEngine(PictureEngine):
 
     def _build(self, shape: Shape | None, alone: bool) -> Run:
         program = self._program
-        config = _config(self.precision, 1 if alone else self._streams)
+        # many sizes at a time would take memory for each
+        config = _config(self.precision, 1 if alone or shape is None else self._streams)
         name = _name(program, shape, config)
         compiled = None
         if (kept := cache.read(name)) is not None:
@@ -62,8 +63,7 @@ class OpenvinoEngine(PictureEngine):
         if compiled is None:
             graph = _compressed(program.weights) if program.compressed else CORE.read_model(program.onnx(
                 None if program.any_size else shape))
-            if shape is not None:
-                graph.reshape({0: [1, *shape]})
+            graph.reshape({0: ov.PartialShape([1, *(shape or (SIDES, SIDES, 3))])})
             try:
                 compiled = CORE.compile_model(graph, "CPU", config)
             except RuntimeError as error:
@@ -71,7 +71,7 @@ class OpenvinoEngine(PictureEngine):
                 raise CannotRun(f"openvino cannot run {program.card.name!r}: {why}") from error
             cache.write(name, compiled.export_model().getvalue())
         requests: SimpleQueue[ov.InferRequest] = SimpleQueue()
-        for _ in range(2 if alone else self._threads):
+        for _ in range(2 if alone or shape is None else self._threads):
             requests.put(compiled.create_infer_request())
         outputs = range(len(compiled.outputs))
 
