@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vision.card import Boxes, Card, Input
+from vision.card import MAX_SIDE, Boxes, Card, Input
 from vision.errors import ModelError, WeightsError
 
 _DIGEST = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")        # in a published file's name
@@ -124,10 +124,22 @@ def onnx_detector(path: Path) -> Card:
             f"an output (B,4+C,A) or (B,N,6), and metadata with task 'detect' and names; got shapes "
             f"{shapes}, task {kind!r}"
         )
-    names = _literal(told["names"])
-    classes = tuple(str(names[i]) for i in sorted(names))
-    suppressed = shapes[1][2] == 6 or told.get("end2end") == "True" or bool(_literal(told["args"]).get("nms"))
-    height, width = _literal(told["imgsz"]) if None in shapes[0][2:] else shapes[0][2:]
+    names, options = _literal(told["names"]), _literal(told.get("args", "{}"))
+    if isinstance(names, list | tuple):
+        names = dict(enumerate(names))
+    sides = _literal(told.get("imgsz", "")) if None in shapes[0][2:] else shapes[0][2:]
+    if not (isinstance(names, dict) and names and set(names) == set(range(len(names)))):
+        raise ModelError(f"{str(path)!r} has no list of class names: its metadata says {told['names'][:60]!r}.")
+    if not (isinstance(sides, list | tuple) and len(sides) == 2
+            and all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in sides)):
+        raise ModelError(
+            f"{str(path)!r} does not say its picture size: its metadata says {told.get('imgsz', '')[:60]!r}, expected "
+            f"height and width, 1 to {MAX_SIDE}."
+        )
+    classes = tuple(str(names[i]) for i in range(len(names)))
+    nms = isinstance(options, dict) and bool(options.get("nms"))
+    suppressed = shapes[1][2] == 6 or told.get("end2end") == "True" or nms
+    height, width = sides
     return Card(
         name=path.name, task="detect", form="onnx", file=str(path.absolute()),
         licence=told.get("license", _AGPL), source=str(path), names=classes,
@@ -138,8 +150,8 @@ def onnx_detector(path: Path) -> Card:
 
 
 def _literal(text: str) -> Any:
-    """A Python literal of the metadata; `{}` where it is none."""
+    """A Python literal of the metadata; None where it is none."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return {}
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
