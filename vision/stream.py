@@ -181,12 +181,8 @@ class Stream:
             for frame in incoming:
                 yield from out(windows.push(frame))
                 last = frame.index
-                large = frame.image.nbytes > QUEUED_BYTES        # one at a time: see `ahead`
-                if report.live or large:
+                if report.live or frame.image.nbytes > QUEUED_BYTES:          # so large a one goes by itself
                     yield from out(windows.drain())
-                if large:
-                    del frame
-                    writer.wait()
                 if self._over:
                     break
                 if run.checkpoint is not None and run.checkpoint.due and not report.live:

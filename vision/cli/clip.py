@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from vision.errors import DataError
+from vision.errors import DataError, plain
 
 
 class Moment(NamedTuple):
@@ -34,7 +34,6 @@ def clip(
 
     Example: `vision clip street.mp4 --from events.jsonl --around 3 -o highlights`
     """
-    from vision.cli.text import plain
     from vision.files import make_folder
     from vision.io import Inputs
     from vision.sinks.cut import cut
