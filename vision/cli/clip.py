@@ -34,7 +34,7 @@ def clip(
 
     Example: `vision clip street.mp4 --from events.jsonl --around 3 -o highlights`
     """
-    from vision.cli.text import plain
+    from vision.errors import plain
     from vision.files import make_folder
     from vision.io import Inputs
     from vision.sinks.cut import cut
