@@ -91,7 +91,7 @@ class Card:
     min_score: the default threshold, 0..1.
     tolerance: the largest difference from torch float32 that a back end may show
         (`vision models check`).
-    int8: the compressed model, which a CPU takes unless it is told otherwise.
+    int8: the compressed model, which a CPU uses unless a precision is given.
     """
 
     name: str

@@ -24,7 +24,7 @@ class Moment(NamedTuple):
 
 
 def clip(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="the video that the events are of")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="the video in which the events happened")],
     events: Annotated[Path, typer.Option(
         "--from", help="events (`vision count --events`) or segments (`vision action --segments`), .jsonl or .csv")],
     around: Annotated[float, typer.Option(help="seconds before and after", min=0)] = 3.0,

@@ -306,4 +306,3 @@ def state_dict(path: Path) -> dict[str, Tensor]:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
-

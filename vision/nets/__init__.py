@@ -45,7 +45,7 @@ NETS: dict[str, str] = {
 
 def build(net: str, **config: Any) -> nn.Module:
     """The network `net` of `NETS`, with random weights, in training mode. Raises ModelError for a name or
-    an argument that there is not."""
+    an unknown argument."""
     if net not in NETS:
         raise ModelError(f"no network {net!r}. There are: {', '.join(sorted(NETS))}")
     module, function = NETS[net].split(":")
