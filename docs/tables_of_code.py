@@ -62,12 +62,14 @@ def model_table(task: str) -> str:
     """The models of a task that ship, with what was measured."""
     rows = []
     for name, card in zoo.CARDS.items():
-        found = weights.locate(card)
-        if card.task != task or found is None or found[0] != "shipped":
+        lies = weights.locate(card)
+        if card.task != task or lies is None or lies[0] != "shipped":
             continue
         default = " (default)" if name == zoo.DEFAULTS.get(task) else ""
-        figures = card.figures + (f"; in int8, which a CPU takes: {card.int8.figures}" if card.int8 else "")
-        size = f"{found[1].stat().st_size / 1e6:.1f} MB"
+        figures = "; ".join(f"{precision} {', '.join(f'{metric} {value:.3f}' for metric, value in found.items())}"
+                            for precision, found in card.figures.items())
+        figures += f" ({card.measured_on})" if card.measured_on else ""
+        size = f"{lies[1].stat().st_size / 1e6:.1f} MB"
         rows.append((f"`{name}`{default}", size, figures or "none", card.licence, card.use))
     return _table(("model", "size", "measured", "licence", "use"), rows)
 

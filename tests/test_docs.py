@@ -66,7 +66,7 @@ def refused(command: str) -> str:
     """What the command line says of an option or a command that is not there; empty where all is well."""
     words = shlex.split(command, comments=True)
     done = CliRunner().invoke(app, [*words[1:], "--help"])
-    return "" if done.exit_code == 0 else done.output
+    return "" if done.exit_code == 0 else f"{done.output}{done.exception}"
 
 
 @pytest.mark.parametrize("text", blocks("sh", pages=[*PAGES, ROOT / "README.md"]))
@@ -111,7 +111,7 @@ def test_the_tables_are_the_codes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "| `--lost-after` | number, seconds, at least 0.001 | `1.5` |" in tables.option_table("track")
     assert "| `--from` (Python: `stored`) | path |" in tables.option_table("detect")
-    assert "| `gfl-voc` (default) | 7.0 MB | AP 0.431" in tables.model_table("detect")
+    assert "| `gfl-voc` (default) | 7.0 MB | fp32 AP 0.435" in tables.model_table("detect")
     assert "`--jsonl`" in tables.output_table("")
     assert house.floors()[0][0] == "cli"
     arrows = house.arrows()

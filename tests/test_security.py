@@ -7,11 +7,15 @@ import json
 import os
 import pickle
 import resource
+import shutil
+import ssl
 import subprocess
 import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -81,30 +85,43 @@ def test_what_names_other_files_is_no_source(kind: str, name: str, clip: Path, t
         frames_of(path) if name != "-" else list(open_stream(io.BytesIO(text), 10 ** 6, 10 ** 6).frames(Span(), Log()))
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A folder that a server of this machine gives, and its address; `/to?ADDRESS` sends one there."""
-    class Handler(SimpleHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path.startswith("/to?"):
-                self.send_response(302)
-                self.send_header("Location", self.path[4:])
-                self.end_headers()
-            else:
-                super().do_GET()
+class Handler(SimpleHTTPRequestHandler):
+    """Gives a folder; `/to?ADDRESS` sends one there."""
 
-        def log_message(self, *_: object) -> None:
-            pass
+    def do_GET(self) -> None:
+        if self.path.startswith("/to?"):
+            self.send_response(302)
+            self.send_header("Location", self.path[4:])
+            self.end_headers()
+        else:
+            super().do_GET()
 
-    folder = tmp_path / "served"
-    folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *arguments: Handler(*arguments, directory=str(folder)))
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(folder: Path, context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A server of a folder, on this machine: its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None                # type: ignore[method-assign]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
+    yield server.server_port
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder that a server of this machine gives, and its address."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with serving(folder) as port:
+        yield folder, f"http://127.0.0.1:{port}"
 
 
 def as_segment(clip: Path, folder: Path) -> Path:
@@ -155,6 +172,25 @@ def test_an_address_is_of_a_network(scheme: str, clip: Path) -> None:
     """What FFmpeg would take for a way to a file, a pipe or another program's socket."""
     with pytest.raises(SourceError, match=r"is no address that can be read|there is no"):
         frames_of(f"{scheme}://{clip}")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the program openssl, to make a certificate")
+def test_a_server_whose_certificate_nobody_signed(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "1",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving(clip.parent, context) as port:
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        with pytest.raises(SourceError, match="no connection that can be trusted; SSL_CERT_FILE"):
+            frames_of(f"https://localhost:{port}/{clip.name}")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert frames_of(f"https://localhost:{port}/{clip.name}") == 5
 
 
 def test_a_list_is_read_where_it_is_named_alone(clip: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 and type checkers read it."""
 
 from . import (
-    card as card, engine as engine, errors as errors, io as io, metrics as metrics, nets as nets,
+    card as card, data as data, engine as engine, errors as errors, io as io, metrics as metrics, nets as nets,
     people as people, sinks as sinks, spec as spec, steps as steps, tasks as tasks, tracking as tracking,
     train as train, view as view,
 )
@@ -40,6 +40,10 @@ from .tasks.classify import Classifier as Classifier
 from .tasks.detect import Detector as Detector
 from .tasks.segment import Segmenter as Segmenter
 from .tracking import Counted as Counted, Counter as Counter, Event as Event, Target as Target, Tracker as Tracker
+from .train.action import ActionSettings as ActionSettings
+from .train.detect import DetectSettings as DetectSettings
+from .train.segment import SegmentSettings as SegmentSettings
+from .train.training import RECIPES as RECIPES, Training as Training
 from .types import (
     Action as Action, ClassMap as ClassMap, Detections as Detections, Frame as Frame, Landmarks as Landmarks,
     Result as Result, Scores as Scores, Tracks as Tracks, UncertainMap as UncertainMap,

@@ -55,16 +55,20 @@ class AtOnce:
                 if stream is None:
                     left -= 1
                     continue
-                for sink in self._direct if item is not None else ():
-                    if stream not in shown:
-                        sink.begin(stream.info)
-                    sink.take(item)
-                shown.add(stream)
+                if item is not None:
+                    self._show(stream, item, begin=stream not in shown)
+                    shown.add(stream)
                 yield stream, item
                 if any(sink.done for sink in self._direct):
                     return
         finally:
             self._end()
+
+    def _show(self, stream: Stream, item: Item, *, begin: bool) -> None:
+        for sink in self._direct:
+            if begin:
+                sink.begin(stream.info)
+            sink.take(item)
 
     def _end(self) -> None:
         """End what is still under way, with whole outputs, and wait for it."""

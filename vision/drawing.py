@@ -42,8 +42,12 @@ class Style(Described):
 
 
 def draw(result: Any, image: Image, names: Names = (), style: Style | None = None) -> Image:
-    """The result drawn on a copy of `image` (H,W,3) uint8 BGR, with the classes' `names`. Raises UsageError
-    for another picture, TypeError for a result that nothing draws."""
+    """Draw a result on a copy of a picture.
+
+    result: what a task found. image: (H,W,3) uint8 BGR. names: of the classes, by label. style: what labels say, and
+    more; see `Style`. Returns the copy. Raises UsageError for another picture, TypeError for a result that
+    nothing draws.
+    """
     canvas = Canvas(checked_image(image).copy(), style)
     paint(result, canvas, names)
     return canvas.finished()

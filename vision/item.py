@@ -1,4 +1,4 @@
-"""A frame with its results: what a run hands out, and what a sink takes."""
+"""A frame with its results: what a run yields, and what a sink takes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vision.types import Frame, Image, Names
 class Item:
     """A frame with its results by key: `item["track"].ids`. It is drawn and recorded once, when first asked.
 
-    frame: the frame. results: what each step said; a step that passed over the frame is absent. style: how it is
+    frame: the frame. results: each step's result, by key; a step that skipped this frame is absent. style: how it is
     drawn. paths: where tracks were, as `vision.drawing.Trails.add` gives it.
     """
 
@@ -39,7 +39,7 @@ class Item:
         return iter(self.results)
 
     def names(self, key: str) -> Names:
-        """The classes that the labels of the result `key` mean."""
+        """The class names that the labels of the result `key` index."""
         return next(step.names for step in self._steps if step.key == key)
 
     @cached_property
@@ -51,7 +51,8 @@ class Item:
 
     @cached_property
     def drawn(self) -> Image:
-        """The results drawn on a copy of the frame, class maps first, and none that another's drawing shows."""
+        """A copy of the frame with the results drawn on it, (H,W,3) uint8 BGR: class maps first; a result that another
+        one shows already is left out."""
         canvas = Canvas(self.frame.image.copy(), self._style)
         covered = {key for step in self._steps for key in step.covers}
         shown = [step for step in self._steps if step.key not in covered]

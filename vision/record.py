@@ -34,7 +34,9 @@ def gap(frame: Frame) -> dict[str, Any]:
 
 
 def event(source: str, frame: int, key: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of an event that the step `key` told of at a frame, by its index."""
+    """The record of an event that the step `key` reported.
+
+    source: the name that was read. frame: the frame's index. values: the event in plain values."""
     return {**_head("event", source), "frame": frame, "key": key, **values}
 
 

@@ -14,15 +14,15 @@ class Report:
     """What became of every frame, and where the time went.
 
     source: its name.
-    read: frames that the source handed out. inferred: with results. written: through every sink.
+    read: frames that the source gave. inferred: with results. written: through every sink.
     dropped: frames without a result, by cause.
     corrupt, passed_over: as the source counted them (broken data; outside the range or between strides).
-    notes: what the reader remarked.
+    notes: the reader's remarks.
     seconds: from the first frame to the last sink.
     waited_s: what the run's own thread waited for, by stage: `read`, a step's key, `write`. The largest
         names the bottleneck.
-    latency: seconds from a frame's coming to its being written, of the last 10,000 frames.
-    live: whether the source was live; of a file, latency is how long a frame stood in line.
+    latency: seconds from a frame's arrival until it was written, of the last 10,000 frames.
+    live: whether the source was live; for a file, latency is how long a frame waited.
     """
 
     source: str = ""
@@ -49,7 +49,7 @@ class Report:
 
     @property
     def fps(self) -> float:
-        """Frames with results, a second of the run."""
+        """Frames with results per second of the run."""
         return self.inferred / self.seconds if self.seconds else 0.0
 
     @property

@@ -77,7 +77,7 @@ class Field(NamedTuple):
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """What a field of a `Literal` type may be, else nothing."""
+        """The values of a field of a `Literal` type; empty for another field."""
         return get_args(self.type) if get_origin(self.type) is Literal else ()
 
     @property
@@ -135,7 +135,7 @@ def _is_union(hint: Any) -> bool:
 
 
 class Described:
-    """The base of all specs: values are checked when it is made, and it can be written down."""
+    """The base of all specs: values are checked when one is made, and `to_dict` gives them as plain values."""
 
     def __post_init__(self) -> None:
         for field in options(type(self)):
@@ -147,12 +147,12 @@ class Described:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that differ from their defaults, in plain values. Raises UsageError for a live object
-        (a model, a function), which works in Python alone."""
+        (a model, a function), which cannot be written to a file."""
         return {name: self._plain(name, value) for name, value in self._given()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The way back from `to_dict`. Raises UsageError with the nearest names for an unknown key."""
+        """A spec from the values of `to_dict`. Raises UsageError with the nearest names for an unknown key."""
         known = {field.name for field in options(cls)}
         for name in values:
             if name not in known:
@@ -180,8 +180,8 @@ class Described:
 
 @cache
 def installed(group: str) -> Mapping[str, Any]:
-    """What installed packages bring under an entry point, by name. One that cannot be loaded is told, and passed
-    over: it must not end what has nothing to do with it."""
+    """What installed packages register under an entry point, by name. One that cannot be loaded is logged and
+    skipped, so that a broken package does not stop what has nothing to do with it."""
     found = {}
     for point in entry_points(group=group):
         try:
@@ -199,7 +199,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _checked(owner: type, field: Field, value: Any) -> Any:
-    """`value` as the field's type has it. Raises UsageError for one that cannot be."""
+    """`value` as the field's type has it. Raises UsageError for another type, or outside the range."""
     name, option = f"{owner.__name__}.{field.name}", field.option
     if value is None:
         if not field.optional:

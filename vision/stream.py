@@ -78,7 +78,8 @@ class Stream:
                 self._count(frames, cause)
             ends = {step.key: step.end() for step in steps} if begun else {}
             report.notes += [note for step in steps for note in step.notes] if begun else []
-            self.told = [*self._tally.lines(), *(line for step in steps for line in step.summary())]
+            found = self._tally.lines({step.key: step.if_none for step in steps})
+            self.told = [*found, *(line for step in steps for line in step.summary())]
             if begun:
                 try:
                     with run.lock:

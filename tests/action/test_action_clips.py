@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from vision.errors import SourceError, UsageError
 from vision.io import read
-from vision.io.clips import Scheme, at_rate, centre, dense, read_clips, starting, uniform, whole
+from vision.io.clips import Scheme, at_rate, centre, dense, read_clips, uniform, whole
 
 Times = np.ndarray
 
@@ -53,11 +53,6 @@ def test_the_whole_video_is_every_frame_once() -> None:
 def test_a_video_shorter_than_a_clip_is_looped() -> None:
     assert uniform(2, 8)(evenly(3)).tolist() == [[0, 1, 2, 0, 1, 2, 0, 1]] * 2
     assert dense(8, 4)(evenly(1)).tolist() == [[0, 0, 0, 0]]
-
-
-def test_clips_by_time_start_with_the_frame_that_is_shown_then() -> None:
-    times = np.array([0.0, 0.1, 0.5, 0.6, 0.7, 0.8])
-    assert starting([0.0, 0.49, 0.5, 0.55], length=2)(times)[:, 0].tolist() == [0, 1, 2, 2]
 
 
 @pytest.mark.parametrize("fps", [10.0, 25.0, 60.0])

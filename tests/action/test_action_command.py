@@ -12,7 +12,7 @@ from conftest import WriteVideo, recognizer
 from typer.testing import CliRunner
 
 from vision.cli import app
-from vision.errors import VisionError
+from vision.errors import UsageError
 from vision.tasks.action import Recognizer
 
 BLUE, GREEN, RED = (np.zeros((32, 32, 3), np.uint8) for _ in range(3))
@@ -63,8 +63,9 @@ def test_what_is_of_one_video_is_not_made_of_a_folder(
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["action", str(folder), "-q", "--jsonl", "x.jsonl", *arguments])
     assert result.exit_code == 1
-    assert "is of one video" in result.output
-    assert not isinstance(result.exception, VisionError)
+    assert isinstance(result.exception, UsageError)
+    assert "is of one video; got 5 sources" in str(result.exception)
+    assert not list(tmp_path.glob("*.jsonl"))            # told before anything is read
     result = CliRunner().invoke(app, ["action", str(folder / "a.mp4"), "-q", "--jsonl", "x.jsonl", *arguments])
     assert result.exit_code == 0
     assert Path(arguments[1]).stat().st_size > 100

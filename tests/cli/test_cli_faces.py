@@ -77,6 +77,18 @@ def test_landmarks_of_pictures_have_no_ids(monkeypatch: pytest.MonkeyPatch, phot
         assert all("id" not in face and face["distance_m"] > 0.3 for face in record["faces"]["objects"])
 
 
+def test_faces_that_lie_are_not_found_and_the_summary_says_how(
+    monkeypatch: pytest.MonkeyPatch, photos: dict[str, Path], capfd: pytest.CaptureFixture[str]
+):
+    cv2.imwrite("lying.png", np.ascontiguousarray(np.rot90(cv2.imread(str(photos["zidane"])))))
+    assert vision_cli(monkeypatch, "faces", "lying.png", "--jsonl", "out.jsonl") == 0
+    told = " ".join(capfd.readouterr().err.split())
+    assert "no face in 1 frame. Faces that lie on their side or upside down are found with --turned." in told
+    assert vision_cli(monkeypatch, "faces", "lying.png", "--turned", "--jsonl", "out.jsonl") == 0
+    assert "--turned" not in capfd.readouterr().err
+    assert len(lines(Path("out.jsonl"))[0]["faces"]["objects"]) == 2
+
+
 def test_pose_of_a_picture_and_a_video(monkeypatch: pytest.MonkeyPatch, photos: dict[str, Path]):
     boxes = np.array([[219, 385, 346, 862], [46, 393, 240, 905]], np.float32)
     asked = []

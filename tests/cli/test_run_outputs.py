@@ -82,7 +82,7 @@ def test_sources_of_one_name_do_not_overwrite_each_other(
     assert code == 0
     stems = [*(f"clip-{i:06d}" for i in range(4)), *(f"clip-2-{i:06d}" for i in range(3)), "still", "still-2"]
     assert names("frames") == sorted(f"{stem}.png" for stem in stems)
-    assert names("labels") == sorted(f"{stem}.txt" for stem in stems)
+    assert names("labels") == sorted(["data.yaml", *(f"{stem}.txt" for stem in stems)])
     assert cv2.imread("sheet.png").shape[:2] == (3 * 213, 4 * 320)       # nine pictures, of all sources
     assert [r["written"] for r in json.loads(Path("r.json").read_text())] == [4, 3, 1, 1]
 
@@ -94,7 +94,7 @@ def test_each_picture_of_an_animation_has_its_file(monkeypatch: pytest.MonkeyPat
     pages[0].save("m.gif", save_all=True, append_images=pages[1:], duration=100)
     assert vision_cli(monkeypatch, "detect", "m.gif", "--save-frames", "f", "--yolo", "y", "-q") == 0
     assert names("f") == [*(f"m-{i:06d}.png" for i in range(1, 5)), "m.png"]
-    assert len(names("y")) == 5
+    assert len(names("y")) == 6                                   # and data.yaml
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_file_that_cannot_be_written_leaves_the_older_one(
     with pytest.raises(SinkError, match="No space left"):
         out.take(second)
     assert old.read_text() == "precious\n"
-    assert names(str(old.parent)) == ["clip-000001.txt"]         # an empty file would say: no objects
+    assert names(str(old.parent)) == ["clip-000001.txt", "data.yaml"]         # an empty file would say: no objects
 
 
 def test_a_protected_file_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,12 +313,12 @@ def test_the_tiles_of_a_sheet_are_the_same_number_of_frames_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     times: list[float] = []
-    monkeypatch.setattr("vision.sinks.sheet.label", lambda sheet, text, *_: times.append(float(text.removesuffix(" s"))))
+    monkeypatch.setattr("vision.sinks.sheet.label", lambda _, text, *__: times.append(float(text.removesuffix(" s"))))
     sheet = Sheet(tmp_path / "s.png", width=8)
     for i in range(count):
         sheet.write(np.zeros((6, 8, 3), np.uint8), float(i))
     sheet.end({}, True)
-    assert min(count, 9 if count > 12 else 99) <= len(times) <= 12
+    assert min(count, 7 if count > 12 else 99) <= len(times) <= 12
     assert times[0] == 0.0
     assert len(set(np.diff(times))) <= 1
     assert count - 1 - times[-1] <= 1.4 * (times[1] if len(times) > 1 else 1)        # up to the end, but for a step

@@ -86,7 +86,7 @@ def test_help_is_whole_in_80_columns(
         assert told.count(f"vision {' '.join(arguments[:-1])} ") >= 3        # usage, and two examples
     if arguments[0] in ("detect", "track"):
         assert "<float" not in told
-        assert re.search(r"--max-frames\s+<n>\s+at most so many frames", told)
+        assert re.search(r"--max-frames\s+<n>\s+read at most so many frames", told)
         assert re.search(r"\[default:\s", told)
         columns = [line.split(">", 1)[1] for line in told.splitlines() if re.match(r"│ --\S+\s+(-\w)?\s+<", line)]
         assert min(map(len, columns)) >= 24                                  # room for the explanation

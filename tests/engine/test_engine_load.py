@@ -150,15 +150,6 @@ def test_auto_asks_torch_only_where_a_driver_is(monkeypatch: pytest.MonkeyPatch)
     assert vision.engine._devices() == ["cuda", "cpu"]
 
 
-def test_half_precision_is_for_cards_that_allow_it(make_card: Callable[..., Card]) -> None:
-    from vision.engine.program import program_of
-
-    exact, usual, loose = (program_of(make_card(tolerance=t)) for t in (0.001, 0.02, 0.2))
-    assert [p.allows("fp32") for p in (exact, usual, loose)] == [True, True, True]
-    assert [p.allows("fp16") for p in (exact, usual, loose)] == [False, True, True]
-    assert [p.allows("bf16") for p in (exact, usual, loose)] == [False, False, True]
-
-
 def test_missing_weights_are_told_at_load(make_card: Callable[..., Card]) -> None:
     with pytest.raises(WeightsError, match="not here"):
         load(make_card(file="nowhere.safetensors"))

@@ -80,13 +80,16 @@ def test_broken_safetensors(card: Card, tmp_path: Path, content: bytes) -> None:
         load(replace(card, file=str(path)), "cpu", backend="torch")
 
 
-def test_a_graph_is_made_once_for_a_size_and_takes_bytes(card: Card) -> None:
-    path = program_of(card).onnx(SHAPE)
-    made = path.stat().st_mtime_ns
-    assert program_of(card).onnx(SHAPE) == path
-    assert path.stat().st_mtime_ns == made
-    assert program_of(card).onnx((64, 48, 3)) != path
-    (image,) = onnx.load(path).graph.input
+def test_a_graph_is_made_once_for_a_size_and_takes_bytes(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    graph = program_of(card).onnx(SHAPE)
+    other = program_of(card)
+    monkeypatch.setattr(other, "export", lambda *_: pytest.fail("exported again"))
+    assert other.onnx(SHAPE) == graph
+    assert program_of(card).onnx((64, 48, 3)) != graph
+    (image,) = onnx.load_from_string(graph).graph.input
     assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert [d.dim_value for d in image.type.tensor_type.shape.dim] == [1, 48, 64, 3]
 
@@ -94,12 +97,12 @@ def test_a_graph_is_made_once_for_a_size_and_takes_bytes(card: Card) -> None:
 def test_another_normalisation_or_other_weights_are_another_graph(
     card: Card, make_card: Callable[..., Card], tmp_path: Path
 ) -> None:
-    path = program_of(card).onnx(SHAPE)
-    assert program_of(make_card(input=replace(card.input, mean=(0.1, 0.5, 0.6)))).onnx(SHAPE) != path
+    digest = program_of(card).digest
+    assert program_of(make_card(input=replace(card.input, mean=(0.1, 0.5, 0.6)))).digest != digest
     tensors = state_dict(Path(card.file))
     tensors["scores.bias"] += 1
     torch.save(tensors, tmp_path / "other.pth")
-    assert program_of(replace(card, file=str(tmp_path / "other.pth"))).onnx(SHAPE) != path
+    assert program_of(replace(card, file=str(tmp_path / "other.pth"))).digest != digest
 
 
 def test_a_graph_for_any_batch(card: Card, pictures: np.ndarray) -> None:
@@ -113,8 +116,10 @@ def test_a_graph_for_any_batch(card: Card, pictures: np.ndarray) -> None:
 
 
 def test_a_failed_export_leaves_nothing_and_says_so(
-    make_card: Callable[..., Card], monkeypatch: pytest.MonkeyPatch
+    make_card: Callable[..., Card], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
     def forward(self: Tiny, x: torch.Tensor) -> torch.Tensor:
         return torch.linalg.eigvals(x.mean((1,))[:, :8, :8])
 
@@ -122,8 +127,7 @@ def test_a_failed_export_leaves_nothing_and_says_so(
     program = program_of(make_card(name="unknown-operator"))
     with pytest.raises(CannotRun, match="cannot be exported"):
         program.onnx(SHAPE)
-    folder = Path(os.environ["XDG_CACHE_HOME"]) / "vision" / "onnx"
-    assert not list(folder.glob("unknown-operator*"))
+    assert not list(tmp_path.rglob("*.*"))
 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
@@ -143,15 +147,17 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert target.read_text() == "whole"
 
 
-def test_the_cache_keeps_what_was_used_last(tmp_path: Path) -> None:
+def test_the_cache_keeps_what_was_used_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "vision" / "graphs"
     for i in range(6):
-        path = tmp_path / f"{i}.onnx"
-        path.write_bytes(bytes(100))
-        os.utime(path, (1000 + i, 5))
-    (tmp_path / "other.txt").write_bytes(bytes(1000))
-    cache.used(tmp_path / "0.onnx")
-    assert (tmp_path / "0.onnx").stat().st_mtime == 5
-    cache.trim(tmp_path, "*.onnx", most=300)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.onnx", "4.onnx", "5.onnx", "other.txt"]
-    cache.trim(tmp_path, "*.onnx", most=1)
-    assert sorted(p.name for p in tmp_path.glob("*.onnx")) == ["0.onnx"]
+        cache.write(f"graphs/{i}.onnx", bytes(68))                # with the digest 100
+        os.utime(folder / f"{i}.onnx", (1000 + i, 5))
+    (folder / "now.part").write_bytes(bytes(1000))                # somebody writes it just now
+    assert cache.read("graphs/0.onnx") == bytes(68)
+    assert (folder / "0.onnx").stat().st_mtime == 5
+    cache.trim(folder, most=1300)
+    assert sorted(p.name for p in folder.iterdir()) == ["0.onnx", "4.onnx", "5.onnx", "now.part"]
+    os.utime(folder / "now.part", (5, 5))                         # left behind long ago
+    cache.trim(folder, most=1)
+    assert sorted(p.name for p in folder.iterdir()) == ["0.onnx"]

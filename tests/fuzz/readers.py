@@ -244,7 +244,8 @@ _SCENE = {
     "anchor": "bottom", "size": [64, 48],
     "line": [{"name": "door", "start": [1, 3], "end": [40, 30], "right": "in", "left": "out"}],
     "zone": [{"name": "queue", "points": [[1, 1], [20, 1], [20, 30]]}],
-    "ground": {"image": [[0, 0], [100, 0], [100, 50], [0, 50]], "metres": [[0, 0], [12, 0], [12, 30], [0, 30]]},
+    "ground": {"image": [[0, 0], [100, 0], [100, 50], [0, 50]], "metres": [[0, 0], [12, 0], [12, 30], [0, 30]],
+               "error": 2.0},
 }
 _PLAN = {"do": [{"task": "detect", "min_score": 0.4, "classes": ["a", "b"], "model": "default"},
                 {"task": "track", "on": "detect", "lost_after": 2.0}, {"task": "count", "line": ["1,2,3,4"]}]}

@@ -139,7 +139,7 @@ def test_yolo_text_files(tmp_path: Path) -> None:
     out.take(item(0, [CAT], source="a/one.jpg", size_wh=(100, 100)))
     out.take(item(1, [CAT], source="b/one.jpg", size_wh=(100, 100)))
     assert sorted(os.listdir(tmp_path / "labels")) == [
-        "one-2.txt", "one.txt", "walk-000004.txt", "walk-000005.txt",
+        "data.yaml", "one-2.txt", "one.txt", "walk-000004.txt", "walk-000005.txt",
     ]                                                                               # fmt: skip
     lines = (tmp_path / "labels" / "walk-000004.txt").read_text().splitlines()
     assert lines[0] == "3 0.150000 0.375000 0.200000 0.500000"     # five columns, as trainers read them

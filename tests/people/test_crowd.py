@@ -61,9 +61,22 @@ def test_looking_is_due_by_the_clock(crowd: Crowd):
         crowd.begin(SIZE, i / 25)
         asked += crowd.due()
     assert asked == [0, 0]
-    assert not crowd.missing
-    crowd.keep([0], box(0)[None])
-    assert crowd.missing
+
+
+def test_who_was_lost_is_looked_for_sooner(crowd: Crowd):
+    """At 25 frames a second: each 0.2 s for a second after the loss; in each frame where nobody is left."""
+    crowd.due()
+    asked = []
+    for i in range(1, 51):
+        crowd.begin(SIZE, i / 25)
+        asked += [i] * len(crowd.due())
+        if i == 2:
+            crowd.keep([0], box(0)[None])
+    assert asked == [5, 10, 13, 18, 23, 26, 39]
+    crowd.keep([], np.empty((0, 4), np.float32))
+    for i in range(51, 55):
+        crowd.begin(SIZE, i / 25)
+        assert 0 in crowd.due(4)
 
 
 @pytest.mark.parametrize(("rate", "parts"), [(25, 7), (30, 1), (30, 4), (10, 9), (3, 5), (1, 4)])
@@ -74,6 +87,8 @@ def test_each_part_has_its_turn(rate: int, parts: int):
     for i in range(5 * rate):
         time = i / rate
         crowd.begin(SIZE, time)
+        if i == 0:
+            crowd.admit(box(0))
         turns = crowd.due(parts)
         if i == 0:
             assert sorted(turns) == list(range(parts))

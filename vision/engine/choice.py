@@ -103,10 +103,12 @@ def _turn(
     begin, pictures = clock(), 0
     under_way: deque[Future[Outputs]] = deque()
     try:
-        while under_way or pictures == 0:
-            if clock() - begin < seconds or pictures == 0:
+        while True:
+            if pictures == 0 or clock() - begin < seconds:
                 while len(under_way) < engine.in_flight:
                     under_way.append(engine.submit(batch))
+            if not under_way:
+                break
             under_way.popleft().result()
             pictures += 1
     except Exception:                                    # it cannot run this after all: the others can

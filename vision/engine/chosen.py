@@ -88,7 +88,10 @@ class ChosenEngine:
         self._lock = threading.Lock()
         self._beside: subprocess.Popen[bytes] | None = None
         self._to_prepare: list[Candidate] = []
-        self._left = self._in_order(candidates)
+        left: dict[tuple[str, str, str], Candidate] = {}
+        for candidate in self._in_order(candidates):    # what cannot run in two streams cannot in one
+            left.setdefault((candidate.backend, candidate.device, candidate.precision), candidate)
+        self._left = list(left.values())
         self._engine = self._start()
 
     def _in_order(self, candidates: Sequence[Candidate]) -> list[Candidate]:

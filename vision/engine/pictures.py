@@ -68,7 +68,7 @@ class PictureEngine(ABC):
     @classmethod
     def at_hand(cls, program: Program, shape: Shape, precision: str, streams: int) -> bool:
         """Whether the graph for pictures of `shape` is made in no time."""
-        return program.at_hand
+        return program.at_hand(shape)
 
     @abstractmethod
     def _build(self, shape: Shape | None, alone: bool) -> Run:

@@ -78,9 +78,8 @@ class Program(ABC):
         """The graph as ONNX, uint8 BGR in: for single pictures of `shape`, or of any size where that is
         None; any_batch: for batches of any number of them. Raises CannotRun where it cannot be."""
 
-    @property
-    def at_hand(self) -> bool:
-        """Whether the graph is there without an export by torch."""
+    def at_hand(self, shape: Shape) -> bool:
+        """Whether the graph for `shape` is there without an export by torch."""
         return True
 
     @cached_property
@@ -125,14 +124,13 @@ class _Network(Program):
 
     def onnx(self, shape: Shape | None, any_batch: bool = False) -> bytes:
         """From the graph that ships, from the cache, or exported now and put there."""
-        if self._shipped is not None and not any_batch and self._shipped[1] in (shape or (0, 0, 3), (0, 0, 3)):
+        if self._shipped is not None and not any_batch and self._ships(shape):
             return sized(skeleton.fill(self._shipped[0], self.weights), shape)
-        size = "any" if shape is None else "x".join(map(str, shape[:-1]))
-        name = f"graphs/{self.digest}-{size}{'-batch' if any_batch else ''}.onnx"
+        name = self._name(shape, any_batch)
         with _EXPORTING:
             kept = cache.read(name)
             if kept is None:
-                _log.info("making the graph of %s for %s", self.card.name, size)
+                _log.info("making the graph of %s", self.card.name)
                 kept = self.export(shape, any_batch)
                 cache.write(name, kept)
         return kept
@@ -178,10 +176,17 @@ class _Network(Program):
                 ) from error
         return target.getvalue()
 
-    @property
-    def at_hand(self) -> bool:
-        """With the graph that ships."""
-        return self._shipped is not None
+    def at_hand(self, shape: Shape) -> bool:
+        """With the graph that ships, or from the cache."""
+        return self._ships(shape) or cache.holds(self._name(shape, False))
+
+    def _ships(self, shape: Shape | None) -> bool:
+        anything = (0, 0, 3)
+        return self._shipped is not None and self._shipped[1] in (shape or anything, anything)
+
+    def _name(self, shape: Shape | None, any_batch: bool) -> str:
+        size = "any" if shape is None else "x".join(map(str, shape[:-1]))
+        return f"graphs/{self.digest}-{size}{'-batch' if any_batch else ''}.onnx"
 
     @cached_property
     def _shipped(self) -> tuple[bytes, Shape] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from av.video.reformatter import VideoReformatter
 
 from vision.errors import SourceError, UsageError
 from vision.io.base import MAX_FRAME_PIXELS, Log, Span
-from vision.io.container import open_container, video_stream
+from vision.io.container import STAMPED, open_container, video_stream
 from vision.io.listing import VIDEO_SUFFIXES
 from vision.io.source import open_reader
 from vision.io.turning import DisplayTurns, upright
@@ -30,7 +30,6 @@ from vision.types import Image, Ints
 Times = npt.NDArray[np.float64]                  # (N,) seconds, rising
 Scheme = Callable[[Times], Ints]                 # -> (K,T) indices into them
 
-_STAMPED = ("mp4", "matroska", "mpegts")         # containers that state when each frame is shown
 _EPS = 1e-6                                      # seconds: times that agree to the microsecond are equal
 
 
@@ -64,15 +63,6 @@ def whole(length: int = 16) -> Scheme:
     take any number of frames and average over them (the consensus of TSN)."""
     _positive(length=length)
     return lambda times: np.arange(max(length, len(times)))[None] % len(times)
-
-
-def starting(seconds: Sequence[float], length: int = 16, step: int = 1) -> Scheme:
-    """Clips that start with the frame that is shown at each of these presentation times."""
-    _positive(length=length, step=step)
-    return lambda times: _looped(
-        np.clip(np.searchsorted(times, np.array(seconds) + _EPS, "right") - 1, 0, None),
-        len(times), length, step,
-    )
 
 
 def at_rate(scheme: Scheme, rate: float) -> Scheme:
@@ -201,7 +191,7 @@ def _jump(
     try:
         with open_container(str(path), f"file:{path}") as container:
             stream = video_stream(str(path), container, max_pixels)
-            if stream.codec_context.has_b_frames and not any(k in container.format.name for k in _STAMPED):
+            if stream.codec_context.has_b_frames and not any(k in container.format.name for k in STAMPED):
                 return None                      # presentation stamps are made up: see `BestEffort`
             packets = [(p.pts, p.is_keyframe) for p in container.demux(stream) if p.size and not p.is_discard]
             tick = float(stream.time_base)

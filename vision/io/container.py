@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -17,8 +18,11 @@ from vision.io.turning import Turn
 _ONE_THREAD_PIXELS = 1_000_000     # up to here one core decodes hundreds of frames a second, at less cost
 _LARGE_PIXELS = 16_000_000         # from here on frames are decoded one at a time, for the sake of memory
 # texts, lists of other files, and devices: FFmpeg reads them as video, and no user means that
-_NO_FILES = {"tty", "concat", "image2", "lavfi", "fbdev", "kmsgrab", "x11grab", "video4linux2,v4l2", "alsa", "oss"}
+_NO_FILES = {"tty", "concat", "image2", "lavfi", "fbdev", "kmsgrab", "x11grab", "video4linux2,v4l2", "alsa", "oss",
+             "vobsub"}
 _NO_LOCAL_FILES = {"hls", "dash", "sdp", "rtp", "rtsp", "sap", "webm_dash_manifest"}
+STAMPED = ("mp4", "matroska", "mpegts")                  # containers that state when each frame is shown
+_NETWORK = "crypto,data,ftp,http,httpproxy,https,rtmp,rtmps,rtp,rtsp,rtsps,srt,srtp,tcp,tls,udp"
 # streams without a container: they have no time stamps, and a rate that is FFmpeg's guess
 CLOCKLESS = {"h264", "hevc", "vvc", "mpegvideo", "m4v", "h261", "h263", "mjpeg", "mpjpeg", "dirac", "vc1", "cavsvideo",
              "obu"}                                                                 # fmt: skip
@@ -32,7 +36,7 @@ def open_container(
     local = not (isinstance(target, str) and "://" in target)
     try:
         return av.open(
-            target, options={"format_whitelist": _formats(local), **(options or {})},
+            target, options={**_allowed(local), **(options or {})},
             timeout=timeout, metadata_errors="replace",
         )                                                                           # fmt: skip
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -42,8 +46,11 @@ def open_container(
 
 
 @cache
-def _formats(local: bool) -> str:
-    return ",".join(sorted(av.formats_available - _NO_FILES - (_NO_LOCAL_FILES if local else set())))
+def _allowed(local: bool) -> Mapping[str, str]:
+    """What FFmpeg may open: of a network no file of this machine, whatever a playlist or a server names; of a file
+    nothing else."""
+    formats = ",".join(sorted(av.formats_available - _NO_FILES - (_NO_LOCAL_FILES if local else set())))
+    return {"format_whitelist": formats, "protocol_whitelist": "file" if local else _NETWORK}
 
 
 def video_stream(uri: str, container: Any, max_pixels: int) -> Any:
@@ -97,4 +104,6 @@ def reason(error: BaseException) -> str:
     """What went wrong, without the address."""
     if isinstance(error, av.error.ExitError):            # FFmpeg's word for a timeout
         return "no answer in time"
+    if getattr(error, "errno", None) == errno.EIO and str(getattr(error, "filename", "")).startswith("https:"):
+        return "no connection that can be trusted; SSL_CERT_FILE names the certificates that are"
     return getattr(error, "strerror", None) or str(error)

@@ -67,24 +67,34 @@ def _walk(uri: str, within: tuple[Path, ...], seen: set[Path], log: Log) -> Iter
     path = Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
     try:
         folder, there = path.is_dir(), path.exists()
-        listed = there and path.suffix.lower() == ".txt" and path.is_file()
-    except PermissionError:
+        listed = there and _is_list(path) and path.is_file()
+    except OSError:                          # not to be looked into, or no name of a file: reading it tells why
         yield path
         return
     if there and not folder and not listed:
         yield path
         return
     empty = True
-    for leaf in _members(path, within, seen, log) if listed else _found(uri, path, folder, log):
-        empty = False
-        yield leaf
+    for found in [path] if listed else _found(uri, path, folder, log):
+        for leaf in _members(found, within, seen, log) if _is_list(found) else (found,):
+            empty = False
+            yield leaf
     if empty and (path.resolve() not in seen or not within):
         yield uri
 
 
+def _is_list(path: Path) -> bool:
+    return path.suffix.lower() == ".txt"
+
+
 def _found(uri: str, path: Path, folder: bool, log: Log) -> list[Path]:
-    """The files in a folder, or those that match a glob, in natural order."""
-    names = _below(path, log) if folder else filter(Path.is_file, map(Path, glob.iglob(uri, recursive=True)))
+    """The files in a folder, or those that match a glob, in natural order. A list is opened where it is named
+    alone: one that lies among what a glob of everything finds is somebody else's word on what is to be read."""
+    if folder:
+        names = _below(path, log)
+    else:
+        matches = map(Path, glob.iglob(uri, recursive=True))
+        names = (match for match in matches if (_is_list(path) or not _is_list(match)) and match.is_file())
     return sorted(islice(names, MAX_FILES + 1), key=natural)
 
 

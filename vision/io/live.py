@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from base64 import b64encode
@@ -20,6 +21,7 @@ from vision.types import Frame, Image
 
 PAUSES_S = (0.5, 1.0, 2.0, 3.0, 4.0)         # before each attempt to open a lost source again
 TIMEOUT_S = 10.0                             # without a word from the network
+_SERVED_SCHEMES = {"http", "https", "ftp"}
 _LIVE_SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "tcp"}
 
 
@@ -158,12 +160,18 @@ def open_camera(uri: str) -> Live:
 
 def open_url(uri: str, max_pixels: int) -> Reader:
     """A stream, live by its scheme or because it has no end; or a file on a server. A password in the address
-    reaches the opener alone."""
-    name, scheme = shown(uri), urlsplit(uri).scheme.lower()
+    reaches the opener alone. Raises SourceError for a scheme that is none of a network's."""
+    name, scheme = shown(uri), uri.partition("://")[0].lower()
+    if scheme not in _SERVED_SCHEMES | _LIVE_SCHEMES:
+        known = ", ".join(sorted(_SERVED_SCHEMES | _LIVE_SCHEMES))
+        raise SourceError(f"{name!r} is no address that can be read: its scheme is {scheme!r}. There are: {known}.")
     options = {"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {}
     served, live = scheme in ("http", "https"), scheme in _LIVE_SCHEMES
     if served:
         options = {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "5"}
+    trusted = ssl.get_default_verify_paths().cafile      # SSL_CERT_FILE, or the system's
+    if scheme == "https" and trusted:
+        options |= {"tls_verify": "1", "ca_file": trusted}
 
     def connect() -> Video:
         return Video(name, uri, max_pixels, options=options, timeout=TIMEOUT_S, live=live)

@@ -17,6 +17,7 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _IN_SCAN = {0x00, *range(0xD0, 0xD8)}        # after FF in a JPEG's scan: a stuffed FF, a restart
 _BARE = {0x01, 0xFF, *_IN_SCAN}              # JPEG markers without a length
 _MAX_BYTES = 1 << 29                         # of one encoded picture
+MAX_SPOOLED = 1 << 34                        # bytes of a film that goes through a temporary file
 
 
 def open_stream(stream: BinaryIO, still: int, moving: int) -> Reader:
@@ -118,6 +119,11 @@ class Spooled(Video):
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         try:
             while block := ahead.read(1 << 20):
+                if self._file.tell() + len(block) > MAX_SPOOLED:
+                    raise SourceError(
+                        f"{uri!r} has its index at the end, and more than {MAX_SPOOLED >> 30} GB before it. Save it as "
+                        "a file first."
+                    )
                 self._file.write(block)
             self._file.seek(0)
             super().__init__(uri, self._file, max_pixels)

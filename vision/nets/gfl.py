@@ -144,7 +144,7 @@ class Gfl(nn.Module):
 
     def __init__(self, classes: int, channels: int = 96, bins: int = 8) -> None:
         super().__init__()
-        self.bins = bins
+        self.bins, self.strides = bins, STRIDES
         self.encoder = Encoder()
         self.extra = nn.Sequential(
             _conv6(LAST, 256, 1),

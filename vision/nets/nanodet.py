@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vision.nets.gfl import expected_boxes
+from vision.nets.gfl import STRIDES, exclusive, expected_boxes
 
-STRIDES = (8, 16, 32, 64)
 _WIDTHS = (32, 64, 128, 256)               # into the stages; each gives twice as many
 _NECK = 128
+_RIVALRY = 1.0                             # of a logit for the best other class's score
 
 
 def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
@@ -46,54 +46,61 @@ class _Stage(nn.Module):
         return torch.cat([self.leave(x), entered], 1)
 
 
-class NanoDet(nn.Module):
-    """The detector. classes: counted without background. bins: of a distribution: the distance from a
-    cell's centre to a side is 0 to bins - 1 strides."""
+class Encoder(nn.Module):
+    """The backbone."""
 
-    def __init__(self, classes: int, bins: int = 11) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.classes, self.bins = classes, bins
         self.stem = _conv(3, _WIDTHS[0], 2)
-        depths = (1, 2, 2, 3)
-        self.stages = nn.ModuleList(
-            _Stage(width, depth, 1 if i == 0 else 2) for i, (width, depth) in enumerate(zip(_WIDTHS, depths, strict=True))
-        )
+        self.stages = nn.ModuleList(map(_Stage, _WIDTHS, (1, 2, 2, 3), (1, 2, 2, 2)))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B,3,H,W) -> maps of 128, 256 and 512 channels at strides 8, 16 and 32."""
+        x = F.max_pool2d(self.stem(x), 3, 2, 1)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps[1:]
+
+
+class NanoDet(nn.Module):
+    """The detector. classes: counted without background. levels: 3 as published, strides 8 to 32, or 4 for
+    larger pictures. bins: of a distribution: the distance from a cell's centre to a side is 0 to bins - 1
+    strides."""
+
+    def __init__(self, classes: int, levels: int = 4, bins: int = 11) -> None:
+        super().__init__()
+        self.bins, self.strides = bins, STRIDES[:levels]
+        self.encoder = Encoder()
         self.lateral = nn.ModuleList(nn.Conv2d(2 * width, _NECK, 1) for width in _WIDTHS[1:])
-        self.coarser = nn.Conv2d(_NECK, _NECK, 3, 2, 1)
-        self.head = nn.ModuleList(
-            nn.Sequential(_conv(_NECK, _NECK), nn.Conv2d(_NECK, classes + 4 * bins, 1)) for _ in STRIDES
-        )
+        self.coarser = nn.ModuleList(nn.Conv2d(_NECK, _NECK, 3, 2, 1) for _ in self.strides[3:])
+        self.towers = nn.ModuleList(_conv(_NECK, _NECK) for _ in self.strides)
+        self.classify = nn.ModuleList(nn.Conv2d(_NECK, classes, 1) for _ in self.strides)
+        self.place = nn.ModuleList(nn.Conv2d(_NECK, 4 * bins, 1) for _ in self.strides)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B,3,H,W) normalised RGB, sides multiples of 32 -> logits (B,A,classes), and logits
         (B,A,4,bins) of the distances to left, top, right and bottom, in strides."""
-        x = F.max_pool2d(self.stem(x), 3, 2, 1)
-        taps = []
-        for stage in self.stages:
-            x = stage(x)
-            taps.append(x)
-        return self.from_taps(taps[1:])
-
-    def from_taps(self, taps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """What `forward` gives, from the backbone's maps at strides 8, 16 and 32."""
-        fine, middle, coarse = (lateral(tap) for lateral, tap in zip(self.lateral, taps, strict=True))
+        fine, middle, coarse = (lateral(tap) for lateral, tap in zip(self.lateral, self.encoder(x), strict=True))
         double = partial(F.interpolate, scale_factor=2.0, mode="bilinear")
         middle = middle + double(coarse)
         fine = fine + double(middle)
         middle = middle + F.avg_pool2d(fine, 2)
         coarse = coarse + F.avg_pool2d(middle, 2)
-        levels = (fine, middle, coarse, self.coarser(coarse))
-        cells = torch.cat(
-            [head(level).flatten(2) for head, level in zip(self.head, levels, strict=True)], 2
-        ).transpose(1, 2)
-        logits, distances = cells.split([self.classes, 4 * self.bins], -1)
+        levels = (fine, middle, coarse, *(halve(coarse) for halve in self.coarser))
+        seen = [tower(level) for tower, level in zip(self.towers, levels, strict=True)]
+        logits, distances = (
+            torch.cat([head(x).flatten(2) for head, x in zip(heads, seen, strict=True)], 2).transpose(1, 2)
+            for heads in (self.classify, self.place)
+        )
         return logits, distances.unflatten(-1, (4, self.bins))
 
     def boxes(self, distances: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """Boxes (B,A,4) xyxy in input pixels from the logits of the distances: their means."""
-        return expected_boxes(distances, size_wh, STRIDES)
+        return expected_boxes(distances, size_wh, self.strides)
 
     def decode(self, outputs: Sequence[Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Boxes (B,A,4) xyxy in input pixels, and scores (B,A,classes) in 0..1."""
+        """Boxes (B,A,4) xyxy in input pixels, and scores (B,A,classes) in 0..1 (`exclusive`)."""
         logits, distances = outputs
-        return self.boxes(distances, size_wh), logits.sigmoid()
+        return self.boxes(distances, size_wh), exclusive(logits, _RIVALRY)

@@ -13,6 +13,7 @@ from vision.errors import DataError
 from vision.people.smooth import OneEuro
 from vision.types import Floats
 
+_SOONER = 0.4                 # of the time between two searches: so soon the next, while somebody is lost
 _SAME_PLACE = 0.3             # who appears where somebody was lost, with boxes that overlap by this, is them
 
 
@@ -58,6 +59,7 @@ class Crowd:
         self._next_id = 1
         self._time: float | None = None
         self._looked: float | None = None     # until when searches have been done
+        self._whole: float | None = None      # when the whole frame was searched
         self._turn = 0                        # the part that is next
         self._size: tuple[int, ...] = ()
 
@@ -67,7 +69,7 @@ class Crowd:
             raise DataError(f"time must be finite seconds; got {time}")
         jumped = self._time is not None and not 0 <= time - self._time <= self.forget_after
         if jumped or size != self._size:
-            self.present, self._lost, self._looked = [], [], None
+            self.present, self._lost, self._looked, self._whole = [], [], None, None
         self._lost = [(then, subject) for then, subject in self._lost if time - then <= self.forget_after]
         self._time, self._size = time, size
 
@@ -93,10 +95,10 @@ class Crowd:
         return subject
 
     def due(self, parts: int = 1) -> list[int]:
-        """Which of the frame's parts to search now. Asking counts as having searched them.
+        """Which of the frame's parts to search now; part 0 is the whole frame. Asking counts as having searched.
 
-        All parts at the start; after that each in its turn, once every `look_every` seconds, spread
-        evenly over that time.
+        All parts at the start; after that each in its turn, once every `look_every` seconds, spread evenly over
+        that time. The whole frame also while nobody is present, and sooner where somebody was lost a moment ago.
         """
         now = self._time or 0.0
         waited = np.inf if self._looked is None else now - self._looked
@@ -107,12 +109,12 @@ class Crowd:
             self._looked += count * self.look_every / parts
         turns = [(self._turn + i) % parts for i in range(count)]
         self._turn += count
+        sooner = self._whole is None or now - self._whole >= _SOONER * self.look_every - 1e-6
+        if 0 not in turns and (not self.present or (self._lost and sooner)):
+            turns.append(0)
+        if 0 in turns:
+            self._whole = now
         return turns
-
-    @property
-    def missing(self) -> bool:
-        """Whether nobody is present, or somebody was lost a moment ago."""
-        return not self.present or bool(self._lost)
 
     def ids(self) -> set[int]:
         """The ids of all who are remembered: those present, and those lost a moment ago."""
@@ -128,8 +130,8 @@ class Crowd:
         return {
             "present": [subject.state() for subject in self.present],
             "lost": [{"since": then, **subject.state()} for then, subject in self._lost],
-            "next_id": self._next_id, "time": self._time, "looked": self._looked, "turn": self._turn,
-            "size": list(self._size),
+            "next_id": self._next_id, "time": self._time, "looked": self._looked, "whole": self._whole,
+            "turn": self._turn, "size": list(self._size),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -137,4 +139,4 @@ class Crowd:
         self.present = [Subject.from_state(one) for one in state["present"]]
         self._lost = [(one["since"], Subject.from_state(one)) for one in state["lost"]]
         self._next_id, self._time, self._looked = state["next_id"], state["time"], state["looked"]
-        self._turn, self._size = state["turn"], tuple(state["size"])
+        self._whole, self._turn, self._size = state["whole"], state["turn"], tuple(state["size"])

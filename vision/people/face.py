@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 
-from vision.drawing import paint
+from vision.drawing import Canvas, colour, paint
 from vision.people.eyes import Eye
-from vision.people.mesh import POINTS
-from vision.people.overlay import paint_faces
+from vision.people.headpose import rotation
+from vision.people.mesh import LEFT_IRIS, OUTLINES, POINTS, RIGHT_IRIS
 from vision.types import Floats, Ints, Landmarks, Names
+
+_NOSE = 1                                          # the mesh's point at its tip
+_AXES = ((60, 60, 230), (60, 200, 60), (230, 120, 30))     # BGR: to its left hand red, up green, ahead blue
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,6 +36,11 @@ class Faces(Landmarks):
     mouth: Floats
     gaze: Floats
     distance: Floats
+
+    columns: ClassVar[Names] = (
+        "pose_yaw", "pose_pitch", "pose_roll", "pose_camera", "eyes_right_state", "eyes_right_aspect",
+        "eyes_left_state", "eyes_left_aspect", "mouth", "gaze_right", "gaze_up", "distance_m", "points",
+    )                                                                               # fmt: skip
 
     _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {
         **Landmarks._layout,
@@ -73,7 +82,35 @@ class Faces(Landmarks):
         }
 
 
-paint.register(Faces, paint_faces)
+
+@paint.register
+def _(result: Faces, canvas: Canvas, names: Names) -> None:
+    """Draw faces on a canvas: outlines, irises, the head's axes (blue: where it looks), id, eyes."""
+    image = canvas.image
+    for row, i in enumerate(result.ids.tolist()):
+        points, (left, top, right, bottom) = result.points[row], result.boxes[row].tolist()
+        thick = max(1, round((right - left) / 150))
+        for line, closed in OUTLINES:
+            ends = np.rint(points[list(line)] * 8).astype(np.int32)
+            cv2.polylines(image, [ends], closed, colour(i), thick, cv2.LINE_AA, shift=3)
+        for iris in (RIGHT_IRIS, LEFT_IRIS):
+            radius = float(np.linalg.norm(points[iris[1]] - points[iris[3]])) / 2
+            cv2.circle(image, _pixels(points[[iris[0]]])[0], max(1, round(radius)), (255, 255, 255), thick,
+                       cv2.LINE_AA)
+        if np.isfinite(result.angles[row]).all():
+            nose, axes = points[_NOSE], rotation(*result.angles[row].tolist()) * ((right - left) / 2)
+            for axis, shade in zip((axes[:, 0], -axes[:, 1], -axes[:, 2]), _AXES, strict=True):
+                start, end = _pixels(np.stack([nose, nose + axis[:2]]))
+                cv2.line(image, start, end, shade, 2 * thick, cv2.LINE_AA)
+        right_eye, left_eye = (Eye(state).name.lower() for state in result.eyes[row].tolist())
+        eyes = f"eyes {right_eye}" if right_eye == left_eye else f"right eye {right_eye}, left {left_eye}"
+        canvas.keep_free((left, top, right, bottom))
+        text = canvas.say(id=i, name=eyes if any(result.eyes[row]) else "")
+        canvas.label(text, (left, top, right, bottom), colour(i))
+
+
+def _pixels(points: Floats) -> list[tuple[int, int]]:
+    return [(x, y) for x, y in np.floor(points).astype(int).tolist()]
 
 
 def _rounded(keys: tuple[str, ...], values: Floats, digits: int) -> dict[str, float]:

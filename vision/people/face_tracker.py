@@ -23,9 +23,9 @@ from vision.view import checked_image
 class FaceTracker:
     """Follows the faces of one video. It remembers: one tracker a stream.
 
-    The crop of a face follows its last points. The detector looks where a face was lost, where there is
-    none, and in turns: at the whole frame and each of its tiles once every `detect_every` seconds, spread
-    evenly over that time. The first frame is searched as a picture is.
+    The crop of a face follows its last points. The detector looks in turns: at the whole frame and each of its
+    tiles once every `detect_every` seconds, spread evenly over that time; at the whole frame in every frame
+    where there is no face, and sooner where one was lost. The first frame is searched as a picture is.
 
     landmarker: finds faces and their points; several trackers may share one, and none closes it.
     detect_every: seconds between two searches of the whole frame, 0 or more. A new face is found within
@@ -76,8 +76,6 @@ class FaceTracker:
         meshes = self._follow(image)
         tiles = self.landmarker.detector.tiles(image, self.min_face)
         turns = self._crowd.due(len(tiles))
-        if self._crowd.missing and 0 not in turns:
-            turns.append(0)                                       # the whole frame
         if turns:
             found = self._look_for_new(image, [tiles[i] for i in turns])
             meshes = Meshes(*(np.concatenate(pair) for pair in zip(meshes, found, strict=True)))

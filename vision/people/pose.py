@@ -98,17 +98,8 @@ class PoseEstimator(Model):
     ) -> Poses:
         """The people in `image` (H,W,3) uint8 BGR, or in `boxes` (N,4) xyxy of it, in their order; the other
         arguments are `submit`'s."""
-        _check(min_presence)
-        if boxes is None:
-            boxes = self.find(image, min_score)
-        return self._placed([image], [boxes], min_presence)()[0]
-
-    def find(self, image: Image, min_score: float | None = None) -> Floats:
-        """The boxes (N,4) xyxy of the people in `image` (H,W,3) uint8 BGR, best first.
-
-        min_score: of a box, 0..1; None is the detector's own. Raises UsageError for one out of range.
-        """
-        return self.detector(image, classes=self.names, min_score=min_score).boxes
+        some = None if boxes is None else [boxes]
+        return self.submit([image], some, min_presence=min_presence, min_score=min_score)()[0]
 
     def submit(
         self,
@@ -131,8 +122,14 @@ class PoseEstimator(Model):
         _check(min_presence)
         if boxes is not None:
             return self._placed(images, boxes, min_presence)
+        look = self.find(images, min_score)
+        return lambda: self._placed(images, look(), min_presence)()
+
+    def find(self, images: Sequence[Image], min_score: float | None = None) -> Callable[[], list[Floats]]:
+        """Start the detector on `images`; what comes back waits, and gives the boxes (N,4) xyxy of the people in
+        each, best first. The arguments are `submit`'s."""
         wait = self.detector.submit(images, classes=self.names, min_score=min_score)
-        return lambda: self._placed(images, [found.boxes for found in wait()], min_presence)()
+        return lambda: [found.boxes for found in wait()]
 
     def _placed(
         self, images: Sequence[Image], boxes: Sequence[Floats], min_presence: float
@@ -178,8 +175,8 @@ def _boxes(points: Floats, scores: Floats) -> Floats:
 class PoseTracker:
     """Follows the people of one video. It remembers: one tracker a stream.
 
-    The crop of a person follows their last points. The detector looks where somebody was lost, where there
-    is nobody, and every `detect_every` seconds for new people.
+    The crop of a person follows their last points. The detector works beside the crops, every `detect_every`
+    seconds for new people, in every frame where there is nobody, and sooner where somebody was lost.
 
     estimator: finds people and their points; several trackers may share one, and none closes it.
     detect_every: seconds between two searches, 0 or more.
@@ -221,10 +218,12 @@ class PoseTracker:
         The ids count from 1. Raises UsageError for another image, DataError where time is not finite.
         """
         self._crowd.begin(checked_image(image).shape, time)
+        looking = self.estimator.find([image], self.min_score) if self._crowd.due() else None
         poses, kept = self._estimate(image, [subject.box for subject in self._crowd.present])
         self._crowd.keep(kept.tolist(), poses.boxes)
-        if self._crowd.due() or self._crowd.missing:
-            found = self._look_for_new(image)
+        if looking is not None:
+            self.detections += 1
+            found = self._new(image, looking()[0])
             poses = Poses(*(
                 np.concatenate([getattr(poses, name), getattr(found, name)]) for name in Poses._layout
             ))
@@ -252,10 +251,8 @@ class PoseTracker:
         rows = rows[np.sort(apart)]
         return poses[rows], rows
 
-    def _look_for_new(self, image: Image) -> Poses:
-        """People who are not followed yet: they are from now on."""
-        self.detections += 1
-        boxes = self.estimator.find(image, self.min_score)
+    def _new(self, image: Image, boxes: Floats) -> Poses:
+        """Those in the boxes who are not followed yet: they are from now on."""
         poses, _ = self._estimate(image, [box for box in boxes if not self._crowd.overlapped(box, _FOLLOWED)])
         fresh = []
         for i, box in enumerate(poses.boxes):

@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 class Sink(ABC):
     """Takes the items of a run, source by source. One of your own derives from this and gives `take`.
 
-    paths: the files and folders that it writes, whatever the source.
-    needs: keys of the results that it cannot do without.
+    paths: the files and folders that it writes. needs: keys of the results that it requires.
     direct: `take` is called in the run's own thread rather than in the writer's.
-    one_source: it is of one video, and refused for several sources.
+    one_source: it holds one video, so that it is refused for several sources.
     done: set by a sink that wants the run to end (a window that was closed).
     """
 
@@ -34,22 +33,22 @@ class Sink(ABC):
     done: bool = False
 
     def targets(self, info: Info) -> tuple[Path, ...]:
-        """The files that it will write for this source, in reach of `begin`: none may be an input."""
+        """The files that it will write for this source; none may be an input. Called before `begin`."""
         return self.paths
 
     def begin(self, info: Info) -> None:
-        """A source begins. Raises SinkError where it cannot be written down, before anything is read."""
+        """Called when a source begins. Raises SinkError where its results cannot be written."""
 
     @abstractmethod
     def take(self, item: Item) -> None:
-        """Write an item down."""
+        """Write an item."""
 
     def end(self, results: Mapping[str, Sequence[Any]], complete: bool) -> None:
-        """The source is over. results: what each step knows only now, by key. complete: not broken off by an
-        error."""
+        """Called when the source is over. results: what each step knows only then, by key. complete: False where an
+        error ended it."""
 
     def close(self) -> None:
-        """The run is over."""
+        """Called when the run is over."""
 
     def apart(self) -> Sink:
         """A sink for one of several sources that are read at once: itself where it keeps nothing of a source. No two
@@ -58,24 +57,24 @@ class Sink(ABC):
 
     @property
     def notes(self) -> Sequence[str]:
-        """Remarks on the source that ended last, for its report."""
+        """Remarks on the last source, for its report."""
         return ()
 
     @property
     def written(self) -> list[Path]:
-        """What it has written so far, as far as it is there."""
+        """The files and folders of `paths` that exist by now."""
         return [path for path in self.paths if str(path) != "-" and path.exists()]
 
     def state(self) -> State | None:
-        """What `restore` needs to go on from here; None where that is not possible. All that was taken is
-        written by then."""
+        """What `restore` needs to continue from here; None where that is not possible. Everything that was taken is
+        written when this returns."""
         return {}
 
     def restore(self, state: State) -> None:
-        """Go on where `state` was asked for, instead of beginning anew. Called before `begin`."""
+        """Continue from what `state` returned, instead of beginning anew. Called before `begin`."""
 
     def forget(self) -> None:
-        """The source is complete: what was kept for going on with it is not needed any more."""
+        """Called when a source is complete: what was kept for resuming it may go."""
 
 
 @spec
@@ -92,15 +91,15 @@ class SinkSpec(Described, ABC):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files and folders that were named."""
+        """The files and folders that the user named."""
         return tuple(getattr(self, field.name) for field in options(type(self)) if field.is_path)
 
     def asks(self, step: Spec) -> Spec:
-        """A step of the plan, as it must be for this sink."""
+        """Adjust a step of the plan for this sink. Returns the spec to use instead, or the same one."""
         return step
 
     def check(self) -> None:
-        """Raise UsageError for what cannot be, before anything is loaded."""
+        """Check the options, before anything is loaded. Raises UsageError or SinkError."""
 
     @abstractmethod
     def open(self, plan: Sequence[Spec]) -> Sink:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import yaml
 
 from vision.errors import SinkError
 from vision.files import make_folder, write_whole
@@ -14,22 +17,25 @@ from vision.sinks.frames import FrameNames
 from vision.sinks.text import TextFile, TextLines
 from vision.spec import Option, spec
 from vision.state import State
+from vision.types import Names
 
 if TYPE_CHECKING:
     from vision.io import Info
     from vision.item import Item
     from vision.steps.base import Spec
 
-On = Annotated[str | None, Option("whose boxes: a step's key; the last that has some unless given")]
+On = Annotated[str | None, Option("the step whose boxes are written, by its key; the last with boxes unless given")]
 
 
 @spec
 class CocoResults(SinkSpec):
     """COCO's results: a JSON list with `image_id`, `category_id`, `bbox` (left, top, width, height in pixels) and
-    `score` an object, whole after every frame.
+    `score` an object, whole after every frame, as pycocotools' `loadRes` reads it.
 
     image_id is the number that a picture's file is named by (`000000000139.jpg`: 139), else the frame's index.
-    category_id is the model's class_id. `source` and `time_s` stand beside them.
+    category_id is the model's class_id; what it means stands in `NAME-categories.json`. Bodies are COCO's category 1
+    with its 17 `keypoints` (x, y, score) of the 33, faces have all of theirs. `source`, `time_s` and what else is known
+    of an object (`track_id`, a face's `pose` and `eyes`) stand beside them.
     """
 
     name = "coco"
@@ -39,14 +45,20 @@ class CocoResults(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where nothing in the plan has boxes."""
-        return _Coco(Path(self.path), self.on or self.boxes_in(plan))
+        on = self.on or self.boxes_in(plan)
+        return _Coco(Path(self.path), on, _result(plan, on))
 
 
 class _Coco(TextLines):
-    def __init__(self, path: Path, on: str) -> None:
+    def __init__(self, path: Path, on: str, result: type) -> None:
         super().__init__(path)
         self.file = TextFile(path, tail="\n]\n")
         self.on, self.needs = on, frozenset((on,))
+        self.categories = path.with_name(f"{path.stem}-categories.json")
+        self.paths = (path, self.categories)
+        self.category = getattr(result, "coco", None)            # of points: the one that there is
+        self.rows: tuple[int, ...] | None = getattr(result, "coco_rows", None)
+        self._named = False
 
     def begin(self, info: Info) -> None:
         self.file.open(head="[")
@@ -54,22 +66,37 @@ class _Coco(TextLines):
     def take(self, item: Item) -> None:
         if self.on not in item:
             return
+        if not self._named:
+            named = [{"id": i, "name": name} for i, name in enumerate(item.names(self.on))]
+            categories = [self.category] if self.category else named
+            write_whole(self.categories, json.dumps({"categories": categories}, indent=1).encode())
+            self._named = True
         stem = Path(item.frame.source).stem
-        image_id = int(stem) if stem.isdecimal() else item.frame.index
-        lines = []
-        for entry in item.record[self.on]["objects"]:
-            left, top, right, bottom = entry["box"]
-            lines.append(json.dumps({
-                "image_id": image_id,
-                "category_id": entry["class_id"],
-                "bbox": [left, top, round(right - left, 2), round(bottom - top, 2)],
-                "score": entry["score"],
-                "source": item.frame.source,
-                "time_s": item.record["time_s"],
-            }))                                                                     # fmt: skip
+        where = {
+            "image_id": int(stem) if stem.isdecimal() else item.frame.index, "source": item.frame.source,
+            "time_s": item.record["time_s"],
+        }
+        lines = [json.dumps(self._entry(one) | where) for one in item.record[self.on]["objects"]]
         if lines:
             first = self.file.end == 1                   # nothing but the bracket
             self.file.append(("\n" if first else ",\n") + ",\n".join(lines))
+
+    def _entry(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        more = {"track_id" if key == "id" else key: value for key, value in found.items() if key not in _OWN}
+        left, top, right, bottom = found["box"]
+        if "points" in found:
+            points = np.array(found["points"])
+            points = points if self.rows is None else points[list(self.rows)]
+            if points.shape[1] == 2:                     # all are equally sure
+                points = np.pad(points, ((0, 0), (0, 1)), constant_values=found["score"])
+            more["keypoints"] = points.ravel().tolist()
+        return {
+            "category_id": self.category["id"] if self.category else found["class_id"],
+            "bbox": [left, top, round(right - left, 2), round(bottom - top, 2)], "score": found["score"], **more,
+        }
+
+
+_OWN = frozenset(("label", "class_id", "box", "points", "score"))       # what COCO has a name of its own for
 
 
 @spec
@@ -77,24 +104,31 @@ class YoloText(SinkSpec):
     """A folder with a text file a frame: `class x y width height`, the box's centre and size as parts of the
     frame's, 0 to 1, as trainers read it. A frame without objects has an empty file.
 
+    Bodies and faces go on with `x y v` a point: v is 2 where it is seen, 1 where it is hidden and 0, with x and y,
+    where it lies outside the frame. `data.yaml` beside the files names the classes, and the points' number.
     A picture's file has the picture's name, a video's `NAME-000012.txt`: see `FrameNames`.
     """
 
     name = "yolo"
 
-    folder: Annotated[Path | str, Option("folder of YOLO text files, one a frame", flags=("--yolo",))]
-    scores: Annotated[bool, Option("a sixth column with the score, and a seventh with a track's id")] = False
+    folder: Annotated[Path | str, Option("folder of YOLO text files, one for each frame", flags=("--yolo",))]
+    scores: Annotated[bool, Option("at the end of a line the score, and a track's id")] = False
     on: On = None
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where nothing in the plan has boxes."""
-        return _Yolo(self, self.on or self.boxes_in(plan))
+        on = self.on or self.boxes_in(plan)
+        return _Yolo(self, on, _result(plan, on))
 
 
 class _Yolo(Sink):
-    def __init__(self, spec: YoloText, on: str) -> None:
+    def __init__(self, spec: YoloText, on: str, result: type) -> None:
         self.folder, self.scores, self.on = Path(spec.folder), spec.scores, on
         self.paths, self.needs, self.names = (Path(spec.folder),), frozenset((on,)), FrameNames()
+        self._points = getattr(result, "_layout", {}).get("points", (None, ()))[1][1:2]
+        self._mirrored = getattr(result, "mirrored", ())
+        self._lost = [c for c in getattr(result, "columns", ()) if c != "points"]
+        self._named = False
 
     def begin(self, info: Info) -> None:
         make_folder(self.folder)
@@ -103,23 +137,53 @@ class _Yolo(Sink):
         name = self.names(item.frame.source, item.frame.index)
         if self.on not in item:
             return
+        if not self._named:
+            self._say_names(item.names(self.on))
         width, height = item.frame.size_wh
         lines = []
         for entry in item.record[self.on]["objects"]:
-            left, top, right, bottom = entry["box"]
+            left, top, right, bottom = np.clip(entry["box"], 0, [width, height] * 2).tolist()
             centre = (left + right) / 2 / width, (top + bottom) / 2 / height
             size = (right - left) / width, (bottom - top) / height
             cells = [str(entry["class_id"]), *(f"{v:.6f}" for v in (*centre, *size))]
+            for x, y, *score in entry.get("points", ()):
+                inside = 0 <= x <= width and 0 <= y <= height
+                seen = 1 if score and score[0] < _SEEN else 2
+                cells += [f"{x / width:.6f}", f"{y / height:.6f}", str(seen)] if inside else ["0", "0", "0"]
             if self.scores:
                 cells += [f"{entry['score']:.4f}", *([str(entry["id"])] if "id" in entry else [])]
             lines.append(" ".join(cells) + "\n")
         write_whole(self.folder / f"{name}.txt", "".join(lines).encode())
+
+    def _say_names(self, names: Names) -> None:
+        """Write `data.yaml`: what a trainer needs to read the files, where the pictures lie beside them."""
+        facts: dict[str, Any] = {"train": ".", "val": ".", "names": dict(enumerate(names))}
+        if self._points:
+            facts["kpt_shape"] = [*self._points, 3]
+        if self._mirrored:
+            facts["flip_idx"] = list(self._mirrored)
+        write_whole(self.folder / "data.yaml", yaml.safe_dump(facts, sort_keys=False, allow_unicode=True).encode())
+        self._named = True
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What of the results the files cannot hold."""
+        lost = ", ".join(self._lost)
+        return [f"YOLO text has no place for {lost}: --jsonl and --csv do."] if lost else []
 
     def state(self) -> State:
         return {"names": self.names.state()}
 
     def restore(self, state: State) -> None:
         self.names.restore(state["names"])
+
+
+_SEEN = 0.5                                              # a point's score from which it is seen, not hidden
+
+
+def _result(plan: Sequence[Spec], key: str) -> type:
+    """The type of the results under a key."""
+    return next((one.result for one in plan if one.key == key), object)
 
 
 @spec
@@ -130,7 +194,7 @@ class MotText(SinkSpec):
     of = "track"
 
     path: Annotated[Path | str, Option("the tracks as MOT Challenge text", flags=("--mot",))]
-    on: Annotated[str | None, Option("whose tracks: a step's key")] = None
+    on: Annotated[str | None, Option("the step whose tracks are written, by its key")] = None
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no tracks."""

@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from vision.tracking.heatmap import HeatMap
 
 COLUMNS = ("source", "frame", "time_s", "event", "place", "side", "id", "label", "x", "y", "dwell_s")
-Of = Annotated[str | None, Option("whose events: a step's key")]
+Of = Annotated[str | None, Option("the step whose events are written, by its key")]
 
 
 @spec
 class Events(SinkSpec):
-    """Every event that `vision count` tells of, as JSON lines or as CSV by the file's suffix."""
+    """The events of `vision count`, as JSON lines or as CSV by the file's suffix."""
 
     name = "events"
     of = "count"
     streams = True
 
-    path: Annotated[Path | str, Option("every event as a JSON line, or as a row of a .csv", flags=("--events",))]
+    path: Annotated[Path | str, Option("events, one JSON line for each, or one row in a .csv", flags=("--events",))]
     on: Of = None
 
     def open(self, plan: Sequence[Spec]) -> Sink:
@@ -163,7 +163,7 @@ class BasisPicture(SinkSpec):
         one_png("--show-basis", Path(self.path))
         key = self.key_in(plan)
         if any(getattr(one, "follower", "ivt") != "ivt" for one in plan if one.key == key):
-            raise UsageError("--show-basis is of --follower ivt; the others have no subspace.")
+            raise UsageError("--show-basis works with --follower ivt only: the other followers have no subspace.")
         return _Basis(Path(self.path), key)
 
 

@@ -89,11 +89,11 @@ class ImageFolder:
 
 @spec
 class SaveFrames(SinkSpec):
-    """A folder of annotated pictures, one a frame; see `FrameNames` for their names."""
+    """A folder of annotated pictures, one for each frame; see `FrameNames` for their names."""
 
     name = "frames"
 
-    folder: Annotated[Path | str, Option("folder of annotated pictures, one a frame", flags=("--save-frames",))]
+    folder: Annotated[Path | str, Option("folder of annotated pictures, one for each frame", flags=("--save-frames",))]
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run."""

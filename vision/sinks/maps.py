@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from vision.item import Item
     from vision.steps.base import Spec
 
-Of = Annotated[str | None, Option("whose class map: a step's key")]
+Of = Annotated[str | None, Option("the step whose class maps are written, by its key")]
 
 
 @spec
 class LabelMaps(SinkSpec):
-    """A folder of index PNGs, one a frame: a pixel's value is its class."""
+    """A folder of index PNGs, one for each frame: a pixel's value is its class."""
 
     name = "index"
     of = "segment"
 
     folder: Annotated[Path | str, Option(
-        "folder of index PNGs, one a frame: a pixel's value is its class", flags=("--index",))]
+        "folder of index PNGs, one for each frame: a pixel's value is its class", flags=("--index",))]
     on: Of = None
 
     def open(self, plan: Sequence[Spec]) -> Sink:
@@ -41,7 +41,7 @@ class LabelMaps(SinkSpec):
 
 @spec
 class VarianceMaps(SinkSpec):
-    """A folder of PNGs of 16 bit, one a frame: the variance of the classes, 65535 being 0.25."""
+    """A folder of 16-bit PNGs, one for each frame: the variance of the classes, where 65535 means 0.25."""
 
     name = "variance"
     of = "segment"

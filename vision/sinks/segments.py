@@ -38,19 +38,18 @@ Style: Default,Sans,40,&H00FFFFFF,&H00000000,&H80000000,0,1,2,2,20,20,30
 Format: Layer, Start, End, Style, Text
 """
 
-Of = Annotated[str | None, Option("whose segments: a step's key")]
+Of = Annotated[str | None, Option("the step whose segments are written, by its key")]
 
 
 @spec
 class Segments(SinkSpec):
-    """What was done from when to when, written when a source has ended: .jsonl, .csv, or .ass (subtitles), which
-    is of one video."""
+    """Actions with start and end, written when a source has ended: .jsonl, .csv, or .ass (subtitles, of one video)."""
 
     name = "segments"
     of = "action"
 
     path: Annotated[Path | str, Option(
-        "what was done from when to when: .jsonl, .csv or .ass (subtitles)", flags=("--segments",))]
+        "actions with start and end: .jsonl, .csv or .ass (subtitles)", flags=("--segments",))]
     on: Of = None
 
     def check(self) -> None:

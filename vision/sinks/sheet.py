@@ -27,7 +27,7 @@ _TALLEST = 4                         # a picture's height in widths of its cell;
 
 @spec
 class ContactSheet(SinkSpec):
-    """9 to 12 annotated frames, evenly spaced over the run, as one picture, written anew after each source."""
+    """7 to 12 annotated frames, evenly spaced over the run, as one picture, written anew after each source."""
 
     name = "sheet"
 
@@ -39,7 +39,7 @@ class ContactSheet(SinkSpec):
 
 
 class Sheet(Sink):
-    """9 to 12 pictures, or all of fewer, the same number of frames apart, of however many are written, as one PNG.
+    """7 to 12 pictures, or all of fewer, the same number of frames apart, of however many are written, as one PNG.
 
     Not knowing the length, it keeps every n-th picture and, whenever 48 are there, drops every
     second one and doubles n; so memory is bounded. Raises SinkError, at once where the path is no

@@ -12,7 +12,7 @@ import av.error
 from vision.errors import SinkError, SourceError
 from vision.io.container import open_container, reason
 
-_COPIED = {"aac", "mp3", "opus", "flac", "alac", "ac3", "eac3"}        # sound that mp4 holds as it is
+COPIED = {"aac", "mp3", "opus", "flac", "alac", "ac3", "eac3"}        # sound that mp4 holds as it is
 _ANEW_S = 1.0                              # a clock that goes back by more has begun anew
 _STANDING = 100                            # packets in a row whose clock stands still: no sound to keep
 
@@ -44,7 +44,7 @@ class Sound:
     def into(self, out: Any, origin: float) -> tuple[Any, Iterator[Any]]:
         """A stream of `out` for it, and its packets from `origin` seconds on, which becomes their 0."""
         context = self._stream.codec_context
-        if context.codec.canonical_name in _COPIED:
+        if context.codec.canonical_name in COPIED:
             return out.add_stream_from_template(self._stream), _since(self._packets(), origin)
         target = out.add_stream("aac", rate=context.sample_rate)
         return target, _since(self._encoded(target), origin)

@@ -115,25 +115,26 @@ class TextLines(Sink):
         self.file.close()
 
     def state(self) -> State | None:
-        """Its length; standard output cannot be gone on with."""
+        """The file's length; None for standard output, which cannot be resumed."""
         return None if self.file.path == "-" else {"end": self.file.end}
 
     def restore(self, state: State) -> None:
-        """Cut to that length, and go on there."""
+        """Cut the file to that length, and continue there."""
         self.file.open(state["end"])
 
 
 @spec
 class JsonLines(SinkSpec):
-    """Records as JSON, a line a frame.
+    """Records as JSON, one line for each frame.
 
-    A line is written whole and at once: a file that is cut off lacks at most its last line.
+    A line is written whole and at once, so that after a kill at most the last line is missing.
     """
 
     name = "jsonl"
     streams = True
 
-    path: Annotated[Path | str, Option("records, one JSON line a frame (- for standard output)", flags=("--jsonl",))]
+    path: Annotated[Path | str, Option(
+        "records, one JSON line for each frame (- for standard output)", flags=("--jsonl",))]
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run."""
@@ -148,17 +149,23 @@ class _JsonLines(TextLines):
 
 @spec
 class Csv(SinkSpec):
-    """A row for each object (or class score, or class's area) of each task, under `COLUMNS`; cells that a task
-    does not fill stay empty, and a frame without objects has no row."""
+    """A row for each object (or class score, or class's area) of each task; cells that a task does not fill stay
+    empty, and a frame without objects has no row.
+
+    The columns are `COLUMNS` and those that the results of the plan's tasks have beside them: a face's
+    `pose_yaw`, `eyes_left_state`, ..., named by where the value stands in a record. `points` has all of them in one
+    cell: `x y score;x y score;...`.
+    """
 
     name = "csv"
     streams = True
 
-    path: Annotated[Path | str, Option("one row an object (- for standard output)", flags=("--csv",))]
+    path: Annotated[Path | str, Option("one row for each object (- for standard output)", flags=("--csv",))]
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run."""
-        return _Csv(Path(self.path))
+        more = (column for one in plan for column in getattr(one.result, "columns", ()))
+        return _Csv(Path(self.path), tuple(dict.fromkeys((*COLUMNS, *more))))
 
 
 COLUMNS = (
@@ -168,8 +175,12 @@ COLUMNS = (
 
 
 class _Csv(TextLines):
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        super().__init__(path)
+        self.columns = columns
+
     def begin(self, info: Info) -> None:
-        self.file.open(head=rows_of([COLUMNS]))
+        self.file.open(head=rows_of([self.columns]))
 
     def take(self, item: Item) -> None:
         rows = []
@@ -177,10 +188,22 @@ class _Csv(TextLines):
             payload = item.record[key]
             for entry in entries(payload):
                 sides = zip(("left", "top", "right", "bottom"), entry.get("box", ()), strict=False)
-                cells = {**item.record, "task": key, "model": payload.get("model", ""), **entry, **dict(sides)}
-                rows.append([cells.get(column, "") for column in COLUMNS])
+                cells = {**item.record, "task": key, "model": payload.get("model", ""), **_flat(entry), **dict(sides)}
+                rows.append([cells.get(column, "") for column in self.columns])
         if rows:
             self.file.append(rows_of(rows))
+
+
+def _flat(entry: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """The values of an entry under one name each, `pose_yaw` for the `yaw` of its `pose`; points in one text."""
+    cells: dict[str, Any] = {}
+    for key, value in entry.items():
+        if isinstance(value, Mapping):
+            cells |= _flat(value, f"{before}{key}_")
+        else:
+            points = key == "points"
+            cells[before + key] = ";".join(" ".join(map(str, point)) for point in value) if points else value
+    return cells
 
 
 def entries(payload: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -26,9 +26,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Task:
-    """A row of `TASKS`: what is to be done, after what, and under which older name it is known too.
+    """A row of `TASKS`.
 
-    card: the model that `default` stands for; empty where there is none.
+    spec: the class that says what to do.
+    after: the tasks whose results it needs, which a command puts before it.
+
+    card: the name of the default model; empty for a task without a model.
+    hidden: an older name of the command, which still works; empty for none.
     """
 
     spec: type[Spec]
@@ -51,8 +55,8 @@ TASKS: dict[str, Task] = {
 
 
 def tasks() -> dict[str, Task]:
-    """`TASKS`, and those that installed packages bring under the entry point `vision.steps`: each names a
-    `Spec`, or a `Task`."""
+    """`TASKS`, and the tasks that installed packages register under the entry point `vision.steps`: each is a
+    `Spec` class or a `Task`."""
     theirs = installed("vision.steps").items()
     return {**{name: row if isinstance(row, Task) else Task(row) for name, row in theirs}, **TASKS}
 

@@ -25,10 +25,11 @@ class RecognizeActions(Spec):
 
     model: ModelOption = "default"
     min_score: Annotated[float | None, Option(
-        "an action begins at this score; the model's own unless given", "0..1", min=0, max=1, remote=True)] = None
+        "the score at which an action begins; the model's own unless given", "0..1", min=0, max=1, remote=True)] = None
     window_every: Annotated[float, Option(
-        "from one window to the next", "seconds", min=0.01, flags=("--window-every",), remote=True)] = 0.32
-    smoothing: Annotated[float, Option("of averaging over windows", "seconds", min=0, remote=True)] = 0.3
+        "time between two windows", "seconds", min=0.01, flags=("--window-every",), remote=True)] = 0.32
+    smoothing: Annotated[float, Option(
+        "time constant of the average over windows", "seconds", min=0, remote=True)] = 0.3
 
     def load(self, pool: Pool) -> Any:
         """The recogniser. Raises as `Recognizer.load` does."""
@@ -69,13 +70,13 @@ class ActionStep(Step):
         return settle
 
     def end(self) -> Sequence[Action]:
-        """The segments, the short ones left out and neighbours joined."""
+        """The segments: short ones are dropped, neighbours of one action joined."""
         self._segments = self.stream.finish()
         return self._segments
 
     @property
     def notes(self) -> Sequence[str]:
-        """What there is of a stream that ended before its first window was full."""
+        """A remark, where the stream was too short for one window."""
         if not self.stream.looped:
             return ()
         found = [f"{self.names[one.label]} {one.probs[one.label]:.2f}" for one in self._segments]
@@ -84,12 +85,12 @@ class ActionStep(Step):
                 "written before the end, and have none.",)
 
     def state(self) -> State:
-        """The frames of the window, and what goes on."""
+        """The frames of the window, and the action that is going on."""
         remembered: State = self.stream.state()
         return remembered
 
     def restore(self, state: State) -> None:
-        """Go on where `state` was asked for."""
+        """Continue from what `state` returned."""
         self.stream.restore(state)
 
     def about(self) -> dict[str, Any]:

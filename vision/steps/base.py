@@ -46,7 +46,7 @@ class Pool:
     """Models, each loaded once for all streams, on one device; closing the pool closes them.
 
     device, precision, backend: as `vision.engine.load` has them.
-    free_only: refuse weights that are for research alone; else it is said once.
+    free_only: refuse weights that may be used for research only. Otherwise a warning is logged once.
     """
 
     def __init__(
@@ -56,8 +56,12 @@ class Pool:
         self._models: dict[tuple[Any, ...], Any] = {}
 
     def load(self, load: Callable[..., M], model: Named = "default", **more: Any) -> M:
-        """What `load(model, device, precision, backend, **more)` gives (`Detector.load`), once. A model that is
-        loaded already is handed through, and stays its owner's to close."""
+        """A model, loaded once.
+
+        load: a class's `load`, such as `Detector.load`; called with the model's name, `device`, `precision`,
+            `backend` and `more`.
+        model: a name, a path or a card. A model object is returned as it is, and its owner closes it.
+        Raises what `load` raises, ModelError for weights that `free_only` refuses."""
         if not isinstance(model, (str, Path, Card)):
             return cast(M, model)
         key = (load, model if isinstance(model, Card) else str(model), *sorted(more.items()))
@@ -67,7 +71,7 @@ class Pool:
         return cast(M, self._models[key])
 
     def _told(self, card: Card | None) -> None:
-        """Say, or refuse, that weights are for research alone. Raises ModelError."""
+        """Warn of weights that may be used for research only, or refuse them. Raises ModelError."""
         if card is None or card.use == "free":
             return
         if self.free_only:
@@ -88,7 +92,7 @@ class Pool:
 
 
 class Ready:
-    """A result that is there already, as a `Pending`."""
+    """A `Pending` whose result is known already."""
 
     def __init__(self, result: Result) -> None:
         self.result = result
@@ -102,9 +106,10 @@ class Step(ABC):
     """One stream's work on its frames. A step of your own derives from this and gives `begin`.
 
     key: its name in items and records.
-    names: of the classes that its results' labels mean.
-    needs: keys of the results that `begin` is handed.
-    covers: keys of the results that drawing this one's shows already.
+    names: the class names that its results' labels index.
+    needs: keys of the results that `begin` gets from earlier steps.
+    covers: keys of results that need not be drawn, since drawing this step's shows them.
+    if_none: what to try where it found nothing in a whole stream.
     remembers: whether a result depends on earlier frames. Where it does not, frames may be cut into
         ranges and done anywhere.
     """
@@ -112,6 +117,7 @@ class Step(ABC):
     names: Names = ()
     needs: frozenset[str] = frozenset()
     covers: frozenset[str] = frozenset()
+    if_none: str = ""
     remembers: bool = False
 
     def __init__(self, key: str) -> None:
@@ -119,36 +125,40 @@ class Step(ABC):
 
     @property
     def in_flight(self) -> int:
-        """How many frames may be under way in it."""
+        """How many frames may be in progress at the same time."""
         return 1
 
     @abstractmethod
     def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
-        """Start on a frame, with the results that it needs; what comes back waits for its result."""
+        """Start on a frame.
+
+        frame: the next frame. sofar: the results of earlier steps, by key.
+        Returns a function that waits for the frame's result and returns it."""
 
     def join(self, before: Mapping[str, Step]) -> None:
-        """Told once, before the first frame, of the steps whose results it needs, by key. A result's labels
-        mean what the first of them says."""
+        """Called once, before the first frame, with the steps whose results it needs, by key. Unless the step has
+        names of its own, its labels index the names of the first of them."""
         for key in sorted(self.needs):
             self.names = self.names or before[key].names
 
     def whole(self) -> None:
-        """The source was read from its first frame to its last. Raises DataError where that cannot be."""
+        """Called when the source was read from its first frame to its last. Raises DataError where the results are of
+        another video."""
 
     def end(self) -> Sequence[Any]:
-        """The stream is over: what is known only now (the last segments, the last events)."""
+        """Called when the stream is over. Returns what is known only then (the last segments, the last events)."""
         return ()
 
     def state(self) -> State | None:
-        """What it remembers, to be handed to `restore` of a new step; None where that cannot be told. Asked between
-        frames."""
+        """What it remembers, for `restore` of a new step: plain values and arrays; None where that is not possible.
+        Called between frames."""
         return {}
 
     def restore(self, state: State) -> None:
-        """Go on where `state` was asked for."""
+        """Continue from what `state` returned."""
 
     def summary(self) -> Sequence[str]:
-        """What is to be told at the end of the stream, in lines."""
+        """Lines of text for the end of the stream."""
         return ()
 
     @property
@@ -157,18 +167,18 @@ class Step(ABC):
         return ()
 
     def about(self) -> dict[str, Any]:
-        """What each record says beside the result: model, precision, back end."""
+        """What each record says in addition to the result: model, precision, back end."""
         return {}
 
     def payload(self, result: Any) -> dict[str, Any]:
-        """The result in a record."""
+        """The result as plain values, for the record."""
         payload: dict[str, Any] = result.to_dict(self.names)
         return payload
 
 
 class InTurn(Step):
-    """A step whose work on a frame is a call that waits for a model several times: done frame by frame, in a
-    thread of its own, so that the other steps of the run go on meanwhile."""
+    """A step that waits for a model several times a frame. It works frame by frame in a thread of its own, so that
+    the other steps of the run go on meanwhile."""
 
     remembers = True
     _waiting = 3                               # frames that may stand in line
@@ -179,11 +189,11 @@ class InTurn(Step):
 
     @property
     def in_flight(self) -> int:
-        """How many frames may stand in line."""
+        """How many frames may wait for their turn."""
         return self._waiting
 
     def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
-        """Put the frame in line."""
+        """Let the frame wait for its turn."""
         return self._thread.submit(self.look, frame, sofar).result
 
     @abstractmethod
@@ -233,9 +243,8 @@ def told(model: Any) -> dict[str, Any]:
 class Spec(Described, ABC):
     """What is to be done with the frames of a stream. A spec of your own derives from this.
 
-    task: the name in `TASKS`. result: the type of what its step hands out. timed: whether it needs the time
-    between frames, which still pictures lack. rate: how many of these are taken to be a second, where nothing
-    says it; None: that has to be said.
+    task: the name in `TASKS`. result: the type of its step's results. timed: whether it needs the time between frames,
+    which still pictures do not have. rate: frames a second that are assumed for them; None: the user has to say it.
     """
 
     task: ClassVar[str]
@@ -243,9 +252,9 @@ class Spec(Described, ABC):
     timed: ClassVar[bool] = False
     rate: ClassVar[float | None] = None
 
-    key: Annotated[str, Option("its name in items and records; the task's unless given")] = field(
+    key: Annotated[str, Option("its name in items and records; the task's name unless given")] = field(
         default="", kw_only=True)
-    every: Annotated[int, Option("look at every n-th frame alone; results are absent between", min=1)] = field(
+    every: Annotated[int, Option("look at every n-th frame only; the others get no result", min=1)] = field(
         default=1, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -256,12 +265,13 @@ class Spec(Described, ABC):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The keys of the results that its step is handed."""
+        """The keys of the results that its step gets from earlier steps."""
         on = getattr(self, "on", None)
         return (on,) if on else ()
 
     def asks(self, other: Spec) -> Spec:
-        """A spec whose results it is handed, as it must be for that."""
+        """Adjust an earlier spec whose results it needs: a tracker asks a detector for weak boxes. Returns the spec
+        to use instead, or the same one."""
         return other
 
     def to_dict(self) -> dict[str, Any]:
@@ -273,12 +283,12 @@ class Spec(Described, ABC):
         return ((name, value) for name, value in super()._given() if (name, value) != ("key", self.task))
 
     def check(self) -> None:
-        """Raise UsageError for what cannot be, before anything is loaded."""
+        """Check options that depend on each other, before anything is loaded. Raises UsageError."""
 
     def load(self, pool: Pool) -> Any:
-        """What its steps share: a model, or None."""
+        """Load what the steps of all streams share: a model, or None."""
         return None
 
     @abstractmethod
     def open(self, info: Any, model: Any) -> Step:
-        """A step for one stream. info: the source's `Info`. model: what `load` gave."""
+        """A step for one stream. info: the source's `Info`. model: what `load` returned."""

@@ -22,26 +22,27 @@ if TYPE_CHECKING:
 
 @spec
 class Count(Spec):
-    """Count what crosses lines and is in zones, with the time, the place and the track of each event."""
+    """Count who crosses lines and who is in zones, with time, place and track of each event."""
 
     task = "count"
     result = Counted
     timed = True
 
-    on: Annotated[str, Option("whose tracks it counts: the key of a step before it")] = "track"
-    scene: Annotated[Path | str | None, Option("lines, zones and the ground (TOML, as in the README)")] = None
+    on: Annotated[str, Option("the step whose tracks it counts, by its key")] = "track"
+    scene: Annotated[Path | str | None, Option(
+        "lines, zones and the ground, as a TOML file: see docs/tasks/count.md")] = None
     line: Annotated[tuple[str, ...], Option(
         "its two ends, x1,y1:x2,y2 in pixels (commas alone do too): as often as you like; `vision grid` helps to find "
         "them", remote=True)] = ()
     hysteresis: Annotated[float, Option(
-        "box sizes that a track must be past a border", min=0, remote=True)] = HYSTERESIS
+        "how far past a border a track counts as across, in sizes of its box", min=0, remote=True)] = HYSTERESIS
     lost_after: Annotated[float, Option(
-        "unseen for so long, a track leaves its zones", "seconds", min=1e-3, remote=True)] = 1.5
+        "a track that is not seen for so long leaves its zones", "seconds", min=1e-3, remote=True)] = 1.5
 
     @cached_property
     def view(self) -> Scene:
-        """The scene with the lines that were given. Raises UsageError where there is nothing to count at,
-        DataError for a scene that cannot be."""
+        """The scene, with the lines of `line`. Raises UsageError where there is neither a line nor a zone, DataError
+        for an invalid scene."""
         from vision.tracking.scene import Line, Scene, read_scene
 
         scene = read_scene(self.scene) if self.scene is not None else Scene()
@@ -61,7 +62,7 @@ class Count(Spec):
         _ = self.view
 
     def open(self, info: Info, model: Any) -> Step:
-        """A step for one stream. Raises DataError where the scene is of another picture size."""
+        """A step for one stream. Raises DataError where the scene is for another picture size."""
         if info.size_wh is not None:
             self.view.fits(info.size_wh)
         return CountStep(self)
@@ -85,7 +86,7 @@ class CountStep(Step):
         return Ready(self.counter(tracks, frame.time))
 
     def end(self) -> Sequence[Event]:
-        """Whoever is in a zone leaves it where last seen."""
+        """Tracks that are still in a zone leave it, where they were last seen."""
         return self.counter.close()
 
     def summary(self) -> Sequence[str]:
@@ -97,5 +98,5 @@ class CountStep(Step):
         return self.counter.state()
 
     def restore(self, state: State) -> None:
-        """Go on where `state` was asked for."""
+        """Continue from what `state` returned."""
         self.counter.restore(state)

@@ -29,23 +29,24 @@ class Detect(Spec):
         "how the outputs of an .onnx file are read: yolo, yolox, nanodet, picodet, rtmdet, ssd, detr, rows; "
         "recognised unless given")] = None
     min_score: Annotated[float | None, Option(
-        "what is shown; the model's own unless given", "0..1", min=0, max=1, remote=True)] = None
+        "the lowest score that is shown; the model's own unless given", "0..1", min=0, max=1, remote=True)] = None
     classes: Annotated[tuple[str, ...] | None, Option(
         "only these, by name: person,car", separator=",", remote=True)] = None
-    max_detections: Annotated[int, Option("of one frame, the best", min=1, remote=True)] = 300
+    max_detections: Annotated[int, Option("at most so many boxes a frame, the best", min=1, remote=True)] = 300
     max_iou: Annotated[float | None, Option(
-        "boxes of one class that overlap by more are suppressed; the model's own unless given", "0..1",
+        "of two boxes of one class that overlap by more, only the better is kept; the model's own unless given", "0..1",
         min=0, max=1, remote=True)] = None
-    agnostic: Annotated[bool, Option("boxes of different classes suppress each other too", remote=True)] = False
+    agnostic: Annotated[bool, Option(
+        "of overlapping boxes of different classes, too, only the better is kept", remote=True)] = False
     weak: Annotated[float | None, Option(
-        "keep weaker boxes beside, down to this score of a model that decides at 0.5; a tracker asks for them",
+        "also keep boxes that are not shown, down to this score (of a model whose threshold is 0.5), for a tracker",
         "0..1", min=0, max=1)] = None
     stored: Annotated[Path | str | None, Option(
         "detections from a file: records (JSONL) or MOT text; no model is loaded", flags=("--from",))] = None
 
     def load(self, pool: Pool) -> Any:
-        """The detector, or what the file holds. Raises as `Detector.load` and `Stored.read` do, UsageError
-        for a class that is not there."""
+        """The detector, or what the file holds. Raises as `Detector.load` and `Stored.read` do, UsageError for a class
+        that the model does not have."""
         if self.stored is not None:
             from vision.tracking.stored import Stored
 
@@ -72,19 +73,19 @@ class Detect(Spec):
 
 
 class DetectStep(ModelStep):
-    """A detector on one stream. decides: the score from which a box is shown."""
+    """A detector on one stream. decides: the lowest score that is shown."""
 
     def __init__(self, key: str, model: Any, submit: Any, decides: float) -> None:
         super().__init__(key, model, submit)
         self.decides = decides
 
     def about(self) -> dict[str, Any]:
-        """The model, where it runs, and the score where it decides."""
+        """The model, where it runs, and the lowest score that is shown."""
         return {**super().about(), "min_score": self.decides}
 
 
 class StoredStep(Step):
-    """Detections of an earlier run in place of a model. decides: the score from which a box is shown."""
+    """Detections of an earlier run instead of a model. decides: the lowest score that is shown."""
 
     def __init__(self, key: str, stored: Stored, decides: float) -> None:
         super().__init__(key)
@@ -92,12 +93,12 @@ class StoredStep(Step):
         self._last = -1
 
     def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
-        """What the file has of the frame. Raises DataError where it is of another video."""
+        """The frame's detections in the file. Raises DataError where the file is of another video."""
         self._last = frame.index
         return Ready(split(self.stored.at(frame).everything, self.decides))
 
     def whole(self) -> None:
-        """Does the file end where the video does? Raises DataError."""
+        """Raise DataError unless the file ends where the video does."""
         self.stored.check_length(self._last + 1)
 
     def state(self) -> State:
@@ -105,7 +106,7 @@ class StoredStep(Step):
         return {"last": self._last}
 
     def restore(self, state: State) -> None:
-        """Go on where `state` was asked for."""
+        """Continue from what `state` returned."""
         self._last = state["last"]
 
     def about(self) -> dict[str, Any]:
@@ -114,7 +115,7 @@ class StoredStep(Step):
 
 
 def split(found: Detections, decides: float) -> Detections:
-    """The rows from `decides` on, with the others as the weak ones behind them, each in its order."""
+    """The rows that score `decides` or more, with the others as `weak`, both in their order."""
     found = found.rounded()
     shown = found.scores >= decides
     return Detections(found.boxes[shown], found.scores[shown], found.labels[shown], weak=found[~shown])

@@ -25,17 +25,17 @@ class FindFaces(Spec):
 
     model: ModelOption = "default"
     detector: Annotated[Named, Option(
-        "of the faces: blazeface-full, blazeface-back, yunet", remote=True)] = "default"
+        "the model that finds faces: blazeface-full, blazeface-back or yunet", remote=True)] = "default"
     min_score: Annotated[float | None, Option(
-        "of a face; the detector's own unless given", "0..1", min=0, max=1, remote=True)] = None
+        "the lowest score of a face; the detector's own unless given", "0..1", min=0, max=1, remote=True)] = None
     min_face: Annotated[float, Option(
-        "smaller faces are not looked for", "pixels", min=1, remote=True)] = 24.0
+        "the smallest face that is looked for", "pixels", min=1, remote=True)] = 24.0
     turned: Annotated[bool, Option(
-        "look at the picture turned by 90, 180 and 270 degrees too", remote=True)] = False
+        "also look for faces in the picture turned by 90, 180 and 270 degrees", remote=True)] = False
     focal: Annotated[float | None, Option(
         "the camera's focal length: gives distances, and better angles", "pixels", min=1, remote=True)] = None
     detect_every: Annotated[float, Option(
-        "between looks for new faces on a video", "seconds", min=0, remote=True)] = 0.5
+        "time between two searches for new faces on a video", "seconds", min=0, remote=True)] = 0.5
     smooth: Annotated[bool, Option("smooth the points of a video over time", remote=True)] = True
 
     def load(self, pool: Pool) -> Any:
@@ -49,12 +49,16 @@ class FindFaces(Spec):
         finding: dict[str, Any] = {
             "min_score": self.min_score, "min_face": self.min_face, "turned": self.turned, "camera": self.focal,
         }
+        step: Step
         if info.kind in ("picture", "pictures"):
-            return ModelStep(self.key, model, partial(model.submit, **finding))
-        from vision.people.face_tracker import FaceTracker
+            step = ModelStep(self.key, model, partial(model.submit, **finding))
+        else:
+            from vision.people.face_tracker import FaceTracker
 
-        tracker = FaceTracker(model, detect_every=self.detect_every, smooth=self.smooth, **finding)
-        return FollowedPeople(self.key, model, tracker)
+            tracker = FaceTracker(model, detect_every=self.detect_every, smooth=self.smooth, **finding)
+            step = FollowedPeople(self.key, model, tracker)
+        step.if_none = "" if self.turned else "Faces that lie on their side or upside down are found with --turned."
+        return step
 
 
 class FollowedPeople(InTurn):
@@ -65,7 +69,7 @@ class FollowedPeople(InTurn):
         self.model, self.tracker, self.names = model, tracker, model.names
 
     def look(self, frame: Frame, sofar: Mapping[str, Result]) -> Result:
-        """Those in the frame."""
+        """The faces or bodies in the frame."""
         found: Result = self.tracker(frame.image, frame.time)
         return found
 
@@ -75,7 +79,7 @@ class FollowedPeople(InTurn):
         return remembered
 
     def restore(self, state: State) -> None:
-        """Go on where `state` was asked for."""
+        """Continue from what `state` returned."""
         self.tracker.restore(state)
 
     def about(self) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class FollowStep(Step):
         return {} if self.follower is None else {"follower": self.follower.state()}
 
     def restore(self, state: State) -> None:
-        """Go on where `state` was asked for."""
+        """Continue from what `state` returned."""
         self._state = state.get("follower")
 
     def about(self) -> dict[str, Any]:

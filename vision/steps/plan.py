@@ -39,12 +39,15 @@ def spec_of(values: Mapping[str, Any]) -> Spec:
 
 
 def read_plan(path: str | Path) -> list[Spec]:
-    """The plan in a TOML file: a `[[do]]` a step. Raises DataError where it cannot be read, UsageError for a
-    task or an option that is not known."""
+    """The plan in a TOML file.
+
+    path: the file, with one `[[do]]` for each step. Returns its specs in order. Raises DataError where it cannot be
+    read, UsageError for an unknown task or option.
+    """
     table = read_toml(Path(path))
     unknown = sorted(table.keys() - {"do"})
     if unknown:
-        raise UsageError(f"{str(path)!r} has {unknown[0]!r}; a plan has [[do]] alone.")
+        raise UsageError(f"{str(path)!r} has {unknown[0]!r}; a plan has [[do]] and nothing else.")
     steps = table.get("do")
     if not isinstance(steps, list) or not steps:
         raise UsageError(f'{str(path)!r} has nothing to do. Write [[do]] and task = "detect".')

@@ -22,13 +22,13 @@ class EstimatePose(Spec):
     result = Poses
 
     model: ModelOption = "default"
-    detector: Annotated[Named, Option("of the people: a model for `vision detect`", remote=True)] = "default"
+    detector: Annotated[Named, Option("the model that finds people, as for `vision detect`", remote=True)] = "default"
     min_score: Annotated[float | None, Option(
-        "of a person's box; the detector's own unless given", "0..1", min=0, max=1, remote=True)] = None
+        "the lowest score of a person; the detector's own unless given", "0..1", min=0, max=1, remote=True)] = None
     min_presence: Annotated[float, Option(
-        "of a body in its crop", "0..1", min=0, max=1, remote=True)] = 0.5
+        "how sure the network must be that its crop shows a body", "0..1", min=0, max=1, remote=True)] = 0.5
     detect_every: Annotated[float, Option(
-        "between looks for new people on a video", "seconds", min=0, remote=True)] = 0.5
+        "time between two searches for new people on a video", "seconds", min=0, remote=True)] = 0.5
     smooth: Annotated[bool, Option("smooth the points of a video over time", remote=True)] = True
 
     def load(self, pool: Pool) -> Any:

@@ -22,9 +22,11 @@ class Segment(Spec):
 
     model: ModelOption = "default"
     tiled: Annotated[bool, Option(
-        "large pictures in overlapping tiles at their own resolution", remote=True)] = False
-    rle: Annotated[bool, Option("each class's pixels in the records, as COCO's run lengths", remote=True)] = False
-    uncertain: Annotated[bool, Option("the variance of 16 passes with dropout too (torch alone)")] = False
+        "cut large pictures into overlapping tiles instead of shrinking them", remote=True)] = False
+    rle: Annotated[bool, Option(
+        "write the pixels of each class into the records, as COCO's run lengths", remote=True)] = False
+    uncertain: Annotated[bool, Option(
+        "also compute how sure the network is, by 16 passes with dropout (torch only)")] = False
 
     def load(self, pool: Pool) -> Any:
         """The segmenter. Raises as `Segmenter.load` does."""

@@ -26,15 +26,15 @@ class Track(Spec):
     result = Tracks
     timed = True
 
-    on: Annotated[str, Option("whose boxes it follows: the key of a step before it")] = "detect"
+    on: Annotated[str, Option("the step whose boxes it follows, by its key")] = "detect"
     tracker: Annotated[Literal["default", "sort", "bytetrack", "ocsort"], Option(
-        "how boxes become tracks: this project's own way, or a paper's", remote=True)] = "default"
+        "how boxes become tracks: this project's own method, or a paper's", remote=True)] = "default"
     lost_after: Annotated[float, Option(
-        "unseen for so long, a track ends", "seconds", min=1e-3, remote=True)] = 1.5
+        "a track that is not seen for so long ends", "seconds", min=1e-3, remote=True)] = 1.5
     camera_motion: Annotated[bool, Option(
-        "take the camera's own motion out (optical flow)", remote=True)] = False
+        "compensate for the camera's own motion (optical flow)", remote=True)] = False
     looks: Annotated[str | None, Option(
-        "a classifier of `vision models`: what it sees in the boxes helps to tell them apart")] = None
+        "a classifier of `vision models`, whose output helps to tell boxes apart")] = None
 
     def asks(self, other: Spec) -> Spec:
         """A detector that keeps its weak boxes, which may continue a track."""
@@ -75,7 +75,7 @@ class TrackStep(Step):
         return Ready(self.tracker(seen, frame.time, camera=camera, looks=looks))
 
     def join(self, before: Mapping[str, Step]) -> None:
-        """Take the classes of the detector, and the score where it decides."""
+        """Take the class names and the threshold of the detector."""
         super().join(before)
         decides = getattr(before[self.spec.on], "decides", 0.5)
         self.tracker = Tracker(self.spec.tracker, self.spec.lost_after, min(max(decides, 0.01), 0.99))
@@ -86,7 +86,7 @@ class TrackStep(Step):
         return {"tracker": self.tracker.state(), **camera}
 
     def restore(self, state: State) -> None:
-        """Go on where `state` was asked for."""
+        """Continue from what `state` returned."""
         self.tracker.restore(state["tracker"])
         if self.camera:
             self.camera.restore(state["camera"])

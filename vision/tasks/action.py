@@ -22,11 +22,11 @@ _AT_ONCE = 32                                     # pictures in one call of a 2D
 
 
 class Recognizer(Model):
-    """Says what is done in a clip or a video, which keeps no state, and on a stream, which does.
+    """Says what is done: in a clip or a video without keeping state, or frame by frame on a stream.
 
-    engine: what runs the card's network: clips (B,T,h,w,3) uint8, or frames (B,h,w,3) where the card is
-    `per_frame`, to logits (B,C) and the descriptors that the card names. Several threads may share one for
-    everything but `recognizer(frame)`, which steps a stream of its own; `stream()` makes others.
+    engine: takes clips (B,T,h,w,3) uint8 BGR, or frames (B,h,w,3) where the card is `per_frame`, and returns logits
+    (B,C) and the descriptors that the card names. card: the network's card. Threads may share a recognizer,
+    except for `recognizer(frame)`, which belongs to one stream; `stream()` makes more.
     """
 
     task = "action"
@@ -43,28 +43,40 @@ class Recognizer(Model):
         self._own: Stream | None = None
 
     def __call__(self, frame: Frame) -> Action | None:
-        """Step the recognizer's own stream by a frame, in the order of time; None while its window is not
-        full. Raises UsageError for an image that is not (H,W,3) uint8 BGR."""
+        """Give the recognizer's own stream its next frame.
+
+        frame: with its image (H,W,3) uint8 BGR, in the order of time. Returns what is being done now; None while
+        the first window is not full. Raises UsageError for another image.
+        """
         self._own = self._own or self.stream()
         return self._own(frame)
 
     @property
     def segments(self) -> list[Action]:
-        """What went on in the recognizer's own stream so far."""
+        """The actions of the recognizer's own stream so far."""
         return self._own.segments if self._own else []
 
     def stream(
         self, every: float = 0.32, smoothing: float = 0.3, min_score: float | None = None,
         hysteresis: float = 0.15, shortest: float = 0.5, merge: float = 1.0,
     ) -> Stream:
-        """A new stream; see `Stream`. min_score: the card's unless given."""
+        """A new stream (`Stream`), with its own memory.
+
+        every: seconds between two windows. smoothing: time constant of the average over windows, seconds.
+        min_score: the probability at which an action begins, 0..1; the card's unless given. hysteresis: it ends
+        when its probability is this much lower. shortest: shorter segments are dropped, seconds. merge: two
+        segments of one action with a shorter gap are joined, seconds.
+        """
         enter = self.card.min_score if min_score is None else min_score
         leave = max(0.0, enter - hysteresis)
         return Stream(self, every, smoothing, enter=enter, leave=leave, shortest=shortest, merge=merge)
 
     def clip(self, frames: Sequence[Image]) -> Scores:
-        """The actions' probabilities for one clip: (H,W,3) uint8 BGR frames, `card.clip.rate` of them
-        a second; fewer than the network takes are looped, more are a UsageError."""
+        """How likely each action is in one clip.
+
+        frames: (H,W,3) uint8 BGR each, `card.clip.rate` of them a second; fewer than the network takes are repeated
+        from the start. Raises UsageError for more, or for none.
+        """
         if not 0 < len(frames) <= self.length:
             raise UsageError(
                 f"a clip of {self.name!r} has 1 to {self.length} frames; got {len(frames)}. "
@@ -80,28 +92,36 @@ class Recognizer(Model):
         return softmax(logits[0])
 
     def video(self, source: str | Path, scheme: Scheme | None = None, crops: int = 1) -> Scores:
-        """A video's probabilities: the mean of its clips', which `clip_probs` has."""
+        """How likely each action is in a video: the mean over its clips.
+
+        source: a video, as `read` takes it. scheme, crops: see `clip_probs`.
+        """
         return Scores(self.clip_probs(source, scheme, crops).mean(axis=0))
 
     def clip_probs(self, source: str | Path, scheme: Scheme | None = None, crops: int = 1) -> Floats:
-        """(K,C) probabilities of each clip of a video.
+        """How likely each action is in each clip of a video: (K,C) float32.
 
-        scheme: which clips, counted in frames at the rate of the card (`vision.io.clips`). Unless given: ten
-        of the network's length, evenly spaced; for a 2D network one, of all frames. crops: 3 for the
-        left, middle and right (or top to bottom) of each, averaged. A video shorter than a clip is looped.
+        source: a video, as `read` takes it; one shorter than a clip is repeated from the start.
+        scheme: which clips, counted in frames at the rate of the card (`vision.io.clips`). Unless given: ten of the
+            network's length, evenly spaced; for a 2D network one, of all frames.
+        crops: 3 for the left, middle and right (or top to bottom) of each clip, averaged; else 1.
         """
         usual = whole(self.length) if self.card.clip.per_frame else uniform(10, self.length)
         outputs = self._of(source, scheme or usual, crops)
         return np.asarray(np.mean([softmax(logits) for logits, *_ in outputs], axis=0), np.float32)
 
     def descriptor(self, source: str | Path, feature: str, scheme: Scheme | None = None) -> Floats:
-        """(D,) float32 of length 1: the mean of `features` over the clips. The C3D paper's is that of fc6."""
+        """A video's descriptor, (D,) float32 of length 1: the mean of `features` over its clips. C3D's paper takes
+        the feature fc6."""
         mean = self.features(source, feature, scheme).mean(axis=0)
         return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
 
     def features(self, source: str | Path, feature: str, scheme: Scheme | None = None) -> Floats:
-        """(K,D) float32: what the network calls `feature`, for each clip; each overlaps half of the one
-        before unless a scheme is given. Raises ModelError for a feature that it does not have."""
+        """What the network calls `feature`, for each clip of the video `source`: (K,D) float32.
+
+        scheme: which clips; unless given, each overlaps half of the one before. Raises ModelError for a feature
+        that the network does not have.
+        """
         if feature not in self.card.clip.features:
             has = ", ".join(self.card.clip.features) or "none"
             raise ModelError(f"{self.name!r} has no descriptor {feature!r}. It has: {has}.")

@@ -12,21 +12,29 @@ from vision.view import View, fitted
 
 
 class Classifier(Model):
-    """Says what a picture shows. engine: (B,h,w,3) uint8 to probabilities (B,C)."""
+    """Says what a picture shows.
+
+    engine: takes (B,h,w,3) uint8 BGR, and returns probabilities (B,C). card: the network's card.
+    """
 
     task = "classify"
 
     def __call__(self, image: Image) -> Scores:
-        """The classes' probabilities for `image`, (H,W,3) uint8 BGR; it gets the whole device. Raises
-        UsageError for another image."""
+        """Classify a picture, with the whole device for it alone.
+
+        image: (H,W,3) uint8 BGR. Returns a probability for each class. Raises UsageError for another picture.
+        """
         return Scores(self.engine(self._view(image).pixels[None])[0][0])
 
     def batch(self, images: Sequence[Image]) -> list[Scores]:
-        """The classes' probabilities for each of `images`, which may differ in size."""
+        """Classify each of `images`, (H,W,3) uint8 BGR of any sizes."""
         return self.submit(images)()
 
     def submit(self, images: Sequence[Image]) -> Callable[[], list[Scores]]:
-        """Start on `images`; what comes back waits for them and hands out a result each."""
+        """Start on pictures, and do not wait.
+
+        images: (H,W,3) uint8 BGR each, of any sizes. Returns a function that waits and returns one result for each.
+        """
         if not images:
             return lambda: []
         future = self.engine.submit(np.stack([self._view(image).pixels for image in images]))

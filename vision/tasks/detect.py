@@ -38,8 +38,11 @@ class _Choice:
 
 
 class Detector(Model):
-    """Finds objects in pictures. engine: (B,h,w,3) uint8 to what the card's `boxes.layout` names. Raises
-    ModelError for a card whose outputs nobody decodes."""
+    """Finds objects in pictures.
+
+    engine: takes (B,h,w,3) uint8 BGR, and returns what the card's `boxes.layout` names (a key of `DECODERS`).
+    card: the network's card. Raises ModelError for a layout that is not known.
+    """
 
     task = "detect"
 
@@ -60,9 +63,13 @@ class Detector(Model):
         backend: str = "auto",
         decoder: str | None = None,
     ) -> Self:
-        """A detector by name (`vision models`), from a path to weights with their card, or from an `.onnx` or
-        a YOLO `.pt`. decoder: how an `.onnx` file's outputs are read, a key of `DECODERS`; recognised unless
-        given. For the others, and what is raised, see `Model.load`."""
+        """A detector, ready to run.
+
+        model: a name of `vision models`, a path to weights with their card, an `.onnx` file, a YOLO `.pt`, or a
+            card.
+        device, precision, backend: see `Model.load`, which also says what is raised.
+        decoder: how the outputs of an `.onnx` file are read, a key of `DECODERS`; recognised unless given.
+        """
         from vision.tasks.yolo import to_onnx
 
         if decoder is not None:
@@ -80,8 +87,20 @@ class Detector(Model):
         agnostic: bool = False,
         weak: float | None = None,
     ) -> Detections:
-        """The objects in `image` (H,W,3) uint8 BGR, best first; it gets the whole device. For the options, and
-        what is raised, see `submit`."""
+        """Find the objects in a picture, with the whole device for it alone.
+
+        image: (H,W,3) uint8 BGR.
+        min_score: the lowest score that is returned, 0..1; the card's own unless given.
+        classes: names of the classes to return; all unless given.
+        max_detections: at most so many, the best.
+        max_iou: of two boxes of one class that overlap by more, only the better is kept, 0..1; the card's own
+            unless given.
+        agnostic: of overlapping boxes of different classes, too, only the better is kept.
+        weak: also return boxes from this score up to `min_score`, as `Detections.weak`; none unless given.
+
+        Returns the objects in pixels of the picture, best first. Raises UsageError for another picture, or an
+        option outside its range.
+        """
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
         view = input_view(image, self.card.input, self.engine.input_wh)
         return self._found(self.engine(view.pixels[None]), 0, view, choice)
@@ -97,7 +116,7 @@ class Detector(Model):
         agnostic: bool = False,
         weak: float | None = None,
     ) -> list[Detections]:
-        """The objects in each of `images`, which may differ in size; for the options see `submit`."""
+        """Find the objects in each of `images`, (H,W,3) uint8 BGR of any sizes. The options are those of a call."""
         return self.submit(
             images, min_score=min_score, classes=classes, max_detections=max_detections, max_iou=max_iou,
             agnostic=agnostic, weak=weak,
@@ -114,18 +133,13 @@ class Detector(Model):
         agnostic: bool = False,
         weak: float | None = None,
     ) -> Callable[[], list[Detections]]:
-        """Start on `images`, (H,W,3) uint8 BGR each, which must not change until the results are there.
+        """Start on pictures, and do not wait.
 
-        min_score: what is shown, 0..1; the card's own unless given.
-        classes: only these, by name.
-        max_detections: of one picture, the best.
-        max_iou: of two boxes of a class that overlap by more, the better stays, 0..1; the card's own unless
-            given.
-        agnostic: boxes of different classes suppress each other too.
-        weak: boxes from this score up to `min_score` are kept too, as `Detections.weak`; none unless given.
+        images: (H,W,3) uint8 BGR each, of any sizes; they must not change until the results are there.
+        min_score, classes, max_detections, max_iou, agnostic, weak: as in a call.
 
-        Returns a function that waits and gives a result each, as exact as a record (`Detections.rounded`).
-        Raises UsageError for another image or an option that cannot be.
+        Returns a function that waits and returns one result for each picture, rounded as in a record
+        (`Detections.rounded`). Raises UsageError for another picture, or an option outside its range.
         """
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
         views = [input_view(image, self.card.input, self.engine.input_wh) for image in images]

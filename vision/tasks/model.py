@@ -17,14 +17,15 @@ class Model:
     """A card's network on an engine, which takes pictures and keeps no state between calls, so that
     several threads may share one.
 
-    A picture is (H,W,3) uint8 BGR, a view of another array too; anything else raises UsageError. It is not
-    changed, and what was given to `submit` must not be until its result is there.
+    A picture is (H,W,3) uint8 BGR, contiguous or a view of another array; anything else raises UsageError. It is
+    not changed, and the caller must not change what was given to `submit` until its result is there.
 
     `close()`, or leaving a `with` block, gives the engine back. A model that `load()` made is pickled as
     what it was loaded from, and loaded again where it is unpickled.
 
-    engine: what runs the network; tests and users may give a `FakeEngine`. `load()` makes both from
-    a name. names: of the classes, by label. loaded_as: the arguments of `load()`, or None.
+    engine: what runs the network; tests and users may give a `FakeEngine`. card: what the network needs, and how
+    its outputs are read. `load()` makes both from a name. names: the names of the classes, by label.
+    loaded_as: the arguments of `load()`, or None.
     """
 
     task: str
@@ -44,12 +45,15 @@ class Model:
         precision: str = "auto",
         backend: str = "auto",
     ) -> Self:
-        """A model of this task by name (`vision models`), or from a path to weights with their card.
+        """A model of this task, ready to run.
 
-        Detectors also open `.onnx` and `.pt`, classifiers `torchvision:NAME` and `timm:NAME`. device,
-        precision, backend: see `vision.engine.load`. Raises ModelError for an unknown name,
-        WeightsError where its weights are missing or not what they should be, EngineError for a device
-        or a back end that is not there.
+        model: a name of `vision models`, a path to weights with their card, or a card. Detectors also open
+            `.onnx` and `.pt`, classifiers `torchvision:NAME` and `timm:NAME`.
+        device: auto, cpu, cuda, cuda:1 or mps. precision: auto, int8, fp32, fp16 or bf16.
+        backend: auto, torch, openvino, onnxruntime or opencv.
+
+        Raises ModelError for an unknown name, WeightsError where its weights are missing or damaged, EngineError
+        for a device or a back end that is not there.
         """
         card = cls._card(model)
         made = cls(load(card, device, precision, backend), card)

@@ -23,8 +23,11 @@ _OVERLAP = 0.25                        # of a tile's side: what neighbours share
 
 
 class Segmenter(Model):
-    """Says what every pixel shows. engine: (B,h,w,3) uint8 to class maps (B,h,w) uint8 and, where it
-    runs with dropout on, their variance (B,h,w)."""
+    """Says what every pixel shows.
+
+    engine: takes (B,h,w,3) uint8 BGR, and returns class maps (B,h,w) uint8 and, where it runs with dropout on,
+    their variance (B,h,w). card: the network's card.
+    """
 
     task = "segment"
 
@@ -39,38 +42,42 @@ class Segmenter(Model):
         uncertainty: bool = False,
         passes: int = 16,
     ) -> Segmenter:
-        """A segmenter by name (`vision models`), or from a path to weights that carry their card.
+        """A segmenter, ready to run.
 
-        uncertainty: results are `UncertainMap`, from `passes` passes with dropout on (Bayesian
-        SegNet), which torch alone runs. Raises ModelError for an unknown name or a network without
-        dropout, WeightsError where its weights are missing or not what they should be, EngineError
-        for a device or a back end that is not there.
+        model: a name of `vision models`, a path to weights with their card, or a card.
+        device, precision, backend: see `Model.load`, which also says what is raised.
+        uncertainty: results are `UncertainMap`, from `passes` passes with dropout on (Kendall et al. 2017,
+            "Bayesian SegNet"); only torch runs it. Raises ModelError for a network without dropout.
         """
         card = cls._card(model)
         if uncertainty:
             if backend not in ("auto", "torch"):
-                raise ModelError(f"dropout at test time runs on torch alone; got the back end {backend!r}.")
+                raise ModelError(f"dropout at test time runs on torch only; got the back end {backend!r}.")
             config = {"of": card.net, "config": dict(card.config), "passes": passes}
             card, backend = replace(card, net="bayesian", config=config), "torch"
         return super().load(card, device, precision, backend)
 
     def __call__(self, image: Image, *, tiled: bool = False) -> ClassMap:
-        """The classes of the pixels of `image` (H,W,3) uint8 BGR; for the option see `submit`. Raises
-        UsageError for another image."""
+        """Segment a picture.
+
+        image: (H,W,3) uint8 BGR. tiled: see `submit`. Returns a class for each of its pixels. Raises UsageError for
+        another picture.
+        """
         return self.submit([image], tiled=tiled)()[0]
 
     def batch(self, images: Sequence[Image], *, tiled: bool = False) -> list[ClassMap]:
-        """The class maps of `images`, which may differ in size; for the option see `submit`."""
+        """Segment each of `images`, (H,W,3) uint8 BGR of any sizes. tiled: see `submit`."""
         return self.submit(images, tiled=tiled)()
 
     def submit(
         self, images: Sequence[Image], *, tiled: bool = False
     ) -> Callable[[], list[ClassMap]]:
-        """Start on `images`; what comes back waits for them and hands out a map each, of its size.
+        """Start on pictures, and do not wait.
 
-        tiled: a picture larger than the network's input is cut into tiles of that size, which overlap
-        by a quarter at least, instead of being shrunk to it; where tiles overlap the nearer centre
-        decides.
+        images: (H,W,3) uint8 BGR each, of any sizes.
+        tiled: cut a picture that is larger than the network's input into tiles of that size, instead of shrinking
+            it. Tiles overlap by at least a quarter; there the tile with the nearer centre decides.
+        Returns a function that waits and returns one map for each picture, of its size.
         """
         size_wh = self.engine.input_wh or self.card.input.size_wh
         sizes = [checked_image(image).shape[1::-1] for image in images]

@@ -21,9 +21,13 @@ HYSTERESIS = 0.1           # box sizes (the root of the area)
 class Event:
     """A track crossed a line, or entered or left a zone.
 
-    time: seconds, between the frames where the border was passed. side: the line's name for the hand
-    it went to; of a zone `in`, `out`, or `lost` where the track ended inside. point: where, in
-    pixels. dwell: seconds in the zone (`leave` alone, else 0).
+    kind: `cross` a line, `enter` or `leave` a zone. place: the name of the line or the zone.
+    track: the track's id. label: its class.
+    side: the line's name for the side that it went to; for a zone `in`, `out`, or `lost` where the track ended
+        inside.
+    time: seconds; interpolated between the two frames.
+    point: where, x and y in pixels.
+    dwell: seconds in the zone (for `leave`; else 0).
     """
 
     kind: Literal["cross", "enter", "leave"]
@@ -49,8 +53,10 @@ class Event:
 class Counted:
     """The tracks of a frame with what was counted so far.
 
-    totals: place -> side -> events. inside: zone -> tracks in it now. speeds, speed_errors: (N,) metres
-    a second and their standard deviation, a row a track; not a number where they are not known.
+    tracks: N of them. events: those since the frame before.
+    totals: for each place, how many events on each side. inside: for each zone, how many tracks are in it now.
+    speeds, speed_errors: (N,) float32, metres a second and their standard deviation; NaN where not known.
+    scene: the lines and zones.
     """
 
     tracks: Tracks

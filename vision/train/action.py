@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from vision.data.videos import Videos, find_videos, held_out, listed
 from vision.errors import ModelError, UsageError
 from vision.spec import Option, nearest, spec
 from vision.train import settings as common
-from vision.train.recipe import Recipe, Told, Trained
+from vision.train.recipe import Recipe
 from vision.train.settings import Settings
 from vision.train.start import there
-
-if TYPE_CHECKING:
-    from vision.train.training import Training
 
 
 @dataclass(frozen=True)
@@ -113,13 +110,7 @@ def _settle(settings: ActionSettings) -> ActionSettings:
     return settings
 
 
-def _run(training: Training, told: Told) -> Trained:
-    from vision.train.recognition import train
-
-    return train(training, told)
-
-
 RECIPE = Recipe(
-    ActionSettings, _read, _run, _settle,
+    ActionSettings, _read, "vision.train.recognition:train", _settle,
     doc="Action recognition, on a folder with a folder of videos for each class, as UCF101 has them.",
 )

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torchvision.ops import generalized_box_iou_loss
 
 from vision.nets.gfl import Gfl, points
+from vision.nets.nanodet import NanoDet
 from vision.train.assign import task_aligned
 
 
@@ -44,7 +45,7 @@ def distribution_focal(logits: Tensor, distances: Tensor) -> Tensor:
 
 
 class GflCriterion:
-    """For `nets.gfl.Gfl`: varifocal loss on task-aligned scores, and for each cell that answers for an
+    """For `nets.gfl.Gfl` and `NanoDet`: varifocal loss on task-aligned scores, and for each cell that answers for an
     object, by its score, GIoU (Rezatofighi et al. 2019) and distribution focal loss; each term over the
     sum of the scores. giou, dfl: weights of these two."""
 
@@ -53,11 +54,11 @@ class GflCriterion:
 
     def __call__(self, net: nn.Module, x: Tensor, objects: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """`varifocal`, `giou` and `dfl`."""
-        assert isinstance(net, Gfl)
+        assert isinstance(net, (Gfl, NanoDet))
         size_wh = (x.shape[-1], x.shape[-2])
         logits, distances = (output.float() for output in net(x))
         boxes = net.boxes(distances, size_wh)
-        centres, strides = (t.to(boxes) for t in points(size_wh))
+        centres, strides = (t.to(boxes) for t in points(size_wh, net.strides))
         assigned = task_aligned(logits.detach().sigmoid(), boxes.detach(), centres, objects, labels)
         picture, cell = (assigned.weights > 0).nonzero(as_tuple=True)
         weights, wanted = assigned.weights[picture, cell], assigned.boxes[picture, cell]

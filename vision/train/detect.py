@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from dataclasses import field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from vision import zoo
-from vision.data.detection import DetectionData, read_splits
+from vision.data.detection import read_splits
 from vision.errors import ModelError, UsageError
 from vision.spec import Option, nearest, spec
 from vision.train import settings as common
-from vision.train.recipe import Recipe, Told, Trained
+from vision.train.recipe import Recipe
 from vision.train.settings import Settings
 from vision.train.start import encoder_file
 from vision.weights import resolve
 
-if TYPE_CHECKING:
-    from vision.train.training import Training
-
-DETECTORS = ("gfl", "ssdlite", "single_shot", "faster_rcnn", "two_stage")      # keys of `nets.NETS`
+DETECTORS = ("nanodet", "gfl", "ssdlite", "single_shot", "faster_rcnn", "two_stage")      # keys of `nets.NETS`
 _ON_MOBILENET = ("gfl", "ssdlite", "faster_rcnn")
 _STRIDE = 32                           # the largest of all but SSD's, which has one size
 
@@ -36,12 +33,10 @@ class DetectSettings(Settings):
     ema: common.Averaging = 0.997
     clip: common.Clip = 10.0
     model: Annotated[str, Option(
-        "a new network: gfl, ssdlite, single_shot, faster_rcnn; default, or a file: its weights, with a new head for "
+        "a new network: nanodet, gfl, ssdlite, single_shot, faster_rcnn; default, or a file: its weights, with a new head for "
         "new classes; yolo11n: ultralytics' trainer")] = "default"
     size: common.Size = (416, 416)
     crop: common.Crop = (320, 320)
-    sizes: Annotated[tuple[str, ...], Option(
-        "multi-scale: sizes of batches, drawn for each: 256x256,320x320,384x384", separator=",")] = ()
     scale: Annotated[tuple[float, float], Option(
         "of a picture; 1: it just fits into the crop", separator=",")] = (0.5, 1.8)
     ratio: Annotated[float, Option("the largest change of a picture's aspect", min=1)] = 1.25
@@ -61,11 +56,6 @@ class DetectSettings(Settings):
         return max(0, self.epochs - self.closing)
 
     @property
-    def sizes_wh(self) -> list[tuple[int, int]]:
-        """`sizes` as pixels. Raises UsageError."""
-        return [replace(self, sizes=(), crop=text).crop for text in self.sizes]
-
-    @property
     def yolo(self) -> bool:
         """Whether ultralytics' trainer does the work."""
         return Path(self.model).name.startswith("yolo")
@@ -80,10 +70,6 @@ class DetectSettings(Settings):
         """The weights of a new network's encoder. Raises WeightsError where they are not there."""
         mobilenet = self.model in _ON_MOBILENET and "encoder" not in self.options
         return encoder_file(self.encoder_weights, mobilenet) if self.model in DETECTORS else None
-
-
-def _read(data: Path, settings: DetectSettings) -> tuple[DetectionData, DetectionData]:
-    return read_splits(data)
 
 
 def _settle(settings: DetectSettings) -> DetectSettings:
@@ -105,23 +91,13 @@ def _settle(settings: DetectSettings) -> DetectSettings:
             )
         resolve(card)
         net = card.net
-    for side in (*settings.crop, *(side for size in settings.sizes_wh for side in size)):
-        if net != "single_shot" and side % _STRIDE:
-            raise UsageError(f"sides in training are multiples of {_STRIDE}, such as 320x320; got {side} pixels.")
+    width, height = settings.crop
+    if net != "single_shot" and (width % _STRIDE or height % _STRIDE):
+        raise UsageError(f"crop has sides that are multiples of {_STRIDE}, such as 320x320; got {width}x{height}.")
     return settings
 
 
-def _run(training: Training, told: Told) -> Trained:
-    if training.settings.yolo:
-        from vision.train.yolo import train_yolo
-
-        return train_yolo(training)
-    from vision.train.detection import train
-
-    return train(training, told)
-
-
 RECIPE = Recipe(
-    DetectSettings, _read, _run, _settle, again="--model",
+    DetectSettings, lambda data, settings: read_splits(data), "vision.train.detection:train", _settle, again="--model",
     doc="Detection, on pictures with boxes: a folder with train and val as COCO JSON, YOLO (data.yaml) or Pascal VOC.",
 )

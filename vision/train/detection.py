@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,7 +28,7 @@ from vision.tasks.detect import suppressed
 from vision.train.anchored import MultiboxCriterion, TwoStageCriterion
 from vision.train.criteria import Criterion, GflCriterion
 from vision.train.detection_set import DetectionSet, HeldOut, HeldOutPictures
-from vision.train.detection_transforms import GREY, multi_scale
+from vision.train.detection_transforms import GREY
 from vision.train.fit import fit
 from vision.train.recipe import Objective, Parts, Told, Trained
 from vision.train.start import freeze, load_encoder
@@ -41,10 +42,10 @@ if TYPE_CHECKING:
 
 # a network of `nets.NETS` that can be trained -> what it learns by
 CRITERIA: dict[str, Callable[[], Criterion]] = {
-    "gfl": GflCriterion, "ssdlite": MultiboxCriterion, "single_shot": MultiboxCriterion,
+    "nanodet": GflCriterion, "gfl": GflCriterion, "ssdlite": MultiboxCriterion, "single_shot": MultiboxCriterion,
     "faster_rcnn": TwoStageCriterion, "two_stage": TwoStageCriterion,
 }
-_PER_CLASS = (".ssdlite.1.weight", ".ssdlite.1.bias", ".level.weight")      # layers with a row a class
+_PER_CLASS = re.compile(r"classify\.\d+(\.ssdlite\.1|\.level)?\.(weight|bias)")     # layers with a row a class
 _MIN_SCORE, _MOST = 0.01, 100          # of what average precision looks at, as `vision eval detect`
 
 
@@ -53,18 +54,14 @@ class Detection(Objective):
 
     words: ClassVar = {"ap": "AP", "ap50": "AP50"}
 
-    def __init__(
-        self, criterion: Criterion, card: Card, held_out: HeldOutPictures, sizes_wh: Sequence[tuple[int, int]] = (),
-    ) -> None:
+    def __init__(self, criterion: Criterion, card: Card, held_out: HeldOutPictures) -> None:
         super().__init__(card)
-        self.criterion, self.held_out, self.sizes_wh = criterion, held_out, sizes_wh
+        self.criterion, self.held_out = criterion, held_out
         self.rows: dict[int, list[dict[str, Any]]] = {}      # of each picture that was looked at
 
     def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
         """The criterion's terms."""
         pictures, boxes, labels = batch
-        if self.sizes_wh:
-            pictures, boxes = multi_scale(pictures, boxes, self.sizes_wh)
         return self.criterion(net, self.inputs(pictures), boxes, labels)
 
     def found(self, net: nn.Module, items: Sequence[HeldOut]) -> list[Detections]:
@@ -149,13 +146,17 @@ def start(settings: DetectSettings, names: tuple[str, ...]) -> tuple[nn.Module, 
 
 
 def train(training: Training, told: Told) -> Trained:
-    """Train a detector, from what `start` says."""
+    """Train a detector, from what `start` says; YOLO is handed over."""
     settings: DetectSettings = training.settings
+    if settings.yolo:
+        from vision.train.yolo import train_yolo
+
+        return train_yolo(training)
     net, card = start(settings, training.names)
     card = replace(card, name=training.folder.name, source=f"trained on {training.source}")
     freeze(net, settings.frozen)
     sets = DetectionSet(training.data[0], settings), HeldOutPictures(training.data[1], card.input)
-    objective = Detection(CRITERIA[card.net](), card, sets[1], settings.sizes_wh)
+    objective = Detection(CRITERIA[card.net](), card, sets[1])
     trained = fit(Parts(net, objective, *sets), training, told)
     unread = [str(path) for each in sets for path in each.pictures.unread]
     if unread:
@@ -180,7 +181,7 @@ def _load(net: nn.Module, base: Card, names: tuple[str, ...]) -> None:
     there = [(names.index(name), known.index(name)) for name in names if name in known]
     rows = torch.tensor(there, dtype=torch.int64).reshape(-1, 2)
     for name, value in state_dict(path).items():
-        of_class = name.startswith("classify.") and name.endswith(_PER_CLASS)
+        of_class = _PER_CLASS.fullmatch(name) is not None
         if name not in mine or mine[name].shape[of_class:] != value.shape[of_class:]:
             if _is_head(base, name) and name in mine and len(names) != len(known):
                 continue                                     # anchors and classes in one axis: it starts anew
@@ -193,4 +194,4 @@ def _load(net: nn.Module, base: Card, names: tuple[str, ...]) -> None:
 
 
 def _is_head(base: Card, name: str) -> bool:
-    return base.net != "gfl" and name.startswith(("head.", "roi_heads.box_predictor."))
+    return base.net not in ("gfl", "nanodet") and name.startswith(("head.", "roi_heads.box_predictor."))

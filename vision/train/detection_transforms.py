@@ -1,4 +1,4 @@
-"""How pictures with boxes vary for training: a scaled crop, mirror, colour, mosaic, mix-up, multi-scale.
+"""How pictures with boxes vary for training: a scaled crop, mirror, colour, mosaic, mix-up.
 
 A sample is a dict: `picture` (3,H,W) uint8 RGB, and with N rows each `boxes` (N,4) xyxy, `labels` (N,)
 and where there are some `masks` (N,H,W): torchvision's tv_tensors, which its transforms, and those here, keep
@@ -149,19 +149,6 @@ def _composed(
         others = [read(_below(count)) for _ in range(3)]
         return mosaic([read(index), *others], size_hw, settings.mosaic_scale, settings.visible)
     return visible(ScaledCrop(size_hw, settings.scale, settings.ratio)(read(index)), settings.visible)
-
-
-def multi_scale(
-    pictures: Tensor, boxes: Tensor, sizes_wh: Sequence[tuple[int, int]]
-) -> tuple[Tensor, Tensor]:
-    """A batch (B,3,H,W) uint8 with its boxes (B,M,4) at one of the sizes, drawn for the whole of it. For
-    use in an objective, whose draws the trainer seeds at every step: a resumed run repeats it."""
-    width, height = sizes_wh[_below(len(sizes_wh))]
-    now = pictures.shape[-2:]
-    if tuple(now) == (height, width):
-        return pictures, boxes
-    ratio = boxes.new_tensor([width / now[1], height / now[0]])
-    return T.resize(pictures, [height, width], antialias=True), boxes * ratio.repeat(2)
 
 
 def _joined(parts: Sequence[Sample]) -> Sample:

@@ -119,18 +119,14 @@ class Parts:
     keep: Literal["best", "last"] = "best"
 
 
-def _as_they_are(settings: Any) -> Any:
-    return settings
-
-
 @dataclass(frozen=True)
 class Recipe:
     """How a task's networks are trained.
 
     settings: the class of its settings, with the task's defaults.
     read: from a folder and the settings the part to learn from and the part that is held out.
-    run: of a `Training`, which has data, settings and folder; most simply `fit(Parts(...), training, told)`. Torch
-        is imported there.
+    run: of a `Training`, which has data, settings and folder; most simply `fit(Parts(...), training, told)`. Or the
+        place of that function, "module:function", which is imported, and torch with it, when it is run.
     settle: the settings as they will be used. Raises for what cannot be, before torch is imported.
     again: the option that starts a new run from a run's weights.
     doc: what the command says of itself.
@@ -138,7 +134,7 @@ class Recipe:
 
     settings: type[Settings]
     read: Callable[[Path, Any], tuple[Split, Split]]
-    run: Callable[[Training, Told], Trained]
-    settle: Callable[[Any], Any] = field(default=_as_they_are)
+    run: str | Callable[[Training, Told], Trained]
+    settle: Callable[[Any], Any] = lambda settings: settings
     again: str = "--weights"
     doc: str = ""

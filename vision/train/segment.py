@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from vision.data.segmentation import Pairs, find_pairs
 from vision.errors import ModelError
 from vision.spec import Option, nearest, spec
 from vision.train import settings as common
-from vision.train.recipe import Recipe, Told, Trained
+from vision.train.recipe import Recipe
 from vision.train.settings import Settings
 from vision.train.start import encoder_file, there
-
-if TYPE_CHECKING:
-    from vision.train.training import Training
 
 _PAPER_NETS = ("fcn32s", "fcn16s", "fcn8s", "segnet", "segnet-basic", "fcn-basic")
 _SMP_NETS = (                          # of segmentation-models-pytorch
@@ -77,14 +74,8 @@ def _settle(settings: SegmentSettings) -> SegmentSettings:
     return settings
 
 
-def _run(training: Training, told: Told) -> Trained:
-    from vision.train.segmentation import train
-
-    return train(training, told)
-
-
 RECIPE = Recipe(
-    SegmentSettings, _read, _run, _settle,
+    SegmentSettings, _read, "vision.train.segmentation:train", _settle,
     doc="Semantic segmentation, on pictures with index PNGs: SPLIT/images and SPLIT/labels for train and val, with "
         "classes.txt, or CamVid's layout.",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from vision.train.recipe import Recipe, Split, Told, Trained
 from vision.train.settings import RECORD, Settings, differences
 
 _log = logging.getLogger("vision.train")
+_SPEAKS = os.environ.get("LOCAL_RANK", "0") == "0"           # of the processes of a DDP run one
 _NEEDED = ("lightning", "torchmetrics", "tensorboard", "faster_coco_eval", "sklearn")
 
 RECIPES: dict[str, Recipe] = {"detect": detect.RECIPE, "segment": segment.RECIPE, "action": action.RECIPE}
@@ -71,7 +73,7 @@ class Training:
         if resume:
             self._refuse_another()
         for split, part in zip(("train", "val"), self.data, strict=True):
-            for line in part.summary():
+            for line in part.summary() if _SPEAKS else ():
                 _log.warning("%s: %s", split, line)
 
     def run(self, told: Told = lambda progress: None) -> Trained:
@@ -81,12 +83,16 @@ class Training:
         precision that the device does not have, SinkError where the folder cannot be written.
         """
         make_folder(self.folder / RECORD.parent)
-        if os.environ.get("LOCAL_RANK", "0") == "0":
+        if _SPEAKS:
             write_whole(self.folder / RECORD, yaml.safe_dump(self.facts, sort_keys=False, allow_unicode=True).encode())
         import torch
 
         torch.manual_seed(self.settings.seed)
-        return self.recipe.run(self, told)
+        run = self.recipe.run
+        if isinstance(run, str):
+            module, function = run.split(":")
+            run = getattr(import_module(module), function)
+        return run(self, told)
 
     def _refuse_another(self) -> None:
         """Raise where the run in the folder is of another network, or had other settings."""

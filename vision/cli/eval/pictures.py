@@ -14,7 +14,7 @@ import typer
 from vision.cli.eval.common import results, write
 from vision.cli.options import EvalOptions, opened
 from vision.cli.text import counted
-from vision.errors import DataError
+from vision.errors import DataError, plain
 from vision.files import check_writable, write_whole
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def detect(
     else:
         labelled = read_detection(data, split)
         for line in labelled.summary():
-            print(line, file=sys.stderr)
+            print(plain(line), file=sys.stderr)
         truth, folder = labelled.truth(), Path()                          # file names are whole paths
     detector = Detector.load(*options.where)
     truth, category_of, unknown = truth.restricted(detector.names)
@@ -75,11 +75,11 @@ def detect(
             + (f" and {difficult} difficult or crowded, not judged" if difficult else ""))
     print(f"{detector.name} ({detector.engine.label}) on {data}: {held}")
     if unknown:
-        print(f"classes that the model does not know, left out: {', '.join(unknown)}")
+        print(plain(f"classes that the model does not know, left out: {', '.join(unknown)}"))
     print(f"AP {figures.ap:.4f}  AP50 {figures.ap50:.4f}  AP75 {figures.ap75:.4f}  "
           f"small {figures.small:.4f}  medium {figures.medium:.4f}  large {figures.large:.4f}")
     for of_class, (ap, ap50) in figures.classes.items():
-        print(f"  {of_class:<20} AP {ap:.4f}  AP50 {ap50:.4f}")
+        print(f"  {plain(of_class):<20} AP {ap:.4f}  AP50 {ap50:.4f}")
     objects = len(truth.annotations) - difficult
     write(options, detector, {
         **asdict(figures), "pictures": len(truth.images), "objects": objects, "difficult": difficult})
@@ -182,11 +182,11 @@ def segment(
     bf = float(np.nanmean(contour))
     print(f"{segmenter.name} ({segmenter.engine.label}) on {data} {split}: {counted(len(contour), 'picture')}")
     if pairs.without:
-        print(f"left out for want of labels: {len(pairs.without)}, first {pairs.without[0].name}")
+        print(f"left out for want of labels: {len(pairs.without)}, first {plain(pairs.without[0].name)}")
     print(f"mIoU {figures.miou:.4f}  class average {figures.class_average:.4f}  "
           f"accuracy {figures.accuracy:.4f}  BF {bf:.4f}")
     for name, value in zip(names, figures.iou.tolist(), strict=True):
-        print(f"  {name:<20} IoU {value:.4f}")
+        print(f"  {plain(name):<20} IoU {value:.4f}")
     write(options, segmenter, {
         "miou": figures.miou, "class_average": figures.class_average, "accuracy": figures.accuracy, "bf": bf,
         **{f"iou {name}": float(value) for name, value in zip(names, figures.iou, strict=True)},

@@ -34,7 +34,7 @@ _DO = inspect.Parameter(
 )
 _PLAN = inspect.Parameter(
     "plan", inspect.Parameter.KEYWORD_ONLY, default=None,
-    annotation=Annotated[Path | None, typer.Option("--plan", help="a TOML file with a [[do]] a step")],
+    annotation=Annotated[Path | None, typer.Option("--plan", help=r"a TOML file with one \[\[do]] for each step")],
 )
 
 
@@ -77,7 +77,7 @@ def _plan(
     for name in given.keys() & kinds.keys():
         if name not in [one.key for one in plan]:
             option = next(iter(given[name])).replace("_", "-")
-            raise UsageError(f"--{name}.{option} is of {name!r}, which is not in the plan.")
+            raise UsageError(f"--{name}.{option} is an option of {name!r}, which is not in the plan.")
     return [replace(one, **given[one.key]) if one.key in given else one for one in plan]
 
 

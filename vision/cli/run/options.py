@@ -23,13 +23,13 @@ _NOT_PLAIN = ("key", "on")                      # of fields that every step has:
 class Reading(Described):
     """Which frames of the sources are read: the arguments of `vision.read`."""
 
-    start: Annotated[str | None, Option("from here on: 90, 1:30 or 00:01:30", "seconds")] = None
-    end: Annotated[str | None, Option("up to here, not included", "seconds")] = None
-    stride: Annotated[int, Option("every n-th frame", min=1)] = 1
-    max_frames: Annotated[int | None, Option("at most so many frames", min=1)] = None
+    start: Annotated[str | None, Option("begin here: 90, 1:30 or 00:01:30", "seconds")] = None
+    end: Annotated[str | None, Option("end before this", "seconds")] = None
+    stride: Annotated[int, Option("read only every n-th frame", min=1)] = 1
+    max_frames: Annotated[int | None, Option("read at most so many frames", min=1)] = None
     rate: Annotated[float | None, Option(
-        "of a folder of pictures, where no seqinfo.ini says it", "frames a second")] = None
-    realtime: Annotated[bool, Option("a file plays a camera: frames come when they are due")] = False
+        "frame rate of a folder of pictures without a seqinfo.ini", "frames a second")] = None
+    realtime: Annotated[bool, Option("play a file as a camera would: frames come when they are due")] = False
     reader: Annotated[Literal["auto", "opencv"], Option("what decodes video: PyAV or OpenCV")] = "auto"
 
     def arguments(self) -> dict[str, Any]:
@@ -39,15 +39,15 @@ class Reading(Described):
 
 @spec
 class Going(Described):
-    """How a run goes on, and what it tells."""
+    """How a run goes on, and what it reports."""
 
     max_latency: Annotated[str | None, Option("drop frames of a live source that are older: 100ms, 0.5s")] = None
-    resume: Annotated[bool, Option("go on where the same command was killed")] = False
+    resume: Annotated[bool, Option("continue where the same command was killed")] = False
     checkpoint_every: Annotated[float | None, Option(
-        "between checkpoints; 10 where every output can be resumed, 0: none", "seconds", min=0)] = None
-    report: Annotated[Path | None, Option("the completeness report as JSON")] = None
-    free_only: Annotated[bool, Option("refuse weights that are for research alone")] = False
-    quiet: Annotated[bool, Option("no progress, no summary", flags=("--quiet", "-q"))] = False
+        "time between checkpoints; 10 where every output can be resumed, 0: none", "seconds", min=0)] = None
+    report: Annotated[Path | None, Option("write what became of every frame, as JSON")] = None
+    free_only: Annotated[bool, Option("refuse weights that may be used for research only")] = False
+    quiet: Annotated[bool, Option("show no progress and no summary", flags=("--quiet", "-q"))] = False
 
 
 def seconds(name: str, text: str | None) -> float | None:
@@ -145,4 +145,4 @@ def specs_of(given: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, type[Si
         if name in given and (values.keys() >= set(needed)) and (needed or "" in given[name]):
             yield kind(**values)
         elif values and needed:
-            raise UsageError(f"--{name}.{next(iter(values))} is of an output that was not asked for.")
+            raise UsageError(f"--{name}.{next(iter(values))} is an option of an output that was not requested.")

@@ -102,7 +102,7 @@ def epoch_line(progress: Progress) -> str:
     """`epoch 3/20  loss 1.23  AP50 0.410  45 s`."""
     parts = [f"epoch {progress.epoch}/{progress.epochs}"]
     parts += [f"loss {progress.loss:.4g}"] if isfinite(progress.loss) else []
-    parts += [f"{name} {value:.3f}" for name, value in progress.figures.items()]
+    parts += [f"{name} {value:.3f}" if isfinite(value) else f"{name} -" for name, value in progress.figures.items()]
     return "  ".join([*parts, f"{progress.seconds:.0f} s"])
 
 
