@@ -71,6 +71,7 @@ def test_a_box_is_drawn_where_it_is_and_nowhere_else() -> None:
     Detections([[-40, -40, 900, 700]], [0.5], [0]),
     Tracks([[630, 470, 640, 480]], [0.5], [0], [12345], [0.0], [0]),
     Detections.empty(),
+    Detections([[-1e30, 3, float("inf"), float("nan")]], [0.5], [0]),
     Scores([0.2, 0.8]),
 ])
 def test_anything_can_be_drawn_on_any_size(result: object) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vision.data.files import text_of
 from vision.errors import DataError
-from vision.io.listing import PICTURE_SUFFIXES, natural
+from vision.io.pictures import PICTURE_SUFFIXES, natural
 from vision.spec import nearest
 from vision.types import Names
 

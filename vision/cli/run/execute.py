@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vision.cli.run.options import Engine, Going, Reading, seconds
+from vision.cli.options import Engine
+from vision.cli.run.options import Going, Reading, seconds
 from vision.cli.run.progress import progress, share_of, summary
 from vision.drawing import Style
 from vision.errors import SinkError, UsageError, VisionError, plain
