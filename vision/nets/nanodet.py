@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vision.nets.gfl import STRIDES, exclusive, expected_boxes
+from vision.nets.gfl import RARE, STRIDES, exclusive, expected_boxes
 
 _WIDTHS = (32, 64, 128, 256)               # into the stages; each gives twice as many
 _NECK = 128
@@ -78,6 +78,9 @@ class NanoDet(nn.Module):
         self.towers = nn.ModuleList(_conv(_NECK, _NECK) for _ in self.strides)
         self.classify = nn.ModuleList(nn.Conv2d(_NECK, classes, 1) for _ in self.strides)
         self.place = nn.ModuleList(nn.Conv2d(_NECK, 4 * bins, 1) for _ in self.strides)
+        for head in self.classify:
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.constant_(head.bias, RARE)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B,3,H,W) normalised RGB, sides multiples of 32 -> logits (B,A,classes), and logits

@@ -33,7 +33,7 @@ class DetectSettings(Settings):
     ema: common.Averaging = 0.997
     clip: common.Clip = 10.0
     model: Annotated[str, Option(
-        "a new network: nanodet, gfl, ssdlite, single_shot, faster_rcnn; default, or a file: its weights, with a new head for "
+        "a new network: gfl, ssdlite, single_shot, faster_rcnn; default, or a file: its weights, with a new head for "
         "new classes; yolo11n: ultralytics' trainer")] = "default"
     size: common.Size = (416, 416)
     crop: common.Crop = (320, 320)
