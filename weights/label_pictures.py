@@ -32,7 +32,8 @@ Teacher = Callable[[Image], Detections]
 def of_engine(model: str) -> Teacher:
     """A teacher that our engine runs."""
     detector = Detector.load(model, device="cpu", precision="fp32")
-    return lambda image: detector(image, min_score=FLOOR, max_detections=150, max_iou=min(0.6, detector.card.boxes.max_iou))
+    most = min(0.6, detector.card.boxes.max_iou)
+    return lambda image: detector(image, min_score=FLOOR, max_detections=150, max_iou=most)
 
 
 def of_ncnn(param: Path) -> Teacher:
@@ -64,7 +65,9 @@ def fused(tables: list[Detections], weights: list[float], min_iou: float = 0.55)
     """Rows (N,6) xyxy, label, score. Solovyev et al. 2021, "Weighted boxes fusion": boxes of a class that lie
     together become their mean, weighted by score; its score is the mean over all teachers, with 0 for one
     that sees nothing there."""
-    boxes, scores, labels = (np.concatenate([getattr(t, part) for t in tables]) for part in ("boxes", "scores", "labels"))
+    boxes = np.concatenate([t.boxes for t in tables])
+    scores = np.concatenate([t.scores for t in tables])
+    labels = np.concatenate([t.labels for t in tables])
     teacher = np.concatenate([np.full(len(t), i) for i, t in enumerate(tables)])
     weighted = np.array(weights)[teacher] * scores
     rows = []
