@@ -25,6 +25,16 @@ def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1), nn.LeakyReLU(0.1))
 
 
+class _Rare(nn.Conv2d):
+    """A convolution that starts by saying, of every class, that it is rare."""
+
+    def reset_parameters(self) -> None:
+        """Small weights, and the bias of a score of 0.01."""
+        assert self.bias is not None
+        nn.init.normal_(self.weight, std=0.01)
+        nn.init.constant_(self.bias, RARE)
+
+
 class _Stage(nn.Module):
     """CSP: what comes in is passed by, beside what `depth` blocks make of it, each of which keeps what it
     reads in the same way. Twice the channels come out."""
@@ -76,11 +86,8 @@ class NanoDet(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(2 * width, _NECK, 1) for width in _WIDTHS[1:])
         self.coarser = nn.ModuleList(nn.Conv2d(_NECK, _NECK, 3, 2, 1) for _ in self.strides[3:])
         self.towers = nn.ModuleList(_conv(_NECK, _NECK) for _ in self.strides)
-        self.classify = nn.ModuleList(nn.Conv2d(_NECK, classes, 1) for _ in self.strides)
+        self.classify = nn.ModuleList(_Rare(_NECK, classes, 1) for _ in self.strides)
         self.place = nn.ModuleList(nn.Conv2d(_NECK, 4 * bins, 1) for _ in self.strides)
-        for head in self.classify:
-            nn.init.normal_(head.weight, std=0.01)
-            nn.init.constant_(head.bias, RARE)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B,3,H,W) normalised RGB, sides multiples of 32 -> logits (B,A,classes), and logits
@@ -97,7 +104,7 @@ class NanoDet(nn.Module):
             torch.cat([head(x).flatten(2) for head, x in zip(heads, seen, strict=True)], 2).transpose(1, 2)
             for heads in (self.classify, self.place)
         )
-        return logits, distances.unflatten(-1, (4, self.bins))
+        return logits, distances.reshape(*distances.shape[:2], 4, self.bins)
 
     def boxes(self, distances: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """Boxes (B,A,4) xyxy in input pixels from the logits of the distances: their means."""
