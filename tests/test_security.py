@@ -348,16 +348,42 @@ def test_a_checkpoint_names_no_other_file(stopped: Path) -> None:
     assert {path.parent for path in new} == {stopped.parent / "pictures"}
 
 
-@pytest.mark.slow
-def test_a_run_uses_no_network(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Where this process would have connected to."""
+    asked: list[object] = []
+
     def refuse(*arguments: object) -> None:
-        raise AssertionError(f"a connection to {arguments[1:]}")
+        asked.append(arguments[1:])
+        raise OSError("no network here")
 
     for way in ("connect", "connect_ex", "sendto"):
         monkeypatch.setattr(f"socket.socket.{way}", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *arguments, **_: refuse(None, *arguments))
+    return asked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("net", "config"), [
+    ("timm_classifier", {"arch": "hf-hub:timm/resnet18.a1_in1k"}), ("timm_classifier", {"arch": "local-dir:/etc"}),
+    ("smp", {"arch": "fpn", "encoder": "tu-hf-hub:timm/resnet18.a1_in1k", "classes": 3}),
+    ("faster_rcnn", {"classes": 3, "encoder": "tu-hf-hub:timm/resnet18.a1_in1k"}),
+    ("smp", {"arch": "fpn", "encoder": "resnet18", "classes": 3, "options": {"encoder_weights": "imagenet"}}),
+    ("torchvision_classifier", {"arch": "resnet18", "classes": 10 ** 9}), ("torchvision_segmenter", {"arch": "os"}),
+])
+def test_a_card_fetches_nothing(net: str, config: dict[str, Any], offline: list[object], tmp_path: Path) -> None:
+    path = weights(tmp_path / "w.safetensors", mine(net=net, config=config))
+    with pytest.raises(VisionError):
+        Detector.load(str(path), backend="torch")(np.zeros((64, 64, 3), np.uint8))
+    assert offline == []
+
+
+@pytest.mark.slow
+def test_a_run_uses_no_network(clip: Path, tmp_path: Path, offline: list[object]) -> None:
     with Run(str(clip), [Detect(), Track()], [JsonLines(tmp_path / "o.jsonl")]) as run:
         run.finish()
     assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 5
+    assert offline == []
 
 
 # what is never executed

@@ -4,13 +4,15 @@ frame becomes its input and what its classes are called."""
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from vision.errors import WeightsError
+from vision.errors import ModelError, WeightsError
 
 Form = Literal["network", "onnx", "openvino", "ultralytics"]
 Triple = tuple[float, float, float]
@@ -18,6 +20,9 @@ Triple = tuple[float, float, float]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 _VERSION = 2                             # of the JSON; 1 said none, and was flat
+_MAX_PIXELS = 1 << 24                    # of an input: 4096x4096
+_MAX_FRAMES = 1 << 10                    # of a clip
+_MAX_CLASSES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -125,9 +130,52 @@ class Card:
 
 @cache
 def name_list(name: str) -> tuple[str, ...]:
-    """The list of classes `name` in `vision/names`: voc, coco, ..."""
-    path = Path(__file__).parent / "names" / f"{name}.txt"
-    return tuple(path.read_text(encoding="utf-8").splitlines())
+    """The list of classes `name` in `vision/names`: voc, coco, ... Raises ModelError for another name."""
+    lists = {path.stem: path for path in (Path(__file__).parent / "names").glob("*.txt")}
+    if name not in lists:
+        raise ModelError(f"no list of classes {name!r:.100}. There are: {', '.join(sorted(lists))}.")
+    return tuple(lists[name].read_text(encoding="utf-8").splitlines())
+
+
+def checked(card: Card) -> Card:
+    """The card, which was read from a file. Raises ValueError for a value that its field cannot have."""
+    for part in (card, card.input, card.boxes, card.clip):
+        for name, hint in get_type_hints(type(part)).items():
+            if not _fits(getattr(part, name), hint):
+                raise ValueError(f"{name} cannot be {getattr(part, name)!r:.100}")
+    (width, height), clip = card.input.size_wh, card.clip
+    for name, holds in {
+        "size_wh": min(width, height) > 0 and width * height <= _MAX_PIXELS,
+        "crop": 0 < card.input.crop <= 1,
+        "std": all(1e-6 < abs(value) < 1e6 for value in card.input.std),
+        "mean": all(abs(value) < 1e6 for value in card.input.mean),
+        "max_iou": 0 <= card.boxes.max_iou <= 1,
+        "frames": 0 < clip.frames <= _MAX_FRAMES,
+        "rate": clip.rate > 0,
+        "min_score": 0 <= card.min_score <= 1,
+        "tolerance": card.tolerance >= 0,
+        "names": len(card.classes) <= _MAX_CLASSES,
+    }.items():
+        if not holds:
+            raise ValueError(f"{name} is out of range")
+    return card
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a field's type; numbers are finite."""
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return value in parts
+    if kind is UnionType:
+        return any(_fits(value, part) for part in parts)
+    if kind is tuple:
+        kinds = parts[:1] * len(value) if isinstance(value, tuple) and parts[-1] is ... else parts
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if kind is Mapping:
+        return isinstance(value, dict) and all(_fits(one, parts[1]) for one in value.values())
+    if hint is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return hint is Any or type(value) is hint
 
 
 def card_from_json(text: str, path: Path) -> Card:
@@ -148,12 +196,11 @@ def card_from_json(text: str, path: Path) -> Card:
             values |= {"figures": {}, "measured_on": values["figures"]}
         parts = {"input": Input, "boxes": Boxes, "clip": Clip}
         values |= {key: kind(**values[key]) for key, kind in parts.items()}
-        card = Card(**{**values, "file": str(path.absolute()), "sha256": "", "url": None})
-        _ = card.classes
-    except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
+        card = checked(Card(**{**values, "file": str(path.absolute()), "sha256": "", "url": None}))
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, ModelError) as error:
         raise WeightsError(
-            f"the card of {str(path)!r} cannot be read ({type(error).__name__}: {error}). It was not written "
-            "by `vision train` or `vision models compress`."
+            f"the card of {str(path)!r} cannot be read ({type(error).__name__}: {error}). It was not "
+            "written by `vision train` or `vision models compress`."
         ) from error
     return card
 
