@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from vision.errors import WeightsError
+from vision.errors import ModelError, WeightsError
 
 Form = Literal["network", "onnx", "openvino", "ultralytics"]
 Triple = tuple[float, float, float]
@@ -22,6 +22,7 @@ IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 _MAX_FRAMES = 512
 MAX_SIDE = 8192                          # pixels of a network's input
 _VERSION = 2                             # of the JSON; 1 said none, and was flat
+_MAX_CLASSES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,11 @@ class Card:
 
 @cache
 def name_list(name: str) -> tuple[str, ...]:
-    """The list of classes `name` in `vision/names`: voc, coco, ..."""
-    path = Path(__file__).parent / "names" / f"{name}.txt"
-    return tuple(path.read_text(encoding="utf-8").splitlines())
+    """The list of classes `name` in `vision/names`: voc, coco, ... Raises ModelError for another name."""
+    lists = {path.stem: path for path in (Path(__file__).parent / "names").glob("*.txt")}
+    if name not in lists:
+        raise ModelError(f"no list of classes {name!r:.100}. There are: {', '.join(sorted(lists))}.")
+    return tuple(lists[name].read_text(encoding="utf-8").splitlines())
 
 
 def card_from_json(text: str, path: Path) -> Card:
@@ -154,10 +157,10 @@ def card_from_json(text: str, path: Path) -> Card:
         values |= {key: kind(**values[key]) for key, kind in parts.items()}
         card = Card(**{**values, "file": str(path.absolute()), "sha256": "", "url": None})
         _refuse_others(card)
-    except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, ModelError) as error:
         raise WeightsError(
-            f"the card of {str(path)!r} cannot be read ({type(error).__name__}: {error}). It was not written "
-            "by `vision train` or `vision models compress`."
+            f"the card of {str(path)!r} cannot be read ({type(error).__name__}: {error}). It was not "
+            "written by `vision train` or `vision models compress`."
         ) from error
     return card
 
@@ -172,10 +175,12 @@ def _refuse_others(card: Card) -> None:
         raise ValueError(f"input.size_wh must be 1 to {MAX_SIDE} a side; got {card.input.size_wh}")
     if not 1 <= card.clip.frames <= _MAX_FRAMES or not 0 < card.clip.rate <= 1000:
         raise ValueError(f"clip has 1 to {_MAX_FRAMES} frames at up to 1000 a second; got {card.clip}")
-    if not all(map(math.isfinite, (*card.input.mean, *card.input.std))) or 0 in card.input.std:
-        raise ValueError("input.mean and input.std must be finite, and std not 0")
+    if not all(abs(mean) < 1e6 for mean in card.input.mean) or not all(1e-6 < abs(s) < 1e6 for s in card.input.std):
+        raise ValueError("input.mean and input.std must lie below 1e6, and std not be 0")
     if not 0 <= card.min_score <= 1 or not 0 <= card.boxes.max_iou <= 1 or not 0 < card.input.crop <= 1:
         raise ValueError("min_score and boxes.max_iou lie in 0..1, input.crop in (0..1]")
+    if len(card.classes) > _MAX_CLASSES:
+        raise ValueError(f"names are at most {_MAX_CLASSES}; got {len(card.classes)}")
     classes = card.config.get("classes", len(card.classes))
     if classes != len(card.classes):
         raise ValueError(f"it names {len(card.classes)} classes and its network has {classes!s:.20}")
@@ -199,7 +204,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is NoneType:
         return value is None
     if hint in (int, float):
-        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+        return isinstance(value, (int, hint)) and not isinstance(value, bool) and math.isfinite(value)
     return isinstance(value, hint)
 
 
