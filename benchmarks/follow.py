@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from vision.boxes import xywh_to_xyxy
-from vision.metrics.following import curves, mean, plot
+from following import curves, mean, plot
 from vision.tracking import FOLLOWERS
 from vision.tracking.mot import Sequence, read_rows
 

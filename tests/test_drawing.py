@@ -71,6 +71,7 @@ def test_a_box_is_drawn_where_it_is_and_nowhere_else() -> None:
     Detections([[-40, -40, 900, 700]], [0.5], [0]),
     Tracks([[630, 470, 640, 480]], [0.5], [0], [12345], [0.0], [0]),
     Detections.empty(),
+    Detections([[-1e30, 3, float("inf"), float("nan")]], [0.5], [0]),
     Scores([0.2, 0.8]),
 ])
 def test_anything_can_be_drawn_on_any_size(result: object) -> None:
@@ -208,3 +209,9 @@ def test_a_line_shows_which_side_is_called_what(patches: list[tuple[int, int, in
         left, _, right, _ = places[text]
         assert left < 330
         assert right > 270
+
+
+def test_trails_without_a_track_draw_nothing() -> None:
+    sheet = Canvas(np.zeros((40, 40, 3), np.uint8), None)
+    paint_trails(Trails(1.0).add(0.0, {"track": Tracks.empty()})["track"], sheet)
+    assert not sheet.image.any()

@@ -76,11 +76,18 @@ def label(image: Image, text: str, corner: tuple[float, float], ground: Colour) 
     _put(image, patch, corner[0], corner[1] - patch.shape[0])
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _patch(text: str, size: float, ground: Colour) -> Image:
-    """A label by itself: (h,w,3). Most labels of a film come again and again."""
+    """A label by itself: (h,w,3)."""
+    return np.asarray(np.concatenate([_word(word, size, ground) for word in text.split() or ['']], axis=1), np.uint8)
+
+
+@lru_cache(maxsize=1024)
+def _word(text: str, size: float, ground: Colour) -> Image:
+    """A word of a label: (h,w,3), h the same for all. The words of a film come again and again."""
     scale, thick, pad = max(_SMALLEST, 0.45 * size), max(1, round(size)), max(2, round(2 * size))
-    (w, h), base = cv2.getTextSize(text, _FONT, scale, thick)
+    (_, h), base = cv2.getTextSize("0g", _FONT, scale, thick)
+    (w, _), _ = cv2.getTextSize(text, _FONT, scale, thick)
     below = max(1, base // 2)
     patch = np.full((h + below + 2 * pad, w + 2 * pad, 3), ground, np.uint8)
     luminance = 0.114 * ground[0] + 0.587 * ground[1] + 0.299 * ground[2]
@@ -104,6 +111,7 @@ class Canvas:
 
     def __init__(self, image: Image, style: Style | None = None) -> None:
         self.image, self.unit, self.style = image, unit(image), style or Style()
+        self._line = self.thick()
         self._legend: list[tuple[str, Colour]] = []
         self._labels: list[tuple[str, Box, Colour, bool]] = []
         self._boxes: list[Sequence[float]] = []
@@ -120,7 +128,7 @@ class Canvas:
     def box(self, box: Sequence[float], shade: Colour, text: str = "") -> None:
         """A rectangle (left, top, right, bottom in pixels) with its label."""
         left, top, right, bottom = box
-        cv2.rectangle(self.image, (round(left), round(top)), (round(right), round(bottom)), shade, self.thick())
+        cv2.rectangle(self.image, (round(left), round(top)), (round(right), round(bottom)), shade, self._line)
         self.keep_free(box)
         self.label(text, (left, top, right, bottom), shade)
 
@@ -131,17 +139,17 @@ class Canvas:
     def label(self, text: str, box: Box, ground: Colour, *, must: bool = False) -> None:
         """A label of what is in `box`: above it, below it or within, where it covers no other label and little of other
         boxes; left out where there is no such place, unless it `must` be seen. An empty text is none."""
-        if text:
+        if text.strip():
             self._labels.append((text, box, ground, must))
 
     def legend(self, text: str, ground: Colour) -> None:
         """A line at the picture's upper left, below those before it. An empty text is none."""
-        if text:
+        if text.strip():
             self._legend.append((text, ground))
 
     def finished(self) -> Image:
         """The picture, with all labels on it."""
-        taken: list[Box] = []
+        taken: list[Sequence[float]] = []
         height, width = self.image.shape[:2]
         left = top = self.thick(7)
         for text, ground in self._legend:
@@ -158,11 +166,11 @@ class Canvas:
             free = (place for place in places if fits and not _overlap(place, taken))
             place = next(free, places[0] if must else None)
             if place is not None:
-                _put(self.image, patch, *place[:2])
+                _put(self.image, patch, place[0], place[1])
                 taken.append(place)
         return self.image
 
-    def _places(self, labels: Sequence[Any], patches: Sequence[Image]) -> list[list[Box]]:
+    def _places(self, labels: Sequence[Any], patches: Sequence[Image]) -> list[list[Sequence[float]]]:
         """Where each label may stand, inside the picture and at its box, that which covers least of other boxes first;
         none where too much of one is covered."""
         if not labels:
@@ -183,12 +191,11 @@ class Canvas:
         shares *= np.where((boxes != own).any(axis=2), 1, 0.5)[:, None]          # its own box is marked anyway
         worst = shares.max(axis=2, initial=0)                                                       # (N,6)
         order = np.argsort(worst + 0.01 * np.arange(6), axis=1)
-        most = np.where([must for *_, must in labels], 1, _MAY_COVER)
-        kept = [spots[n, row[worst[n, row] <= most[n]]].tolist() for n, row in enumerate(order)]
-        return [[(x, y, r, b) for x, y, r, b in places] for places in kept]
+        most = np.where([must for *_, must in labels], 2, _MAY_COVER)
+        return [spots[n, row[worst[n, row] <= most[n]]].tolist() for n, row in enumerate(order)]
 
 
-def _overlap(place: Box, taken: Sequence[Box]) -> bool:
+def _overlap(place: Sequence[float], taken: Sequence[Sequence[float]]) -> bool:
     left, top, right, bottom = place
     return any(left < r and right > x and top < b and bottom > t for x, t, r, b in taken)
 
@@ -226,6 +233,8 @@ class Trails:
 def paint_trails(paths: Sequence[tuple[npt.NDArray[np.int64], Floats]], canvas: Canvas) -> None:
     """Draw the path of every track of the last frame."""
     ids, feet = np.concatenate([ids for ids, _ in paths]), np.concatenate([feet for _, feet in paths])
+    if not len(ids):
+        return
     order = np.argsort(ids, kind="stable")
     points = np.rint(feet[order] * 8).astype(np.int32)
     whose, starts = np.unique(ids[order], return_index=True)
@@ -246,15 +255,21 @@ def paint(result: Any, canvas: Canvas, names: Names) -> None:
     raise TypeError(f"there is no drawing for {type(result).__name__}")
 
 
+def _corners(boxes: Floats) -> list[list[float]]:
+    """Boxes that OpenCV can draw, wherever they lie."""
+    corners: list[list[float]] = np.nan_to_num(boxes).clip(-1e5, 1e5).tolist()
+    return corners
+
+
 @paint.register
 def _(result: Detections, canvas: Canvas, names: Names) -> None:
-    for box, c, score in zip(result.boxes.tolist(), result.labels.tolist(), result.scores.tolist(), strict=True):
+    for box, c, score in zip(_corners(result.boxes), result.labels.tolist(), result.scores.tolist(), strict=True):
         canvas.box(box, colour(c), canvas.say(name=class_name(names, c), score=score))
 
 
 @paint.register
 def _(result: Tracks, canvas: Canvas, names: Names) -> None:
-    columns = result.boxes.tolist(), result.ids.tolist(), result.labels.tolist(), result.scores.tolist()
+    columns = _corners(result.boxes), result.ids.tolist(), result.labels.tolist(), result.scores.tolist()
     for box, i, c, score in zip(*columns, strict=True):
         canvas.box(box, colour(i), canvas.say(id=i, name=class_name(names, c), score=score))
 

@@ -48,7 +48,7 @@ def test_the_command(make_video: MakeVideo, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["probe", "--count", str(path)])
     assert done.exit_code == 0
     assert "2 decoded, 0 corrupt" in done.stdout
-    assert "160 x 64 pixels" in done.stdout
+    assert "160x64 pixels" in done.stdout
 
 
 def test_the_command_prints_foreign_names_as_they_are(make_video: MakeVideo, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vision.errors import DataError
-from vision.metrics.following import curves, mean, plot
+from benchmarks.following import curves, mean, plot
 from vision.metrics.tracking import evaluate
 from vision.tracking.mot import read_truth, write_rows
 

@@ -62,7 +62,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("kind", facts["kind"] + (", live" if facts["live"] else "")),
         ("holds", ", ".join(f"{count} {what[:-1] if count == 1 else what}"
                             for what, count in (holds or {}).items() if count)),
-        ("size", f"{size[0]} x {size[1]} pixels" if size else ""),
+        ("size", f"{size[0]}x{size[1]} pixels" if size else ""),
         ("rate", f"{facts['rate']:.3f} frames/s on average" if facts["rate"] else ""),
         ("duration", f"{facts['duration']:.3f} s" if facts["duration"] else ""),
         ("frames", f"about {estimate} (the source's own word)" if estimate and not counted else ""),

@@ -53,8 +53,8 @@ def candidates(card: Card, devices: Sequence[str], precision: str, backend: str)
         for one in backends:
             for kind in _precisions(card, program, one, where) if precision == "auto" else (precision,):
                 runs = small if kind == "int8" and small is not None else program
-                for streams in (0, 1) if (one, where) == ("openvino", "cpu") and cores() > 1 else (0,):
-                    found.append(Candidate(runs, one, where, kind, streams))
+                streams = (0, 1) if (one, where) == ("openvino", "cpu") and cores() > 1 else (0,)
+                found += [Candidate(runs, one, where, kind, each) for each in streams]
     return found
 
 
@@ -185,15 +185,18 @@ class ChosenEngine:
                     self._beside = beside.start(wanted)
 
     def _start(self) -> Engine:
+        passed: list[str] = []                           # told where another one runs; else the error says it
         while self._left:
             candidate = self._left.pop(0)
             try:
                 engine = start_engine(candidate)
             except CannotRun as error:
                 self._reasons.append(str(error))
-                _log.info("not %s for %s: %s", candidate.backend, self._name, error)
+                passed.append(f"not {candidate.backend} for {self._name}: {error}")
                 continue
             self._started.append(engine)
+            for line in dict.fromkeys(passed):
+                _log.info("%s", line)
             _log.info("%s runs on %s", candidate.program.card.name, engine.label)
             return engine
         raise EngineError(f"nothing here runs {self._name!r}: {'; '.join(dict.fromkeys(self._reasons))}.")

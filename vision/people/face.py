@@ -100,7 +100,8 @@ def _(result: Faces, canvas: Canvas, names: Names) -> None:
         if np.isfinite(result.angles[row]).all():
             nose, axes = points[_NOSE], rotation(*result.angles[row].tolist()) * ((right - left) / 2)
             for axis, shade in zip((axes[:, 0], -axes[:, 1], -axes[:, 2]), _AXES, strict=True):
-                cv2.line(image, *_pixels(np.stack([nose, nose + axis[:2]])), shade, 2 * thick, cv2.LINE_AA)
+                start, end = _pixels(np.stack([nose, nose + axis[:2]]))
+                cv2.line(image, start, end, shade, 2 * thick, cv2.LINE_AA)
         right_eye, left_eye = (Eye(state).name.lower() for state in result.eyes[row].tolist())
         eyes = f"eyes {right_eye}" if right_eye == left_eye else f"right eye {right_eye}, left {left_eye}"
         canvas.keep_free((left, top, right, bottom))

@@ -69,11 +69,11 @@ class FollowStep(Step):
         if self.follower is not None:
             return Ready(self.follower(frame.image, frame.time))
         given, (width, height) = self.spec.box, frame.size_wh
-        box = given(frame.image) if callable(given) else corners(str(given))
-        if not callable(given) and ":" not in str(given) and (box[2] > width + 1 or box[3] > height + 1):
-            raise UsageError(f"--box {given}, as x,y,w,h, goes to {box[2]:g},{box[3]:g}, and the frame has "
+        sides = given(frame.image) if callable(given) else corners(str(given))
+        if not callable(given) and ":" not in str(given) and (sides[2] > width + 1 or sides[3] > height + 1):
+            raise UsageError(f"--box {given}, as x,y,w,h, goes to {sides[2]:g},{sides[3]:g}, and the frame has "
                              f"{width}x{height} pixels. Two corners are written x1,y1:x2,y2.")
-        box = checked_box(box, frame.image)
+        box = checked_box(sides, frame.image)
         self.follower = self._begun(frame.image, box, frame.time)
         return Ready(Target(box, 1.0, False))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 
@@ -36,7 +38,7 @@ def _(result: Counted, canvas: Canvas, names: Names) -> None:
             canvas.label(f"{speed:.1f} +- {error:.1f} m/s", (left, top, right, bottom), _GREY)
 
 
-def _paint_line(line: Line, totals: dict[str, int], canvas: Canvas, shade: tuple[int, int, int]) -> None:
+def _paint_line(line: Line, totals: Mapping[str, int], canvas: Canvas, shade: tuple[int, int, int]) -> None:
     """A line with an arrow to each hand, and at its tip how a crossing to there is called and how many there were."""
     start, end = np.array(line.start), np.array(line.end)
     ends = [tuple(np.rint(point).astype(int).tolist()) for point in (start, end)]

@@ -25,31 +25,21 @@ def _images(paths: Sequence[Path]) -> Iterator[Image]:
             yield next(source).image
 
 
-def results(
-    paths: Sequence[Path], model: Any, take: Callable[[int, Any], None], quiet: bool,
-    submit: Callable[[Sequence[Image]], Callable[[], Sequence[Any]]] | None = None,
-) -> None:
-    """Run a model over pictures and hand each result over with its picture's index, in their order.
-
-    submit: `model.submit` with its options bound.
-    """
+def results(paths: Sequence[Path], model: Any, quiet: bool, submit: Any = None) -> Iterator[Any]:
+    """A model's result for each picture, in their order. submit: `model.submit` with its options bound."""
     from vision.io import ahead
 
     begun: deque[Callable[[], Sequence[Any]]] = deque()
     report = Report(model.name)
-
-    def collect() -> None:
-        take(report.inferred, begun.popleft()()[0])
-        report.inferred += 1
-        update(report, report.inferred / len(paths))
-
     with progress(model.name, quiet=quiet) as update:
-        for image in ahead(_images(paths)):
-            begun.append((submit or model.submit)([image]))
-            while len(begun) > model.in_flight:
-                collect()
-        while begun:
-            collect()
+        images = iter(ahead(_images(paths)))
+        while (image := next(images, None)) is not None or begun:
+            if image is not None:
+                begun.append((submit or model.submit)([image]))
+            if image is None or len(begun) > model.in_flight:
+                yield begun.popleft()()[0]
+                report.inferred += 1
+                update(report, report.inferred / len(paths))
 
 
 def write(options: EvalOptions, model: Model, figures: dict[str, Any]) -> None:

@@ -19,7 +19,6 @@ from vision.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from vision.data.truth import Truth
-    from vision.types import ClassMap
 
 
 def _pictures_of(path: Path, truth: Truth) -> Path:
@@ -40,10 +39,11 @@ def detect(
     data: Annotated[Path, typer.Option(
         help="COCO annotation file (JSON), or a data set as `vision train detect` reads it: COCO, YOLO or "
              "Pascal VOC in a folder, a data.yaml")],
-    split: Annotated[str, typer.Option(help="of such a data set")] = "val",
+    split: Annotated[str, typer.Option(help="which part of a data set")] = "val",
     images: Annotated[Path | None, typer.Option(
-        help="folder of a file's pictures; looked for beside it unless given")] = None,
-    max_iou: Annotated[float | None, typer.Option(min=0, max=1, help="of suppression")] = None,
+        help="folder of the pictures that the file names; beside it unless given")] = None,
+    max_iou: Annotated[float | None, typer.Option(
+        min=0, max=1, help="of two boxes of one class that overlap by more, only the better is kept")] = None,
     html: Annotated[Path | None, typer.Option(
         help="a page with plots, the confusion matrix and the worst pictures")] = None,
 ) -> None:
@@ -52,7 +52,6 @@ def detect(
     from vision.data.truth import Truth
     from vision.metrics.detection import coco_rows, precision_table, summary
     from vision.tasks.detect import Detector
-    from vision.types import Detections
 
     if html is not None:
         check_writable(html)
@@ -67,11 +66,8 @@ def detect(
     detector = Detector.load(*options.where)
     truth, category_of, unknown = truth.restricted(detector.names)
     submit = partial(detector.submit, min_score=0.01, max_detections=100, max_iou=max_iou)
-    found: list[Detections] = []
-    results(
-        [folder / image["file_name"] for image in truth.images], detector,
-        lambda _, objects: found.append(objects), options.quiet, submit,
-    )
+    paths = [folder / image["file_name"] for image in truth.images]
+    found = list(results(paths, detector, options.quiet, submit))
     rows = [coco_rows(i["id"], objects, category_of) for i, objects in zip(truth.images, found, strict=True)]
     table = precision_table(truth, chain.from_iterable(rows))
     figures = summary(table, truth.names)
@@ -115,14 +111,11 @@ def classify(
     from vision.data.classification import labelled_pictures
     from vision.metrics.classification import accuracy
     from vision.tasks.classify import Classifier
-    from vision.types import Scores
     from vision.zoo import find
 
     pictures, left_out = labelled_pictures(data, find(options.model, "classify").classes)
     classifier = Classifier.load(*options.where)
-    scores: list[Scores] = []
-    paths = [path for path, _ in pictures]
-    results(paths, classifier, lambda _, found: scores.append(found), options.quiet)
+    scores = list(results([path for path, _ in pictures], classifier, options.quiet))
     labels = [label for _, label in pictures]
     figures = {f"top{k}": accuracy(scores, labels, k) for k in (1, 5) if k == 1 or len(classifier.names) > k}
     print(f"{classifier.name} ({classifier.engine.label}) on {data}: {counted(len(pictures), 'picture')}")
@@ -144,15 +137,11 @@ def landmarks(
     from vision.metrics.landmarks import FAILED, compare
     from vision.people.landmarks import FaceLandmarker
     from vision.people.mesh import IBUG68
-    from vision.types import Floats
 
     pictures = labelled_faces(data, images)
     landmarker = FaceLandmarker.load(*options.where)
-    found: list[Floats] = []
-    results(
-        [picture.path for picture in pictures], landmarker,
-        lambda _, faces: found.append(faces.points[:, IBUG68]), options.quiet,
-    )
+    paths = [picture.path for picture in pictures]
+    found = [faces.points[:, IBUG68] for faces in results(paths, landmarker, options.quiet)]
     figures = compare([picture.points for picture in pictures], found).summary()
     print(f"{landmarker.name} ({landmarker.engine.label}) on {data}: {counted(len(pictures), 'picture')}, "
           f"{figures['found']} of {figures['faces']} faces found, {figures['surplus']} others")
@@ -186,14 +175,10 @@ def segment(
         )
     matrix = np.zeros((classes, classes), np.int64)
     contour: list[float] = []
-
-    def take(i: int, found: ClassMap) -> None:
-        nonlocal matrix
+    for i, found in enumerate(results(pairs.pictures, segmenter, options.quiet)):
         labels = read_pair(pairs, i)[1]
         matrix = matrix + confusion(found.labels, labels, classes, IGNORE)
         contour.append(contour_score(found.labels, labels, classes, IGNORE))
-
-    results(pairs.pictures, segmenter, take, options.quiet)
     figures = Figures.of(matrix)
     bf = float(np.nanmean(contour))
     print(f"{segmenter.name} ({segmenter.engine.label}) on {data} {split}: {counted(len(contour), 'picture')}")

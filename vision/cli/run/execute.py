@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vision.cli.run.options import Engine, Going, Reading, seconds
+from vision.cli.options import Engine
+from vision.cli.run.options import Going, Reading, seconds
 from vision.cli.run.progress import progress, share_of, summary
 from vision.drawing import Style
 from vision.errors import SinkError, UsageError, VisionError, plain
@@ -40,8 +41,8 @@ def execute(
 ) -> None:
     """Run a plan over sources. given: the options of reading, engine and run, by part and field.
 
-    A source that fails is told, and the others go on. Raises VisionError for what cannot be, before anything is
-    read; typer.Exit: 1 or 2 where a source failed, 130 after Ctrl-C.
+    A source that fails is reported, and the others go on. Raises VisionError for a plan or outputs that are not
+    possible, before anything is read; typer.Exit: 1 or 2 where a source failed, 130 after Ctrl-C.
     """
     from vision.io import Inputs, read
     from vision.run import Run
