@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import warnings
 from math import isfinite, isnan, nan
 from pathlib import Path
@@ -152,7 +153,9 @@ def fit(parts: Parts, training: Training, told: Told) -> Trained:
             learner, *loaders(parts.train, parts.val, settings), ckpt_path=checkpoint,
             weights_only=True if checkpoint else None,
         )
-    except SystemExit as error:                          # Lightning's answer to Ctrl-C
+    except SystemExit as error:                          # Lightning's answer to Ctrl-C, and to SIGTERM
+        if trainer.received_sigterm:
+            raise SystemExit(128 + signal.SIGTERM) from error
         if trainer.interrupted:
             raise KeyboardInterrupt from error
         raise
