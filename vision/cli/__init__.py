@@ -54,7 +54,7 @@ app = typer.Typer(
 )
 
 # each module has `register(app)`, which adds its command or group of commands
-_MODULES = ("run", "features", "probe", "sample", "models", "weights", "eval", "train")
+_MODULES = ("run", "features", "probe", "sample", "models", "weights", "doctor", "eval", "train")
 
 for _module in _MODULES:
     import_module(f"vision.cli.{_module}").register(app)

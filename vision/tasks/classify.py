@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from vision.tasks.model import Model
 from vision.types import Image, Scores
 from vision.view import View, fitted
@@ -27,10 +25,8 @@ class Classifier(Model):
 
     def submit(self, images: Sequence[Image]) -> Callable[[], list[Scores]]:
         """Start on `images`; what comes back waits for them and hands out a result each."""
-        if not images:
-            return lambda: []
-        future = self.engine.submit(np.stack([self._view(image).pixels for image in images]))
-        return lambda: [Scores(probs) for probs in future.result()[0]]
+        under_way = [self.engine.submit(self._view(image).pixels[None]) for image in images]
+        return lambda: [Scores(future.result()[0][0]) for future in under_way]
 
     def _view(self, image: Image) -> View:
         wanted = self.card.input
