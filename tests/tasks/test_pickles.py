@@ -37,10 +37,10 @@ class Activation:
 
 @pytest.mark.parametrize(("what", "named"), [
     (lambda marker: Calls(os.system, f"touch {marker}"), "posix.system"),
-    (lambda marker: Calls(eval, "1"), "builtins.eval"),
-    (lambda marker: Calls(builtins.getattr, "", "join"), "builtins.getattr"),
-    (lambda marker: Calls(exec, f"open({str(marker)!r}, 'w')"), "builtins.exec"),
-    (lambda marker: {"deep": [OrderedDict(a=Calls(__import__, "os"))]}, "builtins.__import__"),
+    (lambda marker: Calls(eval, "1"), "__builtin__.eval"),
+    (lambda marker: Calls(builtins.getattr, "", "join"), "__builtin__.getattr"),
+    (lambda marker: Calls(exec, f"open({str(marker)!r}, 'w')"), "__builtin__.exec"),
+    (lambda marker: {"deep": [OrderedDict(a=Calls(__import__, "os"))]}, "__builtin__.__import__"),
     (lambda marker: Calls(torch.load, str(marker)), "torch.serialization.load"),
     (lambda marker: Activation(), r"torch.nn.modules.conv.Conv2d\(...\)"),
 ])
