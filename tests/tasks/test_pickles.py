@@ -69,7 +69,7 @@ def test_a_network_with_its_settings_is_let_through(tmp_path: Path) -> None:
 ])
 def test_what_is_no_checkpoint_is_told(tmp_path: Path, write: Any) -> None:
     write(tmp_path / "x.pt")
-    with pytest.raises(WeightsError, match="not a checkpoint as torch.save writes it"):
+    with pytest.raises(WeightsError, match=r"not a checkpoint as torch\.save writes it"):
         refuse_code(tmp_path / "x.pt")
 
 

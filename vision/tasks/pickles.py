@@ -11,7 +11,7 @@ import pickle
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from vision.errors import WeightsError
 
@@ -87,7 +87,7 @@ class _StandIn:
 
 
 class _Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]  # the one in Python, whose steps can be replaced
-    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
 
     def find_class(self, module: str, name: str) -> Any:
         whole = f"{module}.{name}"
