@@ -18,7 +18,8 @@ WITHOUT = "mobilenet-v2-imagenet.safetensors"    # torchvision's: the catalogue 
 FULL = Card(
     name="all", task="action", form="openvino", net="frame2d", file="all.safetensors", licence="ours",
     source="made", input=Input((64, 48), "crop", True, False, 0.9, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),
-    config={"sides": [1, 2], "classes": 2}, use="research", figures={"fp32": {"top-1": 0.9, "top-5": 1.0}, "int8": {"top-1": 0.8}}, measured_on="ten", names=("a", "b"),
+    config={"sides": [1, 2], "classes": 2}, use="research",
+    figures={"fp32": {"top-1": 0.9, "top-5": 1.0}, "int8": {"top-1": 0.8}}, measured_on="ten", names=("a", "b"),
     min_score=0.3, tolerance=0.1, boxes=Boxes("rows", 1.0), clip=Clip(8, 6.25, True, "two-stream", ("pool",)),
 )
 

@@ -234,13 +234,15 @@ def models(*arguments: str) -> str:
 def test_the_command_shows_a_card() -> None:
     told = " ".join(models("show", "fpn-lite0-camvid").split())
     for part in (
-        "use research", "figures fp32 mIoU 0.722", "(CamVid's 101 validation pictures)", "size_wh (608, 448), resize stretch",
+        "use research", "figures fp32 mIoU 0.722; bf16 mIoU 0.722 (CamVid's 101 validation pictures)",
+        "size_wh (608, 448), resize stretch",
         "11: sky, building, pole", "CamVid's terms: research",
     ):
         assert part in told
     told = " ".join(models("show", "gfl-voc").split())
     assert "boxes layout dense, max_iou 0.5" in told
-    assert "on a CPU gfl-voc-int8: AP 0.423" in told
+    assert "fp32 AP 0.431, AP50 0.685; bf16 AP 0.43" in told
+    assert "int8 AP 0.423, AP50 0.674 (501 validation pictures of VOC2007)" in told
 
 
 def test_the_catalogue_is_json_too() -> None:

@@ -96,7 +96,9 @@ def root(
 
 
 # each module has `register(app)`, which adds its command or group of commands
-_MODULES = ("run", "features", "clip", "probe", "grid", "sample", "models", "weights", "eval", "train")
+_MODULES = (
+    "run", "features", "clip", "probe", "grid", "sample", "models", "weights", "doctor", "eval", "train",
+)
 
 for _module in _MODULES:
     import_module(f"vision.cli.{_module}").register(app)

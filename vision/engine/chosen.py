@@ -62,8 +62,9 @@ def _precisions(card: Card, program: Program, backend: str, device: str) -> list
     """Those that a back end has on a device and the card allows, the likely fastest first."""
     if program.compressed:
         return ["int8"]
+    has: tuple[str, ...] = ("fp32",)
     if device != "cpu":
-        has = ("fp16", "fp32") if backend in ("torch", "onnxruntime") else ("fp32",)
+        has = ("fp16", "fp32") if backend in ("torch", "onnxruntime") else has
     elif backend == "openvino":
         flags = processor_flags()
         if "amx_int8" in flags:
@@ -72,8 +73,6 @@ def _precisions(card: Card, program: Program, backend: str, device: str) -> list
             has = ("bf16", "int8", "fp32")
         else:
             has = ("int8", "fp32")
-    else:
-        has = ("fp32",)
     return [p for p in has if allows(card, p)[0] and (p != "int8" or card.int8 is not None)]
 
 

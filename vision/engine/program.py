@@ -85,7 +85,7 @@ class Program(ABC):
     @cached_property
     def digest(self) -> str:
         """Of everything that the graph depends on: weights, card, code and packages."""
-        return self._digest().hexdigest()[:24]
+        return str(self._digest().hexdigest())[:24]
 
     def _digest(self) -> Any:
         facts = (self.card.form, self.card.input.mean, self.card.input.std, sorted(self.card.config.items()))
@@ -151,10 +151,8 @@ class _Network(Program):
         axes = {0: "B"} if any_batch else {}
         if shape is None:
             axes |= {1: "H", 2: "W"}
-        kept = {} if whole else {
-            "do_constant_folding": False, "training": torch.onnx.TrainingMode.PRESERVE,
-        }
-        target = io.BytesIO()
+        mode = torch.onnx.TrainingMode.EVAL if whole else torch.onnx.TrainingMode.PRESERVE
+        target: Any = io.BytesIO()                      # taken, whatever the hint says
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
             try:
@@ -166,7 +164,8 @@ class _Network(Program):
                     opset_version=17,
                     input_names=["batch"],
                     dynamic_axes={"batch": axes},
-                    **kept,
+                    do_constant_folding=whole,
+                    training=mode,
                 )
             except VisionError:
                 raise
@@ -174,7 +173,7 @@ class _Network(Program):
                 raise CannotRun(
                     f"{self.card.name!r} cannot be exported to ONNX ({type(error).__name__}: {_line(error)})"
                 ) from error
-        return target.getvalue()
+        return bytes(target.getvalue())
 
     def at_hand(self, shape: Shape) -> bool:
         """With the graph that ships, or from the cache."""

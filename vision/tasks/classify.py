@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from vision.tasks.model import Model
 from vision.types import Image, Scores
 from vision.view import View, fitted
@@ -35,10 +33,8 @@ class Classifier(Model):
 
         images: (H,W,3) uint8 BGR each, of any sizes. Returns a function that waits and returns one result for each.
         """
-        if not images:
-            return lambda: []
-        future = self.engine.submit(np.stack([self._view(image).pixels for image in images]))
-        return lambda: [Scores(probs) for probs in future.result()[0]]
+        under_way = [self.engine.submit(self._view(image).pixels[None]) for image in images]
+        return lambda: [Scores(future.result()[0][0]) for future in under_way]
 
     def _view(self, image: Image) -> View:
         wanted = self.card.input

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -103,7 +102,7 @@ class Detector(Model):
         """
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
         view = input_view(image, self.card.input, self.engine.input_wh)
-        return self._found(self.engine(view.pixels[None]), 0, view, choice)
+        return self._found(self.engine(view.pixels[None]), view, choice)
 
     def batch(
         self,
@@ -143,15 +142,14 @@ class Detector(Model):
         """
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
         views = [input_view(image, self.card.input, self.engine.input_wh) for image in images]
-        places = _launch(self.engine, [view.pixels for view in views])
+        under_way = [self.engine.submit(view.pixels[None]) for view in views]
         return lambda: [
-            self._found(outputs.result(), row, view, choice)
-            for view, (outputs, row) in zip(views, places, strict=True)
+            self._found(future.result(), view, choice) for view, future in zip(views, under_way, strict=True)
         ]
 
-    def _found(self, outputs: Outputs, row: int, view: View, choice: _Choice) -> Detections:
-        """The objects of one picture of a batch, in frame pixels."""
-        found = self._decode(outputs, row, choice.floor, (view.pixels.shape[1], view.pixels.shape[0]))
+    def _found(self, outputs: Outputs, view: View, choice: _Choice) -> Detections:
+        """The objects of one picture, in frame pixels."""
+        found = self._decode(outputs, 0, choice.floor, (view.pixels.shape[1], view.pixels.shape[0]))
         if choice.labels is not None:
             found = found[np.isin(found.labels, choice.labels)]
         found = suppressed(found, choice.max_iou, choice.agnostic)[: choice.max_detections]
@@ -206,19 +204,6 @@ def input_view(image: Image, wanted: Input, input_wh: tuple[int, int] | None = N
     if not wanted.enlarge and all(own <= most for own, most in zip(own_wh, size_wh, strict=True)):
         size_wh = own_wh
     return letterbox(image, size_wh, multiple=_STRIDE)
-
-
-def _launch(engine: Engine, pictures: Sequence[Image]) -> list[tuple[Future[Outputs], int]]:
-    """Start on pictures of any sizes, one batch a size: for each, where its outputs will be."""
-    sizes: dict[tuple[int, ...], list[int]] = {}
-    for i, pixels in enumerate(pictures):
-        sizes.setdefault(pixels.shape, []).append(i)
-    places: dict[int, tuple[Future[Outputs], int]] = {}
-    for members in sizes.values():
-        batch = pictures[members[0]][None] if len(members) == 1 else np.stack([pictures[i] for i in members])
-        future = engine.submit(batch)
-        places.update((i, (future, row)) for row, i in enumerate(members))
-    return [places[i] for i in range(len(pictures))]
 
 
 def suppressed(found: Detections, max_iou: float, agnostic: bool) -> Detections:

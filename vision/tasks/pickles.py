@@ -11,7 +11,7 @@ import pickle
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from vision.errors import WeightsError
 
@@ -86,8 +86,11 @@ class _StandIn:
         """As a set."""
 
 
-class _Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]  # the one in Python, whose steps can be replaced
-    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+_Unpickler: Any = pickle._Unpickler                 # the one in Python, whose steps can be replaced
+
+
+class _Reader(_Unpickler):  # type: ignore[misc]
+    dispatch: ClassVar[dict[int, Any]] = dict(_Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         whole = f"{module}.{name}"
