@@ -283,3 +283,29 @@ def test_files_that_play_cameras_are_read_at_once(tmp_path: Path) -> None:
         run.finish()
     assert time.monotonic() - began < 1.9                # each lasts a second
     assert [report.read for report in run.reports] == [20, 20]
+
+
+def test_open_sources_are_read_at_once_and_not_again(cameras: Cameras) -> None:
+    cameras.parts["/a"] = [mjpeg([n % 25 for n in range(50)])]
+    cameras.parts["/b"] = [mjpeg(range(5)), None, None, None, mjpeg(range(5))]
+    sources = [read(cameras.url("/a")), read(cameras.url("/b"))]
+    with Run(sources, Nth()) as run, pytest.raises(SourceError):
+        run.finish()
+    assert [report.read for report in run.reports] == [50, 5]
+
+
+def test_a_list_of_cameras_is_read_at_once(cameras: Cameras, tmp_path: Path) -> None:
+    cameras.parts["/a"] = [mjpeg(range(20))]
+    cameras.parts["/b"] = [mjpeg(range(20))]
+    listed = tmp_path / "cams.txt"
+    listed.write_text("".join(cameras.url(path) + "\n" for path in ("/a", "/b")))
+    began = time.monotonic()
+    with Run(listed, Nth()) as run, pytest.raises(SourceError):
+        run.finish()
+    assert [report.read for report in run.reports] == [20, 20]
+    assert time.monotonic() - began < 4
+
+
+def test_one_source_is_not_read_at_once_nor_are_files() -> None:
+    for source in ("clip.mp4", "0", ["a.mp4", "b.mp4"], "-"):
+        assert Run(source, Nth()).at_once() is None

@@ -87,7 +87,7 @@ class AtOnce:
                 self._through(stream)
                 with self._lock:
                     del self._streams[number]
-                again = self._back(opener) if stream.lost else None
+                again = self._back(opener, stream) if stream.lost else None
             self._count(-1)
         except BaseException as error:
             self._done.end(error)
@@ -109,14 +109,17 @@ class AtOnce:
             items.close()
         self._done.send((stream, None))
 
-    def _back(self, opener: Opener) -> Opener | None:
-        """What opens a lost source that is there again; None when no other source is read any more."""
+    def _back(self, opener: Opener, lost: Stream) -> Opener | None:
+        """What opens a lost source that is there again; None when no other source is read any more, and for one that
+        was handed over open."""
         self._count(-1)
         while self._reading and not self._stop.wait(RETRY_S):
             try:
                 source = opener()
             except SourceError:
                 continue
+            if source is lost.source:
+                break
             self._count(1)
             return lambda: source
         self._count(1)

@@ -117,12 +117,13 @@ class Run:
             return None
         sources: list[tuple[str, Opener]] = []
         for name, opener in zip(self._names, self._openers, strict=True):
-            alone = is_camera(name) or is_url(name)
-            members = [opener] if alone else list(_members(opener))
+            members = list(_members(opener)) if streams_in(name) > 1 else [opener]
             sources += [(one.uri if isinstance(one, Member) else name, one) for one in members]
         live = any(is_camera(name) or is_url(name) for name, _ in sources)
         if len(sources) < 2 or not (live or any(one.get("realtime") for one in self._reading)):
             return None
+        if self.resume:
+            raise UsageError("sources that are read at once cannot be resumed. Run again without --resume.")
         self.checkpoint = None
         for one in self.plan:                            # here, and not in each thread
             self.model_of(one)

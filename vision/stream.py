@@ -47,6 +47,7 @@ class Stream:
         self._identity: dict[str, Any] = {}              # of the source, for checkpoints
         self._tally = Tally()
         self._frames: Any = None
+        self.source: Any = None                          # once it is open
         self._stopped = False
         self._trails = Trails(run.style.trails)
         self.told: list[str] = []                        # what was found, in words, at the end
@@ -114,7 +115,7 @@ class Stream:
 
     def _source(self) -> Any:
         """The source, open, with times where the plan needs them."""
-        source = self._open()
+        source = self.source = self._open()
         self.info = getattr(source, "info", self.info)
         self.report.source = self.report.source or self.info.uri
         self.report.live = self.info.live or isinstance(source, Latest)

@@ -188,6 +188,7 @@ def read(
     source = Source(_paced(opened) if realtime else opened, Span(start, end, stride), max_frames, log)
     source.asked = {
         "start": start, "end": end, "stride": stride, "max_frames": max_frames, "reader": reader, "rate": rate,
+        "realtime": realtime,
     }
     if rate is not None:
         source.at_rate(rate)
