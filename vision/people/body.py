@@ -41,11 +41,12 @@ COCO = {                                                            # its catego
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Poses(Landmarks):
-    """People: Landmarks with K = 33 (`POINTS`), a score being how visible its point is.
+    """People: `Landmarks` with K = 33 points, in the order of `POINTS`.
 
-    ids (N,) int64: from 1 on a video, 0 on a picture. presence (N,) float32 in 0..1: how sure the
-    network is that somebody is there.
-
+    boxes: (N,4) float32, xyxy in frame pixels. points: (N,33,2) float32, xy in frame pixels.
+    scores: (N,33) float32 in 0..1, how visible each point is.
+    ids: (N,) int64, from 1 on a video, 0 on a picture.
+    presence: (N,) float32 in 0..1, how sure the network is that somebody is there.
     columns: its own in a CSV. mirrored, coco, coco_rows: what YOLO's and COCO's files say of the points.
     """
 

@@ -20,13 +20,17 @@ _AXES = ((60, 60, 230), (60, 200, 60), (230, 120, 30))     # BGR: to its left ha
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Faces(Landmarks):
-    """Faces: Landmarks with K = 478 (`vision.people.mesh`), and what follows from the points.
+    """Faces: `Landmarks` with K = 478 (`vision.people.mesh`), and what follows from the points.
 
-    ids (N,) int64: from 1 on a video, 0 on a picture. angles (N,3): yaw, pitch, roll in degrees (to
-    the right of the picture, up, clockwise). eyes (N,2): `Eye` of the right and left eye. aspects
-    (N,2): gap of the lids over the eye's width, NaN where the eye cannot be judged. mouth (N,): gap
-    of the lips over the mouth's width. gaze (N,2): degrees to the right of the picture and up, NaN
-    unless both eyes are open. distance (N,): metres, NaN where the focal length is not known.
+    boxes: (N,4) float32, xyxy in frame pixels. points: (N,478,2) float32, xy in frame pixels.
+    scores: (N,478) float32 in 0..1: the face's score, at each of its points.
+    ids: (N,) int64, from 1 on a video, 0 on a picture.
+    angles: (N,3) float32, yaw, pitch and roll in degrees: to the right of the picture, up, clockwise.
+    eyes: (N,2) int64, the `Eye` state of the right and the left eye.
+    aspects: (N,2) float32, gap of the lids over the eye's width; NaN where the eye cannot be judged.
+    mouth: (N,) float32, gap of the lips over the mouth's width.
+    gaze: (N,2) float32, degrees to the right of the picture and up; NaN unless both eyes are open.
+    distance: (N,) float32, metres; NaN where the focal length is not known.
     """
 
     ids: Ints

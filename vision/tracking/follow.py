@@ -18,8 +18,12 @@ from vision.view import checked_image
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Target(Shown):
-    """Where the chosen object is: box (4,) xyxy in frame pixels (while it is lost: where it was last),
-    score in 0..1 of what is there now, lost: it is not there, or not to be told from its surroundings."""
+    """Where the chosen object is.
+
+    box: (4,) float32, xyxy in frame pixels; while it is lost, where it was last.
+    score: 0..1, how much what is there now looks like it.
+    lost: whether it is not there, or cannot be told from its surroundings.
+    """
 
     box: Floats
     score: float
