@@ -67,10 +67,10 @@ def test_an_open_mouth(landmarker: FaceLandmarker, zidane: Image):
 
 def test_a_batch_is_its_pictures(landmarker: FaceLandmarker, bus: Image, zidane: Image):
     empty = np.zeros((100, 100, 3), np.uint8)
-    together = landmarker.batch([bus, empty, zidane])
+    together = landmarker.submit([bus, empty, zidane])()
     assert [len(faces) for faces in together] == [2, 0, 2]
     assert np.allclose(together[2].points, landmarker(zidane).points, atol=0.05)
-    assert landmarker.batch([]) == []
+    assert landmarker.submit([])() == []
 
 
 def test_several_threads_share_one(landmarker: FaceLandmarker, bus: Image, zidane: Image):
@@ -147,7 +147,7 @@ def test_half_a_face_at_the_border(landmarker: FaceLandmarker, zidane: Image):
 def test_faces_from_24_pixels(landmarker: FaceLandmarker, ancelotti: Image):
     """Anywhere in the picture."""
     places = [(x, y) for x in (0, 130, 290, 400, 500) for y in (0, 180, 350)]
-    found = landmarker.batch([small_face(ancelotti, 24, x, y) for x, y in places])
+    found = landmarker.submit([small_face(ancelotti, 24, x, y) for x, y in places])()
     assert [len(faces) for faces in found] == [1] * 15
     widths = [faces.boxes[0, 2] - faces.boxes[0, 0] for faces in found]
     assert np.allclose(widths, 24, rtol=0.15)

@@ -201,6 +201,27 @@ def test_nobody_twice(estimator: PoseEstimator, bus: Image):
     assert tracker(bus, 0.0).ids.tolist() == [1]
 
 
+def test_of_two_crops_that_drift_onto_one_person_that_stays_which_was_there():
+    """The network answers the second crop surely, and the first, in whose box the person is, less so."""
+    calls: list[int] = []
+
+    def network(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points of a body that fills its box; from the second frame on the second crop shows the first's."""
+        calls.append(1)
+        points = np.zeros((1, 33, 5), np.float32)
+        points[..., :2] = np.linspace(25.6, 230.4, 33)[None, :, None]
+        points[..., 3:] = 0.9
+        drifted = len(calls) == 4
+        points[..., 0] -= 102.4 if drifted else 0
+        return points, np.array([0.99 if drifted else 0.8], np.float32)
+
+    boxes = np.array([[100, 100, 200, 200], [150, 100, 250, 200]], np.float32)
+    estimator = PoseEstimator(finding(lambda image: boxes), FakeEngine(network), CARDS["blazepose-full"])
+    tracker = PoseTracker(estimator, detect_every=10.0)
+    assert tracker(np.zeros((300, 400, 3), np.uint8), 0.0).ids.tolist() == [1, 2]
+    assert tracker(np.zeros((300, 400, 3), np.uint8), 0.04).ids.tolist() == [1]
+
+
 def test_a_restored_tracker_goes_on_as_the_first(
     estimator: PoseEstimator, bus: Image, through_json: Callable[[dict[str, Any]], dict[str, Any]]
 ):

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
-from vision.engine import Engine, Outputs
+from vision import zoo
+from vision.card import Card
+from vision.engine import Engine, Outputs, load
+from vision.tasks.model import Model
 from vision.types import Image
 from vision.view import View, patch
 
@@ -73,3 +77,54 @@ def look_closer(
         return [list(islice(answers, len(some))) for some in regions]
 
     return collect
+
+
+class Cascade(Model):
+    """A detector, and networks that look closer at what it finds. It owns them all: `close()` closes them.
+
+    detector: says where. engine: the closer look, of `card`.
+    finder: the detector's class. further: task and name of the cards of engines beside that one.
+    """
+
+    finder: ClassVar[type[Any]]
+    further: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, detector: Any, engine: Engine, card: Card) -> None:
+        super().__init__(engine, card)
+        self.detector = detector
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | Card = "default",
+        device: str = "auto",
+        precision: str = "auto",
+        backend: str = "auto",
+        detector: str | Path | Card = "default",
+    ) -> Self:
+        """A model by name (`vision models`).
+
+        model: of the closer look, with device, precision and back end as in `Model.load`, for all its networks.
+        detector: what says where to look: for faces `blazeface-full`, `blazeface-back` or `yunet`, which runs in
+            OpenCV on the CPU alone and refuses another choice (EngineError); for bodies as in `Detector.load`.
+
+        Raises ModelError for an unknown name, WeightsError where weights are missing or not what they should be,
+        EngineError for a device or a back end that is not there, UsageError for a detector of other things.
+        """
+        card, where = zoo.find(model, cls.task), (device, precision, backend)
+        cards = [card, *(zoo.find(name, name) for name in cls.further)]
+        made = cls(cls.finder.load(detector, *where), *(load(one, *where) for one in cards), card)
+        made.loaded_as = {
+            "model": card, "device": device, "precision": precision, "backend": backend, "detector": detector,
+        }
+        return made
+
+    @property
+    def in_flight(self) -> int:
+        """How many submitted pictures keep the detector's device busy."""
+        return int(self.detector.in_flight)
+
+    def close(self) -> None:
+        """Close the detector and the network."""
+        self.detector.close()
+        super().close()

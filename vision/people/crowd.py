@@ -13,7 +13,7 @@ from vision.errors import DataError
 from vision.people.smooth import OneEuro
 from vision.types import Floats
 
-_SOONER = 0.4                 # of the time between two searches: so soon the next, while somebody is lost
+_SOONER = 0.6                 # of the time between two searches: so soon the next, while somebody is lost
 _SAME_PLACE = 0.3             # who appears where somebody was lost, with boxes that overlap by this, is them
 
 

@@ -83,28 +83,8 @@ class FaceDetector(Model):
         turned: bool = False,
         tiles: Sequence[Tile] | None = None,
     ) -> Landmarks:
-        """The faces in `image` (H,W,3) uint8 BGR, best first. It gets the whole device.
-
-        tiles: look at these alone, some of `self.tiles(image, min_face)`, at least one; None looks at all.
-        The other arguments, and what is raised, are `submit`'s.
-        """
-        threshold = self._threshold(min_score, min_face)
-        views = self._views(image, tiles or self.tiles(image, min_face), turned)
-        answers: dict[int, Floats] = {}
-        for rows in _alike(views):
-            answers |= zip(rows, self.engine(np.stack([views[i].pixels for i in rows]))[0], strict=True)
-        return _found([(view, answers[i]) for i, view in enumerate(views)], threshold)
-
-    def batch(
-        self,
-        images: Sequence[Image],
-        *,
-        min_score: float | None = None,
-        min_face: float = 24.0,
-        turned: bool = False,
-    ) -> list[Landmarks]:
-        """The faces in each of `images`, which may differ in size; the arguments are `submit`'s."""
-        return self.submit(images, min_score=min_score, min_face=min_face, turned=turned)()
+        """The faces in `image` (H,W,3) uint8 BGR, best first; the arguments are `submit`'s."""
+        return self.submit([image], min_score=min_score, min_face=min_face, turned=turned, tiles=tiles)()[0]
 
     def submit(
         self,
@@ -113,6 +93,7 @@ class FaceDetector(Model):
         min_score: float | None = None,
         min_face: float = 24.0,
         turned: bool = False,
+        tiles: Sequence[Tile] | None = None,
     ) -> Callable[[], list[Landmarks]]:
         """Start on `images`; the function that comes back waits, and gives the faces of each, best first.
 
@@ -122,13 +103,14 @@ class FaceDetector(Model):
             looked at in overlapping tiles too.
         turned: look at the picture turned by 90, 180 and 270 degrees too. Without it, faces are found that
             are tilted by up to about 60 degrees.
+        tiles: look at these alone, some of `self.tiles(image, min_face)`, at least one; None looks at all.
 
         Raises UsageError for a picture or a value out of range.
         """
         threshold = self._threshold(min_score, min_face)
         counts, views = [], []
         for image in images:
-            some = self._views(image, self.tiles(image, min_face), turned)
+            some = self._views(image, tiles or self.tiles(image, min_face), turned)
             counts.append(len(some))
             views += some
         asked = [

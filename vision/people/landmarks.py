@@ -8,22 +8,19 @@ again from the crop that these give, then a closer look at each eye for its iris
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vision import zoo
 from vision.boxes import nms
 from vision.card import Card
-from vision.engine import Engine, load
+from vision.engine import Engine
 from vision.errors import UsageError
 from vision.people import eyes, headpose, mesh
-from vision.people.cascade import Closeup, Crop, look_closer
+from vision.people.cascade import Cascade, Closeup, Crop, look_closer
 from vision.people.face import Faces
 from vision.people.face_detector import LEFT_EYE, RIGHT_EYE, FaceDetector
-from vision.tasks.model import Model
 from vision.types import Floats, Image, Landmarks
 from vision.view import turn
 
@@ -76,59 +73,25 @@ class Meshes(NamedTuple):
         return held[nms(extents(self.points[held]), self.presence[held], None, SAME_FACE)]
 
 
-class FaceLandmarker(Model):
+class FaceLandmarker(Cascade):
     """Finds faces and their 478 points in pictures. `FaceLandmarker.load()` makes one.
 
     detector: finds the faces.
     engine: the mesh, (B,192,192,3) uint8 to points (B,468,3) and presence (B,).
     iris: a closer look at one eye, (B,64,64,3) uint8 to its lids and brow (B,71,3) and iris (B,5,3).
     card: of the mesh.
-
-    It owns all three networks: `close()` closes them.
     """
 
     task = "landmarks"
+    finder = FaceDetector
+    further = ("iris",)
 
     def __init__(self, detector: FaceDetector, engine: Engine, iris: Engine, card: Card) -> None:
-        super().__init__(engine, card)
-        self.detector, self.iris = detector, iris
-        self.names = ("face",)
-
-    @property
-    def in_flight(self) -> int:
-        """How many submitted pictures keep the detector's device busy."""
-        return self.detector.in_flight
-
-    @classmethod
-    def load(
-        cls,
-        model: str | Path | Card = "default",
-        device: str = "auto",
-        precision: str = "auto",
-        backend: str = "auto",
-        detector: str | Path | Card = "default",
-    ) -> Self:
-        """A landmarker by name (`vision models`).
-
-        model: of the mesh, with device, precision and back end as in `Model.load`, for all its networks.
-        detector: what finds the faces: `blazeface-full`, `blazeface-back`, or `yunet`, which runs in
-            OpenCV on the CPU alone and refuses another choice (EngineError).
-
-        Raises ModelError for an unknown name, WeightsError where weights are missing or not what they
-        should be, EngineError for a device or a back end that is not there.
-        """
-        card = zoo.find(model, cls.task)
-        finder = FaceDetector.load(detector, device, precision, backend)
-        engine, iris = (load(c, device, precision, backend) for c in (card, zoo.find("iris", "iris")))
-        made = cls(finder, engine, iris, card)
-        made.loaded_as = {
-            "model": card, "device": device, "precision": precision, "backend": backend, "detector": detector,
-        }
-        return made
+        super().__init__(detector, engine, card)
+        self.iris, self.names = iris, ("face",)
 
     def close(self) -> None:
         """Close the detector and both networks of the points."""
-        self.detector.close()
         self.iris.close()
         super().close()
 
@@ -143,25 +106,9 @@ class FaceLandmarker(Model):
         camera: npt.ArrayLike | None = None,
     ) -> Faces:
         """The faces in `image` (H,W,3) uint8 BGR, best first; the arguments are `submit`'s."""
-        check(min_presence, camera)
-        found = self.detector(image, min_score=min_score, min_face=min_face, turned=turned)
-        return self._placed([image], [found], min_presence, camera)[0]
-
-    def batch(
-        self,
-        images: Sequence[Image],
-        *,
-        min_score: float | None = None,
-        min_face: float = 24.0,
-        turned: bool = False,
-        min_presence: float = 0.5,
-        camera: npt.ArrayLike | None = None,
-    ) -> list[Faces]:
-        """The faces in each of `images`, which may differ in size; the arguments are `submit`'s."""
         return self.submit(
-            images, min_score=min_score, min_face=min_face, turned=turned, min_presence=min_presence,
-            camera=camera,
-        )()
+            [image], min_score=min_score, min_face=min_face, turned=turned, min_presence=min_presence, camera=camera,
+        )()[0]
 
     def submit(
         self,
@@ -186,19 +133,9 @@ class FaceLandmarker(Model):
         """
         check(min_presence, camera)
         wait = self.detector.submit(images, min_score=min_score, min_face=min_face, turned=turned)
-        return lambda: self._placed(images, wait(), min_presence, camera)
-
-    def _placed(
-        self,
-        images: Sequence[Image],
-        found: Sequence[Landmarks],
-        min_presence: float,
-        camera: npt.ArrayLike | None,
-    ) -> list[Faces]:
-        """The faces of each picture, from what the detector found in it."""
-        return [
+        return lambda: [
             self.describe(image, meshes.rows(meshes.distinct(min_presence)), camera)
-            for image, meshes in zip(images, self.place(images, found), strict=True)
+            for image, meshes in zip(images, self.place(images, wait()), strict=True)
         ]
 
     def place(self, images: Sequence[Image], found: Sequence[Landmarks]) -> list[Meshes]:

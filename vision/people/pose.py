@@ -8,22 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vision import zoo
-from vision.boxes import nms
+from vision.boxes import iou, nms
 from vision.card import Card
-from vision.engine import Engine, load
+from vision.engine import Engine
 from vision.errors import UsageError
 from vision.people.body import POINTS, Poses
-from vision.people.cascade import Closeup, Crop, look_closer
+from vision.people.cascade import Cascade, Closeup, Crop, look_closer
 from vision.people.crowd import Crowd
 from vision.tasks.detect import Detector
-from vision.tasks.model import Model
 from vision.types import Floats, Image
 from vision.view import checked_image
 
@@ -33,60 +30,24 @@ _FOLLOWED = 0.3               # a detected box that overlaps somebody followed b
 _VISIBLE = 0.5                # a point's score from which it counts for its person's box
 
 
-class PoseEstimator(Model):
+class PoseEstimator(Cascade):
     """Finds people and the 33 points of their bodies in pictures. `PoseEstimator.load()` makes one.
 
     detector: finds the people; one of its classes is `person`.
     engine: the points, (B,256,256,3) uint8 to points (B,33,5) and presence (B,).
     card: of the points.
 
-    It owns both networks: `close()` closes them. Raises UsageError for a detector of no people.
+    Raises UsageError for a detector of no people.
     """
 
     task = "pose"
+    finder = Detector
 
     def __init__(self, detector: Detector, engine: Engine, card: Card) -> None:
         if "person" not in detector.names:
             raise UsageError(f"{detector.name!r} has no class 'person': take a detector that finds people")
-        super().__init__(engine, card)
-        self.detector = detector
+        super().__init__(detector, engine, card)
         self.names = ("person",)
-
-    @property
-    def in_flight(self) -> int:
-        """How many submitted pictures keep the detector's device busy."""
-        return self.detector.in_flight
-
-    @classmethod
-    def load(
-        cls,
-        model: str | Path | Card = "default",
-        device: str = "auto",
-        precision: str = "auto",
-        backend: str = "auto",
-        detector: str | Path | Card = "default",
-    ) -> Self:
-        """An estimator by name (`vision models`).
-
-        model: of the points, with device, precision and back end as in `Model.load`, for both networks.
-        detector: what finds the people, as in `Detector.load`.
-
-        Raises ModelError for an unknown name, WeightsError where weights are missing or not what they
-        should be, EngineError for a device or a back end that is not there, UsageError for a detector of
-        no people.
-        """
-        card = zoo.find(model, cls.task)
-        people = Detector.load(detector, device, precision, backend)
-        made = cls(people, load(card, device, precision, backend), card)
-        made.loaded_as = {
-            "model": card, "device": device, "precision": precision, "backend": backend, "detector": detector,
-        }
-        return made
-
-    def close(self) -> None:
-        """Close the detector and the network of the points."""
-        self.detector.close()
-        super().close()
 
     def __call__(
         self,
@@ -244,10 +205,12 @@ class PoseTracker:
         self.detections = state["detections"]
 
     def _estimate(self, image: Image, boxes: Sequence[Floats]) -> tuple[Poses, npt.NDArray[np.int64]]:
-        """The people in boxes, and whose box each was; of two on one person the surer stays."""
-        poses = self.estimator(image, np.array(boxes, np.float32).reshape(-1, 4), min_presence=0.0)
+        """The people in boxes, and whose box each was; of two on one person that stays which was there before."""
+        asked = np.array(boxes, np.float32).reshape(-1, 4)
+        poses = self.estimator(image, asked, min_presence=0.0)
         rows = np.flatnonzero(poses.presence >= self.min_presence)
-        apart = nms(poses.boxes[rows], poses.presence[rows], None, _SAME_PERSON)
+        moved_little = np.diag(iou(asked, poses.boxes))[rows]
+        apart = nms(poses.boxes[rows], moved_little, None, _SAME_PERSON)
         rows = rows[np.sort(apart)]
         return poses[rows], rows
 
