@@ -18,7 +18,7 @@ WITHOUT = "mobilenet-v2-imagenet.safetensors"    # torchvision's: the catalogue 
 FULL = Card(
     name="all", task="action", form="openvino", net="frame2d", file="all.safetensors", licence="ours",
     source="made", input=Input((64, 48), "crop", True, False, 0.9, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),
-    config={"sides": [1, 2], "classes": 2}, use="research", figures="top-1 0.9", names=("a", "b"),
+    config={"sides": [1, 2], "classes": 2}, use="research", figures={"fp32": {"top-1": 0.9, "top-5": 1.0}, "int8": {"top-1": 0.8}}, measured_on="ten", names=("a", "b"),
     min_score=0.3, tolerance=0.1, boxes=Boxes("rows", 1.0), clip=Clip(8, 6.25, True, "two-stream", ("pool",)),
 )
 
@@ -40,6 +40,12 @@ def test_json_keeps_everything_but_where_the_file_was_and_its_int8(card: Card, t
     path = tmp_path / "moved.safetensors"
     wanted = replace(card, file=str(path), sha256="", url=None, int8=None)
     assert card_from_json(card.to_json(), path) == wanted
+
+
+def test_figures_were_one_line_at_first(tmp_path: Path) -> None:
+    text = json.dumps({**json.loads(FULL.to_json()), "figures": "mIoU 0.7 on streets"})
+    found = card_from_json(text, tmp_path / "x")
+    assert (found.figures, found.measured_on) == ({}, "mIoU 0.7 on streets")
 
 
 def test_a_flat_card_is_nested(tmp_path: Path) -> None:

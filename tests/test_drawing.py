@@ -209,3 +209,9 @@ def test_a_line_shows_which_side_is_called_what(patches: list[tuple[int, int, in
         left, _, right, _ = places[text]
         assert left < 330
         assert right > 270
+
+
+def test_trails_without_a_track_draw_nothing() -> None:
+    sheet = Canvas(np.zeros((40, 40, 3), np.uint8), None)
+    paint_trails(Trails(1.0).add(0.0, {"track": Tracks.empty()})["track"], sheet)
+    assert not sheet.image.any()

@@ -296,6 +296,45 @@ def test_memory_does_not_grow_with_the_length() -> None:
     assert peak(4000) < peak(400) + 4000 * 40      # latencies of the last 10,000 frames: a float each
 
 
+def test_pictures_that_are_too_large_for_a_queue_go_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is under way holds one of them; the next is made when it is written."""
+    alive, most, made = 0, 0, 0
+
+    class Large(np.ndarray):
+        def __del__(self) -> None:
+            nonlocal alive
+            alive -= self.base is None
+
+    def large() -> Iterator[Frame]:
+        nonlocal alive, most, made
+        for i in range(12):
+            image = Large((4, 4, 3), np.uint8)
+            image[:] = i
+            alive, made = alive + 1, made + 1
+            most = max(most, alive)
+            frame = Frame(image, i, i / 10, "made")
+            del image
+            yield frame
+            del frame
+
+    for limit, at_most in ((10, 2), (1 << 20, 99)):
+        most = made = 0
+        for module in ("stream", "windows", "io.prefetch"):
+            monkeypatch.setattr(f"vision.{module}.QUEUED_BYTES", limit)
+        with Run(large(), Average(Mean()), sinks=[_Slow()]) as run:
+            for item in run:
+                del item
+        assert (run.report.written, made) == (12, 12)
+        assert most <= at_most
+        if limit == 1 << 20:
+            assert most > 3                              # else the bound above would be no test
+
+
+class _Slow(Sink):
+    def take(self, item: Item) -> None:
+        time.sleep(0.005)
+
+
 @pytest.mark.parametrize(("plan", "says"), [
     ([], "the plan is empty"),
     ([Sum()], "'sum' needs the results of 'average', which is not in the plan before it"),

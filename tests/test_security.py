@@ -6,15 +6,17 @@ import io
 import json
 import os
 import pickle
+import re
 import resource
 import shutil
 import ssl
 import subprocess
 import sys
 import threading
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,14 +27,18 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hypothesis import HealthCheck, Phase, given, settings
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
-from vision import Detector, VideoWriter, read
+from vision import Detect, Detector, JsonLines, Run, SaveFrames, Track, VideoWriter, read
 from vision.card import Card, Input, card_of
-from vision.errors import DataError, EngineError, ModelError, SourceError, VisionError, WeightsError
+from vision.errors import DataError, EngineError, ModelError, SourceError, UsageError, VisionError, WeightsError
 from vision.io.base import Log, Span
 from vision.io.stdin import open_stream
+
+sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
+from documents import documents, written
 
 RED = "\x1b[31m"
 
@@ -265,6 +271,121 @@ def test_an_onnx_file_reads_no_weights_outside_of_its_folder(reach: str, tmp_pat
         Detector.load(str(path), backend="onnxruntime")(np.zeros((64, 64, 3), np.uint8))
 
 
+def test_a_data_set_names_its_pictures(tmp_path: Path) -> None:
+    """A data.yaml may name any folder: what is trained on is what it says."""
+    from vision.data.detection import read_detection
+
+    elsewhere = detection_set(tmp_path / "elsewhere", "")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/data.yaml").write_text(f"names: [a]\npath: {elsewhere}\ntrain: images/train\n")
+    (found,) = read_detection(tmp_path / "data", "train").pictures
+    assert found.path == elsewhere / "images/train/a.png"
+
+
+FRAMES, RECORDS = 12, "r.jsonl"
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of tracks and pictures that was left in the middle: its checkpoint, in the folder where one is then."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    with VideoWriter("v.mp4") as out:
+        for i in range(FRAMES):
+            out.write(np.full((48, 64, 3), 10 * i, np.uint8), i / 10)
+    seen = [{"label": "a", "class_id": 0, "score": 0.9, "box": [5, 5, 25, 40]}]
+    lines = [{"schema": 2, "kind": "frame", "source": "v.mp4", "frame": i, "time_s": i / 10, "size": [64, 48],
+              "detect": {"model": "m", "objects": seen}} for i in range(FRAMES)]
+    Path(RECORDS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with going(checkpoint_every=1e-6) as run:
+        for item in run:
+            if item.frame.index == FRAMES // 2:
+                break
+    return here / "o.jsonl.checkpoint"
+
+
+def going(**how: Any) -> Run:
+    sinks = [JsonLines("o.jsonl"), SaveFrames("pictures")]
+    return Run("v.mp4", [Detect(stored=RECORDS), Track()], sinks, **how)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_was_changed(stopped: Path) -> None:
+    """Whatever it says, and whether or not that can be gone on with: nothing is written but the outputs of the plan."""
+    with zipfile.ZipFile(stopped) as file:
+        whole = {name: file.read(name) for name in file.namelist()}
+    outputs = {path: path.read_bytes() for path in stopped.parent.rglob("*") if path.is_file()}
+    places = {stopped.parent / "pictures", *outputs}
+
+    @settings(max_examples=60, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(documents(json.loads(whole["state.json"])))
+    def changed(values: object) -> None:
+        for path, data in outputs.items():
+            path.write_bytes(data)
+        with zipfile.ZipFile(stopped, "w") as file:
+            for name, data in {**whole, "state.json": written(json.dumps(values))}.items():
+                file.writestr(zipfile.ZipInfo(name), data)
+        with suppress(Exception), going(resume=True) as run:
+            run.finish()
+        new = {path for path in stopped.parent.parent.rglob("*") if path.is_file()} - places
+        assert all(path.parent == stopped.parent / "pictures" for path in new), new
+
+    changed()
+
+
+def test_a_checkpoint_names_no_other_file(stopped: Path) -> None:
+    with zipfile.ZipFile(stopped) as file:
+        whole = {name: file.read(name) for name in file.namelist()}
+    before = {path for path in stopped.parents[1].rglob("*") if path.is_file()}
+    with zipfile.ZipFile(stopped, "w") as file:
+        for name, data in {**whole, "state.json": whole["state.json"].replace(b'["v", 0]', b'["../../v", 0]')}.items():
+            file.writestr(zipfile.ZipInfo(name), data)
+    with going(resume=True) as run:
+        run.finish()
+    new = {path for path in stopped.parents[1].rglob("*") if path.is_file()} - before
+    assert len(new) > 3
+    assert {path.parent for path in new} == {stopped.parent / "pictures"}
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Where this process would have connected to."""
+    asked: list[object] = []
+
+    def refuse(*arguments: object) -> None:
+        asked.append(arguments[1:])
+        raise OSError("no network here")
+
+    for way in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(f"socket.socket.{way}", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *arguments, **_: refuse(None, *arguments))
+    return asked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("net", "config"), [
+    ("timm_classifier", {"arch": "hf-hub:timm/resnet18.a1_in1k"}), ("timm_classifier", {"arch": "local-dir:/etc"}),
+    ("smp", {"arch": "fpn", "encoder": "tu-hf-hub:timm/resnet18.a1_in1k", "classes": 3}),
+    ("faster_rcnn", {"classes": 3, "encoder": "tu-hf-hub:timm/resnet18.a1_in1k"}),
+    ("smp", {"arch": "fpn", "encoder": "resnet18", "classes": 3, "options": {"encoder_weights": "imagenet"}}),
+    ("torchvision_classifier", {"arch": "resnet18", "classes": 10 ** 9}), ("torchvision_segmenter", {"arch": "os"}),
+])
+def test_a_card_fetches_nothing(net: str, config: dict[str, Any], offline: list[object], tmp_path: Path) -> None:
+    path = weights(tmp_path / "w.safetensors", mine(net=net, config=config))
+    with pytest.raises(VisionError):
+        Detector.load(str(path), backend="torch")(np.zeros((64, 64, 3), np.uint8))
+    assert offline == []
+
+
+@pytest.mark.slow
+def test_a_run_uses_no_network(clip: Path, tmp_path: Path, offline: list[object]) -> None:
+    with Run(str(clip), [Detect(), Track()], [JsonLines(tmp_path / "o.jsonl")]) as run:
+        run.finish()
+    assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 5
+    assert offline == []
+
+
 # what is never executed
 
 
@@ -387,6 +508,14 @@ def test_what_is_kept_on_the_disk_has_a_bound(monkeypatch: pytest.MonkeyPatch) -
 # what is printed
 
 
+def test_an_error_is_one_line_whatever_is_in_it() -> None:
+    said = str(DataError(f"{RED}a\r\nb\u2028c\ud800 \u202egnp {'x' * 9999} Do this."))
+    assert said.startswith(r"\x1b[31ma\r\nb\u2028c\ud800 \u202egnp xxx")
+    assert said.endswith("xxx Do this.")
+    assert len(said) <= 2010
+    assert str(UsageError("größer als 3 µm, 東京")) == "größer als 3 µm, 東京"
+
+
 @pytest.mark.slow
 def test_foreign_names_do_not_reach_the_terminal_raw(tmp_path: Path) -> None:
     """Names of files, of classes, of lines; in errors, notes and summaries."""
@@ -410,3 +539,15 @@ def test_foreign_names_do_not_reach_the_terminal_raw(tmp_path: Path) -> None:
         assert "\x1b" not in said, (arguments, said)
         assert "\u202e" not in said, (arguments, said)
         assert "Traceback" not in said, (arguments, said)
+
+
+def test_every_test_that_the_page_names_is_there() -> None:
+    root = Path(__file__).parent
+    page = (root.parent / "docs/security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page))
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in root.rglob("test_*.py"))
+    there = set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))
+    assert named - there == set()
+    assert len(named) > 30
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| what", "| ---"))]
+    assert [row for row in rows if "`test_" not in row] == []

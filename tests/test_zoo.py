@@ -234,7 +234,7 @@ def models(*arguments: str) -> str:
 def test_the_command_shows_a_card() -> None:
     told = " ".join(models("show", "fpn-lite0-camvid").split())
     for part in (
-        "use research", "mIoU 0.722 on CamVid's 101 validation", "size_wh (608, 448), resize stretch",
+        "use research", "figures fp32 mIoU 0.722", "(CamVid's 101 validation pictures)", "size_wh (608, 448), resize stretch",
         "11: sky, building, pole", "CamVid's terms: research",
     ):
         assert part in told

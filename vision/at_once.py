@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Generator, Sequence
 
 from vision.errors import SourceError, VisionError
+from vision.io.prefetch import Channel
 from vision.item import Item
 from vision.sinks.base import Sink
 from vision.stream import Opener, Stream
@@ -30,11 +30,11 @@ class AtOnce:
     ) -> None:
         self._sources, self._stream = sources, stream
         self._direct = direct                            # sinks that are called in the caller's thread
-        self._done: queue.Queue[tuple[Stream | None, Item | BaseException | None]] = queue.Queue(
-            _WAITING * len(sources))
+        self._done = Channel[tuple[Stream, Item | None]](_WAITING * len(sources))
         self.begun: list[Stream] = []                    # all so far
         self._stop = threading.Event()
         self._reading = len(sources)                     # sources that are not lost
+        self._left = len(sources)                        # threads that have not ended
         self._streams: dict[int, Stream] = {}            # under way, by source
         self._lock = threading.Lock()
         self._threads = [
@@ -44,17 +44,11 @@ class AtOnce:
 
     def __iter__(self) -> Generator[tuple[Stream, Item | None]]:
         """What is done, until every source has ended. Raises what is no VisionError."""
-        left, shown = len(self._threads), set[Stream]()
+        shown = set[Stream]()
         try:
             for thread in self._threads:
                 thread.start()
-            while left:
-                stream, item = self._done.get()
-                if isinstance(item, BaseException):
-                    raise item
-                if stream is None:
-                    left -= 1
-                    continue
+            for stream, item in self._done.receive():
                 if item is not None:
                     self._show(stream, item, begin=stream not in shown)
                     shown.add(stream)
@@ -73,6 +67,7 @@ class AtOnce:
     def _end(self) -> None:
         """End what is still under way, with whole outputs, and wait for it."""
         self._stop.set()
+        self._done.abandon()
         with self._lock:
             for stream in self._streams.values():
                 stream.interrupt()
@@ -95,21 +90,24 @@ class AtOnce:
                 again = self._back(opener) if stream.lost else None
             self._count(-1)
         except BaseException as error:
-            self._put(None, error)
-        else:
-            self._put(None, None)
+            self._done.end(error)
+        with self._lock:
+            self._left -= 1
+            last = not self._left
+        if last:
+            self._done.end(None)
 
     def _through(self, stream: Stream) -> None:
         items = iter(stream)
         try:
             for item in items:
-                if not self._put(stream, item):
+                if not self._done.send((stream, item)):
                     break
         except VisionError as error:
             stream.error = error
         finally:
             items.close()
-        self._put(stream, None)
+        self._done.send((stream, None))
 
     def _back(self, opener: Opener) -> Opener | None:
         """What opens a lost source that is there again; None when no other source is read any more."""
@@ -127,13 +125,3 @@ class AtOnce:
     def _count(self, change: int) -> None:
         with self._lock:
             self._reading += change
-
-    def _put(self, stream: Stream | None, item: Item | BaseException | None) -> bool:
-        """Hand over; False when nobody takes any more."""
-        while not self._stop.is_set():
-            try:
-                self._done.put((stream, item), timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False

@@ -4,20 +4,25 @@ frame becomes its input and what its classes are called."""
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from vision.errors import WeightsError
+from vision.errors import ModelError, WeightsError
 
 Form = Literal["network", "onnx", "openvino", "ultralytics"]
 Triple = tuple[float, float, float]
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+_MAX_FRAMES = 512
+MAX_SIDE = 8192                          # pixels of a network's input
 _VERSION = 2                             # of the JSON; 1 said none, and was flat
+_MAX_CLASSES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class Card:
     min_score: the default threshold, 0..1.
     tolerance: the largest difference from torch float32 that a back end may show
         (`vision models check`).
-    int8: the compressed model, which a CPU takes unless it is told otherwise.
+    int8: the compressed model, which a CPU uses unless a precision is given.
     """
 
     name: str
@@ -125,9 +130,11 @@ class Card:
 
 @cache
 def name_list(name: str) -> tuple[str, ...]:
-    """The list of classes `name` in `vision/names`: voc, coco, ..."""
-    path = Path(__file__).parent / "names" / f"{name}.txt"
-    return tuple(path.read_text(encoding="utf-8").splitlines())
+    """The list of classes `name` in `vision/names`: voc, coco, ... Raises ModelError for another name."""
+    lists = {path.stem: path for path in (Path(__file__).parent / "names").glob("*.txt")}
+    if name not in lists:
+        raise ModelError(f"no list of classes {name!r:.100}. There are: {', '.join(sorted(lists))}.")
+    return tuple(lists[name].read_text(encoding="utf-8").splitlines())
 
 
 def card_from_json(text: str, path: Path) -> Card:
@@ -149,13 +156,56 @@ def card_from_json(text: str, path: Path) -> Card:
         parts = {"input": Input, "boxes": Boxes, "clip": Clip}
         values |= {key: kind(**values[key]) for key, kind in parts.items()}
         card = Card(**{**values, "file": str(path.absolute()), "sha256": "", "url": None})
-        _ = card.classes
-    except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
+        _refuse_others(card)
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, ModelError) as error:
         raise WeightsError(
-            f"the card of {str(path)!r} cannot be read ({type(error).__name__}: {error}). It was not written "
-            "by `vision train` or `vision models compress`."
+            f"the card of {str(path)!r} cannot be read ({type(error).__name__}: {error}). It was not "
+            "written by `vision train` or `vision models compress`."
         ) from error
     return card
+
+
+def _refuse_others(card: Card) -> None:
+    """Raise ValueError, or what comes of it, for a card whose values are not what its fields say."""
+    for part, name in ((card, ""), (card.input, "input."), (card.boxes, "boxes."), (card.clip, "clip.")):
+        for key, hint in get_type_hints(type(part)).items():
+            if not _fits(getattr(part, key), hint):
+                raise ValueError(f"{name}{key} cannot be {str(getattr(part, key))[:60]!r}")
+    if not all(1 <= side <= MAX_SIDE for side in card.input.size_wh):
+        raise ValueError(f"input.size_wh must be 1 to {MAX_SIDE} a side; got {card.input.size_wh}")
+    if not 1 <= card.clip.frames <= _MAX_FRAMES or not 0 < card.clip.rate <= 1000:
+        raise ValueError(f"clip has 1 to {_MAX_FRAMES} frames at up to 1000 a second; got {card.clip}")
+    if not all(abs(mean) < 1e6 for mean in card.input.mean) or not all(1e-6 < abs(s) < 1e6 for s in card.input.std):
+        raise ValueError("input.mean and input.std must lie below 1e6, and std not be 0")
+    if not 0 <= card.min_score <= 1 or not 0 <= card.boxes.max_iou <= 1 or not 0 < card.input.crop <= 1:
+        raise ValueError("min_score and boxes.max_iou lie in 0..1, input.crop in (0..1]")
+    if len(card.classes) > _MAX_CLASSES:
+        raise ValueError(f"names are at most {_MAX_CLASSES}; got {len(card.classes)}")
+    classes = card.config.get("classes", len(card.classes))
+    if classes != len(card.classes):
+        raise ValueError(f"it names {len(card.classes)} classes and its network has {classes!s:.20}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of JSON is of a field's type."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if hint is Any or is_dataclass(hint):
+        return True
+    if kind is Literal:
+        return value in inner
+    if kind in (Union, UnionType):
+        return any(_fits(value, one) for one in inner)
+    if kind is tuple:
+        each = inner[:1] * len(value) if inner[-1:] == (...,) and isinstance(value, tuple) else inner
+        return isinstance(value, tuple) and len(value) == len(each) and all(map(_fits, value, each))
+    if kind is Mapping:
+        return isinstance(value, Mapping) and all(
+            isinstance(key, str) and _fits(one, inner[1]) for key, one in value.items())
+    if hint is NoneType:
+        return value is None
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, hint)
 
 
 def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:

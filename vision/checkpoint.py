@@ -75,7 +75,7 @@ class Checkpoint:
 
 def identity(info: Info) -> dict[str, Any]:
     """What tells a source from another of its name: its size in bytes, and a digest of its first and last bytes.
-    A folder's is of its files' names and sizes. Raises UsageError for one that cannot be gone on with."""
+    A folder's is of its files' names and sizes. Raises UsageError for one that cannot be resumed."""
     from vision.io import local_files
 
     files = local_files(info.uri) if not info.live else []

@@ -233,6 +233,8 @@ class Trails:
 def paint_trails(paths: Sequence[tuple[npt.NDArray[np.int64], Floats]], canvas: Canvas) -> None:
     """Draw the path of every track of the last frame."""
     ids, feet = np.concatenate([ids for ids, _ in paths]), np.concatenate([feet for _, feet in paths])
+    if not len(ids):
+        return
     order = np.argsort(ids, kind="stable")
     points = np.rint(feet[order] * 8).astype(np.int32)
     whose, starts = np.unique(ids[order], return_index=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vision.card import Boxes, Card, Input, name_list
+from vision.card import MAX_SIDE, Boxes, Card, Input, name_list
 from vision.errors import ModelError, WeightsError
 
 _DIGEST = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")        # in a published file's name
@@ -225,11 +225,8 @@ def onnx_detector(path: str | Path | Card, decoder: str | None = None) -> Card:
     name, ordered = _recognised(str(path), outputs, sides, told, decoder)
     family = _FAMILIES[name]
     count = family.classes(ordered)
-    names = _literal(told.get("names", ""))
-    classes = (
-        tuple(str(names[i]) for i in sorted(names)) if names
-        else _LISTS.get(count, tuple(f"class {i}" for i in range(count)))
-    )
+    classes = _names(str(path), told["names"]) if "names" in told else (
+        _LISTS.get(count, tuple(f"class {i}" for i in range(count))))
     ultralytics = "names" in told
     return Card(
         name=Path(path).name, task="detect", form="onnx", file=str(Path(path).absolute()),
@@ -249,8 +246,23 @@ def _picture_wh(model: Any, told: dict[str, str]) -> tuple[int, int]:
     taken = next((shape for shape in shapes if len(shape) == 4), [0, 0, 0, 0])
     height, width = taken[2:] if taken[1] == 3 or 3 not in taken else taken[1:3]
     if not (width and height):
-        height, width = _literal(told.get("imgsz", "")) or (640, 640)
+        said = _literal(told["imgsz"]) if "imgsz" in told else (640, 640)
+        if not (isinstance(said, list | tuple) and len(said) == 2
+                and all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in said)):
+            raise ModelError(f"the graph does not say its picture size: its metadata says {told['imgsz'][:60]!r}, "
+                             f"expected height and width, 1 to {MAX_SIDE}.")
+        height, width = said
     return int(width), int(height)
+
+
+def _names(path: str, text: str) -> tuple[str, ...]:
+    """The classes that ultralytics wrote into the metadata. Raises ModelError for another text."""
+    names = _literal(text)
+    if isinstance(names, list | tuple):
+        names = dict(enumerate(names))
+    if not (isinstance(names, dict) and names and set(names) == set(range(len(names)))):
+        raise ModelError(f"{path!r} has no list of class names: its metadata says {text[:60]!r}.")
+    return tuple(str(names[i]) for i in range(len(names)))
 
 
 def _recognised(
@@ -265,7 +277,8 @@ def _recognised(
         if decoder in (None, name) and (ordered := family.order(outputs, cells)) is not None
     }
     if "names" in told and decoder is None:                  # ultralytics says so in its metadata
-        inside = bool(_literal(told.get("args", "")).get("nms")) or told.get("end2end") == "True"
+        options = _literal(told.get("args", ""))
+        inside = (isinstance(options, dict) and bool(options.get("nms"))) or told.get("end2end") == "True"
         rows = inside or (len(outputs) == 1 and outputs[0].shape[-1] == 6)
         fit = {"yolo_rows" if rows else "yolo": outputs} if len(outputs) == 1 else {}
     if len(fit) == 1:
@@ -279,8 +292,8 @@ def _recognised(
 
 
 def _literal(text: str) -> Any:
-    """A Python literal of the metadata; `{}` where it is none."""
+    """A Python literal of the metadata; None where it is none."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return {}
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None

@@ -44,15 +44,15 @@ class Run:
     sinks: where results go: specs such as `JsonLines("out.jsonl")`, opened and closed here, or open sinks of
         your own.
     device, precision, backend: where models run, as `vision.engine.load` has them.
-    pool: models that are loaded already; it stays its owner's to close.
+    pool: models that are loaded already; whoever made the pool closes it.
     style: how results are drawn: what labels say, how long a track's trail is.
     max_latency: seconds; a frame of a live source that is older when its turn comes is dropped.
-    free_only: refuse weights that are for research alone.
-    resume: go on where a run with these outputs was killed. Without a checkpoint it begins anew.
-    checkpoint_every: seconds between checkpoints; 10 where every output can be gone on with. 0: none.
+    free_only: refuse weights that may be used for research only.
+    resume: continue where a run with these outputs was killed. Without a checkpoint it begins anew.
+    checkpoint_every: seconds between checkpoints; 10 where every output can be resumed. 0: none.
 
-    A source that is a list of videos is one stream a video, each with new steps. Raises UsageError for a plan
-    that cannot be, SinkError for outputs that cannot be, before anything is read or loaded.
+    A source that is a list of videos is one stream a video, each with new steps. Raises UsageError for a plan that is
+    not possible, SinkError for outputs that cannot be written, before anything is read or loaded.
     """
 
     def __init__(
@@ -138,11 +138,11 @@ class Run:
 
     @property
     def report(self) -> Report:
-        """Of the stream that is under way, or was the last."""
+        """The report of the current stream, or of the last one."""
         return self.reports[-1] if self.reports else Report()
 
     def finish(self) -> Report:
-        """Go through everything that is left; the report of the last stream. Raises what ended it."""
+        """Do everything that is left. Returns the report of the last stream. Raises the error that ended it."""
         for _ in self:
             pass
         return self.report
@@ -191,7 +191,7 @@ class Run:
         return f"Run({', '.join(map(shown, self._names)) or 'frames'}: {', '.join(one.key for one in self.plan)})"
 
     def _checkpoint(self, sinks: Sequence[Any], every: float | None) -> Checkpoint | None:
-        """The checkpoint beside the first output, where the run can be gone on with."""
+        """The checkpoint beside the first output, where the run can be resumed."""
         why = "cameras, addresses, standard input and output and frames in memory are gone afterwards"
         able = all(map(_on_disk, self._names))
         files: list[Path] = []

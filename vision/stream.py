@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vision.checkpoint import identity, states
 from vision.drawing import Trails
-from vision.errors import LostFrames, SourceError, UsageError, VisionError
+from vision.errors import DataError, LostFrames, SourceError, UsageError, VisionError
 from vision.io import Info, Latest, Source, ahead, latest
 from vision.io.prefetch import QUEUED_BYTES
 from vision.item import Item
@@ -141,24 +141,30 @@ class Stream:
         stored = self._stored
         if stored is None:
             return
-        for sink, state in zip(self.sinks, stored["sinks"], strict=True):
-            sink.restore(state)
-        if "steps" not in stored:                        # between two sources
-            self._stored = None
-            return
-        self._identity = identity(self.info)
-        if self._identity != stored["source"]:
-            raise UsageError(f"{self.info.uri!r} is not what it was when the run was killed (its size or its first "
-                             "and last bytes differ). Run again without --resume.")
-        for step in steps:
-            if step.about() != stored["engines"][step.key]:
-                raise UsageError(f"{step.key!r} ran as {stored['engines'][step.key]}, now as {step.about()}. Give the "
-                                 "same --backend, --precision and --device.")
-            step.restore(stored["steps"][step.key])
-        for name in ("read", "inferred", "written", "seconds"):
-            setattr(self.report, name, stored["report"][name])
-        self._tally.restore(stored["tally"])
-        self._trails.restore(stored["trails"])
+        try:
+            for sink, state in zip(self.sinks, stored["sinks"], strict=True):
+                sink.restore(state)
+            if "steps" not in stored:                    # between two sources
+                self._stored = None
+                return
+            self._identity = identity(self.info)
+            if self._identity != stored["source"]:
+                raise UsageError(f"{self.info.uri!r} is not what it was when the run was killed (its size or its "
+                                 "first and last bytes differ). Run again without --resume.")
+            for step in steps:
+                if step.about() != stored["engines"][step.key]:
+                    raise UsageError(f"{step.key!r} ran as {stored['engines'][step.key]}, now as {step.about()}. Give "
+                                     "the same --backend, --precision and --device.")
+                step.restore(stored["steps"][step.key])
+            for name in ("read", "inferred", "written", "seconds"):
+                setattr(self.report, name, stored["report"][name])
+            self._tally.restore(stored["tally"])
+            self._trails.restore(stored["trails"])
+        except VisionError:
+            raise
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            raise DataError(f"the checkpoint is not of such a run ({type(error).__name__}: {error}). Run again without "
+                            "--resume.") from error
 
     def _through(self, frames: Any, steps: Sequence[Step], writer: Writer) -> Iterator[Item]:
         """The frames through the windows: a live source's one by one, so that its newest is never in line."""
@@ -181,12 +187,8 @@ class Stream:
             for frame in incoming:
                 yield from out(windows.push(frame))
                 last = frame.index
-                large = frame.image.nbytes > QUEUED_BYTES        # one at a time: see `ahead`
-                if report.live or large:
+                if report.live or frame.image.nbytes > QUEUED_BYTES:          # so large a one goes by itself
                     yield from out(windows.drain())
-                if large:
-                    del frame
-                    writer.wait()
                 if self._over:
                     break
                 if run.checkpoint is not None and run.checkpoint.due and not report.live:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -10,32 +9,12 @@ from time import monotonic, perf_counter
 from typing import Any
 
 from vision.errors import SinkError, VisionError
-from vision.io.prefetch import QUEUED_BYTES
+from vision.io.prefetch import Channel
 from vision.item import Item
 from vision.report import Report
 from vision.sinks.base import Sink
 
 _DEPTH = 8                                       # items under way
-
-
-class _Items(queue.Queue[Item | None]):
-    """A queue that is full with `_DEPTH` items, or with as many bytes of pictures as may wait."""
-
-    def _init(self, maxsize: int) -> None:
-        super()._init(maxsize)
-        self._bytes = 0
-
-    def _qsize(self) -> int:
-        return max(len(self.queue), self._bytes * _DEPTH // QUEUED_BYTES)
-
-    def _put(self, item: Item | None) -> None:
-        super()._put(item)
-        self._bytes += 0 if item is None else item.frame.image.nbytes
-
-    def _get(self) -> Item | None:
-        item: Item | None = super()._get()
-        self._bytes -= 0 if item is None else item.frame.image.nbytes
-        return item
 
 
 class Writer:
@@ -47,7 +26,7 @@ class Writer:
         self._here = [sink for sink in sinks if sink.direct]
         self._there = [sink for sink in sinks if not sink.direct]
         self._report, self._lock = report, lock
-        self._queue = _Items(maxsize=_DEPTH)
+        self._waiting = Channel[Item | threading.Event](_DEPTH)
         self._thread = threading.Thread(target=self._work, name="vision-writer", daemon=True)
 
     def put(self, item: Item) -> None:
@@ -56,12 +35,14 @@ class Writer:
         asked = perf_counter()
         for sink in self._here:
             sink.take(item)
-        self._queue.put(item)
+        self._waiting.send(item)
         self._report.waited("write", perf_counter() - asked)
 
     def wait(self) -> None:
         """Wait until everything is written. Raises what a sink raised."""
-        self._queue.join()
+        written = threading.Event()
+        self._waiting.send(written)
+        written.wait()
         self._raise()
 
     def __enter__(self) -> Writer:
@@ -69,7 +50,7 @@ class Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._queue.put(None)
+        self._waiting.end(None)
         self._thread.join()
         if kind is None or issubclass(kind, VisionError):
             self._raise()
@@ -81,10 +62,12 @@ class Writer:
             raise SinkError(f"an output failed: {type(self.error).__name__}: {self.error}") from self.error
 
     def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if self.error is None:                     # else keep taking, so that nobody waits for a place
+        for item in self._waiting.receive():
+            if isinstance(item, threading.Event):
+                item.set()
+            elif self.error is None:                   # else keep taking, so that nobody waits for a place
                 self._write(item)
-            self._queue.task_done()
+            del item
 
     def _write(self, item: Item) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,11 @@ def _elsewhere(name: str, task: str | None) -> Card:
         raise WeightsError(
             f"{name!r} does not say which network it is for. What does: a .safetensors of `vision train`, a "
             "YOLO as .onnx or .pt, and for a classifier's weights torchvision:NAME@FILE or timm:NAME@FILE."
+        )
+    if re.fullmatch(r"(?i)yolo(v?\d+)[a-z]{1,2}(-\w+)?", name):
+        raise ModelError(
+            f"no model {name!r}. A YOLO of ultralytics is named with its suffix: --model {name}.pt, fetched first by "
+            f"`vision weights pull {name}.pt` (AGPL-3.0), or an .onnx file that it was exported to."
         )
     if name == "default":
         raise ModelError(f"each task has a default. Name one: {', '.join(DEFAULTS.values())}")

@@ -45,7 +45,7 @@ def test_a_broken_file_of_the_cache_is_made_anew(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     expected = load(card, "cpu", "fp32", backend)(pictures[:1])[0]
-    files = [path for path in (tmp_path / "vision" / "graphs").iterdir()]
+    files = list((tmp_path / "vision" / "graphs").iterdir())
     assert {path.suffix for path in files} == {".onnx"} | ({".blob"} if backend == "openvino" else set())
     whole = {path: path.read_bytes() for path in files}
     for path in files:

@@ -104,11 +104,12 @@ def scene(value: Any) -> None:
 def card(value: Any) -> None:
     """What `card_of` and `onnx_detector` give."""
     assert type(value) is Card
-    assert texts((value.name, value.task, value.file, value.licence, value.source, value.net, value.figures))
+    assert texts((value.name, value.task, value.file, value.licence, value.source, value.net, value.measured_on))
+    assert all(finite([*found.values()]) for found in value.figures.values())
     assert value.form in ("network", "onnx", "openvino", "ultralytics")
     assert size(value.input.size_wh)
-    assert math.prod(value.input.size_wh) <= 1 << 26
-    assert value.input.resize in ("letterbox", "stretch", "crop")
+    assert math.prod(value.input.size_wh) <= 1 << 24
+    assert value.input.resize in ("letterbox", "corner", "stretch", "crop")
     assert len(value.input.mean) == len(value.input.std) == 3
     assert finite(value.input.mean)
     assert finite(1 / np.asarray(value.input.std, np.float64))

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from vision.card import Card, Input
+from vision.engine.program import program_of
 from vision.nets import build
 from vision.nets.gfl import points
 
@@ -41,3 +48,24 @@ def test_down_and_up_in_the_neck_are_bilinear() -> None:
     x = torch.randn(1, 4, 6, 8)
     halved = torch.nn.functional.interpolate(x, scale_factor=0.5, mode="bilinear")
     torch.testing.assert_close(torch.nn.functional.avg_pool2d(x, 2), halved)
+
+
+def test_one_graph_is_right_for_every_size(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    card = Card(
+        name="tiny", task="detect", net="nanodet", config={"classes": 3}, file=str(tmp_path / "net.safetensors"),
+        licence="ours", source="made", input=Input((128, 128), "letterbox"), names=("a", "b", "c"),
+    )
+    save_file(build("nanodet", classes=3).state_dict(), card.file)
+    program = program_of(card)
+    assert program.any_size
+    path = tmp_path / "any.onnx"
+    path.write_bytes(program.export(None))
+    session = onnxruntime.InferenceSession(path)
+    deployed = program.module()
+    for h, w in ((64, 96), (128, 160), (32, 32)):
+        batch = np.random.default_rng(h).integers(0, 256, (1, h, w, 3), np.uint8)
+        with torch.no_grad():
+            expected = deployed(torch.from_numpy(batch))
+        for mine, theirs in zip(session.run(None, {"batch": batch}), expected, strict=True):
+            np.testing.assert_allclose(mine, theirs.numpy(), atol=2e-3)

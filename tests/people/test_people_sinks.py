@@ -102,8 +102,10 @@ def test_poses_as_yolo_text_as_a_trainer_reads_it(tmp_path: Path, poses: Poses):
     assert points[:, 2].tolist() == [1, *[2] * 31, 0]                    # hidden, seen, outside
 
 
+@pytest.mark.yolo
 def test_poses_as_yolo_text_go_through_ultralytics(tmp_path: Path, poses: Poses):
-    data = pytest.importorskip("ultralytics.data.utils")
+    import ultralytics.data.utils as data
+
     cv2 = pytest.importorskip("cv2")
     written(YoloText(tmp_path / "y"), EstimatePose(), poses)
     picture = tmp_path / "y" / "000000000139.jpg"

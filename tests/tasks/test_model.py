@@ -41,7 +41,7 @@ def test_a_landmarker_closes_all_three() -> None:
 
 
 def test_a_model_says_what_it_is() -> None:
-    with Detector.load(device="cpu") as detector:
+    with Detector.load(device="cpu", precision="int8") as detector:
         assert repr(detector) == "Detector('gfl-voc', openvino CPU int8)"
         engine = detector.engine
         assert (engine.backend, engine.device, engine.precision) == ("openvino", "cpu", "int8")

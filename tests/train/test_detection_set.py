@@ -215,7 +215,7 @@ def test_held_out_pictures_are_what_the_detector_shows_and_the_way_back(tmp_path
         found = Detections(there, np.full(len(there), 0.5), labelled.labels)
         rows += coco_rows(i, found, {label: label for label in range(len(NAMES))})
     assert [tuple(item.pixels.shape[:2]) for item in items] == [(64, 96), (96, 64), (64, 64), (64, 96)]
-    assert [item.index for item in items] == [0, 1, 2, 3]
+    assert [item.number for item in items] == [0, 1, 2, 3]
     assert average_precision(data.truth(), rows).ap == pytest.approx(1.0)
 
 
@@ -226,7 +226,7 @@ def test_a_held_out_picture_that_cannot_be_read_is_not_scored(tmp_path: Path) ->
     data.pictures[1].path.write_bytes(b"")
     with pytest.warns(UserWarning, match=r"b\.png"):
         item = held_out[(1, 0)]
-    assert item.index == -1
+    assert item.number == -1
     assert (item.pixels == GREY).all()
     assert held_out.pictures.broken == [1]
     assert [path.name for path in held_out.pictures.unread] == ["b.png"]

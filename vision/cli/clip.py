@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from vision.errors import DataError
+from vision.errors import DataError, plain
 
 
 class Moment(NamedTuple):
@@ -24,14 +24,13 @@ class Moment(NamedTuple):
 
 
 def clip(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="the video that the events are of")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="the video in which the events happened")],
     events: Annotated[Path, typer.Option(
         "--from", help="events (`vision count --events`) or segments (`vision action --segments`), .jsonl or .csv")],
     around: Annotated[float, typer.Option(help="seconds before and after", min=0)] = 3.0,
     folder: Annotated[Path, typer.Option("--output", "-o", help="folder of the clips")] = Path(),
 ) -> None:
     """Cut a clip out of a video for each event: packets are copied where they can be."""
-    from vision.errors import plain
     from vision.files import make_folder
     from vision.io import Inputs
     from vision.sinks.cut import cut

@@ -28,10 +28,10 @@ _MODELS = {                              # task -> "module:class"
 def compress(
     name: Annotated[str, typer.Argument(help="a name of `vision models`, or a path to weights")],
     data: Annotated[Path, typer.Option(
-        help="what it will see: a folder of pictures, a video, or a COCO file with `images` beside it")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="the file, NAME-int8.safetensors")],
-    pictures: Annotated[int, typer.Option(min=1, help="how many to look at")] = 300,
-    stride: Annotated[int, typer.Option(min=1, help="every so many frames")] = 1,
+        help="pictures like those that it will see: a folder, a video, or a COCO file with `images` beside it")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the file to write, NAME-int8.safetensors")],
+    pictures: Annotated[int, typer.Option(min=1, help="how many pictures to look at")] = 300,
+    stride: Annotated[int, typer.Option(min=1, help="look at every n-th frame only")] = 1,
 ) -> None:
     """Quantise a model to int8 (extra `compress`): a file with its card, which `--model` opens."""
     from vision.engine import FakeEngine

@@ -28,7 +28,7 @@ def epilog(path: str) -> str:
 
 
 def for_command(name: str, known: Iterable[str]) -> str:
-    """What to type in place of a command that there is not."""
+    """What to type instead of a command that does not exist."""
     ours = _peers("commands", name)
     return f"Here it is: vision {ours}." if ours else nearest(name, known)
 

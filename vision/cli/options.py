@@ -43,7 +43,7 @@ class EvalOptions(ModelOptions):
     """The options of every `vision eval` that runs a model."""
 
     report: Annotated[Path | None, Option("the figures as JSON")] = None
-    quiet: Annotated[bool, Option("no progress", flags=("--quiet", "-q"))] = False
+    quiet: Annotated[bool, Option("show no progress", flags=("--quiet", "-q"))] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -113,8 +113,8 @@ def coco(data: Path, split: str, problems: Problems) -> Layout | None:
             x, y, width, height = box
             flags = bool(annotation.get("difficult")), bool(annotation.get("iscrowd"))
             name = names.get(category, f"category {category}")
-            area = next((value for value in _floats([annotation.get("area")]) if value > 0), None)
-            rows[key].append(Row(name, (x, y, x + width, y + height), *flags, area))
+            area = next(iter(_floats([annotation.get("area")])), 0.0)
+            rows[key].append(Row(name, (x, y, x + width, y + height), *flags, area if area > 0 else None))
     folder = coco_pictures(data, path, split, list(files.values()))
     found = (Found(folder / files[key], sizes[key], rows[key]) for key in files)
     return Layout(class_names(tuple(names.values()), path), found)

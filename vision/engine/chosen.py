@@ -53,8 +53,8 @@ def candidates(card: Card, devices: Sequence[str], precision: str, backend: str)
         for one in backends:
             for kind in _precisions(card, program, one, where) if precision == "auto" else (precision,):
                 runs = small if kind == "int8" and small is not None else program
-                for streams in (0, 1) if (one, where) == ("openvino", "cpu") and cores() > 1 else (0,):
-                    found.append(Candidate(runs, one, where, kind, streams))
+                streams = (0, 1) if (one, where) == ("openvino", "cpu") and cores() > 1 else (0,)
+                found += [Candidate(runs, one, where, kind, each) for each in streams]
     return found
 
 

@@ -15,13 +15,15 @@ from safetensors.numpy import load_file
 
 from vision.engine import cache
 from vision.engine.base import CannotRun, Outputs
-from vision.engine.pictures import PictureEngine, Run, cores
+from vision.engine.pictures import SIDES, PictureEngine, Run, cores
 from vision.engine.program import Program, Shape
+from vision.errors import WeightsError
 
 # One for all, and never let go. Each brings the thread that first uses it a stack for signals and, where it
 # is freed before a later one, has that one bring back a stack that is gone (2026.4): the next signal that
 # Python handles, Ctrl-C or the end of a child, then ends the process with a segmentation fault.
 CORE = ov.Core()
+_LARGEST_XML = 64_000_000
 _HINT = {"int8": "f32", "fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
 
@@ -53,7 +55,8 @@ class OpenvinoEngine(PictureEngine):
 
     def _build(self, shape: Shape | None, alone: bool) -> Run:
         program = self._program
-        config = _config(self.precision, 1 if alone else self._streams)
+        # many sizes at a time would take memory for each
+        config = _config(self.precision, 1 if alone or shape is None else self._streams)
         name = _name(program, shape, config)
         compiled = None
         if (kept := cache.read(name)) is not None:
@@ -62,8 +65,7 @@ class OpenvinoEngine(PictureEngine):
         if compiled is None:
             graph = _compressed(program.weights) if program.compressed else CORE.read_model(program.onnx(
                 None if program.any_size else shape))
-            if shape is not None:
-                graph.reshape({0: [1, *shape]})
+            graph.reshape({0: ov.PartialShape([1, *(shape or (SIDES, SIDES, 3))])})
             try:
                 compiled = CORE.compile_model(graph, "CPU", config)
             except RuntimeError as error:
@@ -71,7 +73,7 @@ class OpenvinoEngine(PictureEngine):
                 raise CannotRun(f"openvino cannot run {program.card.name!r}: {why}") from error
             cache.write(name, compiled.export_model().getvalue())
         requests: SimpleQueue[ov.InferRequest] = SimpleQueue()
-        for _ in range(2 if alone else self._threads):
+        for _ in range(2 if alone or shape is None else self._threads):
             requests.put(compiled.create_infer_request())
         outputs = range(len(compiled.outputs))
 
@@ -108,6 +110,18 @@ def _abilities() -> list[str]:
 
 
 def _compressed(path: Path) -> ov.Model:
-    """The graph of a file that `vision.engine.compress` wrote: the two files of OpenVINO as tensors."""
-    tensors = load_file(path)
-    return CORE.read_model(zlib.decompress(tensors["graph"].tobytes()), ov.Tensor(tensors["weights"]))
+    """The graph of a file that `vision.engine.compress` wrote: the two files of OpenVINO as tensors. Raises
+    WeightsError where it holds something else."""
+    try:
+        tensors = load_file(path)
+        unpacking = zlib.decompressobj()
+        graph = unpacking.decompress(tensors["graph"].tobytes(), _LARGEST_XML)
+        if not unpacking.eof:
+            raise ValueError(f"a graph of more than {_LARGEST_XML} bytes")
+        return CORE.read_model(graph, ov.Tensor(tensors["weights"]))
+    except Exception as error:                           # zlib's, OpenVINO's, safetensors'
+        why = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"{str(path)!r} holds no compressed graph ({type(error).__name__}: {why}). It was not written by "
+            "`vision models compress`."
+        ) from error

@@ -20,6 +20,7 @@ Run = Callable[[np.ndarray], Outputs]
 
 _SIZES_KEPT = 12                # compiled graphs; a folder of pictures may bring every aspect ratio
 BATCH = 8                       # pictures that an accelerator is given together, where so many wait
+SIDES = (32, 2048)              # of the pictures that a graph for any size takes
 _OFTEN = 64                     # pictures of a size, from which on a graph of its own pays
 
 
@@ -131,13 +132,32 @@ class PictureEngine(ABC):
             if self._closed:
                 raise EngineError(f"the engine {self.label!r} is closed. Load another one.")
             self._came[shape] += pictures
-            own = not self._any_size or next(iter(self._came)) == shape or self._came[shape] > _OFTEN
-            key = (shape if own else None, alone)
+            if not self._own(shape) and (None, False) not in self._graphs:
+                self._graphs[None, False] = self._guarded(self._build(None, False))
+                self._any_size = self._agrees(next(iter(self._came)))
+            key = (shape, alone) if self._own(shape) else (None, False)
             graph = self._graphs.pop(key, None) or self._guarded(self._build(*key))
             self._graphs[key] = graph                             # the last one is the latest used
             while len(self._graphs) > _SIZES_KEPT:
                 del self._graphs[next(iter(self._graphs))]
         return graph
+
+    def _own(self, shape: Shape) -> bool:
+        """Whether pictures of a size get a graph of their own."""
+        if not self._any_size or not all(SIDES[0] <= side <= SIDES[1] for side in shape[:2]):
+            return True
+        return next(iter(self._came)) == shape or self._came[shape] > _OFTEN
+
+    def _agrees(self, shape: Shape) -> bool:
+        """Whether the graph for any size gives what one for pictures of `shape` does: OpenVINO 2026.4 ran an
+        int8 graph without bounds for its sides to no sense."""
+        key = next((key for key in self._graphs if key[0] == shape), None)
+        if key is None:
+            return False
+        picture = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
+        pairs = zip(self._graphs[None, False](picture), self._graphs[key](picture), strict=True)
+        return all(one.shape == other.shape and np.allclose(one, other, rtol=1e-2, atol=1e-2)
+                   for one, other in pairs)
 
     def _guarded(self, run: Run) -> Run:
         """`run`, whose failures are of our tree."""

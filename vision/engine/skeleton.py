@@ -2,7 +2,7 @@
 
 `weights/NAME.graph` is the ONNX graph of `weights/NAME.safetensors`, its weights left out, deflated: some
 20 kB. Filled with the weights it runs in every back end but torch's own, so that neither torch nor an
-export is waited for. `python weights/make_graphs.py` makes them.
+export is waited for. `python tools/make_graphs.py` makes them.
 """
 
 from __future__ import annotations

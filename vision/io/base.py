@@ -108,7 +108,7 @@ class Reader(Protocol):
     info: Info
 
     def frames(self, span: Span, log: Log) -> Iterator[Frame]:
-        """The wanted frames, once through; what was not handed out is told to the log."""
+        """The wanted frames, once through; the others are counted in the log."""
         ...
 
     def close(self) -> None:

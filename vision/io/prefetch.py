@@ -17,7 +17,7 @@ T = TypeVar("T")
 QUEUED_BYTES = 256 << 20             # of pictures that wait between two threads
 
 
-class _Channel(Generic[T]):
+class Channel(Generic[T]):
     """A way from one thread to another, bounded in items and in bytes, closed from either side.
 
     Full, it makes the sender wait; with `newest` it lets the oldest item go instead. One item always
@@ -65,7 +65,7 @@ class _Channel(Generic[T]):
     def end(self, error: BaseException | None) -> None:
         """Nothing more will be sent; an error is raised on the other side after what was sent."""
         with self._change:
-            self._ended, self._error = True, error
+            self._ended, self._error = True, self._error or error
             self._change.notify_all()
 
     def abandon(self) -> None:
@@ -93,11 +93,12 @@ class _Channel(Generic[T]):
             raise self._error
 
 
-def _size(item: object) -> int:
-    """Bytes of a frame's picture, or of the frames in a tuple; 0 for anything else."""
+def _size(item: Any) -> int:
+    """Bytes of the picture of a frame or of what has one, or of those in a tuple; 0 for anything else."""
     if isinstance(item, tuple):
         return sum(map(_size, item))
-    return item.image.nbytes if isinstance(item, Frame) else 0
+    frame = getattr(item, "frame", item)
+    return frame.image.nbytes if isinstance(frame, Frame) else 0
 
 
 def _with_gap_of(dropped: T, item: T) -> T:
@@ -114,7 +115,7 @@ def _call(items: object, name: str) -> None:
         method()
 
 
-def _produce(items: Iterable[T], channel: _Channel[T]) -> None:
+def _produce(items: Iterable[T], channel: Channel[T]) -> None:
     try:
         try:
             for item in items:
@@ -129,7 +130,7 @@ def _produce(items: Iterable[T], channel: _Channel[T]) -> None:
         channel.end(None)
 
 
-def _through(items: Iterable[T], channel: _Channel[T]) -> Generator[T]:
+def _through(items: Iterable[T], channel: Channel[T]) -> Generator[T]:
     thread = threading.Thread(target=_produce, args=(items, channel), name="vision-reader", daemon=True)
     thread.start()
     try:
@@ -147,7 +148,7 @@ class Ahead(Generic[T]):
     yet handed out.
     """
 
-    def __init__(self, source: Iterable[T], channel: _Channel[T]) -> None:
+    def __init__(self, source: Iterable[T], channel: Channel[T]) -> None:
         self.source = source
         self._channel = channel
         self._items = _through(source, channel)
@@ -219,7 +220,7 @@ def ahead(frames: Iterable[T], depth: int = 8) -> Ahead[T]:
     """
     if depth < 1:
         raise UsageError(f"depth must be at least 1; got {depth}")
-    return Ahead(frames, _Channel(depth))
+    return Ahead(frames, Channel(depth))
 
 
 def latest(frames: Iterable[T]) -> Latest[T]:
@@ -227,4 +228,4 @@ def latest(frames: Iterable[T]) -> Latest[T]:
 
     frames: a source of `vision.read`, or any iterable. Errors and early leaving are as with `ahead`.
     """
-    return Latest(frames, _Channel(1, newest=True))
+    return Latest(frames, Channel(1, newest=True))

@@ -322,7 +322,7 @@ def _is_still(leaf: Path | str) -> bool:
 
 
 class _Chain:
-    """Several sources one after the other; one that cannot be read is told, and the others go on."""
+    """Several sources one after the other; one that cannot be read is reported, and the others go on."""
 
     def __init__(self, info: Info, groups: list[_Group]) -> None:
         self.info, self.groups = info, groups

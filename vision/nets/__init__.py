@@ -7,6 +7,7 @@ only torch runs it. `NETS` maps a card's `net` to the function that builds it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib import import_module
 from inspect import signature
@@ -16,6 +17,7 @@ from torch import nn
 
 from vision.errors import ModelError
 
+_LARGEST = 1 << 16                       # of a whole number that a card gives a network, such as its classes
 # name -> "module:function"; imported when it is built, so that a card costs nothing
 NETS: dict[str, str] = {
     "smp": "smp:Smp",
@@ -45,9 +47,14 @@ NETS: dict[str, str] = {
 
 def build(net: str, **config: Any) -> nn.Module:
     """The network `net` of `NETS`, with random weights, in training mode. Raises ModelError for a name or
-    an argument that there is not."""
+    an unknown argument."""
     if net not in NETS:
         raise ModelError(f"no network {net!r}. There are: {', '.join(sorted(NETS))}")
+    for name, value in config.items():                   # a stranger's card may be behind it
+        if isinstance(value, str) and not re.fullmatch(r"[\w.+-]*", value):
+            raise ModelError(f"{name} of the network {net!r} is a name, no address and no path; got {value!r:.100}.")
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise ModelError(f"{name} of the network {net!r} is at most {_LARGEST}; got {value!r:.100}.")
     module, function = NETS[net].split(":")
     builder: Callable[..., nn.Module] = getattr(import_module(f"vision.nets.{module}"), function)
     try:

@@ -22,7 +22,7 @@ from vision.nets.mobile import EXPANDED, LAST, STRIDED, MobileStages
 
 STRIDES = (8, 16, 32, 64)
 _TAPS = (*EXPANDED[2:], LAST, 512)     # channels of the maps at these strides
-_PRIOR = 0.01                          # score of every class before training, so that it starts calmly
+RARE = log(0.01 / 0.99)                # logit of every class before training, so that it starts calmly
 
 _conv = partial(Conv2dNormActivation, activation_layer=nn.Hardswish)
 _conv6 = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
@@ -155,8 +155,7 @@ class Gfl(nn.Module):
         self.towers = nn.ModuleList(
             nn.Sequential(_Separable(channels, channels), _Separable(channels, channels)) for _ in STRIDES
         )
-        rare = log(_PRIOR / (1 - _PRIOR))
-        self.classify = nn.ModuleList(_Predictor(tap, channels, classes, rare) for tap in _TAPS)
+        self.classify = nn.ModuleList(_Predictor(tap, channels, classes, RARE) for tap in _TAPS)
         self.place = nn.ModuleList(_Predictor(tap, channels, 4 * bins) for tap in _TAPS)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

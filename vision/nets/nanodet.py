@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vision.nets.gfl import STRIDES, exclusive, expected_boxes
+from vision.nets.gfl import RARE, STRIDES, exclusive, expected_boxes
 
 _WIDTHS = (32, 64, 128, 256)               # into the stages; each gives twice as many
 _NECK = 128
@@ -23,6 +23,16 @@ _RIVALRY = 1.0                             # of a logit for the best other class
 
 def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1), nn.LeakyReLU(0.1))
+
+
+class _Rare(nn.Conv2d):
+    """A convolution that starts by saying, of every class, that it is rare."""
+
+    def reset_parameters(self) -> None:
+        """Small weights, and the bias of a score of 0.01."""
+        assert self.bias is not None
+        nn.init.normal_(self.weight, std=0.01)
+        nn.init.constant_(self.bias, RARE)
 
 
 class _Stage(nn.Module):
@@ -76,7 +86,7 @@ class NanoDet(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(2 * width, _NECK, 1) for width in _WIDTHS[1:])
         self.coarser = nn.ModuleList(nn.Conv2d(_NECK, _NECK, 3, 2, 1) for _ in self.strides[3:])
         self.towers = nn.ModuleList(_conv(_NECK, _NECK) for _ in self.strides)
-        self.classify = nn.ModuleList(nn.Conv2d(_NECK, classes, 1) for _ in self.strides)
+        self.classify = nn.ModuleList(_Rare(_NECK, classes, 1) for _ in self.strides)
         self.place = nn.ModuleList(nn.Conv2d(_NECK, 4 * bins, 1) for _ in self.strides)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,7 +104,7 @@ class NanoDet(nn.Module):
             torch.cat([head(x).flatten(2) for head, x in zip(heads, seen, strict=True)], 2).transpose(1, 2)
             for heads in (self.classify, self.place)
         )
-        return logits, distances.unflatten(-1, (4, self.bins))
+        return logits, distances.reshape(*distances.shape[:2], 4, self.bins)
 
     def boxes(self, distances: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """Boxes (B,A,4) xyxy in input pixels from the logits of the distances: their means."""

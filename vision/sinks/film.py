@@ -98,10 +98,10 @@ class VideoWriter:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on after the parts that were there when `state` was asked for. Raises SinkError where one is gone."""
-        self.parts += [self._part(n) for n in range(2, state["parts"] + 1)]
-        for part in self.parts[:-1]:
-            if not part.is_file():
-                raise SinkError(f"{str(part)!r} is gone. Run again without --resume.")
+        for n in range(2, state["parts"] + 1):
+            if not self.parts[-1].is_file():
+                raise SinkError(f"{str(self.parts[-1])!r} is gone. Run again without --resume.")
+            self.parts.append(self._part(n))
         self._last_tick, self._shift = state["tick"], state["shift"]
         self._last_time, self._step = state["time"], state["step"]
         self._size_wh = None if state["size"] is None else (state["size"][0], state["size"][1])

@@ -77,7 +77,7 @@ class ImageFolder:
     def write(self, image: Image, name: str) -> None:
         """Write a picture (H,W,3) uint8 BGR; the name's suffix is the format (.png, .jpg, .webp, ...). Raises
         SinkError."""
-        path = self.folder / name
+        path = self.folder / Path(name).name             # within it, whatever a source or a checkpoint calls it
         try:
             whole, data = cv2.imencode(path.suffix, image)
         except cv2.error:

@@ -75,9 +75,9 @@ class Pool:
         if card is None or card.use == "free":
             return
         if self.free_only:
-            raise ModelError(f"the weights of {card.name!r} are for research alone ({card.licence}). Give another "
-                             "--model, or leave out --free-only.")
-        _log.warning("the weights of %s are for research, not for products: %s", card.name, card.licence)
+            raise ModelError(f"the weights of {card.name!r} may be used for research only ({card.licence}). Give "
+                             "another --model, or leave out --free-only.")
+        _log.warning("the weights of %s may be used for research, not for products: %s", card.name, card.licence)
 
     def close(self) -> None:
         """Close every model that was loaded here."""

@@ -152,4 +152,3 @@ def _shares(starts: list[int], tile: int, length: int) -> list[tuple[int, int]]:
     """What part of the frame each tile decides, along one axis: up to the middle of each overlap."""
     middles = [(before + tile + after) // 2 for before, after in pairwise(starts)]
     return list(zip([0, *middles], [*middles, length], strict=True))
-

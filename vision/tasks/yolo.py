@@ -1,7 +1,8 @@
 """YOLO `.pt` files, through ultralytics (AGPL-3.0, extra `yolo`): exported to ONNX once.
 
 Every back end runs the ONNX file, and from the second time on ultralytics is not even imported. A
-`.pt` is a pickle that runs code of its author's: it is opened by ultralytics alone, never by us.
+`.pt` is a pickle, which may run code of its author's: it is read for that first (`vision.tasks.pickles`), and
+opened by ultralytics alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 from vision import published
 from vision.card import Card
 from vision.engine.cache import find
-from vision.errors import MissingExtra, ModelError, WeightsError
+from vision.errors import MissingExtra, ModelError, VisionError, WeightsError
+from vision.tasks.pickles import refuse_code
 from vision.weights import resolve, sha256
 
 _log = logging.getLogger("vision.yolo")
@@ -35,8 +37,12 @@ def to_onnx(card: Card) -> Card:
         return card
     weights = resolve(card)
     target = find(f"yolo/{card.name}-{sha256(weights)[:16]}.onnx")
-    if not target.is_file():
-        export(weights, target)
+    if target.is_file():
+        try:
+            return replace(published.onnx_detector(target), name=card.name, source=card.source)
+        except VisionError:
+            _log.warning("%s is broken, and made anew", target)
+    export(weights, target)
     return replace(published.onnx_detector(target), name=card.name, source=card.source)
 
 
@@ -59,6 +65,7 @@ def _tell_licence() -> None:
 
 def export(weights: Path, target: Path) -> None:
     """Export a YOLO `.pt` to the ONNX file `target`; raises as `to_onnx` does."""
+    refuse_code(weights)
     yolo = ultralytics(f"the YOLO file {str(weights)!r}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:

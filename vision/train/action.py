@@ -70,10 +70,10 @@ class ActionSettings(Settings):
     linear_svm: Annotated[bool, Option(
         "freeze the network and fit a linear SVM on its descriptors; of two streams that is the one way")] = False
     feature: Annotated[str | None, Option("the SVM's descriptor: fc6, pool5, pool")] = None
-    samples: Annotated[int, Option("clips of each video an epoch", min=1)] = 4
+    samples: Annotated[int, Option("clips of each video in an epoch", min=1)] = 4
     area: common.Area = (0.5, 1.0)
     colour: common.Colour = 0.3
-    smoothing: Annotated[float, Option("of the labels", "0..1", min=0, max=1)] = 0.1
+    smoothing: Annotated[float, Option("label smoothing", "0..1", min=0, max=1)] = 0.1
     weights: common.Weights = None
 
     @property

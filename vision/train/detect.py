@@ -33,19 +33,19 @@ class DetectSettings(Settings):
     ema: common.Averaging = 0.997
     clip: common.Clip = 10.0
     model: Annotated[str, Option(
-        "a new network: nanodet, gfl, ssdlite, single_shot, faster_rcnn; default, or a file: its weights, with a new head for "
-        "new classes; yolo11n: ultralytics' trainer")] = "default"
+        "a new network: nanodet, gfl, ssdlite, single_shot, faster_rcnn; default, or a file: its weights, with a new "
+        "head for new classes; yolo11n: ultralytics' trainer")] = "default"
     size: common.Size = (416, 416)
     crop: common.Crop = (320, 320)
     scale: Annotated[tuple[float, float], Option(
-        "of a picture; 1: it just fits into the crop", separator=",")] = (0.5, 1.8)
+        "scale of a picture; 1: it just fits into the crop", separator=",")] = (0.5, 1.8)
     ratio: Annotated[float, Option("the largest change of a picture's aspect", min=1)] = 1.25
     mosaic: Annotated[float, Option("share of pictures made of four", "0..1", min=0, max=1)] = 0.3
-    mosaic_scale: Annotated[tuple[float, float], Option("of each of the four", separator=",")] = (0.3, 1.25)
+    mosaic_scale: Annotated[tuple[float, float], Option("scale of each of the four", separator=",")] = (0.3, 1.25)
     mix_up: Annotated[float, Option("share of pictures blended with another", "0..1", min=0, max=1)] = 0.0
     closing: Annotated[int, Option("last epochs without mosaic and mix-up", min=0)] = 4
     colour: common.Colour = 0.4
-    visible: Annotated[float, Option("of a box's area, for it to stay in a crop", "0..1", min=0, max=1)] = 0.25
+    visible: Annotated[float, Option("share of a box that must be inside a crop", "0..1", min=0, max=1)] = 0.25
     encoder_weights: common.EncoderWeights = "auto"
     frozen: common.Frozen = ()
     options: common.NetworkOptions = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -52,7 +52,7 @@ _MIN_SCORE, _MOST = 0.01, 100          # of what average precision looks at, as 
 class Detection(Objective):
     """A family's criterion; judged by COCO's average precision in the pixels of the pictures."""
 
-    words: ClassVar = {"ap": "AP", "ap50": "AP50"}
+    words: ClassVar[Mapping[str, str]] = {"ap": "AP", "ap50": "AP50"}
 
     def __init__(self, criterion: Criterion, card: Card, held_out: HeldOutPictures) -> None:
         super().__init__(card)
@@ -82,9 +82,9 @@ class Detection(Objective):
         """Keep what is found; pictures that could not be read are left out."""
         category_of = {label: label for label in range(len(self.card.classes))}
         for found, item in zip(self.found(net, batch), batch, strict=True):
-            if item.index >= 0:
+            if item.number >= 0:
                 there = replace(found, boxes=self.held_out.to_picture(found.boxes, item))
-                self.rows[item.index] = coco_rows(item.index, there, category_of)
+                self.rows[item.number] = coco_rows(item.number, there, category_of)
 
     def pictures(self, net: nn.Module, batch: Any) -> Tensor:
         """Up to four pictures with what is found in them at the card's threshold, on canvases of one size."""

@@ -33,11 +33,11 @@ _TRIES = 20                            # pictures in a row that cannot be read, 
 
 
 class HeldOut(NamedTuple):
-    """A picture to be judged by: pixels (h,w,3) uint8 BGR, as the network gets it; its index, -1 where it cannot be
-    read (it is grey then); its place (4,) float64, scale x and y and offset x and y of its view."""
+    """A picture to be judged by: pixels (h,w,3) uint8 BGR, as the network gets it; its number in the data, -1 where it
+    cannot be read (it is grey then); its place (4,) float64, scale x and y and offset x and y of its view."""
 
     pixels: Tensor
-    index: int
+    number: int
     place: Tensor
 
 
@@ -151,10 +151,13 @@ class HeldOutPictures(Dataset[HeldOut]):
     def to_picture(self, boxes: Floats, item: HeldOut) -> Floats:
         """(N,4) xyxy in network pixels -> (N,4) xyxy in the pixels of the item's picture, cut to it."""
         sx, sy, ox, oy = item.place.tolist()
-        frame_wh = self.data.pictures[item.index].size_wh
+        frame_wh = self.data.pictures[item.number].size_wh
         return View(np.empty((0, 0, 3), np.uint8), (sx, sy), (ox, oy), frame_wh).to_frame(boxes)
 
-    collate = staticmethod(list)                          # a batch: its items, whose sizes may differ
+    @staticmethod
+    def collate(items: list[HeldOut]) -> list[HeldOut]:
+        """A batch: its items, whose sizes may differ."""
+        return items
 
 
 def _rgb(image: Image) -> Tensor:

@@ -120,7 +120,7 @@ def fit(parts: Parts, training: Training, told: Told) -> Trained:
     """Train `parts.net` into the folder of `training`.
 
     Raises UsageError for a precision that the device does not have, DataError where the loss is not a number,
-    KeyboardInterrupt after Ctrl-C: the run can be gone on with then.
+    KeyboardInterrupt after Ctrl-C: the run can be resumed then.
     """
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):     # advice and banners
         logging.getLogger(name).setLevel(logging.ERROR)

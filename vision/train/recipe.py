@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from vision.card import Card
 from vision.train.settings import Settings
@@ -67,7 +67,7 @@ class Objective(ABC):
     decides which weights are kept. card: of the result, which says how pictures are normalised.
     """
 
-    words: Mapping[str, str] = {}
+    words: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, card: Card) -> None:
         self.card = card

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -40,7 +40,7 @@ _VAL_CLIPS = 4
 class ActionObjective(Objective):
     """Cross entropy over clips; judged by videos, whose probabilities are the mean of their clips'."""
 
-    words: ClassVar = {"video_top1": "top-1"}
+    words: ClassVar[Mapping[str, str]] = {"video_top1": "top-1"}
 
     def __init__(self, card: Card, smoothing: float) -> None:
         super().__init__(card)
@@ -87,8 +87,8 @@ def train(training: Training, told: Told) -> Trained:
         TrainClips(learned, card, settings.net.learns, settings),
         HeldOutClips(held, partial(_pixels, card=card), settings.net.learns, _VAL_CLIPS),
     )
-    keep = "best" if settings.patience else "last"
-    return fit(Parts(net, ActionObjective(card, settings.smoothing), *sets, keep=keep), training, told)
+    parts = Parts(net, ActionObjective(card, settings.smoothing), *sets, keep="best" if settings.patience else "last")
+    return fit(parts, training, told)
 
 
 def start(settings: ActionSettings, training: Training) -> tuple[nn.Module, Card]:

@@ -38,7 +38,7 @@ class SegmentSettings(Settings):
     colour: common.Colour = 0.4
     balance: Annotated[Literal["none", "median", "segnet"], Option(
         "classes' weights: recomputed median frequencies, or SegNet's for CamVid")] = "median"
-    balance_power: Annotated[float, Option("of these weights; 1: as they are; towards 0: alike", min=0, max=1)] = 0.3
+    balance_power: Annotated[float, Option("exponent of these weights; 1: as they are", min=0, max=1)] = 0.3
     dice: Annotated[float, Option("weight of the Dice loss", min=0)] = 1.0
     encoder_weights: common.EncoderWeights = "auto"
     weights: common.Weights = None

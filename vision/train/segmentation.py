@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import cv2
@@ -106,7 +106,7 @@ class Segmentation(Objective):
     weights: (C,) of the classes, or None. dice: the weight of the Dice loss.
     """
 
-    words: ClassVar = {"miou": "mIoU", "accuracy": "accuracy"}
+    words: ClassVar[Mapping[str, str]] = {"miou": "mIoU", "accuracy": "accuracy"}
 
     def __init__(self, card: Card, weights: Tensor | None, dice: float) -> None:
         super().__init__(card)

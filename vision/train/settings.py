@@ -17,20 +17,21 @@ _SMALLEST = 32                         # pixels of a side
 
 # of several tasks, each with its own default
 Epochs = Annotated[int, Option("passes over the data", min=1)]
-Batch = Annotated[int, Option("pictures a step", min=1)]
+Batch = Annotated[int, Option("pictures in a step", min=1)]
 Rate = Annotated[float, Option("the highest learning rate", min=0)]
 BackboneRate = Annotated[float, Option("factor on the learning rate for a pre-trained encoder", min=0)]
-Decay = Annotated[float, Option("of weights; norms and biases do not decay", min=0)]
-Averaging = Annotated[float, Option("of the averaged weights, which are validated and kept; 0: none", min=0, max=1)]
-Clip = Annotated[float, Option("the largest norm of the gradient; 0: any", min=0)]
-Size = Annotated[tuple[int, int], Option("what the network sees in use", "pixels", separator="x", min=_SMALLEST)]
-Crop = Annotated[tuple[int, int], Option("what it sees in training", "pixels", separator="x", min=_SMALLEST)]
+Decay = Annotated[float, Option("weight decay; norms and biases have none", min=0)]
+Averaging = Annotated[float, Option("decay of the average of weights that is kept; 0: none", min=0, max=1)]
+Clip = Annotated[float, Option("clip the gradient to this norm; 0: do not", min=0)]
+Size = Annotated[tuple[int, int], Option("size of the network's input in use", "pixels", separator="x", min=_SMALLEST)]
+Crop = Annotated[tuple[int, int], Option("size of its input in training", "pixels", separator="x", min=_SMALLEST)]
 Area = Annotated[tuple[float, float], Option("share of a picture that a crop covers", "0..1", separator=",", max=1)]
 Colour = Annotated[float, Option("strength of the changes of brightness, contrast and saturation", min=0)]
-EncoderWeights = Annotated[str, Option("of a new network's encoder: a path, none, or auto (the shipped MobileNetV2)")]
+EncoderWeights = Annotated[str, Option("weights of a new encoder: a path, none, or auto (the shipped MobileNetV2)")]
 Weights = Annotated[Path | None, Option("weights to start from")]
 Frozen = Annotated[tuple[str, ...], Option(
-    "what does not learn, by the beginning of its name: encoder.features.0.,encoder.features.1.", separator=",")]
+    "parameters that do not learn, by the beginning of their names: encoder.features.0.,encoder.features.1.",
+    separator=",")]
 NetworkOptions = Annotated[dict[str, Any], Option('arguments of the network as JSON, such as {"channels": 128}')]
 
 
@@ -46,17 +47,17 @@ class Settings(Described):
     weight_decay: Decay = 0.01
     schedule: Annotated[Literal["cosine", "poly", "step", "constant"], Option(
         "of the learning rate: cosine and poly end at 0, step divides by ten at 60 % and 85 %")] = "cosine"
-    warmup: Annotated[float, Option("rising learning rate at the beginning", "epochs", min=0)] = 1.0
+    warmup: Annotated[float, Option("time over which the learning rate rises at first", "epochs", min=0)] = 1.0
     ema: Averaging = 0.0
     clip: Clip = 0.0
     precision: Annotated[Literal["float32", "bfloat16", "float16"], Option(
         "of the forward pass; parameters stay float32")] = "float32"
-    val_every: Annotated[int, Option("from one validation to the next", "epochs", min=1)] = 1
+    val_every: Annotated[int, Option("time between two validations", "epochs", min=1)] = 1
     patience: Annotated[int, Option("stop after so many validations without a better one; 0: never", min=0)] = 0
-    seed: Annotated[int, Option("of everything that is drawn", min=0)] = 0
-    workers: Annotated[int, Option("loading processes", min=0)] = 0
-    devices: Annotated[int, Option("above 1: DDP", min=1)] = 1
-    threads: Annotated[int, Option("of torch; 0: its own choice", min=0)] = 0
+    seed: Annotated[int, Option("seed of everything random", min=0)] = 0
+    workers: Annotated[int, Option("processes that load data", min=0)] = 0
+    devices: Annotated[int, Option("number of devices; more than 1: DDP", min=1)] = 1
+    threads: Annotated[int, Option("threads of torch; 0: its own choice", min=0)] = 0
 
     def __post_init__(self) -> None:
         for each in options(type(self)):

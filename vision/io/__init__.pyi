@@ -1,0 +1,11 @@
+from .base import Counts as Counts
+from .base import Info as Info
+from .listing import Inputs as Inputs
+from .listing import local_files as local_files
+from .prefetch import Ahead as Ahead
+from .prefetch import Latest as Latest
+from .prefetch import ahead as ahead
+from .prefetch import latest as latest
+from .source import Member as Member
+from .source import Source as Source
+from .source import read as read
