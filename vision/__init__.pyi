@@ -7,7 +7,7 @@ from . import (
     train as train, view as view,
 )
 from .card import Card as Card
-from .drawing import draw as draw
+from .drawing import Style as Style, draw as draw
 from .engine import FakeEngine as FakeEngine
 from .errors import VisionError as VisionError
 from .io import Info as Info, Source as Source, ahead as ahead, latest as latest, read as read

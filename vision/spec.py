@@ -134,12 +134,25 @@ def _is_union(hint: Any) -> bool:
     return get_origin(hint) in (Union, UnionType)
 
 
+class OptionError(UsageError):
+    """A value that an option cannot have. as_option: the same with the option's name on the command line."""
+
+    def __init__(self, owner: type, field: Field, what: str) -> None:
+        super().__init__(f"{owner.__name__}.{field.name} {what}")
+        flags = field.option.flags or (f"--{field.name.replace('_', '-')}",)
+        self.as_option = f"{flags[0].split('/')[0]} {what}"
+
+
 class Described:
     """The base of all specs: values are checked when one is made, and `to_dict` gives them as plain values."""
 
     def __post_init__(self) -> None:
         for field in options(type(self)):
-            object.__setattr__(self, field.name, _checked(type(self), field, getattr(self, field.name)))
+            try:
+                value = _checked(field, getattr(self, field.name))
+            except UsageError as error:
+                raise OptionError(type(self), field, str(error)) from None
+            object.__setattr__(self, field.name, value)
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._given())
@@ -198,34 +211,34 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Nearest: {', '.join(near)}." if near else f"There are: {', '.join(known) or 'none'}."
 
 
-def _checked(owner: type, field: Field, value: Any) -> Any:
-    """`value` as the field's type has it. Raises UsageError for another type, or outside the range."""
-    name, option = f"{owner.__name__}.{field.name}", field.option
+def _checked(field: Field, value: Any) -> Any:
+    """`value` as the field's type has it. Raises UsageError with what is wrong for another type, or outside the range."""
+    option = field.option
     if value is None:
         if not field.optional:
-            raise UsageError(f"{name} must be given.")
+            raise UsageError("must be given.")
         return None
     if field.choices and value not in field.choices:
-        raise UsageError(f"{name} is one of {', '.join(field.choices)}; got {value!r}.")
+        raise UsageError(f"is one of {', '.join(field.choices)}; got {value!r}.")
     if field.type in (str, Path) and isinstance(value, _OTHER_THAN_TEXT):
-        raise UsageError(f"{name} is a text; got {value!r:.100}.")
+        raise UsageError(f"is a text; got {value!r:.100}.")
     if field.is_path:
         return Path(value)
     if get_origin(field.type) is tuple:
         values = (value,) if isinstance(value, (str, int, float)) else tuple(value)
         if any(isinstance(one, (list, dict)) for one in values):
-            raise UsageError(f"{name} is a list of plain values; got {value!r:.100}.")
+            raise UsageError(f"is a list of plain values; got {value!r:.100}.")
         if option.separator:
             values = tuple(part.strip() for one in values for part in str(one).split(option.separator))
-        return _numbers(name, field, values) if get_args(field.type)[0] in (int, float) else values
+        return _numbers(field, values) if get_args(field.type)[0] in (int, float) else values
     if field.type in (int, float):
-        return _number(name, field, option, value)
+        return _number(field, option, value)
     if field.type is bool and not isinstance(value, bool):
-        raise UsageError(f"{name} is true or false; got {value!r}.")
+        raise UsageError(f"is true or false; got {value!r}.")
     return value
 
 
-def _numbers(name: str, field: Field, values: tuple[Any, ...]) -> tuple[float, ...]:
+def _numbers(field: Field, values: tuple[Any, ...]) -> tuple[float, ...]:
     """The values of a field such as `tuple[int, int]`, which may come as text."""
     kinds = get_args(field.type)
     try:
@@ -235,21 +248,21 @@ def _numbers(name: str, field: Field, values: tuple[Any, ...]) -> tuple[float, .
     except (TypeError, ValueError, OverflowError):
         what = f"{len(kinds)} {'whole ' if int in kinds else ''}numbers"
         such = (field.option.separator or ",").join(map(str, field.default)) if field.default else ""
-        raise UsageError(f"{name} is {what}, such as {such}; got {', '.join(map(str, values))!r}.") from None
-    return tuple(_number(name, field._replace(type=kind), field.option, n) for kind, n in zip(kinds, made, strict=True))
+        raise UsageError(f"is {what}, such as {such}; got {', '.join(map(str, values))!r}.") from None
+    return tuple(_number(field._replace(type=kind), field.option, n) for kind, n in zip(kinds, made, strict=True))
 
 
-def _number(name: str, field: Field, option: Option, value: Any) -> float | int:
+def _number(field: Field, option: Option, value: Any) -> float | int:
     number: float | int | None
     try:
         number = field.type(value)
     except (TypeError, ValueError, OverflowError):
         number = None
     if number is None or isinstance(value, (bool, str)) or number != value:
-        raise UsageError(f"{name} is a {'whole ' if field.type is int else ''}number; got {value!r}.")
+        raise UsageError(f"is a {'whole ' if field.type is int else ''}number; got {value!r}.")
     low, high = option.min, option.max
     if (low is not None and number < low) or (high is not None and number > high):
         bounds = [f"at least {low:g}"] if low is not None else []
         bounds += [f"at most {high:g}"] if high is not None else []
-        raise UsageError(f"{name} is {' and '.join(bounds)}; got {value!r}.")
+        raise UsageError(f"is {' and '.join(bounds)}; got {value!r}.")
     return number

@@ -128,10 +128,10 @@ def test_eval_segment_wants_the_model_s_classes(
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), [
-    (["--crop", "big"], 2, "--crop takes two numbers"),
-    (["--crop", "16x16"], 2, "from 32 up; got '16x16'"),
-    (["--epochs", "0"], 2, "epochs must be at least 1"),
-    (["--options", "{"], 2, "--options is JSON"),
+    (["--crop", "big"], 2, "--crop is 2 whole numbers"),
+    (["--crop", "16x16"], 2, "--crop is at least 32; got 16"),
+    (["--epochs", "0"], 2, "--epochs is at least 1"),
+    (["--options", "{"], 2, "options is JSON"),
     (["--encoder-weights", "gone.pth"], 1, "no encoder weights at 'gone.pth'"),
     (["--model", "unet"], 1, "for example unet:mobilenet_v2"),
     ([], 1, "has no split 'train'"),

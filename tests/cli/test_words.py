@@ -119,6 +119,8 @@ def test_shells_complete_commands_and_the_options_of_each() -> None:
     (["detect", "clip.mp4", "--max-frame", "3"], "Nearest: --max-frames"),
     (["track", "clip.mp4", "--save-txt"], "Here it is --yolo FOLDER."),
     (["detect", "clip.mp4", "--stride", "two"], "'--stride'"),
+    (["detect", "clip.mp4", "--stride", "0"], "UsageError: --stride is at least 1; got 0."),
+    (["track", "clip.mp4", "--min-score", "2"], "UsageError: --min-score is at least 0 and at most 1; got 2.0."),
     (["detect"], "missing argument 'SOURCE'. See: vision detect --help"),
     (["detect", "clip.mp4", "--labels", "nmae"], "Nearest: name"),
     (["segment", "clip.mp4", "--model", "segnett"], "segnet-mobilenetv2-camvid"),

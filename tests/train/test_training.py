@@ -62,7 +62,7 @@ finally:
     ("detect --data nowhere -o run", "DataError: there is no 'nowhere'"),
     ("detect --data DATA -o run --model gfll", "ModelError: no model 'gfll' for detect. Nearest: gfl-voc"),
     ("detect --data DATA -o run --crop 33x33", "UsageError: crop has sides that are multiples of 32"),
-    ("detect --data DATA -o run --crop 33", "DetectSettings.crop is 2 whole numbers, such as 320x320; got '33'"),
+    ("detect --data DATA -o run --crop 33", "--crop is 2 whole numbers, such as 320x320; got '33'"),
     ("detect --data DATA -o run --resume", "WeightsError: 'run' has no last.ckpt to resume from"),
     ("detect --data DATA -o run --model ssdlite --encoder-weights gone.pth", "no encoder weights at 'gone.pth'"),
     ("detect --data DATA -o run --options [1]", "options is JSON, an object as"),

@@ -17,6 +17,7 @@ from vision.cli import hints
 from vision.cli.run import commands
 from vision.cli.run.execute import forget_stdout
 from vision.errors import UsageError, VisionError, plain
+from vision.spec import OptionError
 
 COMMANDS = commands()
 _Mistake: Any = typer.BadParameter.__base__          # whatever typer does not understand
@@ -129,6 +130,8 @@ def main() -> None:
     except _Mistake as error:
         sys.exit(_told(error))
     except VisionError as error:
+        if isinstance(error, OptionError):
+            error = UsageError(error.as_option)
         print(plain(f"{type(error).__name__}: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:                     # what was not foreseen: a full disk, a folder that is gone

@@ -30,10 +30,7 @@ def clip(
     around: Annotated[float, typer.Option(help="seconds before and after", min=0)] = 3.0,
     folder: Annotated[Path, typer.Option("--output", "-o", help="folder of the clips")] = Path(),
 ) -> None:
-    """Cut a clip out of a video for each event: packets are copied where they can be.
-
-    Example: `vision clip street.mp4 --from events.jsonl --around 3 -o highlights`
-    """
+    """Cut a clip out of a video for each event: packets are copied where they can be."""
     from vision.files import make_folder
     from vision.io import Inputs
     from vision.sinks.cut import cut

@@ -89,8 +89,8 @@ class Parts:
     def take(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """What was given, by part and field."""
         given: dict[str, dict[str, Any]] = {}
-        for parameter, (part, field) in self._fields.items():
-            value = values.get(parameter)
+        for name, (part, field) in self._fields.items():
+            value = values.get(name)
             if value is not None and value != []:
                 given.setdefault(part, {})[field] = value
         return given
