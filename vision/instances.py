@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Self
 import cv2
 import numpy as np
 
-from vision.drawing import class_name, colour, label, paint, unit
+from vision.drawing import Canvas, Colour, class_name, colour, paint
 from vision.masks import Mask, Polygons, mask_of_runs, packed, polygons_of, run_lengths, unpacked
-from vision.types import Detections, Floats, Image, Names, Tracks
+from vision.types import Detections, Floats, Names, Tracks
 
 _GRID = 64                  # of masks that come from a record
 
@@ -121,34 +121,41 @@ def gridded(mask: Mask, box: Floats, grid: int) -> Floats:
     return np.asarray(samples.mean(axis=(1, 3)), np.float32)
 
 
+def sampled(planes: Floats, box: Floats, side: int) -> Floats:
+    """(K,side,side) float32: planes (K,h,w) at the points of a grid over a box (4,) xyxy in their pixels, between
+    pixels' centres linearly, beyond the outer ones as they are."""
+    left, top, right, bottom = box.tolist()
+    steps = (np.arange(side) + 0.5) / side
+    rows = _between(planes.transpose(1, 0, 2), (top + steps * (bottom - top)) / planes.shape[1])     # (side,K,w)
+    return _between(rows.transpose(2, 1, 0), (left + steps * (right - left)) / planes.shape[2]).transpose(1, 2, 0)
+
+
 def _between(grid: Floats, places: Floats) -> Floats:
-    """Rows of a grid (M,K) at places in 0..1, between its points linearly, beyond the outer ones as they are."""
+    """Rows of a grid (M,...) at places in 0..1, between its points linearly, beyond the outer ones as they are."""
     at = np.clip(places * len(grid) - 0.5, 0, len(grid) - 1)
     low = np.minimum(at.astype(int), max(len(grid) - 2, 0))
-    share = (at - low).astype(np.float32)[:, None]
+    share = (at - low).astype(np.float32).reshape(-1, *[1] * (grid.ndim - 1))
     return np.asarray(grid[low] * (1 - share) + grid[np.minimum(low + 1, len(grid) - 1)] * share, np.float32)
 
 
 @paint.register
-def _(result: Instances, image: Image, names: Names) -> None:
-    paint_masks(result, image, [colour(i) for i in range(len(result))])
-    for i in range(len(result)):
-        left, top = np.rint(result.boxes[i, :2]).astype(int).tolist()
-        label(image, f"{class_name(names, int(result.labels[i]))} {result.scores[i]:.2f}", (left, top), colour(i))
+def _(result: Instances, canvas: Canvas, names: Names) -> None:
+    paint_masks(result, canvas, [colour(i) for i in range(len(result))])
+    rows = zip(result.boxes.tolist(), result.labels.tolist(), result.scores.tolist(), strict=True)
+    for i, ((left, top, right, bottom), c, score) in enumerate(rows):
+        canvas.keep_free((left, top, right, bottom))
+        canvas.label(canvas.say(name=class_name(names, c), score=score), (left, top, right, bottom), colour(i))
 
 
-def paint_masks(result: Instances, image: Image, shades: Sequence[tuple[int, int, int]]) -> None:
-    """Tint each mask on `image` (H,W,3) itself with its BGR shade, with a crisp edge, the largest first."""
-    edge = max(1, round(1.5 * unit(image)))
-    crops = [result.crop(i) for i in range(len(result))]
-    for i in sorted(range(len(crops)), key=lambda i: -crops[i][1].size):
-        (left, top), mask = crops[i]
-        if not mask.any():
-            continue
-        part = image[top: top + mask.shape[0], left: left + mask.shape[1]]
-        inside = mask.view(np.uint8)
-        shade = np.full_like(part, shades[i])
-        cv2.copyTo(cv2.addWeighted(part, 0.55, shade, 0.45, 0), inside, part)
-        kernel = np.ones((2 * edge + 1, 2 * edge + 1), np.uint8)
-        core = cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        cv2.copyTo(shade, inside - core, part)
+def paint_masks(result: Instances, canvas: Canvas, shades: Sequence[Colour | None]) -> None:
+    """Tint each mask with its BGR shade, with a crisp edge, the largest first; without a shade it stays as it is."""
+    edge = canvas.thick(1.5)
+    kernel = np.ones((2 * edge + 1, 2 * edge + 1), np.uint8)
+    crops = [(*result.crop(i), shade) for i, shade in enumerate(shades) if shade is not None]
+    for (left, top), mask, shade in sorted(crops, key=lambda crop: -crop[1].size):
+        if mask.any():
+            part = canvas.image[top: top + mask.shape[0], left: left + mask.shape[1]]
+            inside, whole = mask.view(np.uint8), np.full_like(part, shade)
+            cv2.copyTo(cv2.addWeighted(part, 0.55, whole, 0.45, 0), inside, part)
+            core = cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+            cv2.copyTo(whole, inside - core, part)
