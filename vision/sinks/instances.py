@@ -29,7 +29,7 @@ Of = Annotated[str | None, Option("whose masks: a step's key")]
 class InstanceMaps(SinkSpec):
     """A folder of PNGs of 16 bit, one a frame: 0 where nothing is, else the object's number in the record, from 1."""
 
-    name = "instance-maps"
+    name = "instance_maps"
     of = "instances"
 
     folder: Annotated[Path | str, Option(
