@@ -22,8 +22,10 @@ from .people.pose import PoseEstimator as PoseEstimator, PoseTracker as PoseTrac
 from .report import Report as Report
 from .run import Run as Run
 from .sinks import (
-    BasisPicture as BasisPicture, CocoResults as CocoResults, ContactSheet as ContactSheet, Csv as Csv, Cutouts as Cutouts,
-    Events as Events, HeatMapPicture as HeatMapPicture, InstanceMaps as InstanceMaps, JsonLines as JsonLines, LabelMaps as LabelMaps,
+    BasisPicture as BasisPicture, CocoResults as CocoResults, ContactSheet as ContactSheet, Csv as Csv,
+    Cutouts as Cutouts,
+    Events as Events, HeatMapPicture as HeatMapPicture, InstanceMaps as InstanceMaps, JsonLines as JsonLines,
+    LabelMaps as LabelMaps,
     MotText as MotText, SINKS as SINKS, SaveFrames as SaveFrames, Segments as Segments, Show as Show, Sink as Sink,
     SinkSpec as SinkSpec, Timeline as Timeline, VarianceMaps as VarianceMaps, VideoFile as VideoFile,
     YoloText as YoloText,
@@ -32,7 +34,8 @@ from .sinks.film import VideoWriter as VideoWriter
 from .spec import Option as Option
 from .steps import (
     Classify as Classify, Count as Count, Detect as Detect, EstimatePose as EstimatePose, FindFaces as FindFaces,
-    Follow as Follow, Pool as Pool, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment, SegmentInstances as SegmentInstances,
+    Follow as Follow, Pool as Pool, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
+    SegmentInstances as SegmentInstances,
     Spec as Spec, Step as Step, TASKS as TASKS, Track as Track,
 )
 from .steps.plan import read_plan as read_plan

@@ -21,7 +21,7 @@ def plan_of(names: Sequence[str]) -> list[Spec]:
 
     def add(name: str) -> None:
         row = find_task(name)
-        others = {}
+        others: dict[str, Any] = {}
         for before in row.after:
             wanted = find_task(before).spec
             stands_in = next((key for key, one in plan.items() if issubclass(one.result, wanted.result)), before)
