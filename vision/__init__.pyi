@@ -11,6 +11,7 @@ from .drawing import Style as Style, draw as draw
 from .engine import FakeEngine as FakeEngine
 from .errors import VisionError as VisionError
 from .io import Info as Info, Source as Source, ahead as ahead, latest as latest, read as read
+from .instances import Instances as Instances
 from .item import Item as Item
 from .people.body import Poses as Poses
 from .people.face import Faces as Faces
@@ -22,7 +23,9 @@ from .report import Report as Report
 from .run import Run as Run
 from .sinks import (
     BasisPicture as BasisPicture, CocoResults as CocoResults, ContactSheet as ContactSheet, Csv as Csv,
-    Events as Events, HeatMapPicture as HeatMapPicture, JsonLines as JsonLines, LabelMaps as LabelMaps,
+    Cutouts as Cutouts,
+    Events as Events, HeatMapPicture as HeatMapPicture, InstanceMaps as InstanceMaps, JsonLines as JsonLines,
+    LabelMaps as LabelMaps,
     MotText as MotText, SINKS as SINKS, SaveFrames as SaveFrames, Segments as Segments, Show as Show, Sink as Sink,
     SinkSpec as SinkSpec, Timeline as Timeline, VarianceMaps as VarianceMaps, VideoFile as VideoFile,
     YoloText as YoloText,
@@ -32,12 +35,14 @@ from .spec import Option as Option
 from .steps import (
     Classify as Classify, Count as Count, Detect as Detect, EstimatePose as EstimatePose, FindFaces as FindFaces,
     Follow as Follow, Pool as Pool, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
+    SegmentInstances as SegmentInstances,
     Spec as Spec, Step as Step, TASKS as TASKS, Track as Track,
 )
 from .steps.plan import read_plan as read_plan
 from .tasks.action import Recognizer as Recognizer
 from .tasks.classify import Classifier as Classifier
 from .tasks.detect import Detector as Detector
+from .tasks.instances import InstanceSegmenter as InstanceSegmenter
 from .tasks.segment import Segmenter as Segmenter
 from .tracking import Counted as Counted, Counter as Counter, Event as Event, Target as Target, Tracker as Tracker
 from .train.action import ActionSettings as ActionSettings

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 
 from vision import record
-from vision.drawing import Canvas, Style, paint, paint_trails
+from vision.drawing import Canvas, Style, paint_trails
 from vision.steps.base import Step
 from vision.types import Frame, Image, Names
 
@@ -58,11 +58,11 @@ class Item:
         shown = [step for step in self._steps if step.key not in covered]
         maps = [step for step in shown if hasattr(self.results[step.key], "areas")]
         for step in maps:
-            paint(self.results[step.key], canvas, step.names)
+            step.paint(self.results[step.key], canvas, self.results)
         for path in self._paths.values():
             paint_trails(path, canvas)
         for step in (step for step in shown if step not in maps):
-            paint(self.results[step.key], canvas, step.names)
+            step.paint(self.results[step.key], canvas, self.results)
         return canvas.finished()
 
     def __repr__(self) -> str:

@@ -124,6 +124,7 @@ class _Family:
     max_iou: float
     how: dict[str, Any]
     bgr: bool = False
+    task: str = "detect"
 
 
 def _only(fits: Callable[[tuple[int, ...], list[int]], bool]) -> Callable[..., list[_Output] | None]:
@@ -169,6 +170,16 @@ def _rows(outputs: list[_Output], cells: list[int]) -> list[_Output] | None:
     return found if len(boxes) == len(scores) == len(labels) == 1 and len(outputs) == 3 else None
 
 
+def _masks(fits: Callable[[tuple[int, ...], int], bool]) -> Callable[..., list[_Output] | None]:
+    """The order of a family with a table (B,...) and K maps (B,K,h,w), whose shares in each mask the table has."""
+    def order(outputs: list[_Output], cells: list[int]) -> list[_Output] | None:
+        found = sorted(outputs, key=lambda o: len(o.shape))
+        pair = [len(o.shape) for o in found] == [3, 4] and fits(found[0].shape, found[1].shape[1])
+        return found if pair else None
+
+    return order
+
+
 _STRETCHED = {"resize": "stretch", "mean": _ZERO, "std": _ONE}
 _CORNER = {"resize": "corner", "mean": _ZERO, "std": (1 / 255, 1 / 255, 1 / 255)}
 _FAMILIES = {
@@ -190,7 +201,15 @@ _FAMILIES = {
     "ssd": _Family("boxes (B,A,4) and scores (B,A,1+C)", _pair(lambda s: s[1] == 0 or s[1] > 1000),
                    lambda o: o[1].shape[2] - 1, 0.45,
                    {"resize": "stretch", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}),
+    "yolo_masks": _Family(
+        "one (B,4+C+K,A) and maps (B,K,h,w)", _masks(lambda s, k: s[1] > 4 + k or s[1] == s[2] == 0),
+        lambda o: max(0, o[0].shape[1] - 4 - o[1].shape[1]), 0.7, {"resize": "letterbox", "mean": _ZERO, "std": _ONE},
+        task="instances"),
+    "yolo_mask_rows": _Family(
+        "one (B,N,6+K) and maps (B,K,h,w)", _masks(lambda s, k: s[2] == 6 + k), lambda o: 0, 1.0,
+        {"resize": "letterbox", "mean": _ZERO, "std": _ONE}, task="instances"),
 }
+_TASKS = {"detect": "detect", "segment": "instances"}        # ultralytics' word for it, and ours
 _LISTS: dict[int, tuple[str, ...] | str] = {
     0: "coco", 20: "voc", 80: "coco", 90: "coco90", 91: ("background", *name_list("coco90")),
 }
@@ -229,7 +248,7 @@ def onnx_detector(path: str | Path | Card, decoder: str | None = None) -> Card:
         _LISTS.get(count, tuple(f"class {i}" for i in range(count))))
     ultralytics = "names" in told
     return Card(
-        name=Path(path).name, task="detect", form="onnx", file=str(Path(path).absolute()),
+        name=Path(path).name, task=family.task, form="onnx", file=str(Path(path).absolute()),
         licence=told.get("license", _AGPL if ultralytics else "as its publisher states"), source=str(path),
         names=classes, input=Input(sides, **family.how), boxes=Boxes(name, family.max_iou),
         min_score=0.25 if ultralytics else 0.4,
@@ -269,8 +288,8 @@ def _recognised(
     path: str, outputs: list[_Output], sides: tuple[int, int], told: dict[str, str], decoder: str | None
 ) -> tuple[str, list[_Output]]:
     """The family of these outputs, and they in its order. Raises ModelError for none and for several."""
-    if told.get("task", "detect") != "detect":
-        raise ModelError(f"{path!r} is a YOLO for {told['task']!r}, not a detector of upright boxes")
+    if told.get("task", "detect") not in _TASKS:
+        raise ModelError(f"{path!r} is a YOLO for {told['task']!r}, not one of upright boxes or of masks")
     cells = [-(-sides[0] // stride) * -(-sides[1] // stride) for stride in (8, 16, 32, 64)]
     fit = {
         name: ordered for name, family in _FAMILIES.items()
@@ -280,7 +299,8 @@ def _recognised(
         options = _literal(told.get("args", ""))
         inside = (isinstance(options, dict) and bool(options.get("nms"))) or told.get("end2end") == "True"
         rows = inside or (len(outputs) == 1 and outputs[0].shape[-1] == 6)
-        fit = {"yolo_rows" if rows else "yolo": outputs} if len(outputs) == 1 else {}
+        names = {1: ("yolo", "yolo_rows"), 2: ("yolo_masks", "yolo_mask_rows")}.get(len(outputs), ("", ""))
+        fit = {names[rows]: outputs} if names[rows] in fit or len(outputs) == 1 else {}
     if len(fit) == 1:
         return next(iter(fit.items()))
     came = ", ".join(f"{o.name} {o.shape}" for o in outputs)

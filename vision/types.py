@@ -358,10 +358,9 @@ class ClassMap(Shown):
 
     def rle(self, label: int) -> list[int]:
         """Run lengths of a class, off first, down the columns as COCO counts them."""
-        mask = np.concatenate([[False], self.labels.ravel(order="F") == label])
-        edges = np.flatnonzero(mask[1:] != mask[:-1])
-        lengths: list[int] = np.diff(np.concatenate([[0], edges, [self.labels.size]])).tolist()
-        return lengths
+        from vision.masks import run_lengths
+
+        return run_lengths(self.labels == label)
 
     def to_dict(self, names: Names | None = None, *, rle: bool = False) -> dict[str, Any]:
         """`{"areas": [{"label", "class_id", "fraction"}, ...]}` of the classes in the frame, the largest first, rounded

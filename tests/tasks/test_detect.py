@@ -194,7 +194,7 @@ def test_an_error_of_the_engine_reaches_who_waits() -> None:
 
 
 def test_outputs_that_nobody_decodes_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"outputs 'heat'; a detector decodes dense, rows, yolo, yolo_rows"):
+    with pytest.raises(ModelError, match=r"outputs 'heat'; Detector decodes dense, rows, yolo, yolo_rows"):
         Detector(two_overlapping(), replace(CARD, boxes=Boxes("heat")))
 
 

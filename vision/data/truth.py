@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.data.files import class_names, coco_content
+from vision.data.masks import segmentation_of
 from vision.errors import DataError
 from vision.types import Names
 
@@ -55,6 +56,18 @@ class Truth:
         crowd = [{**a, "iscrowd": int(bool(a["iscrowd"] or a.get("difficult")))} for a in boxes]
         return replace(truth, annotations=crowd)
 
+    def with_masks(self) -> Truth:
+        """The same with every mask checked; an object without one counts as crowd. Raises DataError for run lengths of
+        another picture's size, and where there is no mask at all."""
+        sizes = {i["id"]: (int(i["width"]), int(i["height"])) for i in self.images}
+        kept: list[dict[str, Any]] = []
+        for one in self.annotations:
+            mask = segmentation_of(one.get("segmentation"), sizes[one["image_id"]])
+            kept.append({**one, "segmentation": mask} if mask else {**one, "segmentation": _box(one), "iscrowd": 1})
+        if self.annotations and all(one["iscrowd"] for one in kept):
+            raise DataError("there are boxes and no masks: a COCO file for instances has `segmentation` in each object")
+        return replace(self, annotations=kept)
+
     @property
     def names(self) -> list[str]:
         """The classes, in the order of their ids: that of every table of figures."""
@@ -77,3 +90,9 @@ class Truth:
         unknown = sorted(name for name, i in ids.items() if i not in left)
         kept = [a for a in self.annotations if a["category_id"] in left]
         return Truth(self.images, kept, [c for c in self.categories if c["id"] in left]), category_of, unknown
+
+
+def _box(annotation: dict[str, Any]) -> list[list[float]]:
+    """The polygon of its box."""
+    left, top, width, height = annotation["bbox"]
+    return [[left, top, left + width, top, left + width, top + height, left, top + height]]

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from vision.boxes import xyxy_to_xywh
 from vision.data.truth import Truth
 from vision.errors import MissingExtra
+from vision.instances import Instances
 from vision.types import Detections, Floats, Names
 
 
 def coco_rows(image_id: int, found: Detections, category_of: dict[int, int]) -> list[dict[str, Any]]:
-    """Detections as COCO results; those of a class without a category are left out."""
-    rows = zip(
-        xyxy_to_xywh(found.boxes).tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
-    )
+    """Detections as COCO results, instances with their masks; those of a class without a category are left out."""
+    columns = xyxy_to_xywh(found.boxes).tolist(), found.scores.tolist(), found.labels.tolist()
     return [
-        {"image_id": image_id, "category_id": category_of[label], "bbox": box, "score": score}
-        for box, score, label in rows
-        if label in category_of
+        {"image_id": image_id, "category_id": category_of[label], "bbox": box, "score": score,
+         **({"segmentation": found.rle(i)} if isinstance(found, Instances) else {})}
+        for i, (box, score, label) in enumerate(zip(*columns, strict=True)) if label in category_of
     ]
 
 
@@ -45,9 +44,12 @@ def average_precision(truth: Truth, results: Iterable[dict[str, Any]]) -> Averag
     return summary(precision_table(truth, results), truth.names)
 
 
-def precision_table(truth: Truth, results: Iterable[dict[str, Any]]) -> Floats:
+def precision_table(
+    truth: Truth, results: Iterable[dict[str, Any]], of: Literal["bbox", "segm", "boundary"] = "bbox"
+) -> Floats:
     """COCO's table of precisions, (T,R,K,A,M): IoU 0.50 to 0.95, recall 0 to 1 in 101 steps, class,
-    size, limit of boxes; -1 where there is nothing to find."""
+    size, limit of boxes; -1 where there is nothing to find. of: whose IoU: boxes, masks or their borders (Cheng et
+    al. 2021, "Boundary IoU")."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
@@ -59,7 +61,7 @@ def precision_table(truth: Truth, results: Iterable[dict[str, Any]]) -> Floats:
     gold = COCO({"images": truth.images, "annotations": truth.annotations, "categories": truth.categories})
     rows = list(results)
     found = gold.loadRes(rows) if rows else COCO({**gold.dataset, "annotations": []})
-    evaluation = COCOeval_faster(gold, found, iouType="bbox", print_function=quiet)
+    evaluation = COCOeval_faster(gold, found, iouType=of, print_function=quiet)
     evaluation.evaluate()
     evaluation.accumulate()
     return np.asarray(evaluation.eval["precision"])

@@ -32,6 +32,7 @@ NETS: dict[str, str] = {
     "ssdlite": "ssdlite:ssdlite",
     "gfl": "gfl:Gfl",
     "nanodet": "nanodet:NanoDet",
+    "nanodet-masks": "condinst:NanoDetMasks",
     "single_shot": "published_detectors:single_shot",
     "pyramidal": "published_detectors:pyramidal",
     "two_stage": "published_detectors:two_stage",

@@ -65,13 +65,13 @@ class Encoder(nn.Module):
         self.stages = nn.ModuleList(map(_Stage, _WIDTHS, (1, 2, 2, 3), (1, 2, 2, 2)))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B,3,H,W) -> maps of 128, 256 and 512 channels at strides 8, 16 and 32."""
+        """(B,3,H,W) -> maps of 64, 128, 256 and 512 channels at strides 4, 8, 16 and 32."""
         x = F.max_pool2d(self.stem(x), 3, 2, 1)
         maps = []
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        return maps[1:]
+        return maps
 
 
 class NanoDet(nn.Module):
@@ -92,13 +92,20 @@ class NanoDet(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B,3,H,W) normalised RGB, sides multiples of 32 -> logits (B,A,classes), and logits
         (B,A,4,bins) of the distances to left, top, right and bottom, in strides."""
-        fine, middle, coarse = (lateral(tap) for lateral, tap in zip(self.lateral, self.encoder(x), strict=True))
+        return self.predicted(self.levels(self.encoder(x)))
+
+    def levels(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The neck's maps (B,128,h,w), finest first, from the encoder's."""
+        fine, middle, coarse = (lateral(one) for lateral, one in zip(self.lateral, maps[1:], strict=True))
         double = partial(F.interpolate, scale_factor=2.0, mode="bilinear")
         middle = middle + double(coarse)
         fine = fine + double(middle)
         middle = middle + F.avg_pool2d(fine, 2)
         coarse = coarse + F.avg_pool2d(middle, 2)
-        levels = (fine, middle, coarse, *(halve(coarse) for halve in self.coarser))
+        return [fine, middle, coarse, *(halve(coarse) for halve in self.coarser)]
+
+    def predicted(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, from the neck's maps."""
         seen = [tower(level) for tower, level in zip(self.towers, levels, strict=True)]
         logits, distances = (
             torch.cat([head(x).flatten(2) for head, x in zip(heads, seen, strict=True)], 2).transpose(1, 2)

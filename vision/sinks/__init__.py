@@ -6,6 +6,7 @@ from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.boxes import CocoResults, MotText, YoloText
 from vision.sinks.events import BasisPicture, Events, HeatMapPicture
 from vision.sinks.frames import SaveFrames
+from vision.sinks.instances import Cutouts, InstanceMaps
 from vision.sinks.maps import LabelMaps, VarianceMaps
 from vision.sinks.segments import Segments, Timeline
 from vision.sinks.sheet import ContactSheet
@@ -15,16 +16,16 @@ from vision.sinks.video import VideoFile
 from vision.spec import installed
 
 __all__ = [
-    "SINKS", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Events", "HeatMapPicture", "JsonLines",
-    "LabelMaps", "MotText", "SaveFrames", "Segments", "Show", "Sink", "SinkSpec", "Timeline", "VarianceMaps",
-    "VideoFile", "YoloText", "sinks",
+    "SINKS", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Cutouts", "Events", "HeatMapPicture",
+    "InstanceMaps", "JsonLines", "LabelMaps", "MotText", "SaveFrames", "Segments", "Show", "Sink", "SinkSpec",
+    "Timeline", "VarianceMaps", "VideoFile", "YoloText", "sinks",
 ]
 
 SINKS: dict[str, type[SinkSpec]] = {
     kind.name: kind
     for kind in (
         VideoFile, JsonLines, Csv, CocoResults, YoloText, SaveFrames, ContactSheet, Show, MotText, Events,
-        HeatMapPicture, BasisPicture, LabelMaps, VarianceMaps, Segments, Timeline,
+        HeatMapPicture, BasisPicture, LabelMaps, VarianceMaps, InstanceMaps, Cutouts, Segments, Timeline,
     )
 }
 

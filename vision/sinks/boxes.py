@@ -12,6 +12,7 @@ import yaml
 
 from vision.errors import SinkError
 from vision.files import make_folder, write_whole
+from vision.instances import Instances
 from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.frames import FrameNames
 from vision.sinks.text import TextFile, TextLines
@@ -76,7 +77,11 @@ class _Coco(TextLines):
             "image_id": int(stem) if stem.isdecimal() else item.frame.index, "source": item.frame.source,
             "time_s": item.record["time_s"],
         }
-        lines = [json.dumps(self._entry(one) | where) for one in item.record[self.on]["objects"]]
+        result, objects = item[self.on], item.record[self.on]["objects"]
+        masks: list[dict[str, Any]] = [{} for _ in objects]
+        if isinstance(result, Instances):                # run lengths, where the records have outlines too
+            masks = [{"segmentation": result.rle(i)} for i in range(len(result))]
+        lines = [json.dumps(self._entry(one) | more | where) for one, more in zip(objects, masks, strict=True)]
         if lines:
             first = self.file.end == 1                   # nothing but the bracket
             self.file.append(("\n" if first else ",\n") + ",\n".join(lines))
@@ -96,7 +101,7 @@ class _Coco(TextLines):
         }
 
 
-_OWN = frozenset(("label", "class_id", "box", "points", "score"))       # what COCO has a name of its own for
+_OWN = frozenset(("label", "class_id", "box", "points", "score", "mask"))       # what COCO has a name of its own for
 
 
 @spec

@@ -100,18 +100,26 @@ class SaveFrames(SinkSpec):
         return _SaveFrames(Path(self.folder))
 
 
-class _SaveFrames(Sink):
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.names, self.paths = ImageFolder(folder), FrameNames(), (folder,)
+class FolderSink(Sink):
+    """What sinks share that write files for each frame into a folder. on: the key whose results they need, if any."""
+
+    def __init__(self, folder: Path, on: str = "") -> None:
+        self.folder, self.on, self.names = ImageFolder(folder), on, FrameNames()
+        self.paths, self.needs = (folder,), frozenset((on,) if on else ())
 
     def begin(self, info: Info) -> None:
+        """Make the folder."""
         self.folder.make()
 
-    def take(self, item: Item) -> None:
-        self.folder.write(item.drawn, self.names(item.frame.source, item.frame.index) + ".png")
-
     def state(self) -> State:
+        """The names that were given."""
         return {"names": self.names.state()}
 
     def restore(self, state: State) -> None:
+        """Give the same names on."""
         self.names.restore(state["names"])
+
+
+class _SaveFrames(FolderSink):
+    def take(self, item: Item) -> None:
+        self.folder.write(item.drawn, self.names(item.frame.source, item.frame.index) + ".png")

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from vision.sinks.base import Sink, SinkSpec
-from vision.sinks.frames import FrameNames, ImageFolder
+from vision.sinks.frames import FolderSink
 from vision.spec import Option, spec
-from vision.state import State
 from vision.steps.segment import Segment
 
 if TYPE_CHECKING:
-    from vision.io import Info
     from vision.item import Item
     from vision.steps.base import Spec
 
@@ -36,7 +34,7 @@ class LabelMaps(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no class maps."""
-        return _Planes(Path(self.folder), self.on or self.key_in(plan), lambda result: result.labels)
+        return Planes(Path(self.folder), self.on or self.key_in(plan), lambda result: result.labels)
 
 
 @spec
@@ -52,31 +50,25 @@ class VarianceMaps(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no class maps with variance."""
-        return _Planes(Path(self.folder), self.on or self.key_in(plan), _sixteen_bits)
+        return Planes(Path(self.folder), self.on or self.key_in(plan), _sixteen_bits)
 
     def asks(self, step: Spec) -> Spec:
         """A segmenter that gives the variance too."""
         return replace(step, uncertain=True) if isinstance(step, Segment) else step
 
 
-class _Planes(Sink):
-    def __init__(self, folder: Path, on: str, plane: Callable[[Any], Any]) -> None:
-        self.folder, self.on, self.plane = ImageFolder(folder), on, plane
-        self.paths, self.needs, self.names = (folder,), frozenset((on,)), FrameNames()
+class Planes(FolderSink):
+    """A folder with a picture a frame, which `plane` makes of a result."""
 
-    def begin(self, info: Info) -> None:
-        self.folder.make()
+    def __init__(self, folder: Path, on: str, plane: Callable[[Any], Any]) -> None:
+        super().__init__(folder, on)
+        self.plane = plane
 
     def take(self, item: Item) -> None:
+        """Write the frame's picture; a frame without a result has a name all the same."""
         name = self.names(item.frame.source, item.frame.index)
         if self.on in item:
             self.folder.write(self.plane(item[self.on]), f"{name}.png")
-
-    def state(self) -> State:
-        return {"names": self.names.state()}
-
-    def restore(self, state: State) -> None:
-        self.names.restore(state["names"])
 
 
 def _sixteen_bits(result: Any) -> Any:

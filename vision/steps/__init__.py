@@ -14,13 +14,15 @@ from vision.steps.count import Count
 from vision.steps.detect import Detect
 from vision.steps.faces import FindFaces
 from vision.steps.follow import Follow
+from vision.steps.instances import SegmentInstances
 from vision.steps.pose import EstimatePose
 from vision.steps.segment import Segment
 from vision.steps.track import Track
 
 __all__ = [
     "TASKS", "Classify", "Count", "Detect", "EstimatePose", "FindFaces", "Follow", "InTurn", "ModelStep", "Pending",
-    "Pool", "Ready", "RecognizeActions", "Segment", "Spec", "State", "Step", "Task", "Track", "find_task", "tasks",
+    "Pool", "Ready", "RecognizeActions", "Segment", "SegmentInstances", "Spec", "State", "Step", "Task", "Track",
+    "find_task", "tasks",
 ]
 
 
@@ -44,6 +46,7 @@ class Task:
 TASKS: dict[str, Task] = {
     "detect": Task(Detect, card="gfl-voc"),
     "classify": Task(Classify, card="mobilenet-v2"),
+    "instances": Task(SegmentInstances, card="nanodet-g-masks"),
     "segment": Task(Segment, card="fpn-lite0-camvid"),
     "track": Task(Track, after=("detect",)),
     "count": Task(Count, after=("track",)),

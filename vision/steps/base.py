@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar, cast
 
 from vision.card import Card
+from vision.drawing import Canvas, paint
 from vision.errors import ModelError, UsageError
 from vision.spec import Described, Option, spec
 from vision.state import State
@@ -174,6 +175,10 @@ class Step(ABC):
         """The result as plain values, for the record."""
         payload: dict[str, Any] = result.to_dict(self.names)
         return payload
+
+    def paint(self, result: Any, canvas: Canvas, others: Mapping[str, Any]) -> None:
+        """Draw the result. others: all results of the frame, by key."""
+        paint(result, canvas, self.names)
 
 
 class InTurn(Step):

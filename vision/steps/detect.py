@@ -13,21 +13,16 @@ from vision.steps.base import ModelOption, ModelStep, Pending, Pool, Ready, Spec
 from vision.types import Detections, Frame, Result
 
 if TYPE_CHECKING:
+    from vision.card import Card
     from vision.io import Info
     from vision.tracking.stored import Stored
 
 
 @spec
-class Detect(Spec):
-    """Find objects: boxes with names."""
-
-    task = "detect"
-    result = Detections
+class FindsObjects(Spec):
+    """What specs share whose models find objects."""
 
     model: ModelOption = "default"
-    decoder: Annotated[str | None, Option(
-        "how the outputs of an .onnx file are read: yolo, yolox, nanodet, picodet, rtmdet, ssd, detr, rows; "
-        "recognised unless given")] = None
     min_score: Annotated[float | None, Option(
         "the lowest score that is shown; the model's own unless given", "0..1", min=0, max=1, remote=True)] = None
     classes: Annotated[tuple[str, ...] | None, Option(
@@ -41,6 +36,27 @@ class Detect(Spec):
     weak: Annotated[float | None, Option(
         "also keep boxes that are not shown, down to this score (of a model whose threshold is 0.5), for a tracker",
         "0..1", min=0, max=1)] = None
+
+    def choices(self, card: Card) -> dict[str, Any]:
+        """The arguments of a `Finder`'s `submit`. card: the model's."""
+        decides = _first(self.min_score, card.min_score)
+        return {
+            "min_score": decides, "classes": self.classes, "max_detections": self.max_detections,
+            "max_iou": self.max_iou, "agnostic": self.agnostic,
+            "weak": None if self.weak is None else min(decides, at_odds(self.weak, decides)),
+        }
+
+
+@spec
+class Detect(FindsObjects):
+    """Find objects: boxes with names."""
+
+    task = "detect"
+    result = Detections
+
+    decoder: Annotated[str | None, Option(
+        "how the outputs of an .onnx file are read: yolo, yolox, nanodet, picodet, rtmdet, ssd, detr, rows; "
+        "recognised unless given")] = None
     stored: Annotated[Path | str | None, Option(
         "detections from a file: records (JSONL) or MOT text; no model is loaded", flags=("--from",))] = None
 
@@ -63,13 +79,8 @@ class Detect(Spec):
         """A step for one stream."""
         if self.stored is not None:
             return StoredStep(self.key, model, _first(self.min_score, model.min_score, 0.5))
-        decides = _first(self.min_score, model.card.min_score)
-        submit = partial(
-            model.submit, min_score=decides, classes=self.classes, max_detections=self.max_detections,
-            max_iou=self.max_iou, agnostic=self.agnostic,
-            weak=None if self.weak is None else min(decides, at_odds(self.weak, decides)),
-        )
-        return DetectStep(self.key, model, submit, decides)
+        choices = self.choices(model.card)
+        return DetectStep(self.key, model, partial(model.submit, **choices), choices["min_score"])
 
 
 class DetectStep(ModelStep):

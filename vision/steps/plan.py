@@ -21,9 +21,15 @@ def plan_of(names: Sequence[str]) -> list[Spec]:
 
     def add(name: str) -> None:
         row = find_task(name)
+        others: dict[str, Any] = {}
         for before in row.after:
-            add(before)
-        plan.setdefault(row.spec.task, row.spec())
+            wanted = find_task(before).spec
+            stands_in = next((key for key, one in plan.items() if issubclass(one.result, wanted.result)), before)
+            if before not in plan and stands_in != before:            # boxes of instances do for a tracker
+                others["on"] = stands_in
+            else:
+                add(before)
+        plan.setdefault(row.spec.task, row.spec(**others))
 
     for name in names:
         add(name)

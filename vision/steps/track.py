@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from vision.drawing import Canvas, colour
+from vision.instances import Instances, paint_masks
 from vision.spec import Option, spec
 from vision.state import State
 from vision.steps.base import Pending, Pool, Ready, Spec, Step
-from vision.steps.detect import Detect
+from vision.steps.detect import FindsObjects
 from vision.tracking.camera import CameraMotion
 from vision.tracking.tracker import METHODS, Tracker
 from vision.types import Detections, Floats, Frame, Image, Result, Tracks
@@ -38,7 +40,7 @@ class Track(Spec):
 
     def asks(self, other: Spec) -> Spec:
         """A detector that keeps its weak boxes, which may continue a track."""
-        if isinstance(other, Detect) and other.weak is None:
+        if isinstance(other, FindsObjects) and other.weak is None:
             return replace(other, weak=METHODS[self.tracker].weak)
         return other
 
@@ -90,6 +92,14 @@ class TrackStep(Step):
         self.tracker.restore(state["tracker"])
         if self.camera:
             self.camera.restore(state["camera"])
+
+    def paint(self, result: Tracks, canvas: Canvas, others: Mapping[str, Any]) -> None:
+        """Draw the tracks, and the masks of what they saw in the colours of their ids."""
+        seen = others.get(self.spec.on)
+        if isinstance(seen, Instances):
+            owners = {row: colour(i) for i, row in seen.of(result).items()}
+            paint_masks(seen, canvas, [owners.get(row) for row in range(len(seen))])
+        super().paint(result, canvas, others)
 
     def about(self) -> dict[str, Any]:
         """The tracker's name."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -15,13 +16,14 @@ from vision.card import Card, Input
 from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
 from vision.published import onnx_detector
-from vision.tasks.decoders import DECODERS
+from vision.tasks.decoders import DECODERS, Decoder
 from vision.tasks.model import Model
 from vision.types import Detections, Image, Ints
 from vision.view import View, checked_image, letterbox, stretch
 
 _STRIDE = 32                 # a network that takes any size gets multiples of this
 _CANDIDATES = 4096           # at most this many boxes of a picture go into suppression, best first
+Found = TypeVar("Found", bound=Detections)
 
 
 @dataclass(frozen=True)
@@ -36,44 +38,22 @@ class _Choice:
     agnostic: bool
 
 
-class Detector(Model):
-    """Finds objects in pictures.
+class Finder(Model, Generic[Found]):
+    """What models share that find objects: decoding, suppression, thresholds. engine: (B,h,w,3) uint8 to what the
+    card's `boxes.layout` names, a key of `decoders`. Raises ModelError for a card whose outputs nobody decodes."""
 
-    engine: takes (B,h,w,3) uint8 BGR, and returns what the card's `boxes.layout` names (a key of `DECODERS`).
-    card: the network's card. Raises ModelError for a layout that is not known.
-    """
-
-    task = "detect"
+    decoders: ClassVar[Mapping[str, Decoder]]
 
     def __init__(self, engine: Engine, card: Card) -> None:
-        if card.boxes.layout not in DECODERS:
-            raise ModelError(
-                f"{card.name!r} has outputs {card.boxes.layout!r}; a detector decodes {', '.join(DECODERS)}"
-            )
+        if card.boxes.layout not in self.decoders:
+            raise ModelError(f"{card.name!r} has outputs {card.boxes.layout!r}; {type(self).__name__} decodes "
+                             f"{', '.join(self.decoders)}")
         super().__init__(engine, card)
-        self._decode = DECODERS[card.boxes.layout]
+        self._decode = self.decoders[card.boxes.layout]
 
-    @classmethod
-    def load(
-        cls,
-        model: str | Path | Card = "default",
-        device: str = "auto",
-        precision: str = "auto",
-        backend: str = "auto",
-        decoder: str | None = None,
-    ) -> Self:
-        """A detector, ready to run.
-
-        model: a name of `vision models`, a path to weights with their card, an `.onnx` file, a YOLO `.pt`, or a
-            card.
-        device, precision, backend: see `Model.load`, which also says what is raised.
-        decoder: how the outputs of an `.onnx` file are read, a key of `DECODERS`; recognised unless given.
-        """
-        from vision.tasks.yolo import to_onnx
-
-        if decoder is not None:
-            model = onnx_detector(model, decoder)
-        return super().load(to_onnx(cls._card(model)), device, precision, backend)
+    @abstractmethod
+    def _result(self, found: Detections, outputs: Outputs, view: View) -> Found:
+        """The result of a picture from what was kept, boxes in pixels of `view`."""
 
     def __call__(
         self,
@@ -85,7 +65,7 @@ class Detector(Model):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
-    ) -> Detections:
+    ) -> Found:
         """Find the objects in a picture, with the whole device for it alone.
 
         image: (H,W,3) uint8 BGR.
@@ -114,7 +94,7 @@ class Detector(Model):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
-    ) -> list[Detections]:
+    ) -> list[Found]:
         """Find the objects in each of `images`, (H,W,3) uint8 BGR of any sizes. The options are those of a call."""
         return self.submit(
             images, min_score=min_score, classes=classes, max_detections=max_detections, max_iou=max_iou,
@@ -131,7 +111,7 @@ class Detector(Model):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
-    ) -> Callable[[], list[Detections]]:
+    ) -> Callable[[], list[Found]]:
         """Start on pictures, and do not wait.
 
         images: (H,W,3) uint8 BGR each, of any sizes; they must not change until the results are there.
@@ -147,17 +127,15 @@ class Detector(Model):
             self._found(future.result(), view, choice) for view, future in zip(views, under_way, strict=True)
         ]
 
-    def _found(self, outputs: Outputs, view: View, choice: _Choice) -> Detections:
+    def _found(self, outputs: Outputs, view: View, choice: _Choice) -> Found:
         """The objects of one picture, in frame pixels."""
         found = self._decode(outputs, 0, choice.floor, (view.pixels.shape[1], view.pixels.shape[0]))
         if choice.labels is not None:
             found = found[np.isin(found.labels, choice.labels)]
         found = suppressed(found, choice.max_iou, choice.agnostic)[: choice.max_detections]
-        found = Detections(view.to_frame(found.boxes), found.scores, found.labels)
-        if choice.floor == choice.min_score:
-            return found.rounded()
         shown = int((found.scores >= choice.min_score).sum())        # best first
-        return replace(found[:shown], weak=found[shown:]).rounded()
+        weak = None if choice.floor == choice.min_score else in_frame(found[shown:], view)
+        return replace(self._result(found[:shown], outputs, view), weak=weak).rounded()
 
     def _choice(
         self, min_score: float | None, classes: Sequence[str] | None, max_detections: int, max_iou: float | None,
@@ -204,6 +182,47 @@ def input_view(image: Image, wanted: Input, input_wh: tuple[int, int] | None = N
     if not wanted.enlarge and all(own <= most for own, most in zip(own_wh, size_wh, strict=True)):
         size_wh = own_wh
     return letterbox(image, size_wh, multiple=_STRIDE)
+
+
+class Detector(Finder[Detections]):
+    """Finds objects in pictures.
+
+    engine: takes (B,h,w,3) uint8 BGR, and returns what the card's `boxes.layout` names (a key of `DECODERS`).
+    card: the network's card. Raises ModelError for a layout that is not known.
+    """
+
+    task = "detect"
+    decoders = DECODERS
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | Card = "default",
+        device: str = "auto",
+        precision: str = "auto",
+        backend: str = "auto",
+        decoder: str | None = None,
+    ) -> Self:
+        """A detector, ready to run.
+
+        model: a name of `vision models`, a path to weights with their card, an `.onnx` file, a YOLO `.pt`, or a
+            card.
+        device, precision, backend: see `Model.load`, which also says what is raised.
+        decoder: how the outputs of an `.onnx` file are read, a key of `DECODERS`; recognised unless given.
+        """
+        from vision.tasks.yolo import to_onnx
+
+        if decoder is not None:
+            model = onnx_detector(model, decoder)
+        return super().load(to_onnx(cls._card(model)), device, precision, backend)
+
+    def _result(self, found: Detections, outputs: Outputs, view: View) -> Detections:
+        return in_frame(found, view)
+
+
+def in_frame(found: Detections, view: View) -> Detections:
+    """Objects of a view in pixels of its frame."""
+    return Detections(view.to_frame(found.boxes), found.scores, found.labels)
 
 
 def suppressed(found: Detections, max_iou: float, agnostic: bool) -> Detections:

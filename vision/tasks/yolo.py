@@ -72,13 +72,13 @@ def export(weights: Path, target: Path) -> None:
         copy = shutil.copy(weights, folder)          # ultralytics writes beside the file it reads
         try:
             model = yolo(copy)
-            if model.task == "detect":
+            if model.task in ("detect", "segment"):
                 made = model.export(format="onnx", dynamic=True, simplify=False)
         except Exception as error:                   # somebody's pickle: whatever its code trips over
             why = " ".join(str(error).split()).replace(copy, weights.name)
             raise WeightsError(
                 f"{str(weights)!r} cannot be exported by ultralytics ({type(error).__name__}: {why})."
             ) from error
-        if model.task != "detect":
-            raise ModelError(f"{str(weights)!r} is a YOLO model for {model.task!r}, not for detection")
+        if model.task not in ("detect", "segment"):
+            raise ModelError(f"{str(weights)!r} is a YOLO model for {model.task!r}, not for boxes or masks")
         Path(made).replace(target)

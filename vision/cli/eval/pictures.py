@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vision.data.truth import Truth
 
 
-def _pictures_of(path: Path, truth: Truth) -> Path:
+def pictures_of(path: Path, truth: Truth) -> Path:
     """The folder of a COCO file's pictures, where training finds them too."""
     from vision.data.layouts import coco_pictures
 
@@ -57,7 +57,7 @@ def detect(
         check_writable(html)
     if data.suffix == ".json":
         truth = Truth.load(data)
-        folder = images or _pictures_of(data, truth)
+        folder = images or pictures_of(data, truth)
     else:
         labelled = read_detection(data, split)
         for line in labelled.summary():

@@ -1,0 +1,103 @@
+"""Instance segmentation: outputs of each layout against a twin that works pixel by pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vision.card import Boxes, Card, Input
+from vision.engine import FakeEngine
+from vision.errors import ModelError
+from vision.instances import Instances
+from vision.nets.condinst import FEATURES, WEIGHTS, mask_logits
+from vision.tasks.instances import InstanceSegmenter
+
+
+def _card(layout: str, size_wh: tuple[int, int] = (64, 64)) -> Card:
+    return Card(name="fake", task="instances", file="", licence="", source="", names=("a", "b"),
+                input=Input(size_wh, "letterbox", fixed=True), boxes=Boxes(layout, 0.5), min_score=0.5)
+
+
+def _model(layout: str, *outputs: np.ndarray) -> InstanceSegmenter:
+    return InstanceSegmenter(FakeEngine(lambda batch: tuple(o[None] for o in outputs)), _card(layout))
+
+
+def _bilinear(plane: np.ndarray, x: float, y: float) -> float:
+    """A plane between the centres of its pixels, one point at a time."""
+    h, w = plane.shape
+    x, y = min(max(x - 0.5, 0), w - 1), min(max(y - 0.5, 0), h - 1)
+    x0, y0 = min(int(x), w - 2), min(int(y), h - 2)
+    fx, fy = x - x0, y - y0
+    return float(plane[y0, x0] * (1 - fx) * (1 - fy) + plane[y0, x0 + 1] * fx * (1 - fy)
+                 + plane[y0 + 1, x0] * (1 - fx) * fy + plane[y0 + 1, x0 + 1] * fx * fy)
+
+
+def test_shares_of_maps_are_mixed_inside_each_box() -> None:
+    random = np.random.default_rng(0)
+    maps = random.normal(size=(3, 16, 16)).astype(np.float32)
+    own = random.normal(size=3).astype(np.float32)
+    table = np.zeros((4 + 2 + 3, 2), np.float32)                  # a box of 40x20 in the middle, and one too weak
+    table[:, 0] = [32, 30, 40, 20, 0.1, 0.9, *own]
+    table[:6, 1] = [10, 10, 8, 8, 0.2, 0.1]
+    found = _model("yolo_masks", table, maps)(np.zeros((128, 128, 3), np.uint8))
+    assert isinstance(found, Instances)
+    np.testing.assert_allclose(found.boxes, [[24, 40, 104, 80]])
+    assert found.labels.tolist() == [1]
+    side = found.masks.shape[1]
+    for i, j in [(0, 0), (side // 2, 3), (side - 1, side - 1), (5, side - 2)]:
+        x, y = 12 + (j + 0.5) / side * 40, 20 + (i + 0.5) / side * 20
+        logit = sum(o * _bilinear(m, x / 4, y / 4) for o, m in zip(own, maps, strict=True))
+        assert found.masks[0, i, j] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
+
+
+def test_rows_are_suppressed_already() -> None:
+    maps = np.ones((2, 16, 16), np.float32)
+    rows = np.array([[0, 0, 32, 32, 0.9, 1, 3, 3], [0, 0, 32, 31, 0.8, 0, -3, -3], [0, 0, 9, 9, 0.3, 0, 0, 0]],
+                    np.float32)
+    model = InstanceSegmenter(FakeEngine(lambda batch: (rows[None], maps[None])),
+                              _card("yolo_mask_rows"))
+    found = model(np.zeros((64, 64, 3), np.uint8), max_iou=1.0)
+    assert found.labels.tolist() == [1, 0]
+    assert found.area.tolist() == [1024, 0]
+    assert len(model(np.zeros((64, 64, 3), np.uint8), max_iou=1.0, max_detections=1)) == 1
+
+
+def test_masks_of_mask_rcnn_lie_over_their_boxes_also_where_the_frame_cuts_them() -> None:
+    mask = np.zeros((28, 28), np.float32)
+    mask[:, 14:] = 1                                              # the right half of the box
+    boxes = np.array([[-20, 10, 20, 50]], np.float32)
+    found = _model("mask_rows", boxes, np.array([0.9], np.float32), np.array([0]), mask[None])(
+        np.zeros((64, 64, 3), np.uint8))
+    np.testing.assert_allclose(found.boxes, [[0, 10, 20, 50]])    # cut to the frame: its right half, all on
+    assert found.area[0] == 20 * 40
+
+
+def test_an_objects_own_network_is_the_one_that_was_trained() -> None:
+    """The NumPy form against torch's, which the training uses."""
+    random = np.random.default_rng(1)
+    features = random.normal(size=(FEATURES, 16, 24)).astype(np.float32)
+    weights = random.normal(size=(5, WEIGHTS)).astype(np.float32)
+    boxes = np.array([[8, 8, 60, 40], [-30, 5, 40, 80], [0, 0, 96, 64], [70, 50, 95, 63], [5, 5, 9, 9]], np.float32)
+    scores = np.full((5, 2), 0.1, np.float32)
+    scores[:, 0] = [0.95, 0.9, 0.85, 0.8, 0.75]
+    model = InstanceSegmenter(FakeEngine(lambda batch: tuple(o[None] for o in (boxes, scores, weights, features))),
+                              _card("condinst", (96, 64)))
+    found = model(np.zeros((64, 96, 3), np.uint8), max_iou=1.0)
+    assert len(found) == 5
+    logits = mask_logits(*map(torch.from_numpy, (features, weights, found.boxes)), found.masks.shape[1])
+    np.testing.assert_allclose(found.masks, logits.sigmoid().numpy(), atol=2e-3)       # boxes are rounded to 0.01
+
+
+@pytest.mark.parametrize("layout", ["yolo_masks", "condinst"])
+def test_a_picture_with_nothing_in_it(layout: str) -> None:
+    outputs = {"yolo_masks": (np.zeros((9, 0), np.float32), np.ones((3, 16, 16), np.float32)),
+               "condinst": tuple(np.zeros(s, np.float32) for s in ((0, 4), (0, 2), (0, WEIGHTS), (FEATURES, 16, 16)))}
+    found = _model(layout, *outputs[layout])(np.zeros((64, 64, 3), np.uint8))
+    assert len(found) == 0
+    assert found.to_dict() == {"objects": []}
+
+
+def test_outputs_of_a_detector_are_refused() -> None:
+    with pytest.raises(ModelError, match="InstanceSegmenter decodes yolo_masks"):
+        _model("yolo", np.zeros((6, 0)))

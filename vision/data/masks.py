@@ -1,0 +1,52 @@
+"""Masks in label files of COCO's kind, checked: polygons, and run lengths as numbers or as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vision.errors import DataError
+from vision.masks import Mask, filled, mask_of_runs, unpacked
+
+Segmentation = list[list[float]] | dict[str, Any]
+
+
+def segmentation_of(given: Any, size_wh: tuple[int, int]) -> Segmentation | None:
+    """What a label says of an object's mask, without what cannot be: polygons of fewer than three points, or with
+    values that are no numbers. None where nothing is left.
+
+    size_wh: of the picture in pixels. Raises DataError for run lengths of a picture of another size.
+    """
+    if isinstance(given, dict):
+        mask_of(given, size_wh)
+        return {"size": [size_wh[1], size_wh[0]], "counts": given["counts"]}
+    polygons = []
+    for ring in given if isinstance(given, list) else []:
+        try:
+            values = np.asarray(ring, np.float64)
+        except (TypeError, ValueError):
+            continue
+        if values.ndim == 1 and len(values) >= 6 and len(values) % 2 == 0 and (np.abs(values) < 1e9).all():
+            polygons.append(values.tolist())
+    return polygons or None
+
+
+def mask_of(segmentation: Segmentation, size_wh: tuple[int, int]) -> Mask:
+    """(H,W) bool from COCO's polygons or run lengths. A pixel is on where its centre lies in any of the polygons.
+
+    Raises DataError for run lengths that are none, or of a picture of another size.
+    """
+    if isinstance(segmentation, list):
+        mask = np.zeros(size_wh[::-1], bool)
+        for ring in segmentation:
+            mask |= filled([ring], size_wh)
+        return mask
+    counts, size = segmentation.get("counts"), segmentation.get("size")
+    if not isinstance(counts, (str, list)) or (size is not None and list(size) != [size_wh[1], size_wh[0]]):
+        raise DataError(f"run lengths of a {size_wh[0]}x{size_wh[1]} picture have its size, [height, width], and "
+                        f"counts; got size {size!r}, counts of type {type(counts).__name__}")
+    try:
+        return mask_of_runs(unpacked(counts) if isinstance(counts, str) else counts, size_wh)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"run lengths are whole numbers ({error})") from error

@@ -1,0 +1,118 @@
+"""Instance segmentation: a picture in, objects out, each with its own mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vision.boxes import cxcywh_to_xyxy
+from vision.engine import Outputs
+from vision.instances import Instances, sampled
+from vision.tasks.decoders import Decoder, sigmoid
+from vision.tasks.detect import Finder
+from vision.types import Detections, Floats
+from vision.view import View
+
+_FINEST, _COARSEST = 160, 28                     # points a side of a mask's grid
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidates(Detections):
+    """Objects with what their masks are made from: own (N,K) float32."""
+
+    own: Floats
+
+    _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {**Detections._layout, "own": (np.float32, (-1, -1))}
+
+
+def _yolo(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
+    """(B,4+C+K,A): cxcywh, a score a class, the shares of the K maps (YOLOv8-seg, 11)."""
+    table, shares = outputs[0][i], outputs[1].shape[1]
+    scores = table[4:-shares]
+    labels = scores.argmax(axis=0)
+    best = scores[labels, np.arange(len(labels))]
+    keep = np.flatnonzero(best >= min_score)
+    return _Candidates(cxcywh_to_xyxy(table[:4, keep].T), best[keep], labels[keep], table[-shares:, keep].T)
+
+
+def _yolo_rows(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
+    """(B,N,6+K): xyxy, score, class, the shares of the K maps; suppressed already (YOLO26-seg)."""
+    table = outputs[0][i]
+    table = table[table[:, 4] >= min_score]
+    return _Candidates(table[:, :4], table[:, 4], table[:, 5].astype(np.int64), table[:, 6:])
+
+
+def _rows(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
+    """Boxes (B,R,4) xyxy, scores (B,R), labels (B,R), masks (B,R,M,M) each over its box (Mask R-CNN)."""
+    boxes, scores, labels, masks = (output[i] for output in outputs)
+    keep = np.flatnonzero(scores >= min_score)
+    return _Candidates(boxes[keep], scores[keep], labels[keep], masks[keep].reshape(len(keep), -1))
+
+
+def _dense(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
+    """Boxes (B,A,4) xyxy, scores (B,A,C), weights (B,A,K) of each cell's own network (CondInst)."""
+    boxes, scores, weights = (output[i] for output in outputs[:3])
+    flat = np.flatnonzero(scores.ravel() >= min_score)
+    cells, labels = np.divmod(flat, scores.shape[1])
+    return _Candidates(boxes[cells], scores.ravel()[flat], labels, weights[cells])
+
+
+class InstanceSegmenter(Finder[Instances]):
+    """Finds objects in pictures, each with its mask. It is called as a `Detector` is; `max_detections` holds before
+    any mask is made."""
+
+    task = "instances"
+    decoders: ClassVar[dict[str, Decoder]] = {
+        "yolo_masks": _yolo, "yolo_mask_rows": _yolo_rows, "mask_rows": _rows, "condinst": _dense,
+    }
+
+    def _result(self, found: Detections, outputs: Outputs, view: View) -> Instances:
+        assert isinstance(found, _Candidates)
+        boxes = view.to_frame(found.boxes)
+        seen = view.from_frame(boxes)                              # without what lies outside of the frame
+        if self.card.boxes.layout == "mask_rows":
+            side = round(found.own.shape[1] ** 0.5)
+            masks = found.own.reshape(-1, side, side)
+            masks = np.array([_cut(*each) for each in zip(masks, found.boxes, seen, strict=True)] or masks, np.float32)
+        else:
+            maps = outputs[-1][0]                                # (K,h,w)
+            scale = maps.shape[2] / view.pixels.shape[1]
+            widest = float(np.ptp(seen.reshape(-1, 2, 2), axis=1).max(initial=0.0)) * scale
+            side = int(np.clip(np.ceil(widest), _COARSEST, _FINEST))
+            of_own = _condinst if self.card.boxes.layout == "condinst" else _shares
+            masks = np.array([of_own(own, maps, box * scale, side) for own, box in zip(found.own, seen, strict=True)]
+                             or np.empty((0, side, side)), np.float32)
+        return Instances(boxes, found.scores, found.labels, masks, frame_wh=view.frame_wh)
+
+
+def _cut(mask: Floats, box: Floats, seen: Floats) -> Floats:
+    """A mask (M,M) over a box, over the part of the box that is seen."""
+    origin, size = np.tile(box[:2], 2), np.tile(box[2:] - box[:2], 2)
+    place = np.asarray((seen - origin) / size * len(mask), np.float32)
+    return np.asarray(sampled(mask[None], place, len(mask))[0])
+
+
+def _shares(own: Floats, maps: Floats, box: Floats, side: int) -> Floats:
+    """A mask (side,side) as shares (K,) of maps (K,h,w) over a box in pixels of theirs: YOLACT (Bolya et al. 2019)."""
+    left, top, right, bottom = (*np.floor(box[:2] - 1).clip(0), *np.ceil(box[2:] + 1))
+    part = maps[:, int(top): int(bottom), int(left): int(right)]
+    mixed = np.tensordot(own, part, 1)
+    return sigmoid(sampled(mixed[None], box - np.tile([left, top], 2), side)[0])
+
+
+def _condinst(own: Floats, maps: Floats, box: Floats, side: int) -> Floats:
+    """A mask (side,side) by the object's own network on maps (K,h,w) over a box: `vision.nets.condinst`."""
+    steps = ((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32)
+    across, down = np.meshgrid(steps, steps)
+    values = np.concatenate([sampled(maps, box, side), across[None], down[None]]).reshape(len(maps) + 2, -1)
+    at, hidden = 0, 8
+    for before, after in ((len(values), hidden), (hidden, hidden), (hidden, 1)):
+        kernel = own[at: at + before * after].reshape(after, before)
+        at += before * after
+        values = kernel @ values + own[at: at + after, None]
+        at += after
+        if after > 1:
+            values = values.clip(0)
+    return sigmoid(values.reshape(side, side))
