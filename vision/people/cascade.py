@@ -113,7 +113,7 @@ class Cascade(Model):
         """
         card, where = zoo.find(model, cls.task), (device, precision, backend)
         cards = [card, *(zoo.find(name, name) for name in cls.further)]
-        made = cls(cls.finder.load(detector, *where), *(load(one, *where) for one in cards), card)
+        made: Self = cls(cls.finder.load(detector, *where), *(load(one, *where) for one in cards), card)
         made.loaded_as = {
             "model": card, "device": device, "precision": precision, "backend": backend, "detector": detector,
         }
