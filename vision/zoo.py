@@ -126,12 +126,14 @@ _MOBILENET_V2 = Card(
 def _coco(
     name: str, net: str, arch: str, file: str, max_iou: float, input: Input, **of_net: float
 ) -> Card:
-    """A detector of torchvision, trained on COCO 2017: pulled only when asked."""
+    """A detector of torchvision, or one with masks, trained on COCO 2017: pulled only when asked."""
+    masks = arch.startswith("maskrcnn")
     return Card(
-        name=name, task="detect", net=net, file=file, sha256=file.rsplit("-", 1)[1].removesuffix(".pth"),
+        name=name, task="instances" if masks else "detect", net=net, file=file, sha256=file.rsplit("-", 1)[1].removesuffix(".pth"),
         licence="BSD-3-Clause (torchvision); trained on COCO 2017", source="torchvision",
         url=f"https://download.pytorch.org/models/{file}", input=input, names="coco90", min_score=0.5,
-        boxes=Boxes("dense" if input.fixed else "rows", max_iou), config={"arch": arch, **of_net},
+        boxes=Boxes("mask_rows" if masks else "dense" if input.fixed else "rows", max_iou),
+        config={"arch": arch, **of_net},
     )
 
 
@@ -155,6 +157,10 @@ _COCO = (
           "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth", 1.0, _LARGE),
     _coco("fasterrcnn-mobilenet-v3", "two_stage", "fasterrcnn_mobilenet_v3_large_fpn",
           "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth", 1.0, _LARGE),
+    _coco("maskrcnn-resnet50", "two_stage", "maskrcnn_resnet50_fpn",
+          "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth", 1.0, _LARGE, eps=0.0),
+    _coco("maskrcnn-resnet50-v2", "two_stage", "maskrcnn_resnet50_fpn_v2",
+          "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth", 1.0, _LARGE),
 )
 
 

@@ -1,8 +1,8 @@
 """Detectors as torchvision publishes them, with outputs that a batch can hold.
 
 SSD (Liu et al. 2016), SSDLite (Sandler et al. 2018), RetinaNet (Lin et al. 2017), FCOS (Tian et al.
-2019), Faster R-CNN (Ren et al. 2015). torchvision's own modules do the work under their own names,
-so that the published weights load strictly; resizing, normalisation and suppression are ours.
+2019), Faster R-CNN (Ren et al. 2015), Mask R-CNN (He et al. 2017). torchvision's own modules do the work under
+their own names, so that the published weights load strictly; resizing, normalisation and suppression are ours.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ class Pyramidal(nn.Module):
 
 class TwoStage(nn.Module):
     """Faster R-CNN: (B,3,H,W) to boxes (B,R,4) xyxy in input pixels, scores (B,R) and labels (B,R),
-    suppressed already; R is the limit of boxes a picture, and rows to spare have the score 0."""
+    suppressed already; R is the limit of boxes a picture, and rows to spare have the score 0. Mask R-CNN: masks
+    (B,R,28,28) in 0..1 too, each over its box."""
 
     traceable = False                # the number of proposals depends on the picture
 
@@ -109,7 +110,7 @@ class TwoStage(nn.Module):
         inner: nn.Module = self.backbone.body
         return inner
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         pictures, features = _pictures(x), self.backbone(x)
         proposals, _ = self.rpn(pictures, features)
         found, _ = self.roi_heads(features, proposals, pictures.image_sizes)
@@ -120,7 +121,8 @@ class TwoStage(nn.Module):
                 F.pad(d[name], [0] * (2 * d[name].dim() - 1) + [rows - d[name].shape[0]]) for d in found
             ])
 
-        return padded("boxes"), padded("scores"), padded("labels") - 1
+        masks = (padded("masks")[:, :, 0],) if self.roi_heads.has_mask() else ()
+        return padded("boxes"), padded("scores"), padded("labels") - 1, *masks
 
     def losses(self, x: Tensor, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """The losses of both stages, in training mode. targets: for each picture `boxes` (N,4) xyxy in
@@ -142,7 +144,8 @@ def pyramidal(arch: str, classes: int = 90, eps: float = 1e-5) -> nn.Module:
 
 
 def two_stage(arch: str, classes: int = 90, eps: float = 1e-5) -> nn.Module:
-    """`fasterrcnn_resnet50_fpn`, its `_v2`, or `fasterrcnn_mobilenet_v3_large_fpn`; eps: as above."""
+    """`fasterrcnn_resnet50_fpn`, its `_v2`, `fasterrcnn_mobilenet_v3_large_fpn`, or `maskrcnn_resnet50_fpn` and its
+    `_v2`; eps: as above."""
     return TwoStage(_with_eps(_published(arch, classes), eps))
 
 
