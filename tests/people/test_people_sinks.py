@@ -43,7 +43,8 @@ def faces() -> Faces:
     points = np.random.default_rng(0).uniform(20, 80, (1, MESH_POINTS, 2))
     return Faces(
         np.array([[20, 20, 80, 80]]), points, np.full((1, MESH_POINTS), 0.9), np.array([3]),
-        np.array([[10.0, -5.0, 2.5]]), np.array([[1, 2]]), np.array([[0.31, np.nan]]), np.array([0.25]), np.full((1, 2), np.nan), np.array([1.5]),
+        np.array([[10.0, -5.0, 2.5]]), np.array([[1, 2]]), np.array([[0.31, np.nan]]), np.array([0.25]),
+        np.full((1, 2), np.nan), np.array([1.5]),
     )
 
 

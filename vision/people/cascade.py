@@ -113,7 +113,8 @@ class Cascade(Model):
         """
         card, where = zoo.find(model, cls.task), (device, precision, backend)
         cards = [card, *(zoo.find(name, name) for name in cls.further)]
-        made: Self = cls(cls.finder.load(detector, *where), *(load(one, *where) for one in cards), card)
+        parts: list[Any] = [cls.finder.load(detector, *where), *(load(one, *where) for one in cards), card]
+        made = cls(*parts)
         made.loaded_as = {
             "model": card, "device": device, "precision": precision, "backend": backend, "detector": detector,
         }
