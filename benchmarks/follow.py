@@ -15,9 +15,9 @@ from time import process_time
 
 import cv2
 import numpy as np
+from following import curves, mean, plot
 
 from vision.boxes import xywh_to_xyxy
-from following import curves, mean, plot
 from vision.tracking import FOLLOWERS
 from vision.tracking.mot import Sequence, read_rows
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from vision.errors import DataError
 from benchmarks.following import curves, mean, plot
+from vision.errors import DataError
 from vision.metrics.tracking import evaluate
 from vision.tracking.mot import read_truth, write_rows
 
