@@ -212,7 +212,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _checked(field: Field, value: Any) -> Any:
-    """`value` as the field's type has it. Raises UsageError with what is wrong for another type, or outside the range."""
+    """`value` as the field's type has it. Raises UsageError, with what is wrong, for another type or range."""
     option = field.option
     if value is None:
         if not field.optional:
