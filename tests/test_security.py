@@ -365,11 +365,11 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("net", "config"), [
-    ("timm_classifier", {"arch": "hf-hub:timm/resnet18.a1_in1k"}), ("timm_classifier", {"arch": "local-dir:/etc"}),
-    ("smp", {"arch": "fpn", "encoder": "tu-hf-hub:timm/resnet18.a1_in1k", "classes": 3}),
-    ("faster_rcnn", {"classes": 3, "encoder": "tu-hf-hub:timm/resnet18.a1_in1k"}),
-    ("smp", {"arch": "fpn", "encoder": "resnet18", "classes": 3, "options": {"encoder_weights": "imagenet"}}),
-    ("torchvision_classifier", {"arch": "resnet18", "classes": 10 ** 9}), ("torchvision_segmenter", {"arch": "os"}),
+    ("timm_classifier", {"arch": "hf-hub:timm/resnet18.a1_in1k", "classes": 2}), ("timm_classifier", {"arch": "local-dir:/etc", "classes": 2}),
+    ("smp", {"arch": "fpn", "encoder": "tu-hf-hub:timm/resnet18.a1_in1k", "classes": 2}),
+    ("faster_rcnn", {"classes": 2, "encoder": "tu-hf-hub:timm/resnet18.a1_in1k"}),
+    ("smp", {"arch": "fpn", "encoder": "resnet18", "classes": 2, "options": {"encoder_weights": "imagenet"}}),
+    ("torchvision_classifier", {"arch": "resnet18", "classes": 10 ** 9}), ("torchvision_segmenter", {"arch": "os", "classes": 2}),
 ])
 def test_a_card_fetches_nothing(net: str, config: dict[str, Any], offline: list[object], tmp_path: Path) -> None:
     path = weights(tmp_path / "w.safetensors", mine(net=net, config=config))
@@ -397,13 +397,39 @@ class Evil:
         return os.system, (f"touch {self.marker}",)
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".ckpt", ".safetensors", ".onnx"])
-@pytest.mark.parametrize("how", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+def bare(value: object, path: Path) -> None:
+    path.write_bytes(pickle.dumps(value))
+
+
+def before_a_zip(value: object, path: Path) -> None:
+    """What torch takes for a pickle by its first bytes, and a reader of zips for a harmless checkpoint."""
+    torch.save({"model": torch.nn.Conv2d(1, 1, 1)}, path)
+    path.write_bytes(pickle.dumps(value, protocol=2) + path.read_bytes())
+
+
+@pytest.mark.parametrize("suffix", [
+    pytest.param(".pt", marks=[pytest.mark.slow, pytest.mark.yolo]), ".pth", ".ckpt", ".safetensors", ".onnx",
+])
+@pytest.mark.parametrize("how", [torch.save, bare, before_a_zip])
 def test_no_file_of_weights_runs_its_code(suffix: str, how: Callable[..., object], tmp_path: Path) -> None:
     marker, path = tmp_path / "executed", tmp_path / f"evil{suffix}"
     how({"model": Evil(marker)}, path)
     with pytest.raises(VisionError):
         Detector.load(str(path))
+    assert not marker.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.yolo
+def test_a_plan_of_a_yolo_runs_no_code(tmp_path: Path) -> None:
+    from vision.tasks.yolo import ultralytics
+
+    plan, marker = tmp_path / "yolo11n.yaml", tmp_path / "executed"
+    yolo = ultralytics("a test")
+    text = next(Path(sys.modules["ultralytics"].__file__).parent.rglob("yolo11.yaml")).read_text()
+    plan.write_text(f"activation: __import__('os').system('touch {marker}')\n{text}")
+    with pytest.raises(TypeError, match="activation"):
+        yolo(str(plan))
     assert not marker.exists()
 
 

@@ -1,8 +1,8 @@
 """YOLO `.pt` files, through ultralytics (AGPL-3.0, extra `yolo`): exported to ONNX once.
 
 Every back end runs the ONNX file, and from the second time on ultralytics is not even imported. A
-`.pt` is a pickle, which may run code of its author's: it is read for that first (`vision.tasks.pickles`), and
-opened by ultralytics alone.
+`.pt` is a pickle, which may run code of its author's: ultralytics alone opens it, in its restricted way, which
+makes the layers that it knows and executes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from vision import published
 from vision.card import Card
 from vision.engine.cache import find
 from vision.errors import MissingExtra, ModelError, VisionError, WeightsError
-from vision.tasks.pickles import refuse_code
 from vision.weights import resolve, sha256
 
 _log = logging.getLogger("vision.yolo")
@@ -47,11 +46,16 @@ def to_onnx(card: Card) -> Card:
 
 
 def ultralytics(what: str) -> Any:
-    """The class `YOLO`, for `what`: offline, and with a word on its licence. Raises MissingExtra."""
+    """The class `YOLO`, for `what`: offline, executing nothing of a file's, and with a word on its licence. Raises
+    MissingExtra."""
     for name, value in (("YOLO_AUTOINSTALL", "false"), ("YOLO_OFFLINE", "true"), ("YOLO_VERBOSE", "false")):
         os.environ.setdefault(name, value)           # no package is installed, nothing is fetched or sent
+    os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
     try:
         from ultralytics import YOLO
+        from ultralytics.nn import tasks
+
+        tasks.SAFE_LOAD = True                       # where it was imported before, and did not see the variable
     except ImportError as error:
         raise MissingExtra("ultralytics", "yolo", what) from error
     _tell_licence()
@@ -77,7 +81,9 @@ def export(weights: Path, target: Path) -> None:
         except Exception as error:                   # somebody's pickle: whatever its code trips over
             why = " ".join(str(error).split()).replace(copy, weights.name)
             raise WeightsError(
-                f"{str(weights)!r} cannot be exported by ultralytics ({type(error).__name__}: {why})."
+                f"{str(weights)!r} cannot be exported by ultralytics, which executes nothing of it here "
+                f"({type(error).__name__}: {why}). Where you trust it: yolo export model=FILE format=onnx, and give "
+                "the .onnx."
             ) from error
         if model.task not in ("detect", "segment"):
             raise ModelError(f"{str(weights)!r} is a YOLO model for {model.task!r}, not for boxes or masks")
