@@ -365,11 +365,13 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("net", "config"), [
-    ("timm_classifier", {"arch": "hf-hub:timm/resnet18.a1_in1k", "classes": 2}), ("timm_classifier", {"arch": "local-dir:/etc", "classes": 2}),
+    ("timm_classifier", {"arch": "hf-hub:timm/resnet18.a1_in1k", "classes": 2}),
+    ("timm_classifier", {"arch": "local-dir:/etc", "classes": 2}),
     ("smp", {"arch": "fpn", "encoder": "tu-hf-hub:timm/resnet18.a1_in1k", "classes": 2}),
     ("faster_rcnn", {"classes": 2, "encoder": "tu-hf-hub:timm/resnet18.a1_in1k"}),
     ("smp", {"arch": "fpn", "encoder": "resnet18", "classes": 2, "options": {"encoder_weights": "imagenet"}}),
-    ("torchvision_classifier", {"arch": "resnet18", "classes": 10 ** 9}), ("torchvision_segmenter", {"arch": "os", "classes": 2}),
+    ("torchvision_classifier", {"arch": "resnet18", "classes": 10 ** 9}),
+    ("torchvision_segmenter", {"arch": "os", "classes": 2}),
 ])
 def test_a_card_fetches_nothing(net: str, config: dict[str, Any], offline: list[object], tmp_path: Path) -> None:
     path = weights(tmp_path / "w.safetensors", mine(net=net, config=config))

@@ -253,7 +253,7 @@ def test_a_scene_is_read_from_toml(tmp_path: Path) -> None:
     ("[[line]]\n", "line = 3\n[[zone]]\n", "as TOML|double|unknown"),
     ("size = [640, 480]", "ground = 3", "a ground is a table"),
     ("size = [640, 480]", "size = [640, 480]\n" + "[[zone]]\nname='a'\npoints=[]\n" * 501, "at most 500 lines"),
-    ("size = [640, 480]", "size = [640, 480] #" + "x" * 2**20, "too large for a scene"),
+    ("size = [640, 480]", "size = [640, 480] #" + "x" * 2**20, "too large to be read as TOML"),
 ])
 def test_a_scene_that_cannot_be_is_an_error(tmp_path: Path, old: str, new: str, message: str) -> None:
     path = tmp_path / "scene.toml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from os.path import isfile  # False, too, for what can be no name
 from pathlib import Path
 
 from vision.data.files import text_of
@@ -54,7 +55,7 @@ def _listed(path: Path, names: Names) -> tuple[Labelled, list[str]]:
     index = next((c for c in ("class_id", "index_in_sorted_wnids") if c in columns), None)
     if "file" not in columns or (index is None and "label" not in columns):
         raise DataError(
-            f"{str(path)!r} must have the columns 'file' and 'label' or 'class_id'; got {sorted(columns)}"
+            f"{str(path)!r} must have the columns 'file' and 'label' or 'class_id'; got {sorted(map(str, columns))}"
         )
     known = {name: i for i, name in enumerate(names)}
     pictures: Labelled = []
@@ -66,7 +67,7 @@ def _listed(path: Path, names: Names) -> tuple[Labelled, list[str]]:
         if not 0 <= label < len(names):
             raise DataError(f"{str(path)!r}, line {number}: class {label} of {len(names)}")
         picture = path.parent / (row["file"] or "")
-        if picture.is_file():
+        if isfile(picture):
             pictures.append((picture, label))
     if not pictures:
         raise DataError(f"{str(path)!r} lists {len(rows)} pictures; none of them is beside it")

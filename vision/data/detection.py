@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from os.path import isfile  # False, too, for what can be no name
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def read_splits(data: Path) -> tuple[DetectionData, DetectionData]:
 def _usable(found: Found, label_of: dict[str, int], problems: Problems) -> Labelled | None:
     """The picture with what is right of its labels; None where it cannot be used."""
     path, rows = found.path, found.rows
-    if not path.is_file():
+    if not isfile(path):
         note(problems, Problem.MISSING, path.name)
         return None
     try:

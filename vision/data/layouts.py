@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from os.path import exists, isfile  # False, too, for what can be no name
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 from xml.etree import ElementTree
@@ -223,7 +224,7 @@ def coco_pictures(data: Path, path: Path, split: str, files: list[str]) -> Path:
     folders = [data / "images" / tag, data / tag, data / "images" / split, data / split, data / "images",
                path.parent, data]
     for folder in folders:
-        if any((folder / file).is_file() for file in files[:50]):
+        if any(isfile(folder / file) for file in files[:50]):
             return folder
     raise DataError(
         f"the pictures of {str(path)!r} are not there: looked for {files[0] if files else 'none'!r} in "
@@ -247,7 +248,7 @@ def _yaml_file(data: Path) -> Path | None:
 def _listed(entry: str, roots: tuple[Path, ...], source: Path) -> list[Path]:
     """The pictures of an entry of data.yaml: of a folder, of a text file, or the one that it is."""
     tries = [root / e for root in roots for e in (entry, entry.removeprefix("../"))]   # Roboflow's ../
-    path = next((p for p in tries if p.exists()), None)
+    path = next((p for p in tries if exists(p)), None)
     if path is None:
         raise DataError(f"{str(source)!r} names {entry!r}, which is not there: looked for {str(tries[0])!r}.")
     if path.is_dir():
@@ -256,7 +257,7 @@ def _listed(entry: str, roots: tuple[Path, ...], source: Path) -> list[Path]:
         return [path]
     lines = [line.strip() for line in text_of(path).splitlines() if line.strip()]
     places = (path.parent, *roots)
-    return [next((p / line for p in places if (p / line).is_file()), path.parent / line) for line in lines]
+    return [next((p / line for p in places if isfile(p / line)), path.parent / line) for line in lines]
 
 
 def _yolo_rows(picture: Path, names: dict[int, str], posed: bool, problems: Problems) -> list[Row] | None:
@@ -266,7 +267,7 @@ def _yolo_rows(picture: Path, names: dict[int, str], posed: bool, problems: Prob
     path = Path(*parts).with_suffix(".txt")
     rows = []
     try:
-        text = bytes_of(path).decode("utf-8-sig", "replace") if path.is_file() else ""
+        text = bytes_of(path).decode("utf-8-sig", "replace") if isfile(path) else ""
     except DataError:
         note(problems, Problem.UNREADABLE_LABELS, picture.name)
         return None

@@ -22,7 +22,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -34,9 +33,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.errors import DataError
+from vision.files import read_toml
 from vision.types import Floats
 
-_LARGEST = 1 << 20                        # bytes of a file
 _MOST = 500                               # lines, zones, and points of a zone: each is compared with each
 _FARTHEST = 1e6                           # pixels or metres
 Point = tuple[float, float]
@@ -176,12 +175,7 @@ class Scene:
 
 def read_scene(path: str | Path) -> Scene:
     """The scene in a TOML file. Raises DataError, which names the key that is wrong."""
-    try:
-        if Path(path).stat().st_size > _LARGEST:
-            raise DataError(f"{str(path)!r} is too large for a scene.")
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise DataError(f"{str(path)!r} cannot be read as TOML ({error}).") from error
+    values = read_toml(Path(path))
     try:
         _only(values, {"anchor", "size", "line", "zone", "ground"}, "scene")
         lines, zones = values.get("line", []), values.get("zone", [])

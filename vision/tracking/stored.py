@@ -15,6 +15,7 @@ from vision.tracking import mot
 from vision.types import Detections, Frame
 
 _LONGEST = 1 << 26             # characters of a line
+_LARGEST = 1e9                 # pixels of a box, seconds of a film, frames
 _CLASSES = 2 ** 16             # a larger class_id is no model's, and would cost a name for each smaller one
 
 
@@ -175,13 +176,21 @@ def _payload(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _take(films: dict[str, Film], record: Mapping[str, Any], payload: Mapping[str, Any]) -> None:
     """Add one frame to the film of its source."""
     source, index, time = str(record.get("source", "")), int(record["frame"]), float(record["time_s"])
+    if not 0 <= index <= _LARGEST or not abs(time) <= _LARGEST:
+        raise DataError(f"frame {index!r:.40} at {time!r:.40} s")
     if source not in films:
         width, height = record.get("size", (0, 0))
+        if "size" in record and not (0 < int(width) <= _LARGEST and 0 < int(height) <= _LARGEST):
+            raise DataError(f"size is width and height in pixels; got {record['size']!r:.40}")
         films[source] = Film({}, {}, (int(width), int(height)) if "size" in record else None)
     film = films[source]
     if index in film.frames:
         raise DataError(f"frame {index} is there twice")
-    film.frames[index], film.times[index] = Detections.from_dict(payload), time
+    found = Detections.from_dict(payload)
+    every = found.everything
+    if not (np.abs(every.boxes) <= _LARGEST).all() or not ((every.scores >= 0) & (every.scores <= 1)).all():
+        raise DataError("a box that is not four numbers, or a score that does not lie in 0..1")
+    film.frames[index], film.times[index] = found, time
 
 
 def _pictures(films: dict[str, Film]) -> dict[str, Film]:
