@@ -129,7 +129,8 @@ def _coco(
     """A detector of torchvision, or one with masks, trained on COCO 2017: pulled only when asked."""
     masks = arch.startswith("maskrcnn")
     return Card(
-        name=name, task="instances" if masks else "detect", net=net, file=file, sha256=file.rsplit("-", 1)[1].removesuffix(".pth"),
+        name=name, task="instances" if masks else "detect", net=net, file=file,
+        sha256=file.rsplit("-", 1)[1].removesuffix(".pth"),
         licence="BSD-3-Clause (torchvision); trained on COCO 2017", source="torchvision",
         url=f"https://download.pytorch.org/models/{file}", input=input, names="coco90", min_score=0.5,
         boxes=Boxes("mask_rows" if masks else "dense" if input.fixed else "rows", max_iou),
