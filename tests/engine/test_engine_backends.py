@@ -162,18 +162,19 @@ def test_half_precision_moves_scores_little_and_boxes_by_less_than_a_pixel(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_pictures_of_many_sizes_share_a_graph_and_none_differs(precision: str) -> None:
-    """OpenVINO 2026.4 runs the int8 graph to no sense, by 147 pixels, where its sides have no bounds. Its kernels
-    differ with the size: in int8 a number may fall to the other side of a step."""
+@pytest.mark.parametrize(("backend", "precision"), [
+    ("openvino", "fp32"), ("openvino", "int8"), ("openvino", "bf16"), ("onnxruntime", "fp32")])
+def test_pictures_of_many_sizes_give_what_each_gives_alone(backend: str, precision: str) -> None:
     noise = np.random.default_rng(0)
-    pictures = [noise.integers(0, 256, (1, h, w, 3), np.uint8) for h, w in ((96, 128), (64, 160), (128, 96), (32, 32))]
-    engine = load(CARDS["gfl-voc"], "cpu", precision, "openvino")
+    sizes = [(192, 256), (128, 320), (256, 192), (160, 160), (96, 352), (64, 160), (32, 32), (288, 416)]
+    pictures = [noise.integers(0, 256, (1, *size, 3), np.uint8) for size in sizes]
+    engine = load(CARDS["gfl-voc"], "cpu", precision, backend)
     shared = [engine.submit(picture).result() for picture in pictures]
-    assert list(engine._engine._graphs) == [((96, 128, 3), False), (None, False)]
+    if precision != "int8":                              # of which OpenVINO needs a graph for each size
+        assert list(engine._engine._graphs) == [((192, 256, 3), False), (None, False)]
     engine.close()
     for picture, outputs in zip(pictures, shared, strict=True):
-        alone = load(CARDS["gfl-voc"], "cpu", precision, "openvino")
+        alone = load(CARDS["gfl-voc"], "cpu", precision, backend)
         for got, wanted in zip(outputs, alone.submit(picture).result(), strict=True):
-            np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1.0 if precision == "int8" else 1e-3)
+            np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-2)
         alone.close()

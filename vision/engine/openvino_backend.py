@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from vision.engine import cache
 from vision.engine.base import CannotRun, Outputs
-from vision.engine.pictures import SIDES, PictureEngine, Run, cores
+from vision.engine.pictures import PictureEngine, Run, cores
 from vision.engine.program import Program, Shape
 from vision.errors import WeightsError
 
@@ -46,7 +46,9 @@ class OpenvinoEngine(PictureEngine):
             raise CannotRun(f"openvino has no {precision} on this CPU, only {', '.join(allowed)}")
         self._streams = streams
         requests = (streams or cores()) + 2                    # at most a stream a core, and two waiting
-        super().__init__("openvino", "cpu", precision, requests, requests, program)
+        # of any size, OpenVINO 2026.4 runs int8 graphs to no sense, and with bounds for the sides others too
+        super().__init__(
+            "openvino", "cpu", precision, requests, requests, program, any_size=not program.compressed)
 
     @classmethod
     def at_hand(cls, program: Program, shape: Shape, precision: str, streams: int) -> bool:
@@ -65,7 +67,7 @@ class OpenvinoEngine(PictureEngine):
         if compiled is None:
             graph = _compressed(program.weights) if program.compressed else CORE.read_model(program.onnx(
                 None if program.any_size else shape))
-            graph.reshape({0: ov.PartialShape([1, *(shape or (SIDES, SIDES, 3))])})
+            graph.reshape({0: ov.PartialShape([1, *(shape or (-1, -1, 3))])})
             try:
                 compiled = CORE.compile_model(graph, "CPU", config)
             except RuntimeError as error:

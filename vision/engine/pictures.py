@@ -18,9 +18,8 @@ from vision.errors import EngineError, VisionError
 
 Run = Callable[[np.ndarray], Outputs]
 
-_SIZES_KEPT = 12                # compiled graphs; a folder of pictures may bring every aspect ratio
+_SIZES_KEPT = 6                 # compiled graphs; a folder of pictures may bring every aspect ratio
 BATCH = 8                       # pictures that an accelerator is given together, where so many wait
-SIDES = (32, 2048)              # of the pictures that a graph for any size takes
 _OFTEN = 64                     # pictures of a size, from which on a graph of its own pays
 
 
@@ -144,13 +143,10 @@ class PictureEngine(ABC):
 
     def _own(self, shape: Shape) -> bool:
         """Whether pictures of a size get a graph of their own."""
-        if not self._any_size or not all(SIDES[0] <= side <= SIDES[1] for side in shape[:2]):
-            return True
-        return next(iter(self._came)) == shape or self._came[shape] > _OFTEN
+        return not self._any_size or next(iter(self._came)) == shape or self._came[shape] > _OFTEN
 
     def _agrees(self, shape: Shape) -> bool:
-        """Whether the graph for any size gives what one for pictures of `shape` does: OpenVINO 2026.4 ran an
-        int8 graph without bounds for its sides to no sense."""
+        """Whether the graph for any size gives what one for pictures of `shape` does."""
         key = next((key for key in self._graphs if key[0] == shape), None)
         if key is None:
             return False
