@@ -1,6 +1,6 @@
 """Train NanoDet on the labels of people and of teachers: how `nanodet-coco` was made from `nanodet-g`.
 
-    python weights/distil_nanodet.py nanodet-g.safetensors OUT --labels labels.jsonl --real coco/train.json \
+    python tools/distil_nanodet.py nanodet-g.safetensors OUT --labels labels.jsonl --real coco/train.json \
         --real VOC2007/train.json --minutes 100
 
 labels.jsonl is what `label_pictures.py` wrote. Where people labelled a picture (`--real`, COCO JSON of COCO's or
@@ -271,7 +271,7 @@ def main() -> None:
             torch.save({"step": step, "spent": spent, "net": net.state_dict(), "average": average.state_dict(),
                         "optimiser": chosen.state_dict()}, args.out / "part.pt")
             (args.out / "part.pt").replace(last)
-    card = replace(card_of(args.start), name="nanodet", config={"classes": 80}, source="weights/distil_nanodet.py",
+    card = replace(card_of(args.start), name="nanodet", config={"classes": 80}, source="tools/distil_nanodet.py",
                    input=Input((512, 512), "letterbox", enlarge=False))
     save_weights(args.out / "nanodet.safetensors", average, card, {})
 

@@ -1,6 +1,6 @@
 """Let detectors of 80 classes label pictures together: the soft labels of `distil_nanodet.py`.
 
-    python weights/label_pictures.py labels.jsonl PICTURES... --teacher yolox_nano.onnx:0.7 --teacher picodet_s.onnx \
+    python tools/label_pictures.py labels.jsonl PICTURES... --teacher yolox_nano.onnx:0.7 --teacher picodet_s.onnx \
         --teacher deimv2_femto.onnx --ncnn nanodet_plus.ncnn.param
 
 PICTURES are files or folders. A teacher is what `vision detect --model` takes, with its weight behind a
