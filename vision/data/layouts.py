@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from os.path import exists, isfile  # False, too, for what can be no name
+from os.path import exists, isdir, isfile  # False, too, for what can be no name
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 from xml.etree import ElementTree
@@ -181,7 +181,7 @@ def yolo(data: Path, split: str, problems: Problems) -> Layout | None:
         ) from error
     if not several:
         raise DataError(f"{str(path)!r} has no {split!r}. Add its folder, as {split}: images/{split}")
-    roots = (root, path.parent) if root.is_dir() else (path.parent,)
+    roots = (root, path.parent) if isdir(root) else (path.parent,)
     pictures = [picture for entry in several for picture in _listed(entry, roots, path)]
     posed = "kpt_shape" in content                      # rows go on with key points, not with a polygon
     rows = ((p, _yolo_rows(p, dict(pairs), posed, problems)) for p in pictures)
