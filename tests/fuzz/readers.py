@@ -108,7 +108,7 @@ def card(value: Any) -> None:
     assert all(finite([*found.values()]) for found in value.figures.values())
     assert value.form in ("network", "onnx", "openvino", "ultralytics")
     assert size(value.input.size_wh)
-    assert math.prod(value.input.size_wh) <= 1 << 24
+    assert max(value.input.size_wh) <= 1 << 13
     assert value.input.resize in ("letterbox", "corner", "stretch", "crop")
     assert len(value.input.mean) == len(value.input.std) == 3
     assert finite(value.input.mean)
