@@ -164,6 +164,7 @@ def test_a_playlist_of_a_server_reaches_no_file_here(
         frames_of(f"{address}/list.m3u8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reach", ["file://{}", "{}", "concat:{}", "cache:{}"])
 def test_a_server_that_sends_one_on_reaches_no_file_here(reach: str, clip: Path, served: tuple[Path, str]) -> None:
     with pytest.raises(SourceError):
@@ -180,6 +181,7 @@ def test_an_address_is_of_a_network(scheme: str, clip: Path) -> None:
         frames_of(f"{scheme}://{clip}")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the program openssl, to make a certificate")
 def test_a_server_whose_certificate_nobody_signed(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
