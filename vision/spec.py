@@ -230,6 +230,8 @@ def _checked(field: Field, value: Any) -> Any:
             raise UsageError(f"is a list of plain values; got {value!r:.100}.")
         if option.separator:
             values = tuple(part.strip() for one in values for part in str(one).split(option.separator))
+        if get_args(field.type)[0] is str and any(isinstance(one, _OTHER_THAN_TEXT) for one in values):
+            raise UsageError(f"is a list of texts; got {value!r:.100}.")
         return _numbers(field, values) if get_args(field.type)[0] in (int, float) else values
     if field.type in (int, float):
         return _number(field, option, value)
