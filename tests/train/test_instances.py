@@ -302,13 +302,17 @@ def test_masks_are_where_a_finer_rasteriser_puts_their_polygons(
 
 def test_a_mask_of_a_reduced_picture_is_the_one_at_its_pixels_centres() -> None:
     off = [(np.array(ring) + 0.3).tolist() for ring in PAIR]                     # no centre lies on an edge
-    runs = {"size": [WH[1], WH[0]], "counts": run_lengths(mask_of(off, WH))}
+    whole = mask_of(off, WH)
+    runs = {"size": [WH[1], WH[0]], "counts": run_lengths(whole)}
+    low, high = (change(whole.astype(np.uint8), np.ones((3, 3))) > 0 for change in (cv2.erode, cv2.dilate))
     for reduced in (1, 2, 3, 4, 8):
-        twin = mask(off, WH, reduced)
-        for given, most in ((off, 0.01), (runs, 0.06)):                             # run lengths know whole pixels alone
-            found = reduced_mask(given, WH, reduced)
-            assert found.shape == twin.shape
-            assert (found ^ twin).sum() <= max(1, most * twin.sum())
+        twin, found, of_runs = mask(off, WH, reduced), reduced_mask(off, WH, reduced), reduced_mask(runs, WH, reduced)
+        assert found.shape == of_runs.shape == twin.shape
+        assert (found ^ twin).sum() <= max(1, 0.01 * twin.sum())
+        rows, columns = (np.minimum((np.arange(n) * reduced + reduced // 2), side - 1)
+                         for n, side in zip(twin.shape, WH[::-1], strict=True))
+        assert (of_runs >= low[np.ix_(rows, columns)]).all()                     # run lengths know whole pixels alone
+        assert (of_runs <= high[np.ix_(rows, columns)]).all()
 
 
 def test_targets_are_the_shares_around_the_points() -> None:
