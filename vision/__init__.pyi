@@ -47,6 +47,7 @@ from .tasks.segment import Segmenter as Segmenter
 from .tracking import Counted as Counted, Counter as Counter, Event as Event, Target as Target, Tracker as Tracker
 from .train.action import ActionSettings as ActionSettings
 from .train.detect import DetectSettings as DetectSettings
+from .train.instances import InstanceSettings as InstanceSettings
 from .train.segment import SegmentSettings as SegmentSettings
 from .train.training import RECIPES as RECIPES, Training as Training
 from .types import (

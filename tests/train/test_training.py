@@ -68,6 +68,8 @@ finally:
     ("detect --data DATA -o run --options [1]", "options is JSON, an object as"),
     ("detect --data DATA -o run --val-every 30", "val_every is at most epochs (20); got 30"),
     ("detect --data HALF -o run", "has no split 'val'"),
+    ("instances --data DATA -o run --model gfl-voc", "ModelError: 'gfl-voc' is a 'gfl'; masks are learnt on a nanodet"),
+    ("instances --data DATA -o run --crop 33x33", "UsageError: crop has sides that are multiples of 32"),
     ("segment --data DATA -o run", "has no split 'train'. Expected train/images and train/labels"),
     ("segment --data DATA -o run --model fpnn:resnet18", "ModelError: no network 'fpnn' to train. Nearest: fpn"),
     ("segment --data DATA -o run --weights gone.safetensors", "there are no weights at 'gone.safetensors'"),

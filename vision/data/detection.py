@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from os.path import isfile  # False, too, for what can be no name
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.boxes import area, clip, xyxy_to_xywh
-from vision.data.layouts import LAYOUTS, LOOKED_FOR, Found, Problem, Problems, note
+from vision.data.layouts import LAYOUTS, LOOKED_FOR, Found, Layout, Problem, Problems, Row, note
+from vision.data.masks import Segmentation, box_around, segmentation_of
 from vision.data.truth import Truth
 from vision.errors import DataError, SourceError
 from vision.io.pictures import picture_size
@@ -26,7 +27,8 @@ Bools = npt.NDArray[np.bool_]
 class Labelled:
     """A picture and its objects: boxes (N,4) float32 xyxy in its pixels, labels (N,) int64; difficult
     (N,), hard to see: trained on, not scored; crowd (N,), many in one box: neither. areas (N,), square pixels: of the
-    boxes, or of what the data says (COCO: of the masks)."""
+    boxes, or of what the data says (COCO: of the masks). masks: N, where they were asked for; None of an object without
+    one."""
 
     path: Path
     size_wh: tuple[int, int]
@@ -35,6 +37,13 @@ class Labelled:
     difficult: Bools
     crowd: Bools
     areas: Floats
+    masks: tuple[Segmentation | None, ...] = ()
+
+    def chosen(self, keep: Bools, labels: Ints) -> Labelled:
+        """The picture with the objects of `keep` (N,) alone, and other labels (N,) for them."""
+        rows = np.flatnonzero(keep)
+        columns = {name: getattr(self, name)[rows] for name in ("boxes", "difficult", "crowd", "areas")}
+        return replace(self, **columns, labels=labels[rows], masks=tuple(self.masks[i] for i in rows))
 
 
 @dataclass(frozen=True)
@@ -70,21 +79,29 @@ class DetectionData:
                 (p.difficult | p.crowd).tolist(), strict=True,
             )
         ]
+        for row, mask in zip(rows, (mask for _, p in chosen for mask in p.masks), strict=False):
+            row["segmentation"] = mask
         annotations: list[dict[str, Any]] = [{"id": i, **row} for i, row in enumerate(rows, start=1)]
         return Truth(images, annotations, [{"id": i, "name": n} for i, n in enumerate(self.names)])
 
 
-def read_detection(data: Path, split: str, names: Sequence[str] | None = None) -> DetectionData:
-    """The split (`train` or `val`) of the data set in the folder `data`, in one of the `LAYOUTS`.
+Reader = Callable[[Path, str, Problems], Layout | None]
 
-    names: the classes of another split, which this one must have too, in the order to use. Raises
-    DataError where no layout fits, where there are no classes, no pictures or no box to use, or where
-    the names differ.
+
+def read_detection(
+    data: Path, split: str, names: Sequence[str] | None = None, *, layouts: Sequence[Reader] = LAYOUTS,
+    looked_for: str = LOOKED_FOR, masks: bool = False,
+) -> DetectionData:
+    """The split (`train` or `val`) of the data set in the folder `data`, in one of the `layouts`.
+
+    names: the classes of another split, which this one must have too, in the order to use. looked_for: what the
+    layouts are, for people. masks: whether to keep the objects' masks too. Raises DataError where no layout fits,
+    where there are no classes, no pictures or no box to use, or where the names differ.
     """
     problems: Problems = {}
-    layout = next((found for read in LAYOUTS if (found := read(data, split, problems))), None)
+    layout = next((found for read in layouts if (found := read(data, split, problems))), None)
     if layout is None:
-        raise DataError(f"{str(data)!r} has no split {split!r}. Looked for {LOOKED_FOR.format(split=split)}.")
+        raise DataError(f"{str(data)!r} has no split {split!r}. Looked for {looked_for.format(split=split)}.")
     if names is not None and set(names) != set(layout.names):
         here, there = set(layout.names) - set(names), set(names) - set(layout.names)
         raise DataError(
@@ -93,7 +110,7 @@ def read_detection(data: Path, split: str, names: Sequence[str] | None = None) -
         )
     chosen = tuple(names or layout.names)
     label_of = {name: i for i, name in enumerate(chosen)}
-    pictures = tuple(p for one in layout.pictures if (p := _usable(one, label_of, problems)) is not None)
+    pictures = tuple(p for one in layout.pictures if (p := _usable(one, label_of, problems, masks)) is not None)
     whole = DetectionData(chosen, pictures, problems)
     if not any(len(p.boxes) for p in pictures):
         wrong = "; ".join(whole.summary()) or "nothing else is wrong with them"
@@ -109,9 +126,9 @@ def read_splits(data: Path) -> tuple[DetectionData, DetectionData]:
     return train, read_detection(data, "val", train.names)
 
 
-def _usable(found: Found, label_of: dict[str, int], problems: Problems) -> Labelled | None:
+def _usable(found: Found, label_of: dict[str, int], problems: Problems, masks: bool) -> Labelled | None:
     """The picture with what is right of its labels; None where it cannot be used."""
-    path, rows = found.path, found.rows
+    path = found.path
     if not isfile(path):
         note(problems, Problem.MISSING, path.name)
         return None
@@ -124,6 +141,7 @@ def _usable(found: Found, label_of: dict[str, int], problems: Problems) -> Label
         (w, h), (label_w, label_h) = size_wh, found.size_wh
         note(problems, Problem.OTHER_SIZE, f"{path.name}, {w}x{h} for {label_w}x{label_h}")
         return None
+    rows = [row if row.box else _boxed(row, size_wh, path.name, problems) for row in found.rows]
     if not rows:
         note(problems, Problem.UNLABELLED, path.name)
     whole = np.array([row.box for row in rows], np.float64).reshape(-1, 4)
@@ -152,7 +170,32 @@ def _usable(found: Found, label_of: dict[str, int], problems: Problems) -> Label
         path, size_wh, boxes[kept], np.array([label_of[rows[i].name] for i in kept], np.int64),
         np.array([rows[i].difficult for i in kept], bool), np.array([rows[i].crowd for i in kept], bool),
         np.array(areas, np.float32),
+        tuple(_mask(rows[i], found.relative, size_wh, f"{path.name}, {rows[i].name}", problems) for i in kept if masks),
     )
+
+
+def _boxed(row: Row, size_wh: tuple[int, int], name: str, problems: Problems) -> Row:
+    """A row that has a mask alone, with the box around it; one without area where the mask is empty or none."""
+    try:
+        mask = segmentation_of(row.mask, size_wh)
+    except DataError:
+        mask = None
+    note(problems, Problem.UNREADABLE_MASK if mask is None else Problem.MADE, f"{name}, {row.name}")
+    return row._replace(box=(0.0, 0.0, 0.0, 0.0) if mask is None else box_around(mask, size_wh))
+
+
+def _mask(row: Row, relative: bool, size_wh: tuple[int, int], place: str, problems: Problems) -> Segmentation | None:
+    """The mask of a row in pixels; None where it has none, which is noted unless it is a crowd's."""
+    given = row.mask
+    if relative and given is not None:
+        given = [(np.reshape(ring, (-1, 2)) * size_wh).ravel() for ring in given]
+    try:
+        mask = segmentation_of(given, size_wh)
+    except DataError:
+        mask = None
+    if mask is None and not row.crowd:
+        note(problems, Problem.UNREADABLE_MASK if given else Problem.NO_MASK, place)
+    return mask
 
 
 def _some(names: Iterable[str]) -> str:

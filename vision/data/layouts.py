@@ -45,6 +45,10 @@ class Problem(StrEnum):
     MISSING = "pictures that are missing, left out"
     BROKEN = "pictures that cannot be read, left out"
     OTHER_SIZE = "pictures of another size than their labels are for, left out"
+    MADE = "masks without boxes, boxes made"
+    NO_MASK = "boxes without masks, not learnt from"
+    UNREADABLE_MASK = "masks that cannot be read, or are not of their picture's size, dropped"
+    STRANGE = "objects of a class that the detector does not know, left out"
 
 
 Problems = dict[Problem, list[str]]
@@ -57,14 +61,15 @@ class _Texts(yaml.SafeLoader):  # type: ignore[misc]
 
 
 class Row(NamedTuple):
-    """A labelled object: its class's name, its box xyxy, VOC's and COCO's flags, and its area in square pixels where
-    that is not its box's (COCO's: the mask's)."""
+    """A labelled object: its class's name, its box xyxy (none where there is a mask alone), VOC's and COCO's flags,
+    its area in square pixels where that is not its box's (COCO's: the mask's), and its mask as it is written."""
 
     name: str
     box: tuple[float, ...]
     difficult: bool = False
     crowd: bool = False
     area: float | None = None
+    mask: Any = None
 
 
 class Found(NamedTuple):
@@ -105,17 +110,17 @@ def coco(data: Path, split: str, problems: Problems) -> Layout | None:
         raise DataError(f"{str(path)!r} has a picture whose width or height is no number ({error}).") from error
     for annotation in content["annotations"]:
         key, category = annotation["image_id"], annotation["category_id"]
-        box = _floats(annotation.get("bbox"))
+        box, mask = _floats(annotation.get("bbox")), annotation.get("segmentation")
         if key not in rows:
             note(problems, Problem.STRAY, f"image_id {key}")
-        elif len(box) != 4:
+        elif len(box) != 4 and (box or not mask):
             note(problems, Problem.UNREADABLE_ROW, files[key])
         else:
-            x, y, width, height = box
+            corners = (*box[:2], box[0] + box[2], box[1] + box[3]) if box else ()
             flags = bool(annotation.get("difficult")), bool(annotation.get("iscrowd"))
             name = names.get(category, f"category {category}")
             area = next(iter(_floats([annotation.get("area")])), 0.0)
-            rows[key].append(Row(name, (x, y, x + width, y + height), *flags, area if area > 0 else None))
+            rows[key].append(Row(name, corners, *flags, area if area > 0 else None, mask))
     folder = coco_pictures(data, path, split, list(files.values()))
     found = (Found(folder / files[key], sizes[key], rows[key]) for key in files)
     return Layout(class_names(tuple(names.values()), path), found)
@@ -130,10 +135,10 @@ def _categories(content: dict[str, list[dict[str, Any]]]) -> dict[int, str]:
     return {key: name for key, name in named.items() if name not in twice or key in used}
 
 
-def voc(data: Path, split: str, problems: Problems) -> Layout | None:
+def voc(data: Path, split: str, problems: Problems, lists_in: str = "Main") -> Layout | None:
     """Pascal VOC: the list `ImageSets/Main/SPLIT.txt`, pictures in `JPEGImages`, XML in `Annotations`.
     The classes are VOC's twenty where all of those in `Annotations` are, else those, sorted by name."""
-    lists = [data / "ImageSets" / "Main" / f"{name}.txt" for name in _ALIASES.get(split, (split,))]
+    lists = [data / "ImageSets" / lists_in / f"{name}.txt" for name in _ALIASES.get(split, (split,))]
     path = next((p for p in lists if p.is_file()), None)
     if path is None or not (data / "Annotations").is_dir():
         return None
@@ -292,7 +297,9 @@ def _yolo_row(words: list[str], names: dict[int, str], posed: bool) -> Row | Non
     if len(values) <= 6 or posed or (len(values) == 7 and words[6].isdigit()):
         return Row(name, tuple(cxcywh_to_xyxy(values[1:5])[0].tolist())) if scored or posed else None
     xs, ys = values[1::2], values[2::2]
-    return Row(name, (min(xs), min(ys), max(xs), max(ys))) if len(xs) == len(ys) else None
+    if len(xs) != len(ys):
+        return None
+    return Row(name, (min(xs), min(ys), max(xs), max(ys)), mask=[values[1:]])
 
 
 def _voc_rows(path: Path) -> tuple[tuple[int, int] | None, list[Row]] | None:

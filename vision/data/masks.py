@@ -32,6 +32,15 @@ def segmentation_of(given: Any, size_wh: tuple[int, int]) -> Segmentation | None
     return polygons or None
 
 
+def box_around(segmentation: Segmentation, size_wh: tuple[int, int]) -> tuple[float, ...]:
+    """The box xyxy around polygons or run lengths, in pixels; all 0 around a mask that is off everywhere."""
+    if isinstance(segmentation, list):
+        points = np.concatenate([np.reshape(ring, (-1, 2)) for ring in segmentation])
+        return (*points.min(0).tolist(), *points.max(0).tolist())
+    ys, xs = np.nonzero(mask_of(segmentation, size_wh))
+    return (xs.min(), ys.min(), xs.max() + 1.0, ys.max() + 1.0) if len(xs) else (0.0, 0.0, 0.0, 0.0)
+
+
 def mask_of(segmentation: Segmentation, size_wh: tuple[int, int]) -> Mask:
     """(H,W) bool from COCO's polygons or run lengths. A pixel is on where its centre lies in any of the polygons.
 
@@ -50,3 +59,14 @@ def mask_of(segmentation: Segmentation, size_wh: tuple[int, int]) -> Mask:
         return mask_of_runs(unpacked(counts) if isinstance(counts, str) else counts, size_wh)
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"run lengths are whole numbers ({error})") from error
+
+
+def reduced_mask(segmentation: Segmentation, size_wh: tuple[int, int], reduced: int) -> Mask:
+    """As `mask_of`, of the picture that is a whole number of times smaller, its sides rounded up: a pixel is on where
+    its centre lies in the mask."""
+    small_wh = -(-size_wh[0] // reduced), -(-size_wh[1] // reduced)
+    if isinstance(segmentation, list):
+        return mask_of([(np.asarray(ring) / reduced).tolist() for ring in segmentation], small_wh)
+    columns, rows = (np.minimum((np.arange(small) + 0.5) * reduced, side - 1).astype(int)
+                     for small, side in zip(small_wh, size_wh, strict=True))
+    return mask_of(segmentation, size_wh)[np.ix_(rows, columns)]

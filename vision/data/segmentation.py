@@ -87,21 +87,22 @@ def _hold_0_and_255(maps: tuple[Path, ...]) -> bool:
     """Whether label maps have these two values and no other: the first that has another ends the search."""
     seen: set[int] = set()
     for path in maps:
-        seen |= set(np.unique(_indices(path)).tolist())
+        seen |= set(np.unique(indices(path)).tolist())
         if not seen <= {0, IGNORE}:
             return False
     return seen == {0, IGNORE}
 
 
-def _indices(path: Path) -> np.ndarray:
-    """A label map (H,W) uint8 as it is stored. Raises DataError."""
+def indices(path: Path, deep: bool = False) -> np.ndarray:
+    """A label map (H,W) as it is stored, uint8; with `deep` it may have 16 bits, and is int32. Raises DataError."""
     try:
         with pil.open(path) as opened:                   # OpenCV gives a palette's colours, not the indices
-            if opened.mode not in ("L", "P", "1"):
-                raise DataError(f"{str(path)!r} is not an index PNG (8 bit, one channel), but {opened.mode}.")
+            if opened.mode not in ("L", "P", "1", *(("I;16", "I") if deep else ())):
+                bits = "8 or 16 bit" if deep else "8 bit"
+                raise DataError(f"{str(path)!r} is not an index PNG ({bits}, one channel), but {opened.mode}.")
             if opened.width * opened.height > MAX_PIXELS:
                 raise DataError(f"{str(path)!r} has {opened.width}x{opened.height} pixels: too many for a picture.")
-            return np.asarray(opened, np.uint8)
+            return np.asarray(opened, np.int32 if deep else np.uint8)
     except (OSError, SyntaxError, ImportError, ValueError, pil.DecompressionBombError) as error:
         # ImportError where ultralytics has changed Pillow
         raise DataError(f"{str(path)!r} cannot be read ({error}).") from error
@@ -114,7 +115,7 @@ def read_pair(pairs: Pairs, i: int) -> tuple[np.ndarray, np.ndarray]:
         picture = decode_picture(bytes_of(pairs.pictures[i], MAX_PIXELS), str(pairs.pictures[i]))
     except SourceError as error:
         raise DataError(str(error)) from error
-    labels = _indices(pairs.maps[i])
+    labels = indices(pairs.maps[i])
     if labels.shape != picture.shape[:2]:
         raise DataError(
             f"{str(pairs.maps[i])!r} is {labels.shape[1]}x{labels.shape[0]}, its picture "

@@ -17,7 +17,7 @@ _COCO_NAME = {                                   # of what VOC calls otherwise
 }
 
 
-def _alike(name: str) -> str:
+def alike(name: str) -> str:
     """One name for a class, however VOC or COCO write it."""
     return _COCO_NAME.get(name.casefold(), name.casefold())
 
@@ -78,9 +78,9 @@ class Truth:
         the classes that are not in `names`. VOC's and COCO's names for one thing are one class (`aeroplane`,
         `airplane`). Raises DataError where no class is left."""
         ids = {c["name"]: c["id"] for c in self.categories}
-        alike = {_alike(name): i for name, i in ids.items()} | ids
-        category_of = {i: alike[key] for i, name in enumerate(names)
-                       if (key := name if name in ids else _alike(name)) in alike}
+        known = {alike(name): i for name, i in ids.items()} | ids
+        category_of = {i: known[key] for i, name in enumerate(names)
+                       if (key := name if name in ids else alike(name)) in known}
         if not category_of:
             raise DataError(
                 f"the data's classes ({', '.join(list(ids)[:5])}, ...) and the model's "

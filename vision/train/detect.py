@@ -22,9 +22,38 @@ _STRIDE = 32                           # the largest of all but SSD's, which has
 
 
 @spec
-class DetectSettings(Settings):
-    """How a detector is trained. A picture is varied alone (`scale`), or made of four (`mosaic`); left and right are
+class VariedSettings(Settings):
+    """How pictures with objects are varied: each alone (`scale`), or made of four (`mosaic`); left and right are
     swapped half of the time."""
+
+    crop: common.Crop = (320, 320)
+    scale: Annotated[tuple[float, float], Option(
+        "scale of a picture; 1: it just fits into the crop", separator=",")] = (0.5, 1.8)
+    ratio: Annotated[float, Option("the largest change of a picture's aspect", min=1)] = 1.25
+    mosaic: common.Mosaic = 0.3
+    mosaic_scale: Annotated[tuple[float, float], Option("scale of each of the four", separator=",")] = (0.3, 1.25)
+    mix_up: Annotated[float, Option("share of pictures blended with another", "0..1", min=0, max=1)] = 0.0
+    closing: Annotated[int, Option("last epochs without mosaic and mix-up", min=0)] = 4
+    colour: common.Colour = 0.4
+    visible: Annotated[float, Option("share of a box that must be inside a crop", "0..1", min=0, max=1)] = 0.25
+
+    @property
+    def mixed_epochs(self) -> int:
+        """After so many epochs there is no mosaic and no mix-up any more (YOLOX, Ge et al. 2021)."""
+        return max(0, self.epochs - self.closing)
+
+    def check_crop(self) -> None:
+        """Raise UsageError for a crop that a network with strides does not take."""
+        width, height = self.crop
+        if width % _STRIDE or height % _STRIDE:
+            raise UsageError(
+                f"crop has sides that are multiples of {_STRIDE}, such as 320x320; got {width}x{height}."
+            )
+
+
+@spec
+class DetectSettings(VariedSettings):
+    """How a detector is trained, on varied pictures."""
 
     epochs: common.Epochs = 20
     batch: common.Batch = 16
@@ -36,24 +65,9 @@ class DetectSettings(Settings):
         "a new network: nanodet, gfl, ssdlite, single_shot, faster_rcnn; default, or a file: its weights, with a new "
         "head for new classes; yolo11n: ultralytics' trainer")] = "default"
     size: common.Size = (416, 416)
-    crop: common.Crop = (320, 320)
-    scale: Annotated[tuple[float, float], Option(
-        "scale of a picture; 1: it just fits into the crop", separator=",")] = (0.5, 1.8)
-    ratio: Annotated[float, Option("the largest change of a picture's aspect", min=1)] = 1.25
-    mosaic: Annotated[float, Option("share of pictures made of four", "0..1", min=0, max=1)] = 0.3
-    mosaic_scale: Annotated[tuple[float, float], Option("scale of each of the four", separator=",")] = (0.3, 1.25)
-    mix_up: Annotated[float, Option("share of pictures blended with another", "0..1", min=0, max=1)] = 0.0
-    closing: Annotated[int, Option("last epochs without mosaic and mix-up", min=0)] = 4
-    colour: common.Colour = 0.4
-    visible: Annotated[float, Option("share of a box that must be inside a crop", "0..1", min=0, max=1)] = 0.25
     encoder_weights: common.EncoderWeights = "auto"
     frozen: common.Frozen = ()
     options: common.NetworkOptions = field(default_factory=dict)
-
-    @property
-    def mixed_epochs(self) -> int:
-        """After so many epochs there is no mosaic and no mix-up any more (YOLOX, Ge et al. 2021)."""
-        return max(0, self.epochs - self.closing)
 
     @property
     def yolo(self) -> bool:
@@ -91,9 +105,8 @@ def _settle(settings: DetectSettings) -> DetectSettings:
             )
         resolve(card)
         net = card.net
-    width, height = settings.crop
-    if net != "single_shot" and (width % _STRIDE or height % _STRIDE):
-        raise UsageError(f"crop has sides that are multiples of {_STRIDE}, such as 320x320; got {width}x{height}.")
+    if net != "single_shot":
+        settings.check_crop()
     return settings
 
 

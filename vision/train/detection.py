@@ -98,7 +98,7 @@ class Detection(Objective):
 
     def figures(self) -> dict[str, float]:
         """ap, ap50, ap75, those of small, medium and large objects, and the ap of each class."""
-        rows, self.rows = _of_all_processes(self.rows), {}
+        rows, self.rows = of_all_processes(self.rows), {}
         data = self.held_out.data
         unseen = [i for i in range(len(data.pictures)) if i not in rows]
         now = average_precision(data.truth(without=unseen), chain.from_iterable(rows.values()))
@@ -108,7 +108,7 @@ class Detection(Objective):
         }
 
 
-def _of_all_processes(rows: dict[int, Any]) -> dict[int, Any]:
+def of_all_processes(rows: dict[int, Any]) -> dict[int, Any]:
     """The rows of every process of a DDP run; a picture that several have seen to come out even is one."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return rows

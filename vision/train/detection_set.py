@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from vision.card import Input
-from vision.data.detection import DetectionData
+from vision.data.detection import DetectionData, Labelled
 from vision.errors import DataError, SourceError
 from vision.io.pictures import decode_picture
 from vision.tasks.detect import input_view
@@ -26,7 +26,7 @@ from vision.types import Floats, Image
 from vision.view import View
 
 if TYPE_CHECKING:
-    from vision.train.detect import DetectSettings
+    from vision.train.detect import VariedSettings
 
 _BLANK = np.full((1, 1, 3), GREY, np.uint8)
 _TRIES = 20                            # pictures in a row that cannot be read, before the data is given up
@@ -79,7 +79,7 @@ class Pictures:
         return None
 
 
-class DetectionSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
+class DetectionSet(Dataset[tuple[Tensor, ...]]):
     """Items to learn from: picture (3,H,W) uint8 RGB, boxes (N,4) float32 xyxy in its pixels, and labels
     (N,) int64. Difficult objects are among them, crowds are not.
 
@@ -88,7 +88,9 @@ class DetectionSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
     picture that cannot be read another one is drawn.
     """
 
-    def __init__(self, data: DetectionData, settings: DetectSettings) -> None:
+    columns: ClassVar[tuple[str, ...]] = ("picture", "boxes", "labels")
+
+    def __init__(self, data: DetectionData, settings: VariedSettings) -> None:
         self.data, self.settings = data, settings
         self.pictures = Pictures(data)
         self._needed = max(settings.crop) * max(settings.scale[1], settings.mosaic_scale[1])
@@ -96,16 +98,15 @@ class DetectionSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.data.pictures)
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor, Tensor]:
+    def __getitem__(self, key: Key) -> tuple[Tensor, ...]:
         index, seed = key
         with drawn(seed), one_thread():
             mixed = epoch_of(key) < self.settings.mixed_epochs
             item = varied(self.settings, index, self._sample, len(self), mixed)
-        picture, boxes, labels = (item[name].as_subclass(Tensor) for name in ("picture", "boxes", "labels"))
-        return picture, boxes, labels
+        return tuple(item[name].as_subclass(Tensor) for name in self.columns)
 
     @staticmethod
-    def collate(items: Sequence[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    def collate(items: Sequence[tuple[Tensor, ...]]) -> tuple[Any, ...]:
         """A batch: pictures (B,3,H,W) uint8, boxes (B,M,4) float32 filled up with 0, labels (B,M) int64 filled
         up with -1."""
         pictures, boxes, labels = zip(*items, strict=True)
@@ -114,17 +115,20 @@ class DetectionSet(Dataset[tuple[Tensor, Tensor, Tensor]]):
             pad_sequence(list(labels), batch_first=True, padding_value=-1),
         )
 
+    def sample(self, image: Image, labelled: Labelled, reduced: int) -> Sample:
+        """A picture (H,W,3) BGR, `reduced` times smaller than it is, with its objects."""
+        chosen = ~labelled.crowd
+        return as_sample(
+            rgb(image), torch.from_numpy(labelled.boxes[chosen] / np.float32(reduced)),
+            torch.from_numpy(labelled.labels[chosen]),
+        )
+
     def _sample(self, index: int) -> Sample:
         for _ in range(_TRIES):
             image = self.pictures.read(index, self._needed)
             if image is not None:
-                labelled = self.data.pictures[index]
-                chosen = ~labelled.crowd
-                reduced = np.float32(round(max(labelled.size_wh) / max(image.shape[:2])))
-                return as_sample(
-                    _rgb(image), torch.from_numpy(labelled.boxes[chosen] / reduced),
-                    torch.from_numpy(labelled.labels[chosen]),
-                )
+                reduced = round(max(self.data.pictures[index].size_wh) / max(image.shape[:2]))
+                return self.sample(image, self.data.pictures[index], reduced)
             index = int(torch.randint(len(self), ()))
         raise DataError(
             f"{len(self.pictures.broken)} of {len(self)} pictures cannot be read, {_TRIES} in a row. "
@@ -160,6 +164,6 @@ class HeldOutPictures(Dataset[HeldOut]):
         return items
 
 
-def _rgb(image: Image) -> Tensor:
+def rgb(image: Image) -> Tensor:
     """(H,W,3) BGR -> (3,H,W) RGB, in memory as it was: channels last."""
     return torch.from_numpy(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).permute(2, 0, 1)

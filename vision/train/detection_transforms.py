@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as T
 
 if TYPE_CHECKING:
-    from vision.train.detect import DetectSettings
+    from vision.train.detect import VariedSettings
 
 Sample = dict[str, Tensor]
 _BLEND = 32.0                           # of mix-up's Beta distribution, as YOLOv5 has it: near one half
@@ -128,7 +128,7 @@ def mix_up(a: Sample, b: Sample, share: float) -> Sample:
 
 
 def varied(
-    settings: DetectSettings, index: int, read: Callable[[int], Sample], count: int, mixed: bool = True
+    settings: VariedSettings, index: int, read: Callable[[int], Sample], count: int, mixed: bool = True
 ) -> Sample:
     """A sample of picture `index`, varied as the settings say. read: gives the sample of one of `count` pictures;
     mixed: whether mosaic and mix-up are still on. Draws from torch's generator."""
@@ -142,7 +142,7 @@ def varied(
 
 
 def _composed(
-    settings: DetectSettings, index: int, read: Callable[[int], Sample], count: int, mixed: bool
+    settings: VariedSettings, index: int, read: Callable[[int], Sample], count: int, mixed: bool
 ) -> Sample:
     size_hw = settings.crop[::-1]
     if mixed and torch.rand(()) < settings.mosaic:

@@ -27,6 +27,7 @@ Size = Annotated[tuple[int, int], Option("size of the network's input in use", "
 Crop = Annotated[tuple[int, int], Option("size of its input in training", "pixels", separator="x", min=_SMALLEST)]
 Area = Annotated[tuple[float, float], Option("share of a picture that a crop covers", "0..1", separator=",", max=1)]
 Colour = Annotated[float, Option("strength of the changes of brightness, contrast and saturation", min=0)]
+Mosaic = Annotated[float, Option("share of pictures made of four", "0..1", min=0, max=1)]
 EncoderWeights = Annotated[str, Option("weights of a new encoder: a path, none, or auto (the shipped MobileNetV2)")]
 Weights = Annotated[Path | None, Option("weights to start from")]
 Frozen = Annotated[tuple[str, ...], Option(

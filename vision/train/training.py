@@ -14,7 +14,7 @@ import yaml
 from vision.errors import DataError, MissingExtra, UsageError, WeightsError
 from vision.files import make_folder, write_whole
 from vision.spec import nearest
-from vision.train import action, detect, segment
+from vision.train import action, detect, instances, segment
 from vision.train.recipe import Recipe, Split, Told, Trained
 from vision.train.settings import RECORD, Settings, differences
 
@@ -22,7 +22,9 @@ _log = logging.getLogger("vision.train")
 _SPEAKS = os.environ.get("LOCAL_RANK", "0") == "0"           # of the processes of a DDP run one
 _NEEDED = ("lightning", "torchmetrics", "tensorboard", "faster_coco_eval", "sklearn")
 
-RECIPES: dict[str, Recipe] = {"detect": detect.RECIPE, "segment": segment.RECIPE, "action": action.RECIPE}
+RECIPES: dict[str, Recipe] = {
+    "detect": detect.RECIPE, "instances": instances.RECIPE, "segment": segment.RECIPE, "action": action.RECIPE,
+}
 
 
 class Training:
@@ -32,7 +34,8 @@ class Training:
     data: a folder, or the part to learn from and the part that is held out, as the recipe reads them.
     folder: of the run. Its `best.safetensors` carries the card of the result, `last.ckpt` is what a killed run goes on
         from, `curve.jsonl` has a line an epoch, `log` is for TensorBoard.
-    settings: `DetectSettings`, `SegmentSettings`, `ActionSettings`; the task's defaults unless given.
+    settings: `DetectSettings`, `InstanceSettings`, `SegmentSettings`, `ActionSettings`; the task's defaults unless
+        given.
     resume: go on after the last whole epoch of the run in `folder`: exactly, where the settings are the same. `epochs`
         may be more; the learning rate then follows the longer schedule.
 

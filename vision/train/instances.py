@@ -1,0 +1,64 @@
+"""How masks of objects are trained: settings, and what is refused before torch is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from vision import zoo
+from vision.card import Card
+from vision.data.detection import DetectionData
+from vision.data.instances import read_instances
+from vision.errors import ModelError
+from vision.spec import Option, spec
+from vision.train import settings as common
+from vision.train.detect import VariedSettings
+from vision.train.recipe import Recipe
+from vision.weights import resolve
+
+_STARTS = ("nanodet", "nanodet-masks")
+
+
+@spec
+class InstanceSettings(VariedSettings):
+    """How masks are trained: the detector stays as it is, and a head on its maps learns (CondInst)."""
+
+    epochs: common.Epochs = 20
+    lr: common.Rate = 2e-3
+    weight_decay: common.Decay = 1e-4
+    ema: common.Averaging = 0.998
+    clip: common.Clip = 5.0
+    crop: common.Crop = (416, 416)
+    mosaic: common.Mosaic = 0.0
+    model: Annotated[str, Option(
+        "a nanodet detector, which gets a new head, or such a detector with a head already: default, or a file of "
+        "vision train detect --model nanodet, or of this training")] = "default"
+
+    @property
+    def card(self) -> Card:
+        """Of the network to start from. Raises ModelError where it is no nanodet."""
+        default = self.model == "default"
+        card = zoo.find(self.model, next(t for t in ("instances", "detect") if t in zoo.DEFAULTS) if default else None)
+        if card.net not in _STARTS:
+            raise ModelError(
+                f"{card.name!r} is a {card.net or card.form!r}; masks are learnt on a nanodet. Train one with vision "
+                "train detect --model nanodet, and give its best.safetensors as --model."
+            )
+        return card
+
+
+def _settle(settings: InstanceSettings) -> InstanceSettings:
+    settings.check_crop()
+    resolve(settings.card)
+    return settings
+
+
+def _read(data: Path, settings: InstanceSettings) -> tuple[DetectionData, DetectionData]:
+    return read_instances(data, settings.card.classes)
+
+
+RECIPE = Recipe(
+    InstanceSettings, _read, "vision.train.instance_masks:train", _settle, again="--model",
+    doc="Masks of objects, on top of a trained detector: a folder with train and val as COCO JSON, YOLO (data.yaml, "
+        "with polygons), Pascal VOC (SegmentationObject), or SPLIT/images with SPLIT/instances and classes.txt.",
+)
