@@ -149,16 +149,16 @@ def test_train_segment_says_what_cannot_be(
 
 @pytest.mark.slow
 def test_train_segment_ends_in_weights_that_segment_opens(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     (data / "train").symlink_to(data / "val")
     run = tmp_path / "run"
     common = ("train", "segment", "--data", data, "-o", run, "--model", "fcn8s:mobilenet_v2",
               "--crop", "64x64", "--size", "64x48", "--epochs", 1, "--batch", 2)
     assert vision(monkeypatch, *common) == 0
-    told = capsys.readouterr()
-    assert "1 pictures without labels are left out: 2.png" in told.err
-    assert "best miou" in told.out
+    assert "train: pictures without labels, left out: 1 (2.png)" in caplog.text
+    assert "1 epoch; kept: mIoU" in capsys.readouterr().out
     assert vision(monkeypatch, *common) == 2                  # a run is not overwritten
     picture = data / "val" / "images" / "0.png"
     assert vision(monkeypatch, "segment", picture, "--model", run / "best.safetensors",

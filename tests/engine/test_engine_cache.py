@@ -51,7 +51,7 @@ def test_a_broken_file_of_the_cache_is_made_anew(
     for path in files:
         path.write_bytes(kept(whole[path]))
     assert load(card, "cpu", "fp32", backend)(pictures[:1])[0] == pytest.approx(expected, abs=1e-5)
-    assert {record.getMessage() for record in caplog.records} == {
+    assert {record.getMessage() for record in caplog.records if record.levelname == "WARNING"} == {
         f"{path} is broken, and made anew" for path in files}
     assert next(path for path in files if path.suffix == ".onnx").stat().st_size > 1000
 
