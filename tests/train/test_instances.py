@@ -190,7 +190,7 @@ def test_numbers_alone_are_of_the_one_class(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="of an unknown class, dropped: 8"):
         read_instances(root, NAMES)
     (root / "classes.txt").unlink()
-    with pytest.raises(DataError, match="has no classes.txt: the names of the objects' classes, one a line"):
+    with pytest.raises(DataError, match=r"has no classes\.txt: the names of the objects' classes, one a line"):
         read_instances(root, NAMES)
 
 
