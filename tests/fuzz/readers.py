@@ -253,7 +253,12 @@ _PLAN = {"do": [{"task": "detect", "min_score": 0.4, "classes": ["a", "b"], "mod
 _STATE = {"version": "0.2.0", "plan": {}, "steps": {"a": {"x": np.arange(4.0), "y": [1, None, "t", math.inf]}}}
 _COCO = {
     "images": [{"id": 1, "file_name": "a.png", "width": 12, "height": 8}],
-    "annotations": [{"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 1, 5, 5], "iscrowd": 0, "area": 25}],
+    "annotations": [
+        {"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 1, 5, 5], "iscrowd": 0, "area": 25,
+         "segmentation": [[1, 1, 6, 1, 6, 6]]},
+        {"id": 2, "image_id": 1, "category_id": 8, "bbox": None, "iscrowd": 0,
+         "segmentation": {"size": [8, 12], "counts": [10, 20, 66]}},
+    ],
     "categories": [{"id": 7, "name": "thing"}, {"id": 8, "name": "other"}],
 }
 _YAML = {"path": ".", "train": "images/train", "val": ["images/train"], "names": {"0": "a", "1": "b"}}
@@ -374,7 +379,7 @@ READERS = {
         tuple(_encoded(suffix) for suffix in (".png", ".jpg", ".bmp", ".webp", ".tiff", ".ppm")),
     ),
     "labels-yolo": Reader(
-        "labels/train/a.txt", lambda path: read_detection(path.parents[2], "train"), labels,
+        "labels/train/a.txt", lambda path: read_detection(path.parents[2], "train", masks=True), labels,
         (b"0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.2 0.1 0.2 0.2\n",), around=_yolo_data,
         document=[[0, 0.5, 0.5, 0.2, 0.2], [1, 0.1, 0.1, 0.2, 0.1, 0.2, 0.2]], text=as_rows(" "),
     ),
@@ -385,7 +390,7 @@ READERS = {
         document=_YAML, text=as_json, skips=_elsewhere,
     ),
     "labels-coco": Reader(
-        "train.json", lambda path: read_detection(path.parent, "train"), labels, (as_json(_COCO).encode(),),
+        "train.json", lambda path: read_detection(path.parent, "train", masks=True), labels, (as_json(_COCO).encode(),),
         around=_picture("a.png"), document=_COCO, text=as_json,
     ),
     "labels-voc": Reader(

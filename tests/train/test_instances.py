@@ -166,7 +166,7 @@ def test_the_same_masks_in_every_layout(write: Callable[[Path], Path], tmp_path:
     train, val = read_instances(write(tmp_path), ("person", "dog", "cat"))
     assert train.names == ("person", "dog", "cat")
     assert (len(train), len(val)) == (4, 2)
-    assert counts(train) == ({Problem.MADE: 8} if write is write_maps else {})
+    assert counts(train) == {}
     for one in (*train.pictures, *val.pictures):
         assert one.labels.tolist() == [2, 1]
         for found, (left, top, right, bottom), (_, polygons) in zip(one.masks, one.boxes, SHAPES, strict=True):
@@ -188,6 +188,9 @@ def test_numbers_alone_are_of_the_one_class(tmp_path: Path) -> None:
     assert read_instances(root, NAMES)[0].pictures[0].labels.tolist() == [1, 1]
     (root / "classes.txt").write_text("cat\ndog\n")                              # 1 and 700 are of no line then
     with pytest.raises(DataError, match="of an unknown class, dropped: 8"):
+        read_instances(root, NAMES)
+    (root / "classes.txt").unlink()
+    with pytest.raises(DataError, match=r"has no classes\.txt: the names of the objects' classes, one a line"):
         read_instances(root, NAMES)
 
 

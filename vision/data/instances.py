@@ -12,6 +12,7 @@ import numpy as np
 from vision.data.detection import DetectionData, read_detection
 from vision.data.files import class_names, text_of
 from vision.data.layouts import LOOKED_FOR, Found, Layout, Problem, Problems, Row, coco, note, voc, yolo
+from vision.data.masks import box_around
 from vision.data.segmentation import IGNORE, indices
 from vision.data.truth import alike
 from vision.errors import DataError
@@ -44,12 +45,15 @@ def label_maps(data: Path, split: str, problems: Problems) -> Layout | None:
     if not images.is_dir() or not maps.is_dir():
         return None
     listed = data / "classes.txt"
+    if not listed.is_file():
+        raise DataError(f"{str(data)!r} has no classes.txt: the names of the objects' classes, one a line.")
     lines = [line.strip() for line in text_of(listed).splitlines()]
     names = class_names([line for line in lines if line], listed)
 
     def row(value: int, mask: dict[str, Any]) -> Row:
         line = 1 if len(names) == 1 else value // _PER_CLASS
-        return Row(names[line - 1] if 0 < line <= len(names) else f"class {line}", (), mask=mask)
+        box = box_around(mask, (mask["size"][1], mask["size"][0]))
+        return Row(names[line - 1] if 0 < line <= len(names) else f"class {line}", box, mask=mask)
 
     def found() -> Iterator[Found]:
         for path in sorted((p for p in images.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES), key=natural):

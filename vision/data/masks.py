@@ -52,7 +52,8 @@ def mask_of(segmentation: Segmentation, size_wh: tuple[int, int]) -> Mask:
             mask |= filled([ring], size_wh)
         return mask
     counts, size = segmentation.get("counts"), segmentation.get("size")
-    if not isinstance(counts, (str, list)) or (size is not None and list(size) != [size_wh[1], size_wh[0]]):
+    right = size is None or (isinstance(size, (list, tuple)) and list(size) == [size_wh[1], size_wh[0]])
+    if not isinstance(counts, (str, list)) or not right:
         raise DataError(f"run lengths of a {size_wh[0]}x{size_wh[1]} picture have its size, [height, width], and "
                         f"counts; got size {size!r}, counts of type {type(counts).__name__}")
     try:
