@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"the development data is not at {SHARED}"))
         if ULTRALYTICS is None and item.get_closest_marker("yolo"):
             item.add_marker(pytest.mark.skip(reason="needs ultralytics: the extra 'yolo'"))
+
+
+@pytest.fixture(autouse=True)
+def _log_levels() -> None:
+    """A command that ran in this process before says nothing of what this test logs."""
+    logging.getLogger("vision").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -68,9 +68,10 @@ def test_help_and_docstring_say_the_same() -> None:
     helps = {decl: note.help for note in notes for decl in (note.default, *(note.param_decls or ()))}
     told = re.findall(r"^(\w+): (.*?)\.$", (Track.__doc__ or "").split("\n\n", 1)[1].replace("\n    ", " "), re.M)
     assert [name for name, _ in told] == [field.name for field in options(Track)]
-    for name, said in told:
-        shown = helps[f"--track.{name.replace('_', '-')}"].removeprefix(said)        # then its choices, and its default
-        assert re.fullmatch(r"( \([\w, ]+\))?( \\\[default: .*\])?", shown), name
+    for (name, said), field in zip(told, options(Track), strict=True):
+        assert said == field.option.text
+        shown = helps[f"--track.{name.replace('_', '-')}"].removeprefix(field.option.help)      # unit, choices, default
+        assert re.fullmatch(r"( \([\w, .]+\))?( \\\[default: .*\])?", shown), name
         if name not in ("key", "on"):
             assert f"--{name.replace('_', '-')}" in helps
 
