@@ -1,4 +1,4 @@
-"""Train NanoDet on the labels of people and of teachers: how `nanodet-coco` was made from `nanodet-g`.
+"""Train NanoDet on the labels of people and of teachers: how the next default detector is made from `nanodet-g`.
 
     python tools/distil_nanodet.py nanodet-g.safetensors OUT --labels labels.jsonl --real coco/train.json \
         --real VOC2007/train.json --minutes 100

@@ -301,6 +301,8 @@ def _recognised(
         rows = inside or (len(outputs) == 1 and outputs[0].shape[-1] == 6)
         names = {1: ("yolo", "yolo_rows"), 2: ("yolo_masks", "yolo_mask_rows")}.get(len(outputs), ("", ""))
         fit = {names[rows]: outputs} if names[rows] in fit or len(outputs) == 1 else {}
+    if "task" in told:
+        fit = {name: ordered for name, ordered in fit.items() if _FAMILIES[name].task == _TASKS[told["task"]]}
     if len(fit) == 1:
         return next(iter(fit.items()))
     came = ", ".join(f"{o.name} {o.shape}" for o in outputs)
