@@ -41,12 +41,14 @@ _log = logging.getLogger("vision.engine")
 def candidates(card: Card, devices: Sequence[str], precision: str, backend: str) -> list[Candidate]:
     """The ways to run a card that `load` may take, those first that are likely the fastest.
 
-    Raises EngineError for int8 where the card has no such file.
+    Raises EngineError for int8 where the card has no such file, and for a back end that does not run it.
     """
     program = program_of(card)
     small = program if program.compressed else None if card.int8 is None else program_of(card.int8)
     if precision == "int8" and small is None:
         raise EngineError(f"{card.name!r} has no int8 file. Make one: vision models compress {card.name}")
+    if program.compressed and backend not in ("auto", "openvino"):
+        raise EngineError(f"openvino alone runs {card.name!r}, which is compressed for it")
     found = []
     for where in devices:
         backends = (backend,) if backend != "auto" else _CPU_ORDER if where == "cpu" else _ACCELERATOR_ORDER
