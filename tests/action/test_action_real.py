@@ -99,7 +99,8 @@ def test_the_evaluation_tells_videos_from_clips(data: Path, tmp_path: Path) -> N
     ])
     assert ran.exit_code == 0, ran.output
     report = json.loads((tmp_path / "r.json").read_text())
-    assert (report["videos"], report["clips"]) == (45, 45)
-    assert report["top1"] == report["clip_top1"] >= 0.9    # its own training videos
+    assert report["videos"] == 45
+    assert not {"clips", "clip_top1"} & set(report)        # a clip a video: they would say the same twice
+    assert report["top1"] >= 0.9                           # its own training videos
     assert np.array(report["confusion"]).sum(axis=1).tolist() == [15, 15, 15]
     assert cv2.imread(str(tmp_path / "c.png")) is not None

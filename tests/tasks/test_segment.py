@@ -160,14 +160,16 @@ def test_shipped_weights_on_every_tenth_picture_of_camvid(name: str, data: Path)
     from vision.metrics.segmentation import Figures, confusion
 
     pairs = find_pairs(data / "camvid", "val")
-    segmenter, reference = Segmenter.load(name), Segmenter.load(name, backend="torch")
+    segmenter, exact = Segmenter.load(name), Segmenter.load(name, precision="fp32")
+    reference = Segmenter.load(name, backend="torch", precision="fp32")
     matrix = np.zeros((11, 11), np.int64)
     for i in range(0, len(pairs.pictures), 10):
         image = cv2.imread(str(pairs.pictures[i]))
         found = segmenter(image)
         matrix += confusion(found.labels, read_pair(pairs, i)[1], 11, IGNORE)
         if i < 20:
-            assert (found.labels == reference(image).labels).mean() > 0.995
+            assert (exact(image).labels == reference(image).labels).mean() > 0.995
+            assert (found.labels == reference(image).labels).mean() > 0.98           # in bfloat16, where that is fast
     figures = Figures.of(matrix)
     assert figures.miou > 0.55
     assert figures.accuracy > 0.87
