@@ -112,7 +112,7 @@ def serving(folder: Path, context: ssl.SSLContext | None = None) -> Iterator[int
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.handle_error = lambda *_: None                # type: ignore[method-assign]
+    server.handle_error = lambda *_: None
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server.server_port

@@ -53,7 +53,7 @@ def written(spec: SinkSpec, plan: Spec, result: Any, *, names: tuple[str, ...] =
     step.names = names
     out = spec.open([plan])
     frame = Frame(np.zeros((SIZE[1], SIZE[0], 3), np.uint8), 0, 0.0, "set/000000000139.jpg")
-    out.begin(None)                                      # type: ignore[arg-type]
+    out.begin(None)
     out.take(Item(frame, {plan.key: result}, [step]))
     out.close()
 

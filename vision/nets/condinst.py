@@ -29,14 +29,14 @@ class NanoDetMasks(NanoDet):
         super().__init__(classes, levels, bins)
         self.masks = MaskHead((64, *[128] * levels))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B,3,H,W) normalised RGB, sides multiples of 32 -> what `NanoDet` and `MaskHead` give."""
         maps = self.encoder(x)
         levels = self.levels(maps)
         features, weights = self.masks([maps[0], *levels])
         return *self.predicted(levels), weights, features
 
-    def decode(self, outputs: Sequence[Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def decode(self, outputs: Sequence[Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, ...]:
         """Boxes (B,A,4) xyxy in input pixels, scores (B,A,classes) in 0..1, the weights (B,A,WEIGHTS) of each cell's
         own network, and the features (B,FEATURES,H/4,W/4) that all of them read."""
         logits, distances, weights, features = outputs

@@ -89,7 +89,7 @@ class NanoDet(nn.Module):
         self.classify = nn.ModuleList(_Rare(_NECK, classes, 1) for _ in self.strides)
         self.place = nn.ModuleList(nn.Conv2d(_NECK, 4 * bins, 1) for _ in self.strides)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B,3,H,W) normalised RGB, sides multiples of 32 -> logits (B,A,classes), and logits
         (B,A,4,bins) of the distances to left, top, right and bottom, in strides."""
         return self.predicted(self.levels(self.encoder(x)))
@@ -117,7 +117,7 @@ class NanoDet(nn.Module):
         """Boxes (B,A,4) xyxy in input pixels from the logits of the distances: their means."""
         return expected_boxes(distances, size_wh, self.strides)
 
-    def decode(self, outputs: Sequence[Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def decode(self, outputs: Sequence[Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, ...]:
         """Boxes (B,A,4) xyxy in input pixels, and scores (B,A,classes) in 0..1 (`exclusive`)."""
         logits, distances = outputs
         return self.boxes(distances, size_wh), exclusive(logits, _RIVALRY)
