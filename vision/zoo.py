@@ -32,7 +32,7 @@ def _of_run(folder: Path) -> Card:
 
 def _elsewhere(name: str, task: str | None) -> Card:
     """The card for a name that is not in the catalogue."""
-    from vision import published
+    from vision import onnx_card, published
 
     if name.startswith(("torchvision:", "timm:")):
         return published.classifier(name)
@@ -45,7 +45,7 @@ def _elsewhere(name: str, task: str | None) -> Card:
         case ".safetensors":
             return card_of(path)
         case ".onnx":
-            return published.onnx_detector(path)
+            return onnx_card.card_beside(path)
         case ".pt":
             return published.yolo(name)
     if path.is_file():

@@ -40,12 +40,15 @@ _ACCELERATOR_ORDER = ("torch", *(b for b in BACKENDS if b != "torch"))
 _log = logging.getLogger("vision.engine")
 
 
-def candidates(card: Card, devices: Sequence[str], precision: str, backend: str) -> list[Candidate]:
-    """The ways to run a card that `load` may take, those first that are likely the fastest.
+def candidates(
+    card: Card, devices: Sequence[str], precision: str, backend: str, program: Program | None = None
+) -> list[Candidate]:
+    """The ways to run a card that `load` may take, those first that are likely the fastest. program: of the card's
+    form unless given.
 
     Raises EngineError for int8 where the card has no such file, and for a back end that does not run it.
     """
-    program = program_of(card)
+    program = program or program_of(card)
     small = program if program.compressed else None if card.int8 is None else program_of(card.int8)
     if precision == "int8" and small is None:
         raise EngineError(f"{card.name!r} has no int8 file. Make one: vision models compress {card.name}")
@@ -101,7 +104,8 @@ class ChosenEngine:
         """The candidates as they are to be tried: measured, now or before, else as they came."""
         timed = worth_timing(candidates)
         folder = cache_dir() / "verdicts"
-        if len(timed) < 2 or os.environ.get("VISION_MEASURE") == "no" or not writable(folder):
+        alone = candidates[0].program.card.form == "module"     # which no other process can compile
+        if alone or len(timed) < 2 or os.environ.get("VISION_MEASURE") == "no" or not writable(folder):
             return list(candidates)
         name = place(timed)
         turns = verdict(name)
