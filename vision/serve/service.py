@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -12,9 +15,13 @@ import numpy as np
 
 from vision.errors import UsageError
 from vision.io import Info
+from vision.item import Item
+from vision.serve.answers import Refusal
 from vision.serve.asked import described
 from vision.serve.chain import Chain
+from vision.serve.jobs import Jobs
 from vision.serve.limits import Limits
+from vision.serve.metrics import Metrics
 from vision.serve.turns import Turns
 from vision.steps import Pool, Spec, find_task, tasks
 from vision.steps.plan import plan_of
@@ -30,12 +37,13 @@ class Service:
     """Models and workers for the tasks that a server offers.
 
     offered: tasks by name; all unless given. models: names or paths of models beside the defaults, each for its own
-    task. pool: where they run. limits: what is taken from clients.
+    task. pool: where they run; it is closed with the service. limits: what is taken from clients. lazy: load the first
+    task's model at the start, and each other one when it is first asked for.
     """
 
     def __init__(
         self, offered: Sequence[str] = (), models: Sequence[str] = (), pool: Pool | None = None,
-        limits: Limits | None = None,
+        limits: Limits | None = None, *, lazy: bool = False,
     ) -> None:
         self.offered = tuple(one.task for one in plan_of(list(offered))) if offered else tuple(tasks())
         self.pool, self.limits = pool or Pool(), limits or Limits()
@@ -44,15 +52,24 @@ class Service:
         self.begun = monotonic()
         self.models: dict[str, dict[str, Any]] = {name: {} for name in self.offered}
         self.turns = Turns(2, self.limits.max_waiting)
-        self._further = models
+        self.metrics = Metrics()
+        self._folder = tempfile.TemporaryDirectory(prefix="vision-serve-")
+        self.folder = Path(self._folder.name)            # of uploads
+        self.jobs = Jobs(self.pool, lambda: self.turns, self.limits, self.seen)
+        self._further, self._lazy = models, lazy
         self._loading = threading.RLock()
+        self.metrics.watch({
+            "vision_waiting": ("Pictures that wait for a worker.", lambda: self.turns.waiting),
+            "vision_jobs": ("Videos that wait or are under way.", lambda: self.jobs.under_way),
+            "vision_ready": ("Whether every model is loaded and warm.", lambda: self.ready),
+        }, self.engines)
 
     def start(self) -> None:
         """Load and warm every model; `ready` is true afterwards. Raises what a model that cannot be had raises."""
         try:
             for name in self._further:
                 self._further_model(name)
-            for name in self.offered:
+            for name in self.offered[:1] if self._lazy else self.offered:
                 self.load(name)
             self._staff()
             self.ready = True
@@ -68,9 +85,27 @@ class Service:
                 if one.task in self.models and not self.models[one.task] and hasattr(one, "model"):
                     self._add(one)
 
-    def loaded(self, plan: Sequence[str]) -> bool:
-        """Whether every task of a plan has its models."""
-        return not self.missing(plan)
+    async def have(self, names: Sequence[str]) -> None:
+        """Load what these tasks need and is not there yet."""
+        for task in self.missing(names):
+            await asyncio.to_thread(self.load, task)
+
+    def check_ready(self) -> None:
+        """Raise Refusal while the models are loaded."""
+        if not self.ready:
+            raise Refusal(503, "loading", "the models are being loaded. Try again in a moment.")
+
+    def seen(self, item: Item) -> dict[str, Any]:
+        """An item's record, after it was counted."""
+        record = item.record
+        self.metrics.looked(record)
+        return record
+
+    def engines(self) -> Iterator[tuple[str, Any]]:
+        """The name of each model with each of its engines."""
+        for models in list(self.models.values()):
+            for name, model in list(models.items()):
+                yield from _engines(name, model)
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """The tasks among these, and among what they need, whose model is not loaded yet."""
@@ -89,8 +124,10 @@ class Service:
 
     def close(self) -> None:
         """End the workers, and give the models back."""
+        self.jobs.close()
         self.turns.close()
         self.pool.close()
+        self._folder.cleanup()
 
     def _further_model(self, name: str) -> None:
         card = find(name)
@@ -118,3 +155,12 @@ class Service:
         if self.turns.workers < min(wanted + 1, _MOST_WORKERS):
             before, self.turns = self.turns, Turns(min(wanted + 1, _MOST_WORKERS), self.limits.max_waiting)
             before.close()
+
+
+def _engines(name: str, model: Any) -> Iterator[tuple[str, Any]]:
+    """The engines of a model, and of the models that it is made of."""
+    for part in vars(model).values():
+        if hasattr(part, "work"):
+            yield name, part
+        elif hasattr(part, "engine") and hasattr(part, "card"):
+            yield from _engines(part.name, part)

@@ -146,7 +146,7 @@ class Visitor:
         chain = self._chain_for(frame.size_wh)
         self._index += 1
         try:
-            return chain.look(frame).record
+            return self.service.seen(chain.look(frame))
         except VisionError:
             self._size = (0, 0)                          # what failed on a frame is of no use for the next
             raise
