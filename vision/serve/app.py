@@ -69,6 +69,7 @@ def _start(service: Service, on_failure: Callable[[], None] | None) -> None:
     try:
         service.start()
     except BaseException as error:
-        _log.error("the server cannot start: %s", error)
-        if on_failure is not None:
+        if on_failure is None:
+            _log.error("the server cannot start: %s", error)
+        else:
             on_failure()

@@ -75,7 +75,8 @@ def guarded(limits: Limits) -> type[HttpToolsProtocol]:
             if self.transport.is_closing():
                 return
             body = f'{{"error": "{why}", "code": "connection"}}'.encode()
-            head = b"content-type: application/json\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: %d\r\n\r\n"
+            head = (b"content-type: application/json\r\nconnection: close\r\nretry-after: 5\r\n"
+                    b"content-length: %d\r\n\r\n")
             self.transport.write(STATUS_LINE[status] + head % len(body) + body)
             self.transport.close()
 

@@ -18,6 +18,7 @@ from vision.serve.settings import ServerOptions
 from vision.serve.tls import certificate
 
 _LARGEST_MESSAGE = 16 << 20                              # of a WebSocket: a picture
+_UNREAD = 256 << 10                                      # bytes that may wait for a client that does not read
 _GRACE_S = 5                                             # for what is under way, at the end
 
 
@@ -31,13 +32,14 @@ def launch(
     loaded raises.
     """
     offered = options.offered()
-    listening = _listen(options.host, options.port)
+    listening = listen(options.host, options.port)
     files: tuple[Path, Path] | None = None
     if options.cert is not None and options.cert_key is not None:
         files = options.cert, options.cert_key
     elif options.tls:
         files = certificate(options.host)
-    service = Service(offered, options.model, options.pool(), options, lazy=lazy)
+    service = Service(offered, options.model, options.pool(), options, lazy=lazy,
+                      cameras=options.camera)
     server: uvicorn.Server | None = None
 
     def fail() -> None:
@@ -65,11 +67,13 @@ def launch(
         raise service.failure
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises UsageError in words."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=512)
+        made = socket.create_server((host, port), family=family, backlog=512)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)    # of each connection
+        return made
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"cannot listen on {host} port {port} ({why}). Give another: --port N, or --port 0 for a free "

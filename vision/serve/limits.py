@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from vision.spec import Described, Option, spec
 
@@ -10,6 +10,8 @@ from vision.spec import Described, Option, spec
 @spec
 class Limits(Described):
     """Bounds of a server; past each of them a client gets a 4xx or "busy" with the reason."""
+
+    panel: ClassVar[str] = "Limits"
 
     max_body: Annotated[int, Option("the largest request with pictures", "bytes", min=1024)] = 32 << 20
     max_video: Annotated[int, Option("the largest request with a video", "bytes", min=1024)] = 1 << 30

@@ -59,7 +59,9 @@ class Metrics:
         if count:
             self.dropped.labels(cause).inc(count)
 
-    def watch(self, gauges: Mapping[str, tuple[str, Callable[[], float]]], engines: Callable[[], Iterable[Any]]) -> None:
+    def watch(
+        self, gauges: Mapping[str, tuple[str, Callable[[], float]]], engines: Callable[[], Iterable[Any]]
+    ) -> None:
         """Ask these when somebody reads. gauges: name -> help and value. engines: name of the model and engine."""
         for name, (text, value) in gauges.items():
             Gauge(name, text, registry=self.registry).set_function(value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from time import monotonic
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from vision.serve.limits import Limits
+from vision.serve.rates import Rates
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -36,7 +36,6 @@ _VIDEO_PATHS = "/v1/"
 _COOKIE = "vision_token"
 _GUESSES, _GUESSING_S = 10, 60.0                         # wrong tokens of one address in so many seconds
 _SLOWEST = 64 << 10                                      # bytes a second that a body comes at, after the time limit
-_REMEMBERED = 10_000                                     # addresses
 
 
 class Refused(Exception):
@@ -55,8 +54,8 @@ class Safety:
     def __init__(self, app: Any, limits: Limits, token: str = "", hosts: frozenset[str] | None = LOOPBACK,
                  secure: bool = False) -> None:
         self.app, self.limits, self.token, self.hosts, self.secure = app, limits, token, hosts, secure
-        self._guesses = _Rates(_GUESSES / _GUESSING_S, _GUESSES)
-        self._asked = _Rates(limits.max_rate, 2 * limits.max_rate)
+        self._guesses = Rates(_GUESSES / _GUESSING_S, _GUESSES)
+        self._asked = Rates(limits.max_rate, 2 * limits.max_rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer with what is wrong."""
@@ -103,7 +102,8 @@ class Safety:
         client = (scope.get("client") or ("",))[0]
         if scope["path"] not in _OPEN:
             if not self._asked.take(client):
-                raise Refused(429, "rate", f"more than {self.limits.max_rate:g} requests a second.", **{"retry-after": "1"})
+                why = f"more than {self.limits.max_rate:g} requests a second."
+                raise Refused(429, "rate", why, **{"retry-after": "1"})
             self._check_token(scope, headers, client)
 
     def _check_token(self, scope: Scope, headers: dict[str, str], client: str) -> None:
@@ -163,28 +163,6 @@ class Safety:
             return message
 
         return bounded
-
-
-class _Rates:
-    """A bucket for each address: it fills at a rate a second, up to a burst."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self.rate, self.burst = rate, burst
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def left(self, address: str) -> float:
-        """What the bucket holds."""
-        held, when = self._buckets.get(address, (self.burst, 0.0))
-        return min(self.burst, held + self.rate * (monotonic() - when))
-
-    def take(self, address: str) -> bool:
-        """Take one out; False where there is none."""
-        left = self.left(address)
-        self._buckets[address] = (left - 1 if left >= 1 else left, monotonic())
-        self._buckets.move_to_end(address)
-        if len(self._buckets) > _REMEMBERED:
-            self._buckets.popitem(last=False)
-        return left >= 1
 
 
 def _token(scope: Scope, headers: dict[str, str]) -> str:

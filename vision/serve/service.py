@@ -18,10 +18,12 @@ from vision.io import Info
 from vision.item import Item
 from vision.serve.answers import Refusal
 from vision.serve.asked import described
+from vision.serve.cameras import Cameras
 from vision.serve.chain import Chain
 from vision.serve.jobs import Jobs
 from vision.serve.limits import Limits
 from vision.serve.metrics import Metrics
+from vision.serve.seats import Seats
 from vision.serve.turns import Turns
 from vision.steps import Pool, Spec, find_task, tasks
 from vision.steps.plan import plan_of
@@ -38,12 +40,13 @@ class Service:
 
     offered: tasks by name; all unless given. models: names or paths of models beside the defaults, each for its own
     task. pool: where they run; it is closed with the service. limits: what is taken from clients. lazy: load the first
-    task's model at the start, and each other one when it is first asked for.
+    task's model at the start, and each other one when it is first asked for. cameras: what `read` takes, for visitors
+    to watch.
     """
 
     def __init__(
         self, offered: Sequence[str] = (), models: Sequence[str] = (), pool: Pool | None = None,
-        limits: Limits | None = None, *, lazy: bool = False,
+        limits: Limits | None = None, *, lazy: bool = False, cameras: Sequence[str] = (),
     ) -> None:
         self.offered = tuple(one.task for one in plan_of(list(offered))) if offered else tuple(tasks())
         self.pool, self.limits = pool or Pool(), limits or Limits()
@@ -56,10 +59,13 @@ class Service:
         self._folder = tempfile.TemporaryDirectory(prefix="vision-serve-")
         self.folder = Path(self._folder.name)            # of uploads
         self.jobs = Jobs(self.pool, lambda: self.turns, self.limits, self.seen)
+        self.seats, self.cameras = Seats(self.limits.max_visitors), Cameras(cameras)
         self._further, self._lazy = models, lazy
         self._loading = threading.RLock()
         self.metrics.watch({
             "vision_waiting": ("Pictures that wait for a worker.", lambda: self.turns.waiting),
+            "vision_visitors": ("Visitors of the stream that are served.", lambda: self.seats.taken),
+            "vision_visitors_waiting": ("Visitors that wait for a seat.", lambda: self.seats.waiting),
             "vision_jobs": ("Videos that wait or are under way.", lambda: self.jobs.under_way),
             "vision_ready": ("Whether every model is loaded and warm.", lambda: self.ready),
         }, self.engines)
@@ -124,6 +130,7 @@ class Service:
 
     def close(self) -> None:
         """End the workers, and give the models back."""
+        self.cameras.close()
         self.jobs.close()
         self.turns.close()
         self.pool.close()

@@ -46,9 +46,9 @@ class ServerOptions(Limits):
         if not self.is_loopback and not self.secret and not self.open:
             raise UsageError(f"--host {self.host} is reached from the network, so a token is needed: --token TEXT, or "
                              f"${_TOKEN}. Without one, for whoever reaches it: --open.")
-        if self.secret and (not self.secret.isascii() or not self.secret.isprintable() or set(self.secret) & set(' ;,"\\')):
-            raise UsageError("a token has letters, digits and signs of ASCII, without space, comma, semicolon, quote or "
-                             "backslash.")
+        if not all("!" <= sign <= "~" and sign not in ';,"\\' for sign in self.secret):
+            raise UsageError("a token has letters, digits and signs of ASCII, without space, comma, semicolon, quote "
+                             "or backslash.")
 
     @property
     def secret(self) -> str:

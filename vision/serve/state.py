@@ -34,6 +34,11 @@ def state_routes(service: Service) -> APIRouter:
         return answer([_model(task, name, model)
                        for task, found in service.models.items() for name, model in found.items()])
 
+    @router.get("/v1/cameras", tags=["server"], responses={200: content(_LIST, "the cameras"), **refusals()})
+    def cameras() -> Response:
+        """The server's own cameras, which a visitor of the stream may watch."""
+        return answer(service.cameras.described())
+
     @router.get("/healthz", tags=["server"], responses={
         200: content(_STATE, "all is well"), 503: content(_STATE, "the workers stand still"), **refusals()})
     def healthz() -> Response:
