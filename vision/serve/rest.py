@@ -21,6 +21,7 @@ from vision.serve.openapi import described_operation
 from vision.serve.picture import picture_of
 from vision.serve.safety import Refused
 from vision.serve.service import Service
+from vision.serve.turns import Busy
 from vision.serve.upload import Upload, received
 from vision.steps import Spec
 from vision.types import Frame
@@ -94,14 +95,16 @@ async def looked_at(service: Service, plan: list[Spec], upload: Upload, client: 
             try:
                 future = service.turns.submit(
                     client, partial(_look, service, plan, chain, name, data, index, index / upload.rate))
-                waiting: Any = asyncio.wrap_future(future)
-                results.append((await asyncio.gather(waiting, return_exceptions=True))[0] if timed else waiting)
-            except VisionError as error:                 # busy: those before it are done
+            except Busy as error:                        # those before it are done
                 results.append(error)
-        if not timed:
-            waiting = [one for one in results if isinstance(one, asyncio.Future)]
-            done = dict(zip(waiting, await asyncio.gather(*waiting, return_exceptions=True), strict=True))
-            results = [done[one] if isinstance(one, asyncio.Future) else one for one in results]
+                continue
+            results.append(asyncio.wrap_future(future))
+            if timed:
+                await asyncio.wait(results[-1:], timeout=service.limits.timeout)
+        under_way = [one for one in results if isinstance(one, asyncio.Future)]
+        if under_way:
+            await asyncio.wait(under_way, timeout=service.limits.timeout)
+        results = [_settled(one, service) if isinstance(one, asyncio.Future) else one for one in results]
     finally:
         if chain is not None:
             await asyncio.to_thread(chain.close)
@@ -109,6 +112,15 @@ async def looked_at(service: Service, plan: list[Spec], upload: Upload, client: 
         if isinstance(one, BaseException) and not isinstance(one, VisionError):
             _log.error("a picture failed", exc_info=one)
     return results
+
+
+def _settled(waiting: asyncio.Future[Any], service: Service) -> Any:
+    """What became of a picture; one that had to wait for too long is given up."""
+    if not waiting.done():
+        waiting.cancel()
+        service.metrics.drop("busy")
+        return Busy(service.turns.waiting)
+    return waiting.exception() or waiting.result()
 
 
 def _look(
