@@ -151,7 +151,8 @@ def test_no_path_of_the_server_is_readable(guarded_server: Running, path: str) -
 
 
 def test_bodies_that_are_too_large_or_too_slow(guarded_server: Running, jpeg: bytes) -> None:
-    head = f"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: image/jpeg\r\n"
+    head = (f"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
+            "Content-Type: image/jpeg\r\n")
     said = raw(guarded_server, f"{head}Content-Length: 200001\r\n\r\n".encode())
     assert b" 413 " in said
     assert b"at most 200000 bytes" in said
@@ -213,6 +214,16 @@ def test_more_requests_than_are_taken(guarded_server: Running) -> None:
         assert 429 in answers
         time.sleep(0.5)
         assert client.get("/v1/tasks").status_code == 200
+
+
+def test_an_answer_is_not_held_back(server: Running) -> None:
+    with server.client() as client:
+        took = []
+        for _ in range(20):
+            began = time.monotonic()
+            assert client.get("/healthz").status_code == 200
+            took.append(time.monotonic() - began)
+    assert sorted(took)[5] < 0.03                        # not by 40 ms, as where TCP waits for more to send
 
 
 def test_more_messages_than_are_taken(server: Running) -> None:
