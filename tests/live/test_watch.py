@@ -3,101 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
 
 import numpy as np
 import pytest
+from cameras import FakeCapture, Nth
 
-from vision import Frame, Item, Option, Scores, Spec, Step, Watch
-from vision.errors import ModelError, UsageError
-from vision.io import capture, live
-from vision.spec import spec
-from vision.steps import Pending, Ready
-from vision.types import Result
-
-
-@spec
-class Nth(Spec):
-    """Says as which of its plan a frame came: a step that remembers."""
-
-    task = "nth"
-    result = Scores
-
-    fails: Annotated[bool, Option("no model can be loaded")] = False
-    stumbles: Annotated[int, Option("the frame on which it fails")] = -1
-
-    def load(self, pool: Any) -> Any:
-        if self.fails:
-            raise ModelError("there is no such model.")
-        return None
-
-    def open(self, info: Any, model: Any) -> Step:
-        return _Nth(self)
-
-
-class _Nth(Step):
-    names = ("nth",)
-    remembers = True
-
-    def __init__(self, spec: Nth) -> None:
-        super().__init__(spec.key)
-        self.count, self.stumbles = 0, spec.stumbles
-
-    def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
-        self.count += 1
-        if frame.index == self.stumbles:
-            raise RuntimeError("stumbled")
-        return Ready(Scores(np.array([self.count], np.float32)))
-
-
-class FakeCapture:
-    """In place of `cv2.VideoCapture`: 100 frames a second, with the time of each as a driver has it.
-
-    there: whether a camera is plugged in. size_wh: of its pictures. stale: ages of the pictures that lie in the
-    driver's buffer when it is opened.
-    """
-
-    there, size_wh, stale = True, (64, 48), ()
-
-    def __init__(self, uri: Any) -> None:
-        self.count, self.stamp, self.left = 0, 0.0, list(self.stale)
-        self.open = self.there
-
-    def isOpened(self) -> bool:
-        return self.open
-
-    def grab(self) -> bool:
-        if not type(self).there:
-            return False
-        if self.left:
-            self.stamp = time.monotonic() - self.left.pop(0)
-        else:
-            time.sleep(0.01)
-            self.stamp = time.monotonic()
-        return True
-
-    def retrieve(self) -> tuple[bool, np.ndarray]:
-        self.count += 1
-        return True, np.full((*self.size_wh[::-1], 3), self.count % 250 + 1, np.uint8)
-
-    def get(self, what: int) -> float:
-        return {capture.cv2.CAP_PROP_POS_MSEC: self.stamp * 1000, capture.cv2.CAP_PROP_FRAME_WIDTH: self.size_wh[0],
-                capture.cv2.CAP_PROP_FRAME_HEIGHT: self.size_wh[1]}.get(what, 0.0)
-
-    def release(self) -> None:
-        self.open = False
-
-
-@pytest.fixture
-def camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeCapture]]:
-    class Mine(FakeCapture):
-        pass
-
-    monkeypatch.setattr(capture.cv2, "VideoCapture", Mine)
-    monkeypatch.setattr(live, "PAUSES_S", (0.05, 0.1))
-    return Mine
+from vision import Item, VideoWriter, Watch
+from vision.errors import UsageError
 
 
 def until(watch: Watch, true: Callable[[Item | None], bool], seconds: float = 5.0) -> Item | None:
@@ -187,8 +101,6 @@ def test_pictures_of_a_full_buffer_are_passed_over(camera: type[FakeCapture]) ->
 
 
 def test_a_file_plays_a_camera_and_ends(tmp_path: Path) -> None:
-    from vision import VideoWriter
-
     with VideoWriter(tmp_path / "clip.mp4") as film:
         for n in range(5):
             film.write(np.full((48, 64, 3), 40 * n, np.uint8), n / 20)
