@@ -69,6 +69,7 @@ def test_a_camera_that_stalls_and_dies_leaves_gaps_and_no_black_frame(camera: Ca
     gone: list[float] = []
     seen = {0: 0, 1: 0, 2: 0}                            # frames of each stretch
     sizes, darkest, stretch = set(), 255.0, 0
+    began = time.monotonic()
     threading.Timer(0.5, camera.on).start()
     source = read(camera.uri, reconnect=True)
     assert source.lost_at is not None
@@ -82,20 +83,20 @@ def test_a_camera_that_stalls_and_dies_leaves_gaps_and_no_black_frame(camera: Ca
             darkest = min(darkest, float(frame.image.mean()))
             if seen[0] == 15 and not gone:
                 gone.append(time.monotonic())
-                camera.stall(2.0)
+                camera.stall(3.5)                        # FFmpeg hands out what it holds first: two time-outs
             if seen[1] == 15 and len(gone) == 1:
                 gone.append(time.monotonic())
                 camera.off()
                 threading.Timer(0.5, camera.on, (640, 480)).start()
-            if seen[2] == 15:
+            if seen[2] == 15 or time.monotonic() - began > 40:
                 break
     assert sizes == {(320, 240), (640, 480)}
     assert darkest > 150                                 # grey and bright, all of them
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     gaps = [line["gap_s"] for line in lines if line["kind"] == "gap"]
     assert len(gaps) == 2
-    assert 1.0 < gaps[0] < 5
-    assert 0.5 < gaps[1] < 5
+    assert 1.5 < gaps[0] < 8
+    assert 0.4 < gaps[1] < 8
     times = [line["time_s"] for line in lines if line["kind"] == "frame"]
     assert (np.diff(times) > 0).all()
     assert sorted(np.diff(times))[-2:] == pytest.approx(sorted(gaps), abs=0.2)
