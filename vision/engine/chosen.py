@@ -16,7 +16,7 @@ import numpy as np
 from vision.card import Card
 from vision.engine import beside
 from vision.engine.backends import BACKENDS, backend_class, installed, start_engine
-from vision.engine.base import CannotRun, Engine, Outputs
+from vision.engine.base import CannotRun, Engine, Outputs, Work
 from vision.engine.cache import writable, write
 from vision.engine.choice import (
     Candidate,
@@ -85,7 +85,7 @@ class ChosenEngine:
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self._name = candidates[0].program.card.name
         self._reasons: list[str] = []                   # why those before it could not
-        self._started: list[Engine] = []
+        self._started: list[PictureEngine] = []
         self._lock = threading.Lock()
         self._beside: subprocess.Popen[bytes] | None = None
         self._to_prepare: list[Candidate] = []
@@ -134,6 +134,12 @@ class ChosenEngine:
     def label(self) -> str:
         """Back end, device and precision for a reader."""
         return self._engine.label
+
+    @property
+    def work(self) -> Work:
+        """What it has done."""
+        done = [engine.work for engine in self._started]
+        return Work(sum(one.pictures for one in done), sum(one.executions for one in done))
 
     @property
     def input_wh(self) -> tuple[int, int] | None:
@@ -185,7 +191,7 @@ class ChosenEngine:
                 if wanted:
                     self._beside = beside.start(wanted)
 
-    def _start(self) -> Engine:
+    def _start(self) -> PictureEngine:
         passed: list[str] = []                           # told where another one runs; else the error says it
         while self._left:
             candidate = self._left.pop(0)
