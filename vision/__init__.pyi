@@ -54,5 +54,6 @@ from .types import (
     Action as Action, ClassMap as ClassMap, Detections as Detections, Frame as Frame, Landmarks as Landmarks,
     Result as Result, Scores as Scores, Tracks as Tracks, UncertainMap as UncertainMap,
 )
+from .watch import Watch as Watch
 
 __version__: str

@@ -131,6 +131,11 @@ class Source:
         if interrupt is not None:
             interrupt()
 
+    @property
+    def lost_at(self) -> float | None:
+        """Since when a live source is not there, in seconds of `time.monotonic`; None while it is."""
+        return getattr(self._reader, "lost_at", None)
+
     def close(self) -> None:
         """Close the source; it hands out no more frames."""
         self._frames = iter(())
@@ -156,6 +161,7 @@ def read(
     max_pixels: int | None = None,
     realtime: bool = False,
     rate: float | None = None,
+    reconnect: bool = False,
 ) -> Source:
     """Open a source of frames.
 
@@ -171,7 +177,8 @@ def read(
     larger picture is refused, before it is decoded; 200 million unless given, 50 million of a frame of a video, of
     which several are held at once. realtime: a file plays a camera: it counts as live,
     and each frame comes when it is due on the wall clock, the first one at once. rate: frames a second of still
-    pictures, which have no times of their own; one a second unless given.
+    pictures, which have no times of their own; one a second unless given. reconnect: a camera or a stream that is
+    missing at the start, or is lost, is waited for as long as it takes; else it is given up after some ten seconds.
 
     Raises SourceError when there is nothing to read, UsageError for an impossible range.
     """
@@ -184,11 +191,11 @@ def read(
     if reader not in ("auto", "opencv"):
         raise UsageError(f"reader must be 'auto' or 'opencv'; got {reader!r}")
     log = Log()
-    opened = open_reader(str(uri), reader, max_pixels, log)
+    opened = open_reader(str(uri), reader, max_pixels, log, reconnect)
     source = Source(_paced(opened) if realtime else opened, Span(start, end, stride), max_frames, log)
     source.asked = {
         "start": start, "end": end, "stride": stride, "max_frames": max_frames, "reader": reader, "rate": rate,
-        "realtime": realtime,
+        "realtime": realtime, "reconnect": reconnect,
     }
     if rate is not None:
         source.at_rate(rate)
@@ -212,7 +219,8 @@ def _opened_paced(group: _Group) -> Reader:
 
 
 def open_reader(
-    uri: str, reader: ReaderName = "auto", max_pixels: int | None = None, log: Log | None = None
+    uri: str, reader: ReaderName = "auto", max_pixels: int | None = None, log: Log | None = None,
+    reconnect: bool = False,
 ) -> Reader:
     """The reader for a URI, open; what was passed over on the way is told to the log. Raises SourceError."""
     still, moving = max_pixels or MAX_PIXELS, max_pixels or MAX_FRAME_PIXELS
@@ -225,11 +233,11 @@ def open_reader(
     if is_camera(uri):
         from vision.io.live import open_camera
 
-        return open_camera(uri)
+        return open_camera(uri, reconnect)
     if is_url(uri):
         from vision.io.live import open_url
 
-        return open_url(uri, moving)
+        return open_url(uri, moving, reconnect)
 
     path = Path(uri)
     listed = path.suffix.lower() == ".txt"
@@ -242,7 +250,7 @@ def open_reader(
         raise SourceError(_nothing(uri, path))
     if uri.startswith("file://") and len(leaves) == 1 and isinstance(leaves[0], Path):
         return _open_file(uri, leaves[0], reader, still, moving)
-    return _several(uri, leaves, reader, max_pixels)
+    return _several(uri, leaves, reader, max_pixels, reconnect)
 
 
 def _nothing(uri: str, path: Path) -> str:
@@ -297,7 +305,9 @@ class _Group:
     open: Callable[[], Reader]
 
 
-def _several(uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels: int | None) -> Reader:
+def _several(
+    uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels: int | None, reconnect: bool
+) -> Reader:
     """Pictures in a row are one sequence; a video stands by itself."""
     groups: list[_Group] = []
     first = 0
@@ -307,7 +317,8 @@ def _several(uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels:
             groups.append(_Group(uri, partial(Pictures, uri, paths, max_pixels or MAX_PIXELS, first)))
             first += len(paths)
         else:
-            groups += [_Group(shown(str(leaf)), partial(open_reader, str(leaf), reader, max_pixels)) for leaf in run]
+            opener = partial(open_reader, reader=reader, max_pixels=max_pixels, reconnect=reconnect)
+            groups += [_Group(shown(str(leaf)), partial(opener, str(leaf))) for leaf in run]
     return groups[0].open() if pictures and len(groups) == 1 else _Chain(Info(uri, "list"), groups)
 
 
