@@ -200,6 +200,8 @@ class Run:
         try:
             plan = {**written_down(self.plan, sinks), "sources": self._names, "reading": self._reading}
             files = [path for sink in sinks for path in sink.files]
+            stopped = next((sink.not_resumed for sink in sinks if sink.not_resumed), "")
+            able, why = able and not stopped, stopped or why
         except UsageError as error:
             able, why = False, str(error)
         if able and files and "-" not in map(str, files) and every != 0:

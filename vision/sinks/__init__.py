@@ -8,6 +8,7 @@ from vision.sinks.events import BasisPicture, Events, HeatMapPicture
 from vision.sinks.frames import SaveFrames
 from vision.sinks.instances import Cutouts, InstanceMaps
 from vision.sinks.maps import LabelMaps, VarianceMaps
+from vision.sinks.mcap import Mcap
 from vision.sinks.segments import Segments, Timeline
 from vision.sinks.sheet import ContactSheet
 from vision.sinks.show import Show
@@ -17,7 +18,7 @@ from vision.spec import installed
 
 __all__ = [
     "SINKS", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Cutouts", "Events", "HeatMapPicture",
-    "InstanceMaps", "JsonLines", "LabelMaps", "MotText", "SaveFrames", "Segments", "Show", "Sink", "SinkSpec",
+    "InstanceMaps", "JsonLines", "LabelMaps", "Mcap", "MotText", "SaveFrames", "Segments", "Show", "Sink", "SinkSpec",
     "Timeline", "VarianceMaps", "VideoFile", "YoloText", "sinks",
 ]
 
@@ -26,6 +27,7 @@ SINKS: dict[str, type[SinkSpec]] = {
     for kind in (
         VideoFile, JsonLines, Csv, CocoResults, YoloText, SaveFrames, ContactSheet, Show, MotText, Events,
         HeatMapPicture, BasisPicture, LabelMaps, VarianceMaps, InstanceMaps, Cutouts, Segments, Timeline,
+        Mcap,
     )
 }
 
