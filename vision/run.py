@@ -193,7 +193,8 @@ class Run:
 
     def _checkpoint(self, sinks: Sequence[Any], every: float | None) -> Checkpoint | None:
         """The checkpoint beside the first output, where the run can be resumed."""
-        why = "cameras, addresses, standard input and output and frames in memory are gone afterwards"
+        why = ("cameras, addresses, standard input and output and frames in memory are gone afterwards. Write to files, "
+               "from files.")
         able = all(map(_on_disk, self._names))
         files: list[Path] = []
         plan: dict[str, Any] = {}
@@ -203,13 +204,13 @@ class Run:
             stopped = next((sink.not_resumed for sink in sinks if sink.not_resumed), "")
             able, why = able and not stopped, stopped or why
         except UsageError as error:
-            able, why = False, str(error)
+            able, why = False, f"{error}. Write to files, from files."
         if able and files and "-" not in map(str, files) and every != 0:
             first = files[0]
             name = f"{first.name or 'run'}.checkpoint"
             return Checkpoint(first.with_name(name) if first.name else first / name, every or EVERY_S, plan)
         if self.resume or every:
-            raise UsageError(f"this run cannot be resumed: {why}. Write to files, from files.")
+            raise UsageError(f"this run cannot be resumed: {why}")
         return None
 
     def model_of(self, one: Spec) -> Any:

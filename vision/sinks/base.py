@@ -82,18 +82,17 @@ class SinkSpec(Described, ABC):
     """Where results go. A sink spec of your own derives from this.
 
     name: the key in `SINKS`. of: the task whose results it writes; empty for any. streams: whether it can go to
-    standard output, `-`. resumable: whether a run that was killed can go on writing it.
+    standard output, `-`.
     """
 
     name: ClassVar[str]
     of: ClassVar[str] = ""
     streams: ClassVar[bool] = False
-    resumable: ClassVar[bool] = True
 
     @property
     def not_resumed(self) -> str:
-        """Why a run that writes it cannot be resumed; empty where it can."""
-        return "" if self.resumable else f"{type(self).__name__} writes what cannot be taken up again in the middle"
+        """Why a run that writes it cannot be resumed, and what to do; empty where it can."""
+        return ""
 
     @property
     def files(self) -> tuple[Path, ...]:

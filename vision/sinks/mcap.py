@@ -40,7 +40,6 @@ class Mcap(SinkSpec):
     """
 
     name = "mcap"
-    resumable = False
 
     path: Annotated[Path | str, Option("film, results and records of one video in an MCAP file", flags=("--mcap",))]
     pictures: Annotated[Literal["plain", "drawn", "none"], Option(
@@ -48,6 +47,12 @@ class Mcap(SinkSpec):
     crf: Annotated[int, Option("x264's quality: 0 is the best, 51 the smallest", min=0, max=51)] = 23
     preset: Annotated[str, Option("x264's trade of time for size: ultrafast to veryslow")] = "ultrafast"
     frame_id: Annotated[str, Option("what the messages call the camera")] = "camera"
+
+    @property
+    def not_resumed(self) -> str:
+        """The index of a file that grew is not taken up again."""
+        return ("an MCAP file is not taken up again in the middle; what a run that was killed had written can be read, as "
+                f"NAME.part{SUFFIX}. Run again without --resume.")
 
     def check(self) -> None:
         """Raise UsageError for another suffix, MissingExtra without the packages."""
