@@ -8,14 +8,16 @@ grow with the length of the video.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any, Self
+from weakref import WeakSet
 
 from vision.at_once import AtOnce
+from vision.awaited import awaited
 from vision.checkpoint import EVERY_S, Checkpoint, written_down
 from vision.drawing import Style
 from vision.errors import SourceError, UsageError, VisionError
@@ -91,6 +93,8 @@ class Run:
         self.checkpoint = self._checkpoint(sinks, checkpoint_every)
         self._stored = self.checkpoint.load() if self.checkpoint and resume else None
         self._items: Generator[Item] | None = None
+        self._streams = WeakSet[Stream]()                # that are under way
+        self._interrupted = False
 
     def streams(self) -> Iterator[Stream]:
         """The streams of all sources, one after the other: each an iterator over its items that raises what ended
@@ -105,6 +109,7 @@ class Run:
                 uri, several = (member.uri, True) if isinstance(member, Member) else (name, len(self._openers) > 1)
                 stream = Stream(self, shown(uri), member, number, self._stored, self.sinks, several=several)
                 self._stored = None
+                self._streams.add(stream)
                 self.reports.append(stream.report)
                 yield stream
         if self.checkpoint is not None and not any(r.dropped for r in self.reports):
@@ -135,6 +140,7 @@ class Run:
             sinks = [sink.apart() for sink in self.sinks if not sink.direct]
             stream = Stream(self, shown(name), opener, len(self.reports) + 1, None, sinks, several=True)
             self.reports.append(stream.report)
+            self._streams.add(stream)
         return stream
 
     @property
@@ -152,6 +158,17 @@ class Run:
         """Items of all streams. A stream that fails does not end the others: its error is raised at the end."""
         self._items = self._items or self._all()
         return self._items
+
+    def __aiter__(self) -> AsyncGenerator[Item]:
+        """The same for `async for`: the run goes on in a thread of its own, and the event loop stays free. Leaving the loop,
+        or being cancelled in it, ends the run with whole outputs."""
+        return awaited(iter(self), self.interrupt)
+
+    def interrupt(self) -> None:
+        """End the run, from another thread, with whole outputs: the iteration stops."""
+        self._interrupted = True
+        for stream in list(self._streams):
+            stream.interrupt()
 
     def _all(self) -> Generator[Item]:
         failed: VisionError | None = None
@@ -171,7 +188,7 @@ class Run:
                 if not stream.several:
                     raise
                 failed = failed or error
-            if any(sink.done for sink in self.sinks):
+            if self._interrupted or any(sink.done for sink in self.sinks):
                 break
         if failed is not None:
             raise failed
