@@ -215,13 +215,13 @@ class Run:
         able = all(map(_on_disk, self._names))
         files: list[Path] = []
         plan: dict[str, Any] = {}
+        stopped = next((one.not_resumed for one in sinks if isinstance(one, SinkSpec) and one.not_resumed), "")
         try:
             plan = {**written_down(self.plan, sinks), "sources": self._names, "reading": self._reading}
             files = [path for sink in sinks for path in sink.files]
-            stopped = next((sink.not_resumed for sink in sinks if sink.not_resumed), "")
-            able, why = able and not stopped, stopped or why
         except UsageError as error:
-            able, why = False, f"{error}. Write to files, from files."
+            able, why = False, str(error)
+        able, why = able and not stopped, stopped or why
         if able and files and "-" not in map(str, files) and every != 0:
             first = files[0]
             name = f"{first.name or 'run'}.checkpoint"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from contextlib import suppress
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from vision.types import Frame
 
 _SECOND = 1_000_000_000
 _MAX_HELD = 64 << 20                             # bytes of packets that are kept while looking for a key frame
+_LOOKED_AT = 9                                   # messages, for their size and rate, when a recording is opened
 _DEFINED = ("ros2msg", "ros1msg", "")            # definitions of ROS that are read; IDL is not
 RECORDS = "/vision/records"
 
@@ -41,6 +43,7 @@ class Recording:
         self.uri, self._still, self._moving = uri, still, moving
         self._files: list[RecordingFile] = []
         self._notes: list[str] = []
+        self._step = 1 / 25                              # seconds from one picture to the next, about
         try:
             self._files = [opened(uri if len(files) == 1 else str(file), file) for file in files]
             self.topic = self._chosen(topic)
@@ -60,7 +63,7 @@ class Recording:
         messages, index = self._from(span.start, log)
         log.counts.decoded += index
         log.counts.passed_over += index
-        pictures, clock = Pictures(self._said, self._still, self._moving), Clock(1 / (self.info.rate or 25.0), log)
+        pictures, clock = Pictures(self._said, self._still, self._moving), Clock(self._step, log)
         corrupt = log.counts.corrupt
         for stamp, made in self._decoded(messages, pictures, span, log):
             time = clock(self._time(stamp))
@@ -130,16 +133,16 @@ class Recording:
     def _info(self) -> Info:
         assert self._first is not None
         pictures, size, codec = Pictures(self._said, self._still, self._moving), None, None
-        for n, message in enumerate(self._messages(Log())):
+        first = list(islice(self._messages(Log()), _LOOKED_AT))
+        for message in first:
             codec = message.carried.format if isinstance(message.carried, Packet) else None
-            try:
-                done = pictures.put(*message)
-            except SourceError:
-                done = []
-            if done:
-                size = (done[0][1].shape[1], done[0][1].shape[0])
-            if done or n >= 8:
-                break
+            with suppress(SourceError):
+                (_, image), *_ = pictures.put(*message) or [(0, None)]
+                if image is not None:
+                    size = (image.shape[1], image.shape[0])
+                    break
+        steps = sorted(b.stamp - a.stamp for a, b in pairwise(first) if b.stamp > a.stamp)
+        self._step = steps[len(steps) // 2] / _SECOND if steps else 1 / 25
         spans = [file.span_ns for file in self._files if file.span_ns]
         seconds = (max(last for _, last in spans) - min(first for first, _ in spans)) / _SECOND if spans else None
         count = self.topic.count if len(self._files) == 1 else None
