@@ -22,11 +22,11 @@ from .people.pose import PoseEstimator as PoseEstimator, PoseTracker as PoseTrac
 from .report import Report as Report
 from .run import Run as Run
 from .sinks import (
-    BasisPicture as BasisPicture, CocoResults as CocoResults, ContactSheet as ContactSheet, Csv as Csv,
+    Bag as Bag, BasisPicture as BasisPicture, CocoResults as CocoResults, ContactSheet as ContactSheet, Csv as Csv,
     Cutouts as Cutouts,
     Events as Events, HeatMapPicture as HeatMapPicture, InstanceMaps as InstanceMaps, JsonLines as JsonLines,
-    LabelMaps as LabelMaps,
-    MotText as MotText, SINKS as SINKS, SaveFrames as SaveFrames, Segments as Segments, Show as Show, Sink as Sink,
+    LabelMaps as LabelMaps, Mcap as Mcap,
+    MotText as MotText, Publish as Publish, SINKS as SINKS, SaveFrames as SaveFrames, Segments as Segments, Show as Show, Sink as Sink,
     SinkSpec as SinkSpec, Timeline as Timeline, VarianceMaps as VarianceMaps, VideoFile as VideoFile,
     YoloText as YoloText,
 )
