@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import cv2
@@ -11,9 +11,35 @@ import numpy.typing as npt
 
 from vision.drawing import Canvas, colour, paint
 from vision.text import quads as quad_geometry
-from vision.types import Floats, Ints, Names, _Rows, _round
+from vision.types import Floats, Image, Ints, Names, _round, _Rows
 
 Strings = npt.NDArray[np.str_]
+_BEYOND = 0.6                          # how far a cover reaches over its quad, as in `quads.grown`
+
+
+@dataclass(frozen=True)
+class TextEvent:
+    """A text that was there for some time.
+
+    text: as it was read best. score: of that reading, 0..1. start, end: when it was first and last seen, in seconds.
+    id: its own, as in `Texts.ids`. centre: (x, y) in pixels, where it was last seen.
+    """
+
+    text: str
+    score: float
+    start: float
+    end: float
+    id: int
+    centre: tuple[float, float]
+
+    def to_dict(self, names: Names | None = None) -> dict[str, Any]:
+        """As an event in a record: `event` is "text"; `time_s` and `start_s` its first moment, `end_s` its last."""
+        start, end = round(self.start, 3), round(self.end, 3)
+        return {
+            "event": "text", "time_s": start, "text": self.text, "score": round(self.score, 4), "start_s": start,
+            "end_s": end, "dwell_s": round(end - start, 3), "id": self.id, "label": self.text,
+            "x": round(self.centre[0], 1), "y": round(self.centre[1], 1),
+        }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,6 +50,8 @@ class Texts(_Rows):
     texts: (N,) str. scores: (N,) float32 in 0..1, how sure the reading is.
     lines: (N,) int64, the line that each word is in, from 0. blocks: (N,) int64, the column or paragraph, from 0.
     ids: (N,) int64, of the text that lasts on a video, from 1; 0 on a picture.
+    events: what has ended since the frame before: texts that were there for some time.
+    covered: (M,4,2) quads that are made unreadable where the frame is drawn; None: none are.
     """
 
     quads: Floats
@@ -32,6 +60,8 @@ class Texts(_Rows):
     lines: Ints
     blocks: Ints
     ids: Ints
+    events: tuple[TextEvent, ...] = field(default=(), kw_only=True)
+    covered: Floats | None = field(default=None, kw_only=True)
 
     columns: ClassVar[Names] = ("text", "quad", "line", "block")
     _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {
@@ -93,10 +123,31 @@ def _plain(quad: Floats) -> list[list[float]]:
 
 @paint.register
 def _(result: Texts, canvas: Canvas, names: Names) -> None:
-    """Draw the words: their quads, and what each says above it."""
+    """Draw the words: their quads, and what each says above it; or, of what is covered, nothing that can be read."""
+    if result.covered is not None:
+        for quad in result.covered:
+            cover(canvas.image, quad)
+        return
     for i, (quad, box) in enumerate(zip(result.quads, result.boxes.tolist(), strict=True)):
         shade = colour(int(result.ids[i]) or int(result.lines[i]))
         corners = np.rint(np.nan_to_num(quad).clip(-1e5, 1e5) * 8).astype(np.int32)
         cv2.polylines(canvas.image, [corners], True, shade, canvas.thick(1.5), cv2.LINE_AA, shift=3)
         canvas.keep_free(box)
         canvas.label(canvas.say(name=str(result.texts[i])), tuple(box), shade)
+
+
+def cover(image: Image, quad: Floats) -> None:
+    """Make what is written in a quad, and a little around it, unreadable: squares as high as half of it, in place."""
+    wider = quad_geometry.grown(np.asarray(quad, np.float32), _BEYOND)
+    (left, top), (right, bottom) = np.floor(wider.min(axis=0)).astype(int), np.ceil(wider.max(axis=0)).astype(int)
+    left, top = max(0, int(left)), max(0, int(top))
+    piece = image[top : int(bottom), left : int(right)]
+    if not piece.size:
+        return
+    side = max(2.0, float(quad_geometry.sides(wider[None]).min()) / 2)
+    size = max(1, round(piece.shape[1] / side)), max(1, round(piece.shape[0] / side))
+    coarse = cv2.resize(piece, size, interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(coarse, (piece.shape[1], piece.shape[0]), interpolation=cv2.INTER_NEAREST)
+    mask = np.zeros(piece.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [np.rint(wider - (left, top)).astype(np.int32)], 1)
+    piece[mask > 0] = coarse[mask > 0]

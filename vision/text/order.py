@@ -7,7 +7,7 @@ import numpy as np
 from vision.text import quads
 from vision.types import Floats, Ints
 
-_APART = 1.2                           # of a line's height: words that are further apart are in two columns
+_APART = 0.8                           # of a line's height: words that are further apart are in two columns
 _LEVEL = 0.5                           # of the smaller height: words that are further up or down are on two lines
 _BELOW = 1.6                           # of a line's height: a line that begins further down is of another block
 

@@ -12,7 +12,7 @@ from vision.engine import Engine
 from vision.errors import UsageError
 from vision.people.cascade import Cascade
 from vision.text import quads
-from vision.text.ctc import Reading
+from vision.text.ctc import ALPHABETS, Characters, Reading
 from vision.text.finder import TextFinder
 from vision.text.lines import Texts
 from vision.text.order import reading_order
@@ -44,14 +44,16 @@ class TextReader(Cascade):
         super().__init__(detector, engine, card)
         self.shape = Shape.of(card.input)
 
-    def __call__(self, image: Image, *, min_score: float | None = None, min_text: float | None = None,
-                 turned: bool = False) -> Texts:
+    def __call__(
+        self, image: Image, *, min_score: float | None = None, min_text: float | None = None, turned: bool = False,
+        alphabet: str | None = None,
+    ) -> Texts:
         """The text in `image` (H,W,3) uint8 BGR; the arguments are `submit`'s."""
-        return self.submit([image], min_score=min_score, min_text=min_text, turned=turned)()[0]
+        return self.submit([image], min_score=min_score, min_text=min_text, turned=turned, alphabet=alphabet)()[0]
 
     def submit(
         self, images: Sequence[Image], *, min_score: float | None = None, min_text: float | None = None,
-        turned: bool = False,
+        turned: bool = False, alphabet: str | None = None,
     ) -> Callable[[], list[Texts]]:
         """Start on pictures, and do not wait.
 
@@ -59,25 +61,35 @@ class TextReader(Cascade):
         min_score: the least score of a piece that is read, 0..1; the finder's own unless given.
         min_text: the least score of a reading, 0..1; the card's own unless given.
         turned: also read each piece upside down, and keep what is surer.
+        alphabet: the characters that may be read: latin, capitals (with digits), digits, or themselves; all that the
+            network knows unless given.
 
-        Returns a function that waits and returns one result a picture. Raises UsageError for another picture, or an
-        option outside its range.
+        Returns a function that waits and returns one result a picture. Raises UsageError for another picture, an
+        option outside its range, or characters that the network does not know.
         """
+        characters = self.characters(alphabet)
         least = self.card.min_score if min_text is None else min_text
         if not 0 <= least <= 1:
             raise UsageError(f"min_text lies in 0..1; got {min_text}")
         wait = self.detector.submit(images, min_score=min_score)
         return lambda: [
-            laid_out(self.read(image, found.quads, turned=turned), least)
+            laid_out(self.read(image, found.quads, turned=turned, characters=characters), least)
             for image, found in zip(images, wait(), strict=True)
         ]
 
-    def read(self, image: Image, pieces: Floats, *, turned: bool = False) -> list[Piece]:
+    def characters(self, alphabet: str | None = None) -> Characters:
+        """What the network may read, as `submit` has it. Raises UsageError."""
+        known = Characters(self.names)
+        return known if alphabet is None else known.only(ALPHABETS.get(alphabet, alphabet))
+
+    def read(
+        self, image: Image, pieces: Floats, *, turned: bool = False, characters: Characters | None = None
+    ) -> list[Piece]:
         """Read what stands in quads (N,4,2) of `image`, each by itself. One that is tall is read from below and from
-        above, and what is surer is kept. turned: read each upside down too."""
+        above, and what is surer is kept. turned: read each upside down too. characters: those that may be read."""
         ways = [_ways(quad, turned) for quad in pieces]
         strips = (quads.upright(image, quad, self.shape.height, self.shape.widths[-1]) for way in ways for quad in way)
-        answers = read_strips(self.engine, strips, self.shape, self.names)
+        answers = read_strips(self.engine, strips, self.shape, characters or Characters(self.names))
         return [
             max((Piece(*next(answers), quad) for quad in way), key=lambda piece: piece.reading.score) for way in ways
         ]
@@ -86,7 +98,7 @@ class TextReader(Cascade):
         """Read pictures that are one word or one line each, (H,W,3) uint8 BGR, one after another: memory does not grow
         with their number. Raises UsageError for another picture."""
         strips = (self._strip(checked_image(image)) for image in images)
-        return (reading for reading, _ in read_strips(self.engine, strips, self.shape, self.names))
+        return (reading for reading, _ in read_strips(self.engine, strips, self.shape, Characters(self.names)))
 
     def _strip(self, image: Image) -> Image:
         height, width = image.shape[:2]

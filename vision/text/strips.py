@@ -12,13 +12,13 @@ import numpy as np
 
 from vision.card import Input
 from vision.engine import Engine, Outputs
-from vision.text.ctc import Reading, read_steps
+from vision.text.ctc import Characters, Reading, read_steps
 from vision.types import Floats, Image
 from vision.view import stretch
 
 _WIDTHS = (20 / 3, 12, 74 / 3)         # of the strips, in heights; PP-OCR has learnt none that are narrower
 _SURE = 0.9                            # a reading that scores less is made again from a wider strip
-_WIDER = 1.2
+_WIDER = 1.4
 _TOGETHER = 64                         # strips that are held for that
 _PADDING = 128                         # what normalisation makes a 0 of, as in the training of PP-OCR
 
@@ -50,7 +50,7 @@ class Shape(NamedTuple):
 
 
 def read_strips(
-    engine: Engine, strips: Iterable[Image], shape: Shape, characters: Sequence[str]
+    engine: Engine, strips: Iterable[Image], shape: Shape, characters: Characters
 ) -> Iterator[tuple[Reading, Floats]]:
     """Read strips (height,w,3) uint8 BGR in their order: each with its text, and where its characters stand along it,
     (K,) float32 0..1.
@@ -70,14 +70,14 @@ def read_strips(
 
 
 def _once(
-    engine: Engine, strips: Iterable[Image], shape: Shape, characters: Sequence[str]
+    engine: Engine, strips: Iterable[Image], shape: Shape, characters: Characters
 ) -> Iterator[tuple[Reading, Floats]]:
     begun: deque[tuple[Future[Outputs], float]] = deque()
 
     def oldest() -> tuple[Reading, Floats]:
         future, share = begun.popleft()
         probs = future.result()[0][0]                                # (T,C)
-        reading = read_steps(probs, characters)
+        reading = read_steps(probs, characters.names, characters.allowed)
         places = (np.asarray(reading.steps, np.float32) + 0.5) / max(len(probs) * share, 1e-6)
         return reading, places.clip(0, 1)
 
