@@ -64,10 +64,8 @@ def find_words(data: Path, names: Names = ()) -> Words:
 
     data: the folder, or the list itself. names: the alphabet. Raises DataError.
     """
-    path = data
-    if data.is_dir():
-        path = next((data / name for name in _LISTS if (data / name).is_file()), data / _LISTS[0])
-    if not path.is_file():
+    path = _list_of(data)
+    if path is None:
         raise DataError(f"{str(data)!r} has no list of words. Give a folder with words.csv (image,text,scene) or with "
                         'ICDAR\'s gt.txt (word_1.png, "Genaxis").')
     rows = _of_csv(path) if path.suffix == ".csv" else _of_icdar(path)
@@ -76,6 +74,17 @@ def find_words(data: Path, names: Names = ()) -> Words:
         raise DataError(f"{str(path)!r} lists {len(rows)} words; no picture of them is beside it.")
     paths, texts, scenes = zip(*there, strict=True)
     return Words(paths, texts, scenes, names, len(rows) - len(there))
+
+
+def has_words(data: Path) -> bool:
+    """Whether there is a list of word crops, for `find_words`."""
+    return _list_of(data) is not None
+
+
+def _list_of(data: Path) -> Path | None:
+    if data.is_file():
+        return data if data.suffix in (".csv", ".txt") else None
+    return next((data / name for name in _LISTS if (data / name).is_file()), None)
 
 
 def in_folds(data: Path, names: Names, fold: int, folds: int) -> tuple[Words, Words]:

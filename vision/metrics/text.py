@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vision.text import quads
+from vision.text.found import Place
 from vision.types import Floats
 
 
@@ -49,14 +50,6 @@ class Located(NamedTuple):
     precision: float
     recall: float
     hmean: float
-
-
-class Place(NamedTuple):
-    """A word that is there. quad: (4,2) in pixels. ignored: whether nobody has to find it, as it cannot be read."""
-
-    quad: Floats
-    text: str
-    ignored: bool
 
 
 class Icdar:

@@ -68,7 +68,7 @@ class ReadText(Spec):
             "min_score": self.min_score, "min_text": self.min_text, "turned": self.turned, "alphabet": self.alphabet,
         }
         if info.kind in ("picture", "pictures"):
-            return ReadPictures(self, model, partial(model.submit, **how))
+            return ReadPictures(self, model, partial(model.submit, cover=self.blur, **how))
         from vision.text.tracker import TextTracker
 
         tracker = TextTracker(model, lost_after=self.lost_after, stable=self.stable, find=self.find, cover=self.blur,
@@ -95,7 +95,7 @@ class ReadPictures(ModelStep):
         kept: Texts = matching(texts, self.find)
         if self.find:
             self._hits += [f"{line.line!r} in frame {frame.index}" for line in kept.by_line()]
-        return replace(kept, covered=kept.quads) if self.blur else kept
+        return replace(kept, covered=(kept.quads if self.find else texts.covered) if self.blur else None)
 
     def summary(self) -> Sequence[str]:
         """Where what was looked for is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from vision.card import Card
@@ -11,6 +12,7 @@ from vision.errors import ModelError, UsageError
 from vision.spec import nearest
 from vision.tasks.detect import input_view
 from vision.tasks.model import Model
+from vision.text.cards import finder_card
 from vision.text.found import DECODERS, TextQuads
 from vision.types import Image
 from vision.view import View
@@ -30,6 +32,12 @@ class TextFinder(Model):
         if card.boxes.layout not in DECODERS:
             raise ModelError(f"{card.name!r} finds text as {card.boxes.layout!r}. {nearest(card.boxes.layout, DECODERS)}")
         self._decode = DECODERS[card.boxes.layout]
+
+    @classmethod
+    def _card(cls, model: str | Path | Card) -> Card:
+        if not isinstance(model, Card) and Path(model).suffix == ".onnx":
+            return finder_card(Path(model))
+        return super()._card(model)
 
     def __call__(self, image: Image, *, min_score: float | None = None) -> TextQuads:
         """The pieces of text in `image` (H,W,3) uint8 BGR, in no order. min_score: the least score, 0..1; the card's

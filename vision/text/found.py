@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import cv2
 import numpy as np
@@ -38,6 +38,14 @@ class TextQuads(_Rows):
     def empty(cls) -> TextQuads:
         """None."""
         return cls(np.empty((0, 4, 2), np.float32), np.empty(0, np.float32))
+
+
+class Place(NamedTuple):
+    """A word that is there. quad: (4,2) in pixels. ignored: whether nobody has to find it, as it cannot be read."""
+
+    quad: Floats
+    text: str
+    ignored: bool
 
 
 def db(outputs: Outputs, min_score: float, *, threshold: float = 0.2, unclip: float = 1.4) -> TextQuads:

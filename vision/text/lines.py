@@ -37,8 +37,7 @@ class TextEvent:
         start, end = round(self.start, 3), round(self.end, 3)
         return {
             "event": "text", "time_s": start, "text": self.text, "score": round(self.score, 4), "start_s": start,
-            "end_s": end, "dwell_s": round(end - start, 3), "id": self.id, "label": self.text,
-            "x": round(self.centre[0], 1), "y": round(self.centre[1], 1),
+            "end_s": end, "id": self.id, "x": round(self.centre[0], 1), "y": round(self.centre[1], 1),
         }
 
 
@@ -64,6 +63,7 @@ class Texts(_Rows):
     covered: Floats | None = field(default=None, kw_only=True)
 
     columns: ClassVar[Names] = ("text", "quad", "line", "block")
+    event_columns: ClassVar[Names] = ("source", "frame", "event", "text", "score", "start_s", "end_s", "id", "x", "y")
     _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {
         "quads": (np.float32, (-1, 4, 2)), "texts": (np.str_, (-1,)), "scores": (np.float32, (-1,)),
         "lines": (np.int64, (-1,)), "blocks": (np.int64, (-1,)), "ids": (np.int64, (-1,)),
@@ -123,17 +123,18 @@ def _plain(quad: Floats) -> list[list[float]]:
 
 @paint.register
 def _(result: Texts, canvas: Canvas, names: Names) -> None:
-    """Draw the words: their quads, and what each says above it; or, of what is covered, nothing that can be read."""
+    """Draw the words: their quads, and what a line says above it; or, of what is covered, nothing that can be read."""
     if result.covered is not None:
         for quad in result.covered:
             cover(canvas.image, quad)
         return
-    for i, (quad, box) in enumerate(zip(result.quads, result.boxes.tolist(), strict=True)):
-        shade = colour(int(result.ids[i]) or int(result.lines[i]))
-        corners = np.rint(np.nan_to_num(quad).clip(-1e5, 1e5) * 8).astype(np.int32)
-        cv2.polylines(canvas.image, [corners], True, shade, canvas.thick(1.5), cv2.LINE_AA, shift=3)
-        canvas.keep_free(box)
-        canvas.label(canvas.say(name=str(result.texts[i])), tuple(box), shade)
+    for line in result.by_line():
+        shade = colour(int(line.ids[0]) or int(line.lines[0]))
+        corners = np.rint(np.nan_to_num(line.quads).clip(-1e5, 1e5) * 8).astype(np.int32)
+        cv2.polylines(canvas.image, list(corners), True, shade, canvas.thick(1.5), cv2.LINE_AA, shift=3)
+        left, top, right, bottom = quad_geometry.boxes_of(line.quads.reshape(1, -1, 2))[0].tolist()
+        canvas.keep_free((left, top, right, bottom))
+        canvas.label(canvas.say(id=int(line.ids[0]), name=line.line), (left, top, right, bottom), shade)
 
 
 def cover(image: Image, quad: Floats) -> None:

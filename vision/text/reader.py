@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from vision import zoo
 from vision.card import Card
 from vision.engine import Engine
 from vision.errors import UsageError
 from vision.people.cascade import Cascade
 from vision.text import quads
+from vision.text.cards import reader_card
 from vision.text.ctc import ALPHABETS, Characters, Reading
 from vision.text.finder import TextFinder
+from vision.text.found import TextQuads
 from vision.text.lines import Texts
 from vision.text.order import reading_order
 from vision.text.strips import Shape, read_strips, words_of
 from vision.types import Floats, Image
 from vision.view import checked_image
+from vision.weights import resolve
 
 
 class Piece(NamedTuple):
@@ -44,6 +50,20 @@ class TextReader(Cascade):
         super().__init__(detector, engine, card)
         self.shape = Shape.of(card.input)
 
+    @classmethod
+    def load(
+        cls, model: str | Path | Card = "default", device: str = "auto", precision: str = "auto", backend: str = "auto",
+        detector: str | Path | Card = "default",
+    ) -> Self:
+        """A reader by name (`vision models`), of a `.safetensors` that `vision train text` wrote, or of an `.onnx` file
+        of PP-OCR. detector: by name, or an `.onnx` file of DB or EAST. The rest is as in `Cascade.load`."""
+        if not isinstance(model, Card) and Path(model).suffix == ".onnx":
+            model = reader_card(Path(model))
+        card = zoo.find(model, cls.task)
+        if not card.classes:                                         # the file says what it can read
+            model = replace(card, names=reader_card(resolve(card)).names)
+        return super().load(model, device, precision, backend, detector)
+
     def __call__(
         self, image: Image, *, min_score: float | None = None, min_text: float | None = None, turned: bool = False,
         alphabet: str | None = None,
@@ -53,7 +73,7 @@ class TextReader(Cascade):
 
     def submit(
         self, images: Sequence[Image], *, min_score: float | None = None, min_text: float | None = None,
-        turned: bool = False, alphabet: str | None = None,
+        turned: bool = False, alphabet: str | None = None, cover: bool = False,
     ) -> Callable[[], list[Texts]]:
         """Start on pictures, and do not wait.
 
@@ -63,6 +83,7 @@ class TextReader(Cascade):
         turned: also read each piece upside down, and keep what is surer.
         alphabet: the characters that may be read: latin, capitals (with digits), digits, or themselves; all that the
             network knows unless given.
+        cover: also give all the places where text was found, read or not, as `Texts.covered`.
 
         Returns a function that waits and returns one result a picture. Raises UsageError for another picture, an
         option outside its range, or characters that the network does not know.
@@ -72,10 +93,12 @@ class TextReader(Cascade):
         if not 0 <= least <= 1:
             raise UsageError(f"min_text lies in 0..1; got {min_text}")
         wait = self.detector.submit(images, min_score=min_score)
-        return lambda: [
-            laid_out(self.read(image, found.quads, turned=turned, characters=characters), least)
-            for image, found in zip(images, wait(), strict=True)
-        ]
+
+        def texts(image: Image, found: TextQuads) -> Texts:
+            pieces = self.read(image, found.quads, turned=turned, characters=characters)
+            return replace(laid_out(pieces, least), covered=found.quads if cover else None)
+
+        return lambda: [texts(image, found) for image, found in zip(images, wait(), strict=True)]
 
     def characters(self, alphabet: str | None = None) -> Characters:
         """What the network may read, as `submit` has it. Raises UsageError."""
@@ -94,11 +117,11 @@ class TextReader(Cascade):
             max((Piece(*next(answers), quad) for quad in way), key=lambda piece: piece.reading.score) for way in ways
         ]
 
-    def words(self, images: Iterator[Image] | Sequence[Image]) -> Iterator[Reading]:
+    def words(self, images: Iterable[Image], *, alphabet: str | None = None) -> Iterator[Reading]:
         """Read pictures that are one word or one line each, (H,W,3) uint8 BGR, one after another: memory does not grow
-        with their number. Raises UsageError for another picture."""
+        with their number. alphabet: as in `submit`. Raises UsageError for another picture."""
         strips = (self._strip(checked_image(image)) for image in images)
-        return (reading for reading, _ in read_strips(self.engine, strips, self.shape, Characters(self.names)))
+        return (reading for reading, _ in read_strips(self.engine, strips, self.shape, self.characters(alphabet)))
 
     def _strip(self, image: Image) -> Image:
         height, width = image.shape[:2]
