@@ -33,7 +33,7 @@ class Events(SinkSpec):
     """The events of `vision count` and `vision text`, as JSON lines or as CSV by the file's suffix."""
 
     name = "events"
-    of = "count"
+    of, also = "count", ("text",)
     streams = True
 
     path: Annotated[Path | str, Option("events, one JSON line for each, or one row in a .csv", flags=("--events",))]

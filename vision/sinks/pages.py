@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from xml.sax.saxutils import escape, quoteattr
@@ -10,11 +11,12 @@ from xml.sax.saxutils import escape, quoteattr
 from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.text import TextFile, TextLines
 from vision.spec import Option, spec
+from vision.text.lines import clock
 
 if TYPE_CHECKING:
     from vision.item import Item
     from vision.steps.base import Spec
-    from vision.text.lines import Texts
+    from vision.text.lines import TextEvent, Texts
 
 Of = Annotated[str | None, Option("the step whose text is written, by its key")]
 _HOCR = """<?xml version="1.0" encoding="UTF-8"?>
@@ -43,7 +45,8 @@ _ALTO = """<?xml version="1.0" encoding="UTF-8"?>
 
 @spec
 class PlainText(SinkSpec):
-    """What is written, line by line, an empty line between columns and between frames."""
+    """What is written: of pictures line by line, an empty line between columns and between pictures; of a video each
+    text that was there for some time once, with its times."""
 
     name = "txt"
     of = "text"
@@ -54,7 +57,7 @@ class PlainText(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where no text is read."""
-        return _Pages(Path(self.path), self.on or self.key_in(plan), "", lambda item, texts: f"{texts.text}\n\n", "")
+        return _Plain(Path(self.path), self.on or self.key_in(plan), "", lambda item, texts: f"{texts.text}\n\n", "")
 
 
 @spec
@@ -105,6 +108,36 @@ class _Pages(TextLines):
         """Write the frame's page."""
         if self.on in item and len(item[self.on]):
             self.file.append(self.page(item, item[self.on]))
+
+
+class _Plain(_Pages):
+    """Plain text: pages of pictures, and of a video what was there."""
+
+    video = False
+
+    def begin(self, info: Any) -> None:
+        """Open the file with the first source."""
+        super().begin(info)
+        self.video = info.kind not in ("picture", "pictures")
+
+    def apart(self) -> Sink:
+        """Another source may be of another kind."""
+        return copy(self)
+
+    def take(self, item: Item) -> None:
+        """Write a picture's text, or what a video has shown up to here."""
+        if not self.video:
+            super().take(item)
+        elif self.on in item:
+            self._tell(item[self.on].events)
+
+    def end(self, results: Mapping[str, Sequence[Any]], complete: bool) -> None:
+        """Write what was there to the end."""
+        self._tell(results.get(self.on, ()))
+
+    def _tell(self, events: Sequence[TextEvent]) -> None:
+        if events:
+            self.file.append("".join(f"{clock(e.start)} - {clock(e.end)}  {e.text}\n" for e in events))
 
 
 def hocr_page(item: Item, texts: Texts) -> str:

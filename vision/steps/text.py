@@ -11,7 +11,7 @@ from vision.errors import UsageError
 from vision.spec import Option, spec
 from vision.steps.base import ModelOption, ModelStep, Named, Pending, Pool, Spec, Step
 from vision.steps.faces import FollowedPeople
-from vision.text.lines import TextEvent, Texts
+from vision.text.lines import TextEvent, Texts, clock
 from vision.types import Frame, Result
 
 if TYPE_CHECKING:
@@ -137,10 +137,3 @@ def found_lines(find: Sequence[str], hits: Sequence[str]) -> list[str]:
         return []
     wanted = ", ".join(find)
     return [f"{wanted}: found {len(hits)} times", *(f"  {hit}" for hit in hits)] if hits else [f"{wanted}: not found"]
-
-
-def clock(time: float) -> str:
-    """Seconds as a time code: 0:01:02.345."""
-    milliseconds = round(time * 1000)
-    minutes, rest = divmod(milliseconds, 60_000)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest // 1000:02d}.{rest % 1000:03d}"

@@ -152,3 +152,10 @@ def cover(image: Image, quad: Floats) -> None:
     mask = np.zeros(piece.shape[:2], np.uint8)
     cv2.fillPoly(mask, [np.rint(wider - (left, top)).astype(np.int32)], 1)
     piece[mask > 0] = coarse[mask > 0]
+
+
+def clock(time: float) -> str:
+    """Seconds as a time code: 0:01:02.345."""
+    milliseconds = round(time * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest // 1000:02d}.{rest % 1000:03d}"

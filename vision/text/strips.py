@@ -17,8 +17,8 @@ from vision.types import Floats, Image
 from vision.view import stretch
 
 _WIDTHS = (20 / 3, 12, 74 / 3)         # of the strips, in heights; PP-OCR has learnt none that are narrower
-_SURE = 0.9                            # a reading that scores less is made again from a wider strip
-_WIDER = 1.4
+_SURE = 0.9                            # a reading that scores less is made again from wider strips
+_WIDER = (1.3, 1.6)
 _TOGETHER = 64                         # strips that are held for that
 _PADDING = 128                         # what normalisation makes a 0 of, as in the training of PP-OCR
 
@@ -57,15 +57,16 @@ def read_strips(
 
     A few more than keep the device busy are under way at a time, and of each answer only the text is kept: memory does
     not grow with their number. Each has the smallest of a few widths, so that an engine compiles few graphs. What is
-    not read surely is read again, a little wider, and the surer reading is kept.
+    not read surely is read again, a little wider, twice, and the surest reading is kept.
     """
     waiting = iter(strips)
     while some := list(islice(waiting, _TOGETHER)):
         answers = list(_once(engine, some, shape, characters))
         unsure = [] if shape.squeezed else [i for i, (reading, _) in enumerate(answers) if reading.score < _SURE]
-        wider = (stretch(some[i], (round(some[i].shape[1] * _WIDER), shape.height)).pixels for i in unsure)
-        for i, again in zip(unsure, _once(engine, wider, shape, characters), strict=True):
-            answers[i] = max(answers[i], again, key=lambda answer: answer[0].score)
+        again = [(i, factor) for i in unsure for factor in _WIDER]
+        wider = (stretch(some[i], (round(some[i].shape[1] * k), shape.height)).pixels for i, k in again)
+        for (i, _), answer in zip(again, _once(engine, wider, shape, characters), strict=True):
+            answers[i] = max(answers[i], answer, key=lambda one: one[0].score)
         yield from answers
 
 
