@@ -11,6 +11,7 @@ from vision.sinks.instances import Cutouts, InstanceMaps
 from vision.sinks.maps import LabelMaps, VarianceMaps
 from vision.sinks.mcap import Mcap
 from vision.sinks.publish import Publish
+from vision.sinks.pages import Alto, Hocr, PlainText
 from vision.sinks.segments import Segments, Timeline
 from vision.sinks.sheet import ContactSheet
 from vision.sinks.show import Show
@@ -19,8 +20,9 @@ from vision.sinks.video import VideoFile
 from vision.spec import installed
 
 __all__ = [
-    "SINKS", "Bag", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Cutouts", "Events", "HeatMapPicture",
-    "InstanceMaps", "JsonLines", "LabelMaps", "Mcap", "MotText", "Publish", "SaveFrames", "Segments", "Show", "Sink", "SinkSpec",
+    "SINKS", "Alto", "Bag", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Cutouts", "Events", "HeatMapPicture",
+    "Hocr", "InstanceMaps", "JsonLines", "LabelMaps", "Mcap", "MotText", "PlainText", "Publish", "SaveFrames", "Segments",
+    "Show", "Sink", "SinkSpec",
     "Timeline", "VarianceMaps", "VideoFile", "YoloText", "sinks",
 ]
 
@@ -30,6 +32,7 @@ SINKS: dict[str, type[SinkSpec]] = {
         VideoFile, JsonLines, Csv, CocoResults, YoloText, SaveFrames, ContactSheet, Show, MotText, Events,
         HeatMapPicture, BasisPicture, LabelMaps, VarianceMaps, InstanceMaps, Cutouts, Segments, Timeline,
         Mcap, Bag, Publish,
+        PlainText, Hocr, Alto,
     )
 }
 

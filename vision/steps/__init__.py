@@ -17,11 +17,12 @@ from vision.steps.follow import Follow
 from vision.steps.instances import SegmentInstances
 from vision.steps.pose import EstimatePose
 from vision.steps.segment import Segment
+from vision.steps.text import ReadText
 from vision.steps.track import Track
 
 __all__ = [
     "TASKS", "Classify", "Count", "Detect", "EstimatePose", "FindFaces", "Follow", "InTurn", "ModelStep", "Pending",
-    "Pool", "Ready", "RecognizeActions", "Segment", "SegmentInstances", "Spec", "State", "Step", "Task", "Track",
+    "Pool", "ReadText", "Ready", "RecognizeActions", "Segment", "SegmentInstances", "Spec", "State", "Step", "Task", "Track",
     "find_task", "tasks",
 ]
 
@@ -54,6 +55,7 @@ TASKS: dict[str, Task] = {
     "faces": Task(FindFaces, card="facemesh", hidden="landmarks"),
     "pose": Task(EstimatePose, card="blazepose-full"),
     "action": Task(RecognizeActions, card="two-stream-ucf101-3"),
+    "text": Task(ReadText, card="ppocrv6-tiny-rec"),
 }
 
 
