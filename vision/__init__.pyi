@@ -15,7 +15,11 @@ from .instances import Instances as Instances
 from .item import Item as Item
 from .people.body import Poses as Poses
 from .people.face import Faces as Faces
+from .people.enrol import enrol as enrol
 from .people.face_tracker import FaceTracker as FaceTracker
+from .people.gallery import Gallery as Gallery
+from .people.identities import Identities as Identities
+from .people.identity import FaceEmbedder as FaceEmbedder
 from .people.landmarks import FaceLandmarker as FaceLandmarker
 from .people.person import PersonMask as PersonMask
 from .people.pose import PoseEstimator as PoseEstimator, PoseTracker as PoseTracker
@@ -34,7 +38,7 @@ from .sinks.film import VideoWriter as VideoWriter
 from .spec import Option as Option
 from .steps import (
     Classify as Classify, Count as Count, Detect as Detect, EstimatePose as EstimatePose, FindFaces as FindFaces,
-    Follow as Follow, Pool as Pool, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
+    Follow as Follow, Identify as Identify, Pool as Pool, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
     SegmentInstances as SegmentInstances,
     Spec as Spec, Step as Step, TASKS as TASKS, Track as Track,
 )

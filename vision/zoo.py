@@ -239,6 +239,34 @@ _FACES = (
     ),
 )
 
+_DLIB_MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)       # of RGB in 0..1
+_FACE_API = "npm @vladmandic/face-api 1.7.15; weights/faces.md"
+_WHO = (
+    Card(
+        name="dlib-face",
+        task="identity",
+        net="face-resnet",
+        file="dlib-face.safetensors",
+        sha256="bfdc3ae3cdce0cceceeae9dde8a8c0c15a863e6d2a813eb49cfa6ec75642a83e",
+        licence="CC0-1.0 (dlib-models, Davis King), as bytes by face-api.js (MIT)",
+        source=_FACE_API,
+        input=Input((150, 150), "stretch", fixed=True, mean=_DLIB_MEAN, std=(256 / 255,) * 3),
+        tolerance=0.01,                  # of the numbers of a vector: two people are 0.6 apart and more
+    ),
+    Card(
+        name="face-attributes",
+        task="attributes",
+        net="face-attributes",
+        file="face-attributes.safetensors",
+        sha256="7614ad9095276f02d02caa6310488f3b90c446c0e808b066c10a091f8a4f3b42",
+        licence="MIT (face-api.js, Vincent Mühler)",
+        source=_FACE_API,
+        input=Input((112, 112), "stretch", fixed=True, mean=_DLIB_MEAN, std=(1.0, 1.0, 1.0)),
+        names=("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised"),
+        tolerance=0.001,                 # of probabilities, and of years
+    ),
+)
+
 
 def _voc_segmenter(name: str, arch: str, file: str) -> Card:
     """torchvision's published weights: trained on COCO's pictures with VOC's 20 classes and background."""
@@ -360,6 +388,7 @@ DEFAULTS: dict[str, str] = {
     "instances": _NANODET_MASKS.name,
     "detect": _GFL_VOC.name, "classify": _MOBILENET_V2.name,
     "faces": "blazeface-full", "landmarks": "facemesh", "pose": "blazepose-full", "person": "selfie",
+    "identity": "dlib-face", "attributes": "face-attributes",
 }
 
 CARDS: dict[str, Card] = {
@@ -371,6 +400,7 @@ CARDS: dict[str, Card] = {
         *_COCO,
         _NANODET_MASKS,
         *_FACES,
+        *_WHO,
         *_SEGMENTERS,
         _TWO_STREAM,
         _C3D,
