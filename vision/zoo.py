@@ -251,6 +251,8 @@ _WHO = (
         licence="CC0-1.0 (dlib-models, Davis King), as bytes by face-api.js (MIT)",
         source=_FACE_API,
         input=Input((150, 150), "stretch", fixed=True, mean=_DLIB_MEAN, std=(256 / 255,) * 3),
+        figures={"fp32": {"AUC": 0.9920}, "bf16": {"AUC": 0.9919}},
+        measured_on="38226 pairs of 277 pictures of 28 people of YouTube Faces",
         tolerance=0.01,                  # of the numbers of a vector: two people are 0.6 apart and more
     ),
     Card(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 from vision.errors import DataError, VisionError
 from vision.io import local_files, read
 from vision.io.pictures import PICTURE_SUFFIXES
+from vision.people.face import Faces
 from vision.people.gallery import Gallery
 from vision.people.identity import FaceEmbedder
 from vision.people.landmarks import FaceLandmarker
@@ -29,9 +30,28 @@ class Seen(NamedTuple):
     why: str
 
 
-def look(landmarker: FaceLandmarker, embedder: FaceEmbedder, image: Image) -> Seen:
-    """The vector of the one face in a picture (H,W,3), or of one that is by far the largest."""
-    faces = landmarker(image)
+class Looker:
+    """Looks at pictures of one person each. landmarker finds the faces, embedder gives their vectors."""
+
+    def __init__(self, landmarker: FaceLandmarker, embedder: FaceEmbedder) -> None:
+        self.landmarker, self.embedder = landmarker, embedder
+        self.name, self.in_flight = embedder.name, landmarker.in_flight
+
+    def submit(self, images: Sequence[Image]) -> Callable[[], list[Seen]]:
+        """Start on pictures (H,W,3); the function that comes back waits, and gives what each gave."""
+        wait = self.landmarker.submit(images)
+        return lambda: [self._one(image, faces) for image, faces in zip(images, wait(), strict=True)]
+
+    def __call__(self, image: Image) -> Seen:
+        """The vector of the one face in a picture (H,W,3), or of one that is by far the largest."""
+        return self.submit([image])()[0]
+
+    def _one(self, image: Image, faces: Faces) -> Seen:
+        return look(faces, self.embedder, image)
+
+
+def look(faces: Faces, embedder: FaceEmbedder, image: Image) -> Seen:
+    """The vector of the one of the faces in a picture (H,W,3), or of one that is by far the largest."""
     if not len(faces):
         return Seen(None, "no face was found")
     areas = np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1)
@@ -59,11 +79,11 @@ def enrol(
     be used.
     """
     gallery = Gallery(embedder.name) if into is None else into
-    before = len(gallery)
+    before, looker = len(gallery), Looker(landmarker, embedder)
     for name, pictures in _people(folder):
         vectors, used, reasons = [], [], []
         for picture in pictures:
-            seen = _look_at(picture, landmarker, embedder)
+            seen = _look_at(picture, looker)
             if seen.vector is not None:
                 vectors.append(seen.vector)
                 used.append(picture)
@@ -97,10 +117,10 @@ def _people(folder: Path) -> Iterator[tuple[str, list[Path]]]:
             yield one.stem, [one]
 
 
-def _look_at(path: Path, landmarker: FaceLandmarker, embedder: FaceEmbedder) -> Seen:
+def _look_at(path: Path, looker: Looker) -> Seen:
     try:
         with read(str(path), max_frames=1) as source:
-            return look(landmarker, embedder, next(source).image)
+            return looker(next(source).image)
     except (VisionError, StopIteration) as error:
         return Seen(None, f"it cannot be read ({error})")
 

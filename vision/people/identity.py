@@ -54,7 +54,7 @@ LAYOUTS: dict[str, Layout] = {
     "dlib": Layout(                                      # its chip of 150 pixels, a quarter of the face around it
         _EYES_AND_NOSE,
         ((0.2477, 0.3091), (0.3893, 0.3194), (0.5974, 0.3193), (0.7397, 0.3090), (0.4934, 0.5852)),
-        unit=False, named=0.45, same=0.55, middle=0.645, slope=0.028,
+        unit=False, named=0.46, same=0.55, middle=0.645, slope=0.028,
     ),
     "arcface": Layout(                                   # thresholds as published for SFace; yours may need others
         _FIVE,
