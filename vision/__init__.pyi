@@ -18,6 +18,8 @@ from .people.face import Faces as Faces
 from .people.enrol import enrol as enrol
 from .people.face_tracker import FaceTracker as FaceTracker
 from .people.gallery import Gallery as Gallery
+from .people.hand import Hands as Hands
+from .people.hands import HandFinder as HandFinder, HandTracker as HandTracker
 from .people.identities import Identities as Identities
 from .people.identity import FaceEmbedder as FaceEmbedder
 from .people.landmarks import FaceLandmarker as FaceLandmarker
@@ -38,7 +40,7 @@ from .sinks.film import VideoWriter as VideoWriter
 from .spec import Option as Option
 from .steps import (
     Classify as Classify, Count as Count, Detect as Detect, EstimatePose as EstimatePose, FindFaces as FindFaces,
-    Follow as Follow, Identify as Identify, Pool as Pool, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
+    FindHands as FindHands, Follow as Follow, Identify as Identify, Pool as Pool, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
     SegmentInstances as SegmentInstances,
     Spec as Spec, Step as Step, TASKS as TASKS, Track as Track,
 )

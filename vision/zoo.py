@@ -220,6 +220,12 @@ _FACES = (
         figures={"fp32": {"OKS": 0.3122, "PCK10": 0.4922}, "bf16": {"OKS": 0.3098, "PCK10": 0.4996}},
         measured_on="131 people of COCO, in their labelled boxes, however little of them can be seen",
     ),
+    _mediapipe(
+        "blazepalm", "palms", 192, "37e8ea141ba696c350387f38b83d21b14d60d04c32ef8bf8c3a466dce94d9d70"
+    ),
+    _mediapipe(
+        "handmesh", "hands", 224, "e70ac31062588c83bad921a9baed49f21ef66f1cfe6e22e3a4d712d736722ba9"
+    ),
     Card(
         name="yunet",
         task="faces",
@@ -390,6 +396,7 @@ DEFAULTS: dict[str, str] = {
     "instances": _NANODET_MASKS.name,
     "detect": _GFL_VOC.name, "classify": _MOBILENET_V2.name,
     "faces": "blazeface-full", "landmarks": "facemesh", "pose": "blazepose-full", "person": "selfie",
+    "palms": "blazepalm", "hands": "handmesh",
     "identity": "dlib-face", "attributes": "face-attributes",
 }
 

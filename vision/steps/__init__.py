@@ -14,6 +14,7 @@ from vision.steps.count import Count
 from vision.steps.detect import Detect
 from vision.steps.faces import FindFaces
 from vision.steps.follow import Follow
+from vision.steps.hands import FindHands
 from vision.steps.identify import Identify
 from vision.steps.instances import SegmentInstances
 from vision.steps.pose import EstimatePose
@@ -21,7 +22,7 @@ from vision.steps.segment import Segment
 from vision.steps.track import Track
 
 __all__ = [
-    "TASKS", "Classify", "Count", "Detect", "EstimatePose", "FindFaces", "Follow", "Identify", "InTurn", "ModelStep", "Pending",
+    "TASKS", "Classify", "Count", "Detect", "EstimatePose", "FindFaces", "FindHands", "Follow", "Identify", "InTurn", "ModelStep", "Pending",
     "Pool", "Ready", "RecognizeActions", "Segment", "SegmentInstances", "Spec", "State", "Step", "Task", "Track",
     "find_task", "tasks",
 ]
@@ -54,6 +55,7 @@ TASKS: dict[str, Task] = {
     "follow": Task(Follow),
     "faces": Task(FindFaces, card="facemesh", hidden="landmarks"),
     "identify": Task(Identify, after=("faces",), card="dlib-face"),
+    "hands": Task(FindHands, card="handmesh"),
     "pose": Task(EstimatePose, card="blazepose-full"),
     "action": Task(RecognizeActions, card="two-stream-ucf101-3"),
 }
