@@ -52,7 +52,7 @@ def crop_of_palm(found: Landmarks) -> Crop:
 
 def crop_of_points(points: Floats) -> Crop:
     """The crop for a hand's points (21,2): around the palm and the first joints, with room for the fingers."""
-    fingers = points[[6, 10, 10, 14]].mean(axis=0)
+    fingers = points[[5, 9, 9, 13]].mean(axis=0)
     angle = _upright(points[0], fingers)
     level = points[list(_KNUCKLES)] @ turn(angle)
     low, high = level.min(axis=0), level.max(axis=0)
