@@ -22,9 +22,11 @@ from vision.engine.choice import (
     Candidate,
     allows,
     measure,
+    medians,
     place,
     processor_flags,
     ranked,
+    settled,
     told,
     verdict,
 )
@@ -102,14 +104,16 @@ class ChosenEngine:
         if len(timed) < 2 or os.environ.get("VISION_MEASURE") == "no" or not writable(folder):
             return list(candidates)
         name = place(timed)
-        speeds = verdict(name)
-        if speeds is None:
+        turns = verdict(name)
+        if not settled(turns):
             self._to_prepare = [c for c in timed if not backend_class(c.backend).at_hand(
                 c.program, c.program.shape, c.precision, c.streams)]
             if self._to_prepare:
                 return list(candidates)
-            speeds = timing(timed)
-            write(name, json.dumps(speeds).encode())
+            for key, rates in timing(timed).items():
+                turns.setdefault(key, []).extend(rates)
+            write(name, json.dumps(turns).encode())
+        speeds = medians(turns)
         if not any(speeds.values()):
             return list(candidates)
         _log.info("%s", told(timed, speeds))
@@ -220,17 +224,17 @@ def worth_timing(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [c for c in here if c.backend == "torch"]     # what else there is compiles for minutes
 
 
-def timing(candidates: Sequence[Candidate]) -> dict[str, float]:
-    """Frames a second of each candidate, by its key, in turns; 0 for one that cannot run."""
+def timing(candidates: Sequence[Candidate]) -> dict[str, list[float]]:
+    """Frames a second of each candidate in each of its turns, by its key; 0 for one that cannot run."""
     batch = np.random.default_rng(0).integers(0, 256, (1, *candidates[0].program.shape), np.uint8)
     engines: dict[str, PictureEngine] = {}
     try:
         for candidate in candidates:
             with suppress(EngineError):
                 engines[candidate.key] = start_engine(candidate)
-        speeds = measure(list(engines.values()), batch)
+        rates = measure(list(engines.values()), batch)
     finally:
         for engine in engines.values():
             engine.close()
-    measured = dict(zip(engines, speeds, strict=True))
-    return {candidate.key: measured.get(candidate.key, 0.0) for candidate in candidates}
+    measured = dict(zip(engines, rates, strict=True))
+    return {candidate.key: measured.get(candidate.key, [0.0]) for candidate in candidates}
