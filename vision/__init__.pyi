@@ -39,7 +39,7 @@ from .sinks import (
 from .sinks.film import VideoWriter as VideoWriter
 from .spec import Option as Option
 from .steps import (
-    Classify as Classify, Count as Count, Detect as Detect, EstimatePose as EstimatePose, FindFaces as FindFaces,
+    BlurFaces as BlurFaces, Classify as Classify, Count as Count, Detect as Detect, EstimatePose as EstimatePose, FindFaces as FindFaces,
     FindHands as FindHands, Follow as Follow, Identify as Identify, Pool as Pool, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
     SegmentInstances as SegmentInstances,
     Spec as Spec, Step as Step, TASKS as TASKS, Track as Track,

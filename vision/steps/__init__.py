@@ -9,6 +9,7 @@ from vision.spec import installed, nearest
 from vision.state import State
 from vision.steps.action import RecognizeActions
 from vision.steps.base import InTurn, ModelStep, Pending, Pool, Ready, Spec, Step
+from vision.steps.blur import BlurFaces
 from vision.steps.classify import Classify
 from vision.steps.count import Count
 from vision.steps.detect import Detect
@@ -22,7 +23,7 @@ from vision.steps.segment import Segment
 from vision.steps.track import Track
 
 __all__ = [
-    "TASKS", "Classify", "Count", "Detect", "EstimatePose", "FindFaces", "FindHands", "Follow", "Identify", "InTurn", "ModelStep", "Pending",
+    "TASKS", "BlurFaces", "Classify", "Count", "Detect", "EstimatePose", "FindFaces", "FindHands", "Follow", "Identify", "InTurn", "ModelStep", "Pending",
     "Pool", "Ready", "RecognizeActions", "Segment", "SegmentInstances", "Spec", "State", "Step", "Task", "Track",
     "find_task", "tasks",
 ]
@@ -55,6 +56,7 @@ TASKS: dict[str, Task] = {
     "follow": Task(Follow),
     "faces": Task(FindFaces, card="facemesh", hidden="landmarks"),
     "identify": Task(Identify, after=("faces",), card="dlib-face"),
+    "blur": Task(BlurFaces, card="blazeface-full"),
     "hands": Task(FindHands, card="handmesh"),
     "pose": Task(EstimatePose, card="blazepose-full"),
     "action": Task(RecognizeActions, card="two-stream-ucf101-3"),
