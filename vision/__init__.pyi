@@ -15,7 +15,13 @@ from .instances import Instances as Instances
 from .item import Item as Item
 from .people.body import Poses as Poses
 from .people.face import Faces as Faces
+from .people.enrol import enrol as enrol
 from .people.face_tracker import FaceTracker as FaceTracker
+from .people.gallery import Gallery as Gallery
+from .people.hand import Hands as Hands
+from .people.hands import HandFinder as HandFinder, HandTracker as HandTracker
+from .people.identities import Identities as Identities
+from .people.identity import FaceEmbedder as FaceEmbedder
 from .people.landmarks import FaceLandmarker as FaceLandmarker
 from .people.person import PersonMask as PersonMask
 from .people.pose import PoseEstimator as PoseEstimator, PoseTracker as PoseTracker
@@ -33,9 +39,10 @@ from .sinks import (
 from .sinks.film import VideoWriter as VideoWriter
 from .spec import Option as Option
 from .steps import (
-    Classify as Classify, Count as Count, Detect as Detect, EstimatePose as EstimatePose, FindFaces as FindFaces,
-    Follow as Follow, Pool as Pool, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
-    ReadText as ReadText, SegmentInstances as SegmentInstances,
+    BlurFaces as BlurFaces, Classify as Classify, Count as Count, Detect as Detect, EstimatePose as EstimatePose,
+    FindFaces as FindFaces, FindHands as FindHands, Follow as Follow, Identify as Identify, Pool as Pool,
+    ReadText as ReadText, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
+    SegmentInstances as SegmentInstances,
     Spec as Spec, Step as Step, TASKS as TASKS, Track as Track,
 )
 from .steps.plan import read_plan as read_plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -25,8 +26,12 @@ class Item:
         self, frame: Frame, results: Mapping[str, Any], steps: Sequence[Step], style: Style | None = None,
         paths: Mapping[str, Any] | None = None,
     ) -> None:
-        self.frame, self._style, self._paths = frame, style, paths or {}
+        self._style, self._paths = style, paths or {}
         self._steps = [step for step in steps if step.key in results]
+        for step in self._steps:
+            image = step.shown(frame, results[step.key])
+            frame = frame if image is frame.image else replace(frame, image=image)
+        self.frame = frame
         self.results = {step.key: results[step.key] for step in self._steps}
 
     def __getitem__(self, key: str) -> Any:

@@ -220,6 +220,12 @@ _FACES = (
         figures={"fp32": {"OKS": 0.3122, "PCK10": 0.4922}, "bf16": {"OKS": 0.3098, "PCK10": 0.4996}},
         measured_on="131 people of COCO, in their labelled boxes, however little of them can be seen",
     ),
+    _mediapipe(
+        "blazepalm", "palms", 192, "37e8ea141ba696c350387f38b83d21b14d60d04c32ef8bf8c3a466dce94d9d70"
+    ),
+    _mediapipe(
+        "handmesh", "hands", 224, "e70ac31062588c83bad921a9baed49f21ef66f1cfe6e22e3a4d712d736722ba9"
+    ),
     Card(
         name="yunet",
         task="faces",
@@ -236,6 +242,36 @@ _FACES = (
     ),
     _mediapipe(
         "selfie", "person", 256, "8e2b8cd2cf8258dc036a1004dbfc0c533fa88cab15ca3445a811ce86f75486ae"
+    ),
+)
+
+_DLIB_MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)       # of RGB in 0..1
+_FACE_API = "npm @vladmandic/face-api 1.7.15; weights/faces.md"
+_WHO = (
+    Card(
+        name="dlib-face",
+        task="identity",
+        net="face-resnet",
+        file="dlib-face.safetensors",
+        sha256="bfdc3ae3cdce0cceceeae9dde8a8c0c15a863e6d2a813eb49cfa6ec75642a83e",
+        licence="CC0-1.0 (dlib-models, Davis King), as bytes by face-api.js (MIT)",
+        source=_FACE_API,
+        input=Input((150, 150), "stretch", fixed=True, mean=_DLIB_MEAN, std=(256 / 255,) * 3),
+        figures={"fp32": {"AUC": 0.9920}, "bf16": {"AUC": 0.9919}},
+        measured_on="38226 pairs of 277 pictures of 28 people of YouTube Faces",
+        tolerance=0.01,                  # of the numbers of a vector: two people are 0.6 apart and more
+    ),
+    Card(
+        name="face-attributes",
+        task="attributes",
+        net="face-attributes",
+        file="face-attributes.safetensors",
+        sha256="7614ad9095276f02d02caa6310488f3b90c446c0e808b066c10a091f8a4f3b42",
+        licence="MIT (face-api.js, Vincent Mühler)",
+        source=_FACE_API,
+        input=Input((112, 112), "stretch", fixed=True, mean=_DLIB_MEAN, std=(1.0, 1.0, 1.0)),
+        names=("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised"),
+        tolerance=0.001,                 # of probabilities, and of years
     ),
 )
 
@@ -386,6 +422,8 @@ DEFAULTS: dict[str, str] = {
     "instances": _NANODET_MASKS.name,
     "detect": _GFL_VOC.name, "classify": _MOBILENET_V2.name,
     "faces": "blazeface-full", "landmarks": "facemesh", "pose": "blazepose-full", "person": "selfie",
+    "palms": "blazepalm", "hands": "handmesh",
+    "identity": "dlib-face", "attributes": "face-attributes",
 }
 
 CARDS: dict[str, Card] = {
@@ -397,6 +435,7 @@ CARDS: dict[str, Card] = {
         *_COCO,
         _NANODET_MASKS,
         *_FACES,
+        *_WHO,
         *_SEGMENTERS,
         _TWO_STREAM,
         _C3D,

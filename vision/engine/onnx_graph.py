@@ -171,3 +171,14 @@ def _sides(graph: onnx.GraphProto, card: Card) -> tuple[int, int]:
 
 def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int | str]) -> None:
     value.CopyFrom(helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))
+
+
+def begins_with_arithmetic(path: Path, side: int) -> bool | None:
+    """Whether a graph of pictures of `side` x `side` begins by subtracting and multiplying, so that it takes bytes as
+    they are; None for a graph of other pictures. Raises ModelError for a file that is no graph."""
+    graph = _load(path, weights=False).graph
+    sides = [d.dim_value for d in _image(graph).type.tensor_type.shape.dim]
+    if sorted(sides[1:]) != [3, side, side]:
+        return None
+    kinds = [node.op_type for node in graph.node if node.op_type != "Constant"][:4]
+    return any(kind in ("Sub", "Add") for kind in kinds) and any(kind in ("Mul", "Div") for kind in kinds)

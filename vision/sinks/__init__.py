@@ -10,8 +10,8 @@ from vision.sinks.frames import SaveFrames
 from vision.sinks.instances import Cutouts, InstanceMaps
 from vision.sinks.maps import LabelMaps, VarianceMaps
 from vision.sinks.mcap import Mcap
-from vision.sinks.publish import Publish
 from vision.sinks.pages import Alto, Hocr, PlainText
+from vision.sinks.publish import Publish
 from vision.sinks.segments import Segments, Timeline
 from vision.sinks.sheet import ContactSheet
 from vision.sinks.show import Show

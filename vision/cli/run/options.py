@@ -48,6 +48,8 @@ class Going(Described):
     checkpoint_every: Annotated[float | None, Option(
         "time between checkpoints; 10 where every output can be resumed, 0: none", "seconds", min=0)] = None
     report: Annotated[Path | None, Option("write what became of every frame, as JSON")] = None
+    blur_faces: Annotated[bool, Option(
+        "blur faces in all that is written, whatever else is done (options: vision blur --help)")] = False
     free_only: Annotated[bool, Option("refuse weights that may be used for research only")] = False
     quiet: Annotated[bool, Option("show no progress and no summary", flags=("--quiet", "-q"))] = False
 
