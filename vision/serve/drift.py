@@ -1,9 +1,9 @@
 """How far what a model sees is from what it saw when all was well.
 
 How far is a number, the shift: of numbers the Wasserstein distance to the good ones, in their standard deviations; of
-classes the population stability index, the sum of (p - q) log(p / q) (Siddiqi, Credit Risk Scorecards, 2006). What counts
-as too far is measured: the good pictures are cut into stretches as long as the window that is compared later, and the
-threshold lies above what these differ among themselves.
+classes the population stability index, the sum of (p - q) log(p / q) (Siddiqi, Credit Risk Scorecards, 2006). What
+counts as too far is measured: the good pictures are cut into stretches as long as the window that is compared later,
+and the threshold lies above what these differ among themselves.
 """
 
 from __future__ import annotations
