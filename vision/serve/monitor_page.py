@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from vision.serve.drift import STATISTICS, Distribution
+from vision.serve.monitor import Monitor
 from vision.serve.openapi import framed
-from vision.serve.watch import Watch
 
 _BINS = 12
 _WORDS = {
@@ -20,28 +20,28 @@ _WORDS = {
 }
 
 
-def page(watch: Watch) -> str:
+def page(monitor: Monitor) -> str:
     """The page as it is now."""
-    if not watch.models():
+    if not monitor.models():
         return framed("vision: what the models see", "<h1>What the models see</h1><p>Nothing so far.</p>")
-    drifts, parts = watch.drifts(), ["<h1>What the models see</h1>"]
-    if watch.reference is None:
+    drifts, parts = monitor.drifts(), ["<h1>What the models see</h1>"]
+    if monitor.reference is None:
         parts.append("<p>There is nothing to compare with: make thresholds from good records with <code>vision monitor "
                      "fit RECORDS -o good.json</code>, and start with <code>--monitor good.json</code>.</p>")
-    for model in watch.models():
-        lately = watch.lately(model)
+    for model in monitor.models():
+        lately = monitor.lately(model)
         rows = []
         for name in STATISTICS:
             if not lately[name]:
                 continue
-            then, drift = watch.reference_of(model, name), drifts.get((model, name))
+            then, drift = monitor.reference_of(model, name), drifts.get((model, name))
             said = "" if drift is None else f"shift {drift.shift:.2f}, threshold {drift.threshold:.2f}"
             if drift is not None and drift.alarm:
                 said = f'<span class="alarm">drifts: {said}</span>'
             rows.append(f"<tr><th>{_WORDS[name]}</th><td>{_bars(lately[name], then)}</td>"
                         f"<td>{_summary(lately[name])}</td><td>{said}</td></tr>")
         parts.append(f"<h2>{html.escape(model)}</h2><table>{''.join(rows)}</table>")
-    parts.append(f"<p>Dark: the last {watch.window} pictures of each model. Light: the good ones.</p>")
+    parts.append(f"<p>Dark: the last {monitor.window} pictures of each model. Light: the good ones.</p>")
     return framed("vision: what the models see", "".join(parts))
 
 

@@ -24,9 +24,9 @@ from vision.serve.drift import Reference
 from vision.serve.jobs import Jobs
 from vision.serve.limits import Limits
 from vision.serve.metrics import Metrics
+from vision.serve.monitor import Monitor
 from vision.serve.seats import Seats
 from vision.serve.turns import Turns
-from vision.serve.watch import Watch
 from vision.steps import Pool, Spec, find_task, tasks
 from vision.steps.plan import plan_of
 from vision.types import Frame
@@ -59,7 +59,7 @@ class Service:
         self.models: dict[str, dict[str, Any]] = {name: {} for name in self.offered}
         self.turns = Turns(2, self.limits.max_waiting)
         self.metrics = Metrics()
-        self.watch = Watch(self.metrics.registry, reference, self._classifier)
+        self.monitor = Monitor(self.metrics.registry, reference, self._classifier)
         self._folder = tempfile.TemporaryDirectory(prefix="vision-serve-")
         self.folder = Path(self._folder.name)            # of uploads
         self.jobs = Jobs(self.pool, lambda: self.turns, self.limits, self.seen)
@@ -109,7 +109,7 @@ class Service:
         """An item's record, after it was counted."""
         record = item.record
         self.metrics.looked(record)
-        self.watch.take(item)
+        self.monitor.take(item)
         return record
 
     def engines(self) -> Iterator[tuple[str, Any]]:
@@ -142,7 +142,7 @@ class Service:
         self._folder.cleanup()
 
     def _classifier(self) -> Any:
-        """What makes the embeddings that the watch asks for."""
+        """What makes the embeddings that the monitor asks for."""
         from vision.tasks.classify import Classifier
 
         with self._loading:

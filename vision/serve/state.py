@@ -74,7 +74,7 @@ def state_routes(service: Service) -> APIRouter:
     @router.get("/monitor", include_in_schema=False)
     def monitor() -> HTMLResponse:
         """What the models see, as a page."""
-        return HTMLResponse(monitor_page.page(service.watch))
+        return HTMLResponse(monitor_page.page(service.monitor))
 
     @router.get("/own.css", include_in_schema=False)
     def css() -> FileResponse:

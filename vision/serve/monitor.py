@@ -45,7 +45,7 @@ class Drift(NamedTuple):
         return self.shift > self.threshold
 
 
-class Watch:
+class Monitor:
     """What every model of a server sees.
 
     registry: where the metrics are. reference: what it is compared with, or None. classifier: makes the embeddings'
@@ -146,8 +146,8 @@ class Watch:
 class _Drifts:
     """How far each statistic is from its reference, asked when somebody reads."""
 
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
+    def __init__(self, monitor: Monitor) -> None:
+        self.monitor = monitor
 
     def collect(self) -> Iterator[Metric]:
         """The drifts as they are now."""
@@ -155,7 +155,7 @@ class _Drifts:
         shift = GaugeMetricFamily("vision_drift", "How far it is from the reference.", labels=labels)
         most = GaugeMetricFamily("vision_drift_threshold", "Above it is the alarm.", labels=labels)
         alarm = GaugeMetricFamily("vision_drift_alarm", "1: what the model sees is not what it was.", labels=labels)
-        for key, drift in self.watch.drifts().items():
+        for key, drift in self.monitor.drifts().items():
             shift.add_metric(key, drift.shift)
             most.add_metric(key, drift.threshold)
             alarm.add_metric(key, float(drift.alarm))
