@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vision.errors import UsageError
 from vision.spec import Option, spec
-from vision.steps.base import ModelOption, ModelStep, Named, Pending, Pool, Spec, Step
+from vision.steps.base import ModelStep, Named, Pending, Pool, Spec, Step
 from vision.steps.faces import FollowedPeople
 from vision.text.lines import TextEvent, Texts, clock
 from vision.types import Frame, Result
@@ -26,10 +26,9 @@ class ReadText(Spec):
     result = Texts
 
     model: Annotated[Named, Option(
-        "the model that reads: a name of `vision models`, a path to weights, or an .onnx file of PP-OCR",
-        remote=True)] = "default"
+        "the model that reads: a name of `vision models`, a path to weights, or an .onnx file of PP-OCR")] = "default"
     detector: Annotated[Named, Option(
-        "the model that finds text: a name, or an .onnx file of DB or EAST", remote=True)] = "default"
+        "the model that finds text: a name, or an .onnx file of DB or EAST")] = "default"
     min_score: Annotated[float | None, Option(
         "the lowest score of a place where text is; the detector's own unless given", "0..1", min=0, max=1,
         remote=True)] = None
