@@ -41,6 +41,7 @@ class LaneFinder:
     """
 
     def __init__(self, size_wh: tuple[int, int], setup: Setup = Setup(), height: float | None = None) -> None:  # noqa: B008
+        self.size_wh = size_wh
         self.given = setup.ground(size_wh)
         self.calibrated = self.given is not None or (setup.camera is not None and height is not None)
         lens = setup.camera.scaled(size_wh) if setup.camera is not None else Camera.of_view(size_wh, GUESS_VIEW)
