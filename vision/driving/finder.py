@@ -111,13 +111,13 @@ class LaneFinder:
         """Turn the camera by a share of what the spread of the lines says."""
         assert self._pitch is not None
         wide = float(self.fit.mean[0] - self.fit.mean[1])
-        off = float(np.degrees(np.arctan(self._height * -2 * self.fit.mean[SPREAD] / max(wide, 1.0))))
+        off = float(np.degrees(np.arctan(self._height * 2 * self.fit.mean[SPREAD] / max(wide, 1.0))))
         move = float(np.clip(share * off, -2, 2))
         self._pitch = float(np.clip(self._pitch + move, -30, 40))
         at = self.rows.plane.mounting
         if at is not None and abs(self._pitch - at.pitch) > 0.08:
             self.rows = self._at_pitch(self._pitch)
-            self.fit.mean[SPREAD] -= np.radians(self._pitch - at.pitch) * -wide / (2 * self._height)
+            self.fit.mean[SPREAD] -= np.radians(self._pitch - at.pitch) * wide / (2 * self._height)
 
     def _plane(self, pitch: float) -> Ground:
         return Ground.of(self._lens, Mounting(self._height, pitch, pitch_error=_KNOWN))
