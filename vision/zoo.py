@@ -10,6 +10,7 @@ from typing import Any
 
 from vision.card import Boxes, Card, Clip, Input, card_from_json, card_of, name_list
 from vision.errors import ModelError, WeightsError
+from vision.roads import LANES
 
 CAMVID = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
@@ -375,5 +376,6 @@ CARDS: dict[str, Card] = {
         _TWO_STREAM,
         _C3D,
         *_KINETICS,
+        *LANES,
     )
 }

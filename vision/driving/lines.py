@@ -29,6 +29,7 @@ class LaneLines(Shown):
     ahead: metres of the nearest and furthest row that was looked at.
     plane: the ground that the curves lie on. calibrated: whether its metres are metres; without a calibration they
         are a guess that only places the lines in the picture.
+    road: (h,w) bool, where one may drive, of a network that tells; None.
     crossed: 1 in the frame in which the car has come into the lane to the left, -1 to the right, else 0.
     """
 
@@ -39,6 +40,7 @@ class LaneLines(Shown):
     plane: Ground
     calibrated: bool
     crossed: int = 0
+    road: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.sides)

@@ -80,6 +80,8 @@ class DriveStep(Step):
         area = sofar.get(self.spec.area)
         if isinstance(area, ClassMap):
             self._road = road_of(area.labels[::4, ::4], self._classes)
+        elif lanes.road is not None:
+            self._road = lanes.road
         elif not self._segmented:
             self._road = road_by_colour(frame.image, lanes.plane.horizon())
         free = None if self._road is None else free_space(self._road, lanes.plane, lanes.calibrated, obstacles.boxes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -98,10 +99,11 @@ class LanesStep(InTurn):
         finder = self.finder_for(frame.size_wh)
         seen = sofar.get(self.spec.around)
         boxes = seen.boxes if isinstance(seen, Detections) else None
-        return finder(frame.image, frame.time, self._evidence(frame, boxes))
-
-    def _evidence(self, frame: Frame, boxes: Floats | None) -> Callable[[Rows], Evidence]:
         found = self.model(frame.image) if self.model is not None else None
+        lines = finder(frame.image, frame.time, self._evidence(frame, boxes, found))
+        return lines if found is None else replace(lines, road=found.road)
+
+    def _evidence(self, frame: Frame, boxes: Floats | None, found: Any) -> Callable[[Rows], Evidence]:
 
         def look(rows: Rows) -> Evidence:
             points = rows.markings(frame.image) if found is None else found.evidence(rows)
