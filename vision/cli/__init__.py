@@ -98,7 +98,7 @@ def root(
 
 # each module has `register(app)`, which adds its command or group of commands
 _MODULES = (
-    "run", "features", "clip", "probe", "grid", "sample", "models", "weights", "doctor", "eval", "train",
+    "run", "features", "clip", "probe", "grid", "calibrate", "sample", "models", "weights", "doctor", "eval", "train",
 )
 
 for _module in _MODULES:

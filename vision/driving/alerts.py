@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vision.driving.lines import SIDES, LaneLines
+from vision.driving.lines import CLEAR, SIDES, LaneLines
 from vision.driving.obstacles import HALF_CAR, Obstacles, placed
 from vision.drawing import class_name
 from vision.state import State
@@ -136,7 +136,8 @@ class Warnings:
     def _departure(self, time: float, lanes: LaneLines) -> Alert | None:
         """The line that the car is on, or soon will be."""
         offset, width = lanes.offset, lanes.width
-        if offset is None or width is None or float(lanes.scores.min()) < _LINE_SURE:
+        hidden = lanes.ahead[1] < CLEAR            # a queue, which is slow
+        if offset is None or width is None or hidden or float(lanes.scores.min()) < _LINE_SURE:
             self._offset = None
             return None
         scale = 1.0 if lanes.calibrated else _USUAL / max(width, 1.0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vision.driving.fit import SPREAD, LaneFit, Vote
-from vision.driving.lines import LaneLines
+from vision.driving.lines import CLEAR, LaneLines
 from vision.driving.rows import Evidence, Rows
 from vision.driving.vanishing import vanishing_point
 from vision.geometry.camera import Camera
@@ -70,7 +70,7 @@ class LaneFinder:
         self.fit.update(points, self.rows.forward)
         crossed = self.fit.crossed()
         if self.given is None:
-            self._read_pitch(time)
+            self._read_pitch()
         return self._result(time, crossed)
 
     def _search(self, image: Image, look: Any, time: float) -> Evidence:
@@ -102,9 +102,10 @@ class LaneFinder:
             self.fit.begin(lane, time)
             self._against = 0
 
-    def _read_pitch(self, time: float) -> None:
+    def _read_pitch(self) -> None:
         """Lines that spread or close in are seen by a camera that looks further up or down."""
-        if (self.fit.support > 1.5 * _SEEN).all() and (self.fit.residual < 0.2).all():
+        far = (self.fit.reach > CLEAR).all()
+        if far and (self.fit.support > 1.5 * _SEEN).all() and (self.fit.residual < 0.2).all():
             self._nod(_NOD)
 
     def _nod(self, share: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -25,28 +25,41 @@ if TYPE_CHECKING:
     from vision.tracking.heatmap import HeatMap
 
 COLUMNS = ("source", "frame", "time_s", "event", "place", "side", "id", "label", "x", "y", "dwell_s")
+WARNINGS = (
+    "source", "frame", "time_s", "event", "place", "side", "id", "label", "ttc_s", "distance_m", "speed_m_s", "to_line_m",
+    "to_line_ratio", "lateral_m_s",
+)
 Of = Annotated[str | None, Option("the step whose events are written, by its key")]
 
 
 @spec
 class Events(SinkSpec):
-    """The events of `vision count`, as JSON lines or as CSV by the file's suffix."""
+    """The events of `vision count` or `vision drive`, as JSON lines or as CSV by the file's suffix."""
 
     name = "events"
     of = "count"
+    also: ClassVar[tuple[str, ...]] = ("drive",)
     streams = True
 
     path: Annotated[Path | str, Option("events, one JSON line for each, or one row in a .csv", flags=("--events",))]
     on: Of = None
 
+    @classmethod
+    def writes(cls, task: str) -> bool:
+        """Whether a task has events."""
+        return task in (cls.of, *cls.also)
+
     def open(self, plan: Sequence[Spec]) -> Sink:
-        """The sink of a run. Raises UsageError where nothing is counted."""
-        return _Events(Path(self.path), self.on or self.key_in(plan))
+        """The sink of a run. Raises UsageError where nothing has events."""
+        on = self.on or self.key_in(plan)
+        drives = any(one.key == on and one.task == "drive" for one in plan)
+        return _Events(Path(self.path), on, WARNINGS if drives else COLUMNS)
 
 
 class _Events(TextLines):
-    def __init__(self, path: Path, on: str) -> None:
+    def __init__(self, path: Path, on: str, columns: Sequence[str]) -> None:
         super().__init__(path)
+        self.columns = columns
         self.on, self.needs, self.table = on, frozenset((on,)), path.suffix.lower() == ".csv"
         self._where: dict[str, Any] = {}                 # of the last item: what an event at the end needs
         self._names: list[str] = []
@@ -55,7 +68,7 @@ class _Events(TextLines):
         return copy(self)
 
     def begin(self, info: Info) -> None:
-        self.file.open(head=rows_of([COLUMNS]) if self.table else "")
+        self.file.open(head=rows_of([self.columns]) if self.table else "")
         self._where = {}
 
     def take(self, item: Item) -> None:
@@ -71,7 +84,7 @@ class _Events(TextLines):
     def _write(self, events: Sequence[Any]) -> None:
         values = [event.to_dict(self._names) for event in events]
         if self.table:
-            text = rows_of([{**self._where, **one}.get(c, "") for c in COLUMNS] for one in values)
+            text = rows_of([{**self._where, **one}.get(c, "") for c in self.columns] for one in values)
         else:
             text = "".join(record.line(record.event(**self._where, key=self.on, values=one)) for one in values)
         if text:

@@ -85,6 +85,8 @@ class DriveStep(Step):
         elif not self._segmented:
             self._road = road_by_colour(frame.image, lanes.plane.horizon())
         free = None if self._road is None else free_space(self._road, lanes.plane, lanes.calibrated, obstacles.boxes)
+        in_way = obstacles.places[obstacles.in_path, 0]
+        lanes = lanes.until(float(in_way.min())) if len(in_way) else lanes
         events = self.warnings(frame.time, obstacles, lanes, self.names)
         return Ready(Situation(obstacles, lanes, free, self._road, events, dict(self.warnings.active)))
 
