@@ -11,6 +11,7 @@ from typing import Any
 from vision.card import Boxes, Card, Clip, Input, card_from_json, card_of
 from vision.errors import ModelError, WeightsError
 from vision.pulled import PULLED
+from vision.roads import LANES
 
 CAMVID = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
@@ -337,6 +338,7 @@ CARDS: dict[str, Card] = {
         *_SEGMENTERS,
         _TWO_STREAM,
         *PULLED,
+        *LANES,
         *_TEXT,
     )
 }

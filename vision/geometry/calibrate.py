@@ -89,7 +89,9 @@ class Calibrated:
             f"reprojection error {camera.error:.3f} px over {len(self.used)} of {len(self.used) + len(self.left_out)} "
             f"pictures of {camera.size_wh[0]}x{camera.size_wh[1]}",
             f"focal {camera.focal[0]:.1f} +- {fx:.1f}, {camera.focal[1]:.1f} +- {fy:.1f} px ({camera.view:.1f} degrees "
-            f"across); centre {camera.centre[0]:.1f} +- {cx:.1f}, {camera.centre[1]:.1f} +- {cy:.1f} px",
+            "across)",
+            f"centre {camera.centre[0]:.1f} +- {cx:.1f}, {camera.centre[1]:.1f} +- {cy:.1f} px" if cx or cy else
+            f"centre in the middle of the picture: {_CENTRED} boards would tell it",
             f"corners in {self.coverage:.0%} of the picture",
         ]
         lines += [f"left out: {name}: {why}" for name, why in self.left_out]
