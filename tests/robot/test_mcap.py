@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from robot_made import BEGAN, frames, plan_of_square, square_at
 from mcap.reader import make_reader
 from mcap.records import Message
 from mcap.stream_reader import StreamReader
+from robot_made import BEGAN, frames, plan_of_square, square_at
 
 from vision import JsonLines, Mcap, Run, SinkSpec, VideoFile, read
 from vision.errors import SinkError, SourceError, UsageError
@@ -79,7 +79,7 @@ def test_every_message_has_the_stamp_of_its_frame(whole: Path) -> None:
 def test_the_pictures_are_those_of_the_frames(whole: Path) -> None:
     with read(whole) as source:
         for frame in source:
-            left = np.flatnonzero((frame.image[60, :, 0] > 110))[0]
+            left = np.flatnonzero(frame.image[60, :, 0] > 110)[0]
             assert abs(left - square_at(frame.index)) <= 1, frame.index
 
 

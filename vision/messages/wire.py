@@ -37,7 +37,7 @@ class Address(NamedTuple):
         such = "zenoh://robot/vision, or zenoh://robot/vision?connect=tcp/127.0.0.1:7447"
         if parts.scheme != SCHEME or not key or parts.fragment:
             raise UsageError(f"an address of Zenoh is such as {such}; got {text!r}.")
-        if set(key) & set("*$#?") or "//" in key:
+        if set(key) & set("*$#?") or "//" in f"{key}{parts.path}":
             raise UsageError(f"{key!r} is no key of one thing: it must have none of * $ # ? and no empty part.")
         unknown = sorted(set(asked) - {*_SETTINGS, "mode"})
         mode = asked.get("mode", ["peer"])[-1]
@@ -61,18 +61,18 @@ def session(address: Address, error: type[VisionError] = SourceError) -> Any:
     """A session of Zenoh. error: what is raised where there can be none: SourceError or SinkError."""
     package = zenoh()
     config = package.Config()
-    config.insert_json5("mode", json.dumps(address.mode))
-    for name, place in _SETTINGS.items():
-        ends = getattr(address, name)
-        if ends:
-            config.insert_json5(place, json.dumps(ends))
-    if address.connect or address.listen:
-        config.insert_json5("scouting/multicast/enabled", "false")
     try:
+        config.insert_json5("mode", json.dumps(address.mode))
+        for name, place in _SETTINGS.items():
+            ends = getattr(address, name)
+            if ends:
+                config.insert_json5(place, json.dumps(ends))
+        if address.connect or address.listen:
+            config.insert_json5("scouting/multicast/enabled", "false")
         return package.open(config)
     except Exception as problem:                 # Zenoh's own, which is the root of all that it raises
-        raise error(f"Zenoh cannot begin for {address.key!r} ({str(problem).splitlines()[0]}). Is the endpoint right, and "
-                    "free?") from None
+        said = str(problem).splitlines()[0].partition(" at /")[0][:300]
+        raise error(f"Zenoh cannot begin for {address.key!r} ({said}). Is the endpoint right, and free?") from None
 
 
 class Note(NamedTuple):
