@@ -26,7 +26,8 @@ from .sinks import (
     Cutouts as Cutouts,
     Events as Events, HeatMapPicture as HeatMapPicture, InstanceMaps as InstanceMaps, JsonLines as JsonLines,
     LabelMaps as LabelMaps, Mcap as Mcap,
-    MotText as MotText, Publish as Publish, SINKS as SINKS, SaveFrames as SaveFrames, Segments as Segments, Show as Show, Sink as Sink,
+    MotText as MotText, Publish as Publish,
+    SINKS as SINKS, SaveFrames as SaveFrames, Segments as Segments, Show as Show, Sink as Sink,
     SinkSpec as SinkSpec, Timeline as Timeline, VarianceMaps as VarianceMaps, VideoFile as VideoFile,
     YoloText as YoloText,
 )

@@ -197,9 +197,9 @@ def test_topics_that_are_not_there_or_are_no_pictures(tmp_path: Path) -> None:
         put("/left", "sensor_msgs/msg/Image", image(0), BEGAN)
         put("/right", "sensor_msgs/msg/Image", image(0), BEGAN)
         put("/chatter", "std_msgs/msg/String", text("hello"), BEGAN)
-    with pytest.raises(SourceError, match=r"has 2 topics with pictures. Give one as --topic .*'/left', '/right'; others"):
+    with pytest.raises(SourceError, match=r"has 2 topics with pictures. Give one as --topic .*'/left', '/right'"):
         read(tmp_path / "b")
-    with pytest.raises(SourceError, match=r"no topic '/front'. Topics with pictures: '/left', '/right'; others: /chatter"):
+    with pytest.raises(SourceError, match=r"no topic '/front'. Topics .*: '/left', '/right'; others: /chatter"):
         read(tmp_path / "b", topic="/front")
     with pytest.raises(SourceError, match=r"'/chatter' of .* holds std_msgs/msg/String as cdr, which is no picture"):
         read(tmp_path / "b", topic="/chatter")

@@ -22,8 +22,8 @@ Place = tuple[float, float]
 
 @dataclass
 class World:
-    """A person, and a base at 0, 0 that looks along x. delay: from when a frame is taken to when it is there; dead: from a
-    command to when the base does it, seconds. noise: of a box's sides, pixels. frames: a second."""
+    """A person, and a base at 0, 0 that looks along x. delay: from when a frame is taken to when it is there; dead:
+    from a command to when the base does it, seconds. noise: of a box's sides, pixels. frames: a second."""
 
     person: Callable[[float], Place]
     delay: float = 0.12
@@ -49,7 +49,8 @@ class World:
         return np.clip(noisy, 0, [WIDTH, HEIGHT, WIDTH, HEIGHT]).astype(np.float32)
 
     def run(self, seconds: float) -> np.ndarray:
-        """Rows of time, forward, turn, bearing of the person in degrees, distance in metres, age of the newest frame."""
+        """Rows of time, forward, turn, bearing of the person in degrees, distance in metres, age of the newest
+        frame."""
         random = np.random.default_rng(0)
         x = y = heading = forward = turn = 0.0
         under_way: list[tuple[float, float, np.ndarray | None]] = []
@@ -184,7 +185,7 @@ def scene(*people: tuple[int, tuple[int, int, int], int]) -> tuple[Tracks, np.nd
 def test_the_nearest_is_followed_by_id() -> None:
     leader = Leader()
     assert leader.box(*scene((7, RED, 50), (8, BLUE, 300))).tolist() == [50, 100, 110, 300]
-    assert leader.box(*scene((8, BLUE, 50), (7, RED, 300))).tolist() == [300, 120, 360, 300], "though another is nearer now"
+    assert leader.box(*scene((8, BLUE, 50), (7, RED, 300))).tolist() == [300, 120, 360, 300], "not who is nearer now"
     assert leader.id == 7
 
 

@@ -1,5 +1,5 @@
-"""The node for ROS 2 against a small double of rclpy: it gets bytes as ROS would send them, and says bytes that are read by
-`rosbags`."""
+"""The node for ROS 2 against a small double of rclpy: it gets bytes as ROS would send them, and says bytes that are
+read by `rosbags`."""
 
 from __future__ import annotations
 

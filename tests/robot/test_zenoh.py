@@ -1,4 +1,5 @@
-"""Zenoh between two processes on this machine: nothing is late, who joins late has the last word, who is slow the newest."""
+"""Zenoh between two processes on this machine: nothing is late, who joins late has the last word, who is slow the
+newest."""
 
 from __future__ import annotations
 

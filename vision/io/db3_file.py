@@ -26,7 +26,8 @@ class Db3File:
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.topics = name, list[Topic]()
         self.span_ns: tuple[int, int] | None = None
-        self._base = sqlite3.connect(f"file:{quote(str(path.resolve()))}?immutable=1", uri=True, check_same_thread=False)
+        where = f"file:{quote(str(path.resolve()))}?immutable=1"
+        self._base = sqlite3.connect(where, uri=True, check_same_thread=False)
         try:
             self._base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CHUNK)
             self._base.execute("PRAGMA trusted_schema = OFF")
@@ -59,7 +60,8 @@ class Db3File:
     def messages(self, topic: Topic, log: Log, first: int = 0) -> Iterator[Logged]:
         """The messages of a topic in the order in which they were written down."""
         try:
-            rows = self._base.execute("SELECT timestamp, data FROM messages WHERE topic_id = ? ORDER BY id", (topic.number,))
+            asked = "SELECT timestamp, data FROM messages WHERE topic_id = ? ORDER BY id"
+            rows = self._base.execute(asked, (topic.number,))
             for stamp, data in rows:
                 packed = bytes(data)
                 yield Logged(int(stamp), unzstd(packed, MAX_CHUNK) if packed.startswith(_ZSTD) else packed)

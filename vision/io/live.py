@@ -101,8 +101,8 @@ class Live:
             return
 
     def interrupt(self) -> None:
-        """End a wait for a lost source, or for the next picture of a feed that can be interrupted, from another thread: no
-        attempt follows."""
+        """End a wait for a lost source, or for the next picture of a feed that can be interrupted, from another
+        thread: no attempt follows."""
         self._stop.set()
         interrupt = getattr(self._feed, "interrupt", None)
         if interrupt is not None:

@@ -44,8 +44,9 @@ class Address(NamedTuple):
         if unknown or mode not in ("peer", "client"):
             raise UsageError(f"an address of Zenoh has connect, listen and mode (peer or client), such as {such}; got "
                              f"{unknown[0] if unknown else mode!r}.")
-        ends = {name: tuple(end for value in asked.get(name, ()) for end in value.split(",") if end) for name in _SETTINGS}
-        return cls(key, ends["connect"], ends["listen"], mode)
+        connect, listen = (tuple(end for value in asked.get(name, ()) for end in value.split(",") if end)
+                           for name in ("connect", "listen"))
+        return cls(key, connect, listen, mode)
 
 
 def zenoh() -> Any:
@@ -76,8 +77,8 @@ def session(address: Address, error: type[VisionError] = SourceError) -> Any:
 
 
 class Note(NamedTuple):
-    """What is written on a message: sender, a run's own name; number, of its messages from 0; made_ns, the wall clock when
-    the message was made; of pictures also the frame's time in seconds and stamp in nanoseconds."""
+    """What is written on a message: sender, a run's own name; number, of its messages from 0; made_ns, the wall clock
+    when the message was made; of pictures also the frame's time in seconds and stamp in nanoseconds."""
 
     sender: str
     number: int

@@ -20,8 +20,8 @@ from vision.spec import installed
 
 __all__ = [
     "SINKS", "Bag", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Cutouts", "Events", "HeatMapPicture",
-    "InstanceMaps", "JsonLines", "LabelMaps", "Mcap", "MotText", "Publish", "SaveFrames", "Segments", "Show", "Sink", "SinkSpec",
-    "Timeline", "VarianceMaps", "VideoFile", "YoloText", "sinks",
+    "InstanceMaps", "JsonLines", "LabelMaps", "Mcap", "MotText", "Publish", "SaveFrames", "Segments", "Show", "Sink",
+    "SinkSpec", "Timeline", "VarianceMaps", "VideoFile", "YoloText", "sinks",
 ]
 
 SINKS: dict[str, type[SinkSpec]] = {
