@@ -72,7 +72,7 @@ def test_an_error_is_raised_in_the_loop() -> None:
     async def main() -> None:
         with Run(frames(20), Slow()) as run:
             async for item in run:
-                seen.append(item.frame.index)
+                seen.extend([item.frame.index])
 
     with pytest.raises(StepError, match="unlucky"):
         asyncio.run(main())

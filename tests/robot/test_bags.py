@@ -232,13 +232,15 @@ def test_a_bag_that_was_cut_in_the_middle(tmp_path: Path) -> None:
     data = path.read_bytes()
     for part in (0.01, 0.5, 0.9):
         path.write_bytes(data[: int(len(data) * part)])
-        try:
-            with read(path) as source:
-                found = [f.stamp_ns for f in source]
-                assert any("broken" in note for note in source.notes)
-            assert found == [BEGAN + i * 10**8 for i in range(len(found))]
-        except SourceError as error:
-            assert "cannot be read" in str(error) or "no message" in str(error)
+        if part == 0.01:
+            with pytest.raises(SourceError, match=r"no message that can be read .*is broken"):
+                read(path)
+            continue
+        with read(path) as source:
+            found = [f.stamp_ns for f in source]
+            assert any("broken" in note for note in source.notes)
+        assert len(found) >= 25 * part
+        assert found == [BEGAN + i * 10**8 for i in range(len(found))]
 
 
 def test_a_data_base_that_is_no_bag(tmp_path: Path) -> None:

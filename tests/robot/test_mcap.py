@@ -232,7 +232,7 @@ def test_what_a_kill_leaves_can_be_read(tmp_path: Path, plan: list[Any]) -> None
 
 
 def test_it_is_refused(tmp_path: Path, plan: list[Any]) -> None:
-    with pytest.raises(UsageError, match="not taken up again.*without --resume"):
+    with pytest.raises(UsageError, match=r"not taken up again.*without --resume"):
         Run(frames(3), plan, [Mcap(tmp_path / "a.mcap")], resume=True)
     with pytest.raises(UsageError, match="not taken up again"):
         Run(frames(3), plan, [VideoFile(tmp_path / "a.mcap")], resume=True)

@@ -132,7 +132,7 @@ def test_free_space_as_a_scan() -> None:
     assert np.array_equal(back.ranges, np.float32([5, np.nan, np.inf, 2, 1]), equal_nan=True), "angles that grow"
     assert (back.range_min, back.range_max) == (0.0, 30.0)
     for angles, ranges in (([0, 0.1, 0.3], [1, 1, 1]), ([0, 1], [1, 1, 1]), ([0], [1]), ([0, 0], [1, 1])):
-        with pytest.raises(ValueError, match="evenly|as many"):
+        with pytest.raises(ValueError, match=r"evenly|as many"):
             ros.scan_message(angles, ranges, head, most=1.0)
 
 
@@ -212,7 +212,7 @@ def test_foxgloves_raw_image() -> None:
     _, carried = foxglove.picture_in("foxglove.RawImage", "protobuf", made.SerializeToString())
     assert np.array_equal(raw_picture(carried, "x", 100), PICTURE)
     assert carried[:5] == to_raw(PICTURE)[:5]
-    with pytest.raises(SourceError, match="is no foxglove.RawImage"):
+    with pytest.raises(SourceError, match=r"is no foxglove.RawImage"):
         foxglove.picture_in("foxglove.RawImage", "protobuf", b"\xff\xff\xff")
     with pytest.raises(SourceError, match="protobuf or JSON; got 'cbor'"):
         foxglove.picture_in("foxglove.RawImage", "cbor", b"")

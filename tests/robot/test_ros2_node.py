@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -42,7 +42,7 @@ class Publisher:
 class Node:
     """The double of `rclpy.node.Node`."""
 
-    given: dict[str, Any] = {}
+    given: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, name: str) -> None:
         self.name, self.declared = name, dict[str, Any]()

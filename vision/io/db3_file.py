@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +33,10 @@ class Db3File:
             self._base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CHUNK)
             self._base.execute("PRAGMA trusted_schema = OFF")
             self._base.set_progress_handler(lambda: 1, _STEPS)
+            try:
+                self._base.execute("SELECT count(*) FROM sqlite_master")
+            except sqlite3.DatabaseError:                # shorter than its head says: what is there can be read so
+                self._base.execute("PRAGMA writable_schema = ON")
             self._open()
             self._base.set_progress_handler(None, 0)
         except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
@@ -52,10 +57,10 @@ class Db3File:
         for number, topic, kind, encoding in rows:
             words, text = written.get(str(kind), ("", ""))
             self.topics.append(Topic(int(number), str(topic), str(kind), str(encoding), words, text))
-        first, last = (ask(f"SELECT timestamp FROM messages ORDER BY id {way} LIMIT 1").fetchone()
-                       for way in ("ASC", "DESC"))
-        if first and last:
-            self.span_ns = int(first[0]), int(last[0])
+        with suppress(sqlite3.Error):                    # the end may be cut off
+            first, last = (ask(f"SELECT timestamp FROM messages ORDER BY id {way} LIMIT 1").fetchone()
+                           for way in ("ASC", "DESC"))
+            self.span_ns = (int(first[0]), int(last[0])) if first and last else None
 
     def messages(self, topic: Topic, log: Log, first: int = 0) -> Iterator[Logged]:
         """The messages of a topic in the order in which they were written down."""

@@ -166,10 +166,6 @@ def open_url(uri: str, max_pixels: int) -> Reader:
     """A stream, live by its scheme or because it has no end; or a file on a server. A password in the address
     reaches the opener alone. Raises SourceError for a scheme that is none of a network's."""
     name, scheme = shown(uri), uri.partition("://")[0].lower()
-    if scheme == "zenoh":
-        from vision.io.zenoh_source import open_zenoh
-
-        return open_zenoh(uri)
     if scheme not in _SERVED_SCHEMES | _LIVE_SCHEMES:
         known = ", ".join(sorted(_SERVED_SCHEMES | _LIVE_SCHEMES | {"zenoh"}))
         raise SourceError(f"{name!r} is no address that can be read: its scheme is {scheme!r}. There are: {known}.")

@@ -48,9 +48,11 @@ class Recording:
             self._files = [opened(uri if len(files) == 1 else str(file), file) for file in files]
             self.topic = self._chosen(topic)
             self._reads = reader_of(self.topic)
-            self._first = next(self._messages(Log()), None)
+            log = Log()
+            self._first = next(self._messages(log), None)
             if self._first is None:
-                raise SourceError(f"{self._said} has no message that can be read as {self.topic.kind}.")
+                why = f" ({'; '.join(log.notes)})" if log.notes else ""
+                raise SourceError(f"{self._said} has no message that can be read as {self.topic.kind}{why}.")
             self.info = self._info()
         except BaseException:
             self.close()

@@ -236,6 +236,10 @@ def open_reader(
         from vision.io.live import open_camera
 
         return open_camera(uri)
+    if uri.startswith("zenoh://"):
+        from vision.io.zenoh_source import open_zenoh
+
+        return open_zenoh(uri)
     if is_url(uri):
         from vision.io.live import open_url
 

@@ -92,6 +92,7 @@ class Subscription:
     def close(self) -> None:
         """End the session."""
         self._put(None)
+        self._subscriber.undeclare()
         self._session.close()
 
     def __enter__(self) -> Self:

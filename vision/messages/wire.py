@@ -142,4 +142,6 @@ class Sender:
 
     def close(self) -> None:
         """End the session."""
+        for one in (*self._asked, *self._publishers.values()):
+            one.undeclare()
         self._session.close()
