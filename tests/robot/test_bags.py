@@ -197,9 +197,9 @@ def test_topics_that_are_not_there_or_are_no_pictures(tmp_path: Path) -> None:
         put("/left", "sensor_msgs/msg/Image", image(0), BEGAN)
         put("/right", "sensor_msgs/msg/Image", image(0), BEGAN)
         put("/chatter", "std_msgs/msg/String", text("hello"), BEGAN)
-    with pytest.raises(SourceError, match=r"has 2 topics with pictures. Give one as --topic .*'/left', '/right'; others"):
+    with pytest.raises(SourceError, match=r"has 2 topics with pictures. Give one as --topic .*'/left', '/right'"):
         read(tmp_path / "b")
-    with pytest.raises(SourceError, match=r"no topic '/front'. Topics with pictures: '/left', '/right'; others: /chatter"):
+    with pytest.raises(SourceError, match=r"no topic '/front'. Topics .*: '/left', '/right'; others: /chatter"):
         read(tmp_path / "b", topic="/front")
     with pytest.raises(SourceError, match=r"'/chatter' of .* holds std_msgs/msg/String as cdr, which is no picture"):
         read(tmp_path / "b", topic="/chatter")
@@ -232,13 +232,15 @@ def test_a_bag_that_was_cut_in_the_middle(tmp_path: Path) -> None:
     data = path.read_bytes()
     for part in (0.01, 0.5, 0.9):
         path.write_bytes(data[: int(len(data) * part)])
-        try:
-            with read(path) as source:
-                found = [f.stamp_ns for f in source]
-                assert any("broken" in note for note in source.notes)
-            assert found == [BEGAN + i * 10**8 for i in range(len(found))]
-        except SourceError as error:
-            assert "cannot be read" in str(error) or "no message" in str(error)
+        if part == 0.01:
+            with pytest.raises(SourceError, match=r"no message that can be read .*is broken"):
+                read(path)
+            continue
+        with read(path) as source:
+            found = [f.stamp_ns for f in source]
+            assert any("broken" in note for note in source.notes)
+        assert len(found) >= 25 * part
+        assert found == [BEGAN + i * 10**8 for i in range(len(found))]
 
 
 def test_a_data_base_that_is_no_bag(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_free_space_as_a_scan() -> None:
     assert np.array_equal(back.ranges, np.float32([5, np.nan, np.inf, 2, 1]), equal_nan=True), "angles that grow"
     assert (back.range_min, back.range_max) == (0.0, 30.0)
     for angles, ranges in (([0, 0.1, 0.3], [1, 1, 1]), ([0, 1], [1, 1, 1]), ([0], [1]), ([0, 0], [1, 1])):
-        with pytest.raises(ValueError, match="evenly|as many"):
+        with pytest.raises(ValueError, match=r"evenly|as many"):
             ros.scan_message(angles, ranges, head, most=1.0)
 
 
@@ -153,7 +153,8 @@ def test_an_image_of_ros_by_the_definition_of_a_bag() -> None:
 def test_a_definition_with_more_fields_is_believed() -> None:
     """A fork of ROS whose header has a number before the stamp: bytes lie elsewhere, and are found."""
     text = ("std_msgs/Header header\nuint32 height\nuint32 width\nstring encoding\nuint8 is_bigendian\nuint32 step\n"
-            f"uint8[] data\n{'=' * 80}\nMSG: std_msgs/Header\nuint32 seq\nbuiltin_interfaces/Time stamp\nstring frame_id\n")
+            f"uint8[] data\n{'=' * 80}\nMSG: std_msgs/Header\n"
+            "uint32 seq\nbuiltin_interfaces/Time stamp\nstring frame_id\n")
     defined = ros.Definitions("sensor_msgs/msg/Image", text)
     kinds = defined.store.types
     head = kinds["std_msgs/msg/Header"](5, kinds["builtin_interfaces/msg/Time"](3, 4), "f")
@@ -174,7 +175,8 @@ def test_a_definition_that_is_none(text: str) -> None:
 
 
 def test_constants_of_a_definition_are_left_out() -> None:
-    text = "string EVIL=\"'+__import__('os').getcwd()+'\"\nuint8 BIG=7\nstd_msgs/Header header\nstring format\nuint8[] data"
+    text = ("string EVIL=\"'+__import__('os').getcwd()+'\"\nuint8 BIG=7\n"
+            "std_msgs/Header header\nstring format\nuint8[] data")
     store = ros.Definitions("sensor_msgs/msg/CompressedImage", text).store
     assert store.fielddefs["sensor_msgs/msg/CompressedImage"][0] == []
     assert not hasattr(store.types["sensor_msgs/msg/CompressedImage"], "EVIL")
@@ -205,11 +207,12 @@ def test_foxgloves_pictures_as_json() -> None:
 
 
 def test_foxgloves_raw_image() -> None:
-    made = foxglove.message_type("foxglove.RawImage")(width=6, height=4, encoding="bgr8", step=18, data=PICTURE.tobytes())
+    kind = foxglove.message_type("foxglove.RawImage")
+    made = kind(width=6, height=4, encoding="bgr8", step=18, data=PICTURE.tobytes())
     _, carried = foxglove.picture_in("foxglove.RawImage", "protobuf", made.SerializeToString())
     assert np.array_equal(raw_picture(carried, "x", 100), PICTURE)
     assert carried[:5] == to_raw(PICTURE)[:5]
-    with pytest.raises(SourceError, match="is no foxglove.RawImage"):
+    with pytest.raises(SourceError, match=r"is no foxglove.RawImage"):
         foxglove.picture_in("foxglove.RawImage", "protobuf", b"\xff\xff\xff")
     with pytest.raises(SourceError, match="protobuf or JSON; got 'cbor'"):
         foxglove.picture_in("foxglove.RawImage", "cbor", b"")

@@ -31,8 +31,8 @@ class Pictures:
         self._fed = 0
 
     def put(self, stamp: int, carried: Carried) -> list[Dated]:
-        """Add a message. Returns the pictures that are done by then, each with its stamp. Raises SourceError for one that
-        cannot be decoded."""
+        """Add a message. Returns the pictures that are done by then, each with its stamp. Raises SourceError for one
+        that cannot be decoded."""
         if isinstance(carried, Raw):
             return [(stamp, raw_picture(carried, self.name, self.still))]
         if isinstance(carried, Compressed):

@@ -1,4 +1,5 @@
-"""MCAP files, of whoever wrote them: chunk by chunk, in bounded memory, to the last whole chunk of one that is cut off."""
+"""MCAP files, of whoever wrote them: chunk by chunk, in bounded memory, to the last whole chunk of one that is cut
+off."""
 
 from __future__ import annotations
 
@@ -39,10 +40,11 @@ class _Bounded:
 
 
 class McapFile:
-    """An MCAP file that is open for reading. name: in messages. Raises SourceError for a file that is none, MissingExtra.
+    """An MCAP file that is open for reading. name: in messages. Raises SourceError for a file that is none,
+    MissingExtra.
 
-    topics: the channels that its index or its first chunks tell of, in order. span_ns: the first and the last stamp, where
-    the index knows them.
+    topics: the channels that its index or its first chunks tell of, in order. span_ns: the first and the last stamp,
+    where the index knows them.
     """
 
     def __init__(self, name: str, path: Path) -> None:
@@ -86,16 +88,16 @@ class McapFile:
         return found
 
     def messages(self, topic: Topic, log: Log, first: int = 0) -> Iterator[Logged]:
-        """The messages of a channel in the order of the file, to its end or to where it is cut off, which is told to the
-        log. first: the number of the chunk to begin at, of those in the index."""
+        """The messages of a channel in the order of the file, to its end or to where it is cut off, which is told to
+        the log. first: the number of the chunk to begin at, of those in the index."""
         place = len(MAGIC) if not first else self.chunks[first].chunk_start_offset
         try:
             for record in self._walk(place):
                 if type(record) is self._records.Message and record.channel_id == topic.number:
                     yield Logged(record.log_time, record.data)
         except _FAILURES as error:
-            log.note(f"{self.name!r} is broken after {self._file.tell()} of {self._size} bytes ({_said(error)}); what came "
-                     "before was read")
+            where = f"{self._file.tell()} of {self._size} bytes"
+            log.note(f"{self.name!r} is broken after {where} ({_said(error)}); what came before was read")
         if self._cut:
             log.note(f"{self.name!r} is cut off: it was read to its last whole chunk")
 

@@ -33,8 +33,8 @@ class _Message(NamedTuple):
 
 
 class Recording:
-    """The pictures of one topic. uri: its name. files: one, or those that a bag is split into, in order. topic: which one,
-    of several. still, moving: pixels that a picture, and a frame of a film, may have. Raises SourceError."""
+    """The pictures of one topic. uri: its name. files: one, or those that a bag is split into, in order. topic: which
+    one, of several. still, moving: pixels that a picture, and a frame of a film, may have. Raises SourceError."""
 
     def __init__(
         self, uri: str, files: Sequence[Path], topic: str | None = None,
@@ -48,17 +48,19 @@ class Recording:
             self._files = [opened(uri if len(files) == 1 else str(file), file) for file in files]
             self.topic = self._chosen(topic)
             self._reads = reader_of(self.topic)
-            self._first = next(self._messages(Log()), None)
+            log = Log()
+            self._first = next(self._messages(log), None)
             if self._first is None:
-                raise SourceError(f"{uri!r} has no message of {self.topic.name!r} that can be read as {self.topic.kind}.")
+                why = f" ({'; '.join(log.notes)})" if log.notes else ""
+                raise SourceError(f"{self._said} has no message that can be read as {self.topic.kind}{why}.")
             self.info = self._info()
         except BaseException:
             self.close()
             raise
 
     def frames(self, span: Span, log: Log) -> Iterator[Frame]:
-        """The wanted frames; messages that cannot be decoded are counted and passed over. Where `start` is far in, reading
-        begins at the last key frame before it, by the file's index where it has one."""
+        """The wanted frames; messages that cannot be decoded are counted and passed over. Where `start` is far in,
+        reading begins at the last key frame before it, by the file's index where it has one."""
         log.notes += self._notes
         messages, index = self._from(span.start, log)
         log.counts.decoded += index
@@ -123,8 +125,8 @@ class Recording:
             raise SourceError(f"{self.uri!r} has no topic {name!r}. {there}")
         topic = found[name][0]
         if not is_picture(topic):
-            raise SourceError(f"{name!r} of {self.uri!r} holds {topic.kind or 'messages of no type'} as {topic.encoding}, "
-                              f"which is no picture. {there}")
+            what = f"{topic.kind or 'messages of no type'} as {topic.encoding}"
+            raise SourceError(f"{name!r} of {self.uri!r} holds {what}, which is no picture. {there}")
         if len(found[name]) > 1:
             self._notes.append(f"{name!r} has {len(found[name])} publishers; the first one's messages are read, as "
                                f"{topic.kind}, and the others' are passed over")

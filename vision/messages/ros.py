@@ -96,7 +96,8 @@ def detections_message(payload: Mapping[str, Any], head: Any, layout: Layout = "
 
 
 def _no_pose(kinds: Mapping[str, Any]) -> Any:
-    point, turn = kinds["geometry_msgs/msg/Point"](0.0, 0.0, 0.0), kinds["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
+    point = kinds["geometry_msgs/msg/Point"](0.0, 0.0, 0.0)
+    turn = kinds["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
     return kinds["geometry_msgs/msg/PoseWithCovariance"](
         kinds["geometry_msgs/msg/Pose"](point, turn), np.zeros(36, np.float64))
 
@@ -110,9 +111,9 @@ def scan_message(
 ) -> Any:
     """A sensor_msgs/LaserScan of free space: how far one may go in each direction.
 
-    angles: radians, evenly spaced, counter-clockwise from straight ahead, in the order of `ranges`. ranges: metres; what
-    is not known is NaN, what is free as far as can be seen is infinite. most: metres that can be seen. ROS wants angles
-    that grow; others are turned round. Raises ValueError for angles that are not evenly spaced."""
+    angles: radians, evenly spaced, counter-clockwise from straight ahead, in the order of `ranges`. ranges: metres;
+    what is not known is NaN, what is free as far as can be seen is infinite. most: metres that can be seen. ROS wants
+    angles that grow; others are turned round. Raises ValueError for angles that are not evenly spaced."""
     at, far = np.asarray(angles, np.float64), np.asarray(ranges, np.float32)
     if at.shape != far.shape or at.ndim != 1 or len(at) < 2:
         raise ValueError(f"as many ranges as angles, two at least; got {far.shape} and {at.shape}")
@@ -203,7 +204,8 @@ def _registered(name: str, text: str) -> Any:
         store = get_typestore(Stores.EMPTY)
         store.register(needed)
     except Exception as error:                   # the parser's own, and whatever odd text makes it trip over
-        raise SourceError(f"the bag's definition of {name} cannot be read ({type(error).__name__}: {error}).") from error
+        said = f"{type(error).__name__}: {error}"
+        raise SourceError(f"the bag's definition of {name} cannot be read ({said}).") from error
     return store
 
 

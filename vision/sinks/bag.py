@@ -55,8 +55,8 @@ class Bag(SinkSpec):
     def check(self) -> None:
         """Raise SinkError for a folder that is there, MissingExtra without the package."""
         if Path(self.folder).exists():
-            raise SinkError(f"{str(self.folder)!r} is there already, and a bag is a new folder. Give another name, or move "
-                            "it away.")
+            raise SinkError(f"{str(self.folder)!r} is there already, and a bag is a new folder. Give another name, or "
+                            "move it away.")
         try:
             import rosbags  # noqa: F401
         except ImportError:

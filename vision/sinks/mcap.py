@@ -51,8 +51,8 @@ class Mcap(SinkSpec):
     @property
     def not_resumed(self) -> str:
         """The index of a file that grew is not taken up again."""
-        return ("an MCAP file is not taken up again in the middle; what a run that was killed had written can be read, as "
-                f"NAME.part{SUFFIX}. Run again without --resume.")
+        return ("an MCAP file is not taken up again in the middle; what a run that was killed had written can be "
+                f"read, as NAME.part{SUFFIX}. Run again without --resume.")
 
     def check(self) -> None:
         """Raise UsageError for another suffix, MissingExtra without the packages."""

@@ -1,4 +1,5 @@
-"""One person out of many: chosen once, followed by the id of a track, and found again by the looks when that has ended."""
+"""One person out of many: chosen once, followed by the id of a track, and found again by the looks when that has
+ended."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ _SLOWLY = 0.95                                   # of the looks of a moment ago,
 class Leader:
     """Who is followed.
 
-    by: `nearest`, the tallest box; `hand`, who holds a hand above the nose. alike: from which likeness of colours, -1 to 1,
-    somebody is the same person as before. `id`: of the track, 0 before anybody was chosen.
+    by: `nearest`, the tallest box; `hand`, who holds a hand above the nose. alike: from which likeness of colours, -1
+    to 1, somebody is the same person as before. `id`: of the track, 0 before anybody was chosen.
     """
 
     def __init__(self, by: Literal["nearest", "hand"] = "nearest", alike: float = 0.6) -> None:
