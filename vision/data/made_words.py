@@ -118,7 +118,7 @@ def _set(text: str, font: ImageFont.FreeTypeFont, random: np.random.Generator) -
             x += step
     else:
         draw.text((margin - left, margin - top), text, 255, font, stroke_width=stroke)
-    return np.asarray(canvas, np.float32) / 255
+    return np.asarray(canvas, np.float32) / np.float32(255)
 
 
 def _bent(ink: Floats, random: np.random.Generator) -> Floats:
@@ -126,10 +126,11 @@ def _bent(ink: Floats, random: np.random.Generator) -> Floats:
     height, width = ink.shape
     if random.random() < 0.15:
         x = np.arange(width, dtype=np.float32)
-        swing = random.uniform(1, height / 6) * np.sin(x / width * np.pi * random.uniform(0.7, 1.5) + random.uniform(0, 3))
+        phase = x / width * np.pi * random.uniform(0.7, 1.5) + random.uniform(0, 3)
+        swing = random.uniform(1, height / 6) * np.sin(phase)
         down = np.arange(height, dtype=np.float32)[:, None] + swing[None].astype(np.float32)
         ink = cv2.remap(ink, np.broadcast_to(x, down.shape).copy(), down, cv2.INTER_LINEAR)
-    corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     shift = random.normal(0, 0.06, (4, 2)) * height
     angle = np.radians(random.normal(0, 3.5))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -150,7 +151,7 @@ def _bent(ink: Floats, random: np.random.Generator) -> Floats:
 def _colours(random: np.random.Generator) -> tuple[Floats, Floats]:
     """Ground and ink, BGR, far enough apart to be read."""
     while True:
-        ground, ink = random.uniform(0, 255, (2, 3)).astype(np.float32)
+        ground, ink = np.asarray(random.uniform(0, 255, (2, 3)), np.float32)
         if random.random() < 0.5:                                       # paint is often grey
             ground, ink = ground.mean() + (ground - ground.mean()) * 0.2, ink.mean() + (ink - ink.mean()) * 0.2
         if abs(float(ground.mean() - ink.mean())) > random.uniform(25, 120):
@@ -185,5 +186,6 @@ def _photographed(picture: Floats, random: np.random.Generator) -> Image:
     picture = picture + random.normal(0, random.uniform(0, 12), picture.shape).astype(np.float32)
     made = np.asarray(picture.clip(0, 255), np.uint8)
     if random.random() < 0.5:
-        made = cv2.imdecode(cv2.imencode(".jpg", made, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(30, 95))])[1], 1)
+        packed = cv2.imencode(".jpg", made, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(30, 95))])[1]
+        made = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return np.asarray(made, np.uint8)

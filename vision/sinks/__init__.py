@@ -18,8 +18,8 @@ from vision.spec import installed
 
 __all__ = [
     "SINKS", "Alto", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Cutouts", "Events", "HeatMapPicture",
-    "Hocr", "InstanceMaps", "JsonLines", "LabelMaps", "MotText", "PlainText", "SaveFrames", "Segments", "Show", "Sink", "SinkSpec",
-    "Timeline", "VarianceMaps", "VideoFile", "YoloText", "sinks",
+    "Hocr", "InstanceMaps", "JsonLines", "LabelMaps", "MotText", "PlainText", "SaveFrames", "Segments", "Show",
+    "Sink", "SinkSpec", "Timeline", "VarianceMaps", "VideoFile", "YoloText", "sinks",
 ]
 
 SINKS: dict[str, type[SinkSpec]] = {

@@ -22,8 +22,8 @@ from vision.steps.track import Track
 
 __all__ = [
     "TASKS", "Classify", "Count", "Detect", "EstimatePose", "FindFaces", "Follow", "InTurn", "ModelStep", "Pending",
-    "Pool", "ReadText", "Ready", "RecognizeActions", "Segment", "SegmentInstances", "Spec", "State", "Step", "Task", "Track",
-    "find_task", "tasks",
+    "Pool", "ReadText", "Ready", "RecognizeActions", "Segment", "SegmentInstances", "Spec", "State", "Step", "Task",
+    "Track", "find_task", "tasks",
 ]
 
 

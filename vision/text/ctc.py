@@ -26,8 +26,10 @@ class Reading(NamedTuple):
 
 
 class Characters(NamedTuple):
-    """What a network can read. names: a character each. allowed: (C,) bool, which classes, the blank first, may be
-    read; None: all."""
+    """What a network can read.
+
+    names: a character each. allowed: (C,) bool, which classes, the blank first, may be read; None: all.
+    """
 
     names: Sequence[str]
     allowed: npt.NDArray[np.bool_] | None = None
@@ -54,7 +56,9 @@ def read_steps(
     """The reading of one strip.
 
     probs: (T,C) float32, the probability of each class at each step; class 0 is the blank, class i + 1 the i-th of
-    `characters`. allowed: (C,) bool, the classes that count; all unless given. The score is the mean of the probabilities of the steps at which the characters begin.
+    `characters`. allowed: (C,) bool, the classes that count; all unless given.
+
+    The score is the mean of the probabilities of the steps at which the characters begin.
     """
     probs = probs if allowed is None else probs * allowed
     best = probs.argmax(axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import cv2
@@ -78,7 +79,7 @@ class Texts(_Rows):
     def text(self) -> str:
         """All of it: a line a line, an empty one between columns."""
         lines = self.by_line()
-        between = ["\n\n" if a.blocks[0] != b.blocks[0] else "\n" for a, b in zip(lines, lines[1:], strict=False)]
+        between = ["\n\n" if a.blocks[0] != b.blocks[0] else "\n" for a, b in pairwise(lines)]
         return "".join(line.line + after for line, after in zip(lines, [*between, ""], strict=True))
 
     @property
