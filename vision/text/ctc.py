@@ -35,8 +35,8 @@ class Characters(NamedTuple):
     allowed: npt.NDArray[np.bool_] | None = None
 
     def only(self, wanted: str) -> Characters:
-        """Those of `wanted` alone, and the space. Raises UsageError, with what is lacking, where the network cannot read
-        one of them."""
+        """Those of `wanted` alone, and the space. Raises UsageError, with what is lacking, where the network cannot
+        read one of them."""
         lacking = sorted(set(wanted) - {*self.names, " "})
         if lacking:
             scripts = sorted({unicodedata.name(one, "?").split()[0].capitalize() for one in lacking})
