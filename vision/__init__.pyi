@@ -15,27 +15,34 @@ from .instances import Instances as Instances
 from .item import Item as Item
 from .people.body import Poses as Poses
 from .people.face import Faces as Faces
+from .people.enrol import enrol as enrol
 from .people.face_tracker import FaceTracker as FaceTracker
+from .people.gallery import Gallery as Gallery
+from .people.hand import Hands as Hands
+from .people.hands import HandFinder as HandFinder, HandTracker as HandTracker
+from .people.identities import Identities as Identities
+from .people.identity import FaceEmbedder as FaceEmbedder
 from .people.landmarks import FaceLandmarker as FaceLandmarker
 from .people.person import PersonMask as PersonMask
 from .people.pose import PoseEstimator as PoseEstimator, PoseTracker as PoseTracker
 from .report import Report as Report
 from .run import Run as Run
 from .sinks import (
-    Alto as Alto, BasisPicture as BasisPicture, CocoResults as CocoResults, ContactSheet as ContactSheet, Csv as Csv,
-    Cutouts as Cutouts,
-    Events as Events, HeatMapPicture as HeatMapPicture, InstanceMaps as InstanceMaps, JsonLines as JsonLines,
-    Hocr as Hocr, LabelMaps as LabelMaps, PlainText as PlainText,
-    MotText as MotText, SINKS as SINKS, SaveFrames as SaveFrames, Segments as Segments, Show as Show, Sink as Sink,
+    Alto as Alto, Bag as Bag, BasisPicture as BasisPicture, CocoResults as CocoResults, ContactSheet as ContactSheet,
+    Csv as Csv, Cutouts as Cutouts, Events as Events, HeatMapPicture as HeatMapPicture, Hocr as Hocr,
+    InstanceMaps as InstanceMaps, JsonLines as JsonLines, LabelMaps as LabelMaps, Mcap as Mcap, MotText as MotText,
+    PlainText as PlainText, Publish as Publish, SINKS as SINKS, SaveFrames as SaveFrames, Segments as Segments,
+    Show as Show, Sink as Sink,
     SinkSpec as SinkSpec, Timeline as Timeline, VarianceMaps as VarianceMaps, VideoFile as VideoFile,
     YoloText as YoloText,
 )
 from .sinks.film import VideoWriter as VideoWriter
 from .spec import Option as Option
 from .steps import (
-    Classify as Classify, Count as Count, Detect as Detect, EstimatePose as EstimatePose, FindFaces as FindFaces,
-    Follow as Follow, Pool as Pool, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
-    ReadText as ReadText, SegmentInstances as SegmentInstances,
+    BlurFaces as BlurFaces, Classify as Classify, Count as Count, Detect as Detect, EstimatePose as EstimatePose,
+    FindFaces as FindFaces, FindHands as FindHands, Follow as Follow, Identify as Identify, Pool as Pool,
+    ReadText as ReadText, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
+    SegmentInstances as SegmentInstances,
     Spec as Spec, Step as Step, TASKS as TASKS, Track as Track,
 )
 from .steps.plan import read_plan as read_plan
@@ -59,5 +66,6 @@ from .types import (
     Action as Action, ClassMap as ClassMap, Detections as Detections, Frame as Frame, Landmarks as Landmarks,
     Result as Result, Scores as Scores, Tracks as Tracks, UncertainMap as UncertainMap,
 )
+from .watch import Watch as Watch
 
 __version__: str

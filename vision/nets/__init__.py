@@ -42,6 +42,8 @@ NETS: dict[str, str] = {
     "c3d_lite": "c3d:c3d_lite",
     "video_resnet": "video_resnet:VideoResNet",
     "frame2d": "frame2d:FrameNet",
+    "face-resnet": "face_resnet:FaceResNet",
+    "face-attributes": "face_attributes:FaceAttributes",
     "torchvision_classifier": "classifiers:torchvision_classifier",
     "timm_classifier": "classifiers:timm_classifier",
 }

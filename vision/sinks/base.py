@@ -91,6 +91,11 @@ class SinkSpec(Described, ABC):
     streams: ClassVar[bool] = False
 
     @property
+    def not_resumed(self) -> str:
+        """Why a run that writes it cannot be resumed, and what to do; empty where it can."""
+        return ""
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files and folders that the user named."""
         return tuple(getattr(self, field.name) for field in options(type(self)) if field.is_path)

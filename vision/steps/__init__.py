@@ -9,11 +9,14 @@ from vision.spec import installed, nearest
 from vision.state import State
 from vision.steps.action import RecognizeActions
 from vision.steps.base import InTurn, ModelStep, Pending, Pool, Ready, Spec, Step
+from vision.steps.blur import BlurFaces
 from vision.steps.classify import Classify
 from vision.steps.count import Count
 from vision.steps.detect import Detect
 from vision.steps.faces import FindFaces
 from vision.steps.follow import Follow
+from vision.steps.hands import FindHands
+from vision.steps.identify import Identify
 from vision.steps.instances import SegmentInstances
 from vision.steps.pose import EstimatePose
 from vision.steps.segment import Segment
@@ -21,9 +24,10 @@ from vision.steps.text import ReadText
 from vision.steps.track import Track
 
 __all__ = [
-    "TASKS", "Classify", "Count", "Detect", "EstimatePose", "FindFaces", "Follow", "InTurn", "ModelStep", "Pending",
-    "Pool", "ReadText", "Ready", "RecognizeActions", "Segment", "SegmentInstances", "Spec", "State", "Step", "Task",
-    "Track", "find_task", "tasks",
+    "TASKS", "BlurFaces", "Classify", "Count", "Detect", "EstimatePose", "FindFaces", "FindHands", "Follow", "Identify",
+    "InTurn", "ModelStep", "Pending", "Pool", "ReadText", "Ready", "RecognizeActions", "Segment", "SegmentInstances",
+    "Spec", "State", "Step", "Task", "Track",
+    "find_task", "tasks",
 ]
 
 
@@ -53,6 +57,9 @@ TASKS: dict[str, Task] = {
     "count": Task(Count, after=("track",)),
     "follow": Task(Follow),
     "faces": Task(FindFaces, card="facemesh", hidden="landmarks"),
+    "identify": Task(Identify, after=("faces",), card="dlib-face"),
+    "blur": Task(BlurFaces, card="blazeface-full"),
+    "hands": Task(FindHands, card="handmesh"),
     "pose": Task(EstimatePose, card="blazepose-full"),
     "action": Task(RecognizeActions, card="two-stream-ucf101-3"),
     "text": Task(ReadText, card="ppocrv6-tiny-rec"),
