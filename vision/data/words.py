@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from dataclasses import dataclass, replace
+from os.path import isfile  # False, too, for what can be no name
 from pathlib import Path
 
 from vision.data.files import text_of
@@ -69,7 +70,7 @@ def find_words(data: Path, names: tuple[str, ...] = ()) -> Words:
         raise DataError(f"{str(data)!r} has no list of words. Give a folder with words.csv (image,text,scene) or with "
                         'ICDAR\'s gt.txt (word_1.png, "Genaxis").')
     rows = _of_csv(path) if path.suffix == ".csv" else _of_icdar(path)
-    there = [(path.parent / image, text, scene) for image, text, scene in rows if (path.parent / image).is_file()]
+    there = [(path.parent / image, text, scene) for image, text, scene in rows if isfile(path.parent / image)]
     if not there:
         raise DataError(f"{str(path)!r} lists {len(rows)} words; no picture of them is beside it.")
     paths, texts, scenes = zip(*there, strict=True)
