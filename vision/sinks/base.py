@@ -81,8 +81,8 @@ class Sink(ABC):
 class SinkSpec(Described, ABC):
     """Where results go. A sink spec of your own derives from this.
 
-    name: the key in `SINKS`. of: the task whose results it writes; empty for any. also: other such tasks. streams: whether it can go to
-    standard output, `-`.
+    name: the key in `SINKS`. of: the task whose results it writes; empty for any. also: other such tasks. streams:
+    whether it can go to standard output, `-`.
     """
 
     name: ClassVar[str]
