@@ -13,8 +13,10 @@ from .errors import VisionError as VisionError
 from .io import Info as Info, Source as Source, ahead as ahead, latest as latest, read as read
 from .instances import Instances as Instances
 from .item import Item as Item
+from .people.attributes import AttributeGuesser as AttributeGuesser, Attributes as Attributes
 from .people.body import Poses as Poses
 from .people.face import Faces as Faces
+from .people.cover import Covered as Covered
 from .people.enrol import enrol as enrol
 from .people.face_tracker import FaceTracker as FaceTracker
 from .people.gallery import Gallery as Gallery
@@ -39,7 +41,7 @@ from .sinks import (
 from .sinks.film import VideoWriter as VideoWriter
 from .spec import Option as Option
 from .steps import (
-    BlurFaces as BlurFaces, Classify as Classify, Count as Count, Detect as Detect, EstimatePose as EstimatePose, FindFaces as FindFaces,
+    BlurFaces as BlurFaces, Classify as Classify, Count as Count, DescribeFaces as DescribeFaces, Detect as Detect, EstimatePose as EstimatePose, FindFaces as FindFaces,
     FindHands as FindHands, Follow as Follow, Identify as Identify, Pool as Pool, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
     SegmentInstances as SegmentInstances,
     Spec as Spec, Step as Step, TASKS as TASKS, Track as Track,
