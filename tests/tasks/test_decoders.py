@@ -186,8 +186,10 @@ def test_a_family_is_recognised_by_its_outputs(
 
 
 def test_outputs_that_fit_no_family_or_two_are_listed(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"are mask \(1, 9, 9, 9\); they fit no family \(yolo: one .*--decoder NAME"):
+    with pytest.raises(ModelError, match=r"a model for segment, not for detect"):
         find(graph(tmp_path / "mask.onnx", {"mask": [1, 9, 9, 9]}), "detect")
+    with pytest.raises(ModelError, match=r"are mask .*, more .*; they fit no family \(yolo: one .*--decoder NAME"):
+        find(graph(tmp_path / "two.onnx", {"mask": [1, 9, 9, 9], "more": [1, 3]}), "detect")
     both = graph(tmp_path / "both.onnx", {"output": [1, "cells", 112]})
     with pytest.raises(ModelError, match=r"are output \(1, 0, 112\); they fit yolox and nanodet\. --decoder NAME"):
         find(both, "detect")

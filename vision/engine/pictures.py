@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vision.engine.base import Outputs, checked_batch, refuse_fork
+from vision.engine.base import Outputs, Work, checked_batch, refuse_fork
 from vision.engine.program import Program, Shape
 from vision.errors import EngineError, VisionError
 
@@ -52,6 +52,7 @@ class PictureEngine(ABC):
         self.backend, self.device, self.precision = backend, device, precision
         self.label = f"{backend} {device.upper()} {precision}"
         self.in_flight = in_flight
+        self.work = Work()
         self.input_wh = program.input_wh
         self._program = program
         self._whole_batches, self._most = whole_batches, most
@@ -164,6 +165,9 @@ class PictureEngine(ABC):
         """`run`, whose failures are of our tree."""
 
         def guarded(batch: np.ndarray) -> Outputs:
+            with self._queue_lock:
+                self.work.pictures += len(batch)
+                self.work.executions += 1
             try:
                 return run(batch)
             except VisionError:

@@ -37,6 +37,7 @@ NETS: dict[str, str] = {
     "pyramidal": "published_detectors:pyramidal",
     "two_stage": "published_detectors:two_stage",
     "faster_rcnn": "published_detectors:faster_rcnn",
+    "crnn": "crnn:CRNN",
     "c3d": "c3d:C3D",
     "c3d_lite": "c3d:c3d_lite",
     "video_resnet": "video_resnet:VideoResNet",

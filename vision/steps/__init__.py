@@ -21,11 +21,13 @@ from vision.steps.identify import Identify
 from vision.steps.instances import SegmentInstances
 from vision.steps.pose import EstimatePose
 from vision.steps.segment import Segment
+from vision.steps.text import ReadText
 from vision.steps.track import Track
 
 __all__ = [
-    "TASKS", "BlurFaces", "Classify", "Count", "DescribeFaces", "Detect", "EstimatePose", "FindFaces", "FindHands", "Follow", "Identify", "InTurn", "ModelStep", "Pending",
-    "Pool", "Ready", "RecognizeActions", "Segment", "SegmentInstances", "Spec", "State", "Step", "Task", "Track",
+    "TASKS", "BlurFaces", "Classify", "Count", "DescribeFaces", "Detect", "EstimatePose", "FindFaces", "FindHands", "Follow",
+    "Identify", "InTurn", "ModelStep", "Pending", "Pool", "ReadText", "Ready", "RecognizeActions", "Segment", "SegmentInstances",
+    "Spec", "State", "Step", "Task", "Track",
     "find_task", "tasks",
 ]
 
@@ -62,6 +64,7 @@ TASKS: dict[str, Task] = {
     "hands": Task(FindHands, card="handmesh"),
     "pose": Task(EstimatePose, card="blazepose-full"),
     "action": Task(RecognizeActions, card="two-stream-ucf101-3"),
+    "text": Task(ReadText, card="ppocrv6-tiny-rec"),
 }
 
 

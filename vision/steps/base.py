@@ -40,7 +40,7 @@ _log = logging.getLogger("vision.models")
 RESERVED = frozenset(("schema", "kind", "source", "frame", "time_s", "stamp_ns", "size", "gap_s"))
 M = TypeVar("M")
 Named = str | Path | Card | AnyModel
-ModelOption = Annotated[Named, Option("a name of `vision models`, or a path to weights", remote=True)]
+ModelOption = Annotated[Named, Option("a name of `vision models`, or a path to weights")]
 
 
 class Pool:

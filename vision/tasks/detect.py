@@ -15,11 +15,12 @@ from vision.boxes import nms
 from vision.card import Card, Input
 from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
-from vision.published import onnx_detector
+from vision.onnx_card import with_decoder
 from vision.tasks.decoders import DECODERS, Decoder
 from vision.tasks.model import Model
+from vision.tasks.own import OwnModel, rows
 from vision.types import Detections, Image, Ints
-from vision.view import View, checked_image, letterbox, stretch
+from vision.view import View, checked_image, letterbox, stretch, whole
 
 _STRIDE = 32                 # a network that takes any size gets multiples of this
 _CANDIDATES = 4096           # at most this many boxes of a picture go into suppression, best first
@@ -168,6 +169,8 @@ class Finder(Model, Generic[Found]):
 def input_view(image: Image, wanted: Input, input_wh: tuple[int, int] | None = None) -> View:
     """What a detector's network sees of `image` (H,W,3) uint8 BGR. wanted: as the card has it. input_wh: the one size
     that an engine takes, where it takes one."""
+    if wanted.resize == "none":
+        return whole(image)
     w, h = wanted.size_wh
     fixed = input_wh or (wanted.size_wh if wanted.fixed else None)
     if wanted.resize == "stretch":
@@ -184,7 +187,7 @@ def input_view(image: Image, wanted: Input, input_wh: tuple[int, int] | None = N
     return letterbox(image, size_wh, multiple=_STRIDE)
 
 
-class Detector(Finder[Detections]):
+class Detector(OwnModel, Finder[Detections]):
     """Finds objects in pictures.
 
     engine: takes (B,h,w,3) uint8 BGR, and returns what the card's `boxes.layout` names (a key of `DECODERS`).
@@ -192,6 +195,7 @@ class Detector(Finder[Detections]):
     """
 
     task = "detect"
+    layout, outputs = "rows", staticmethod(rows)
     decoders = DECODERS
 
     @classmethod
@@ -213,7 +217,7 @@ class Detector(Finder[Detections]):
         from vision.tasks.yolo import to_onnx
 
         if decoder is not None:
-            model = onnx_detector(model, decoder)
+            model = with_decoder(model.file if isinstance(model, Card) else model, decoder)
         return super().load(to_onnx(cls._card(model)), device, precision, backend)
 
     def _result(self, found: Detections, outputs: Outputs, view: View) -> Detections:

@@ -42,7 +42,7 @@ def task_command(name: str) -> Any:
     """The command of one task: a plan of it and of the tasks that it needs."""
     rows = tasks()
     kinds = {one.key: type(one) for one in plan_of([name])}
-    writable = {key: kind for key, kind in sinks().items() if kind.of in ("", *kinds)}
+    writable = {key: kind for key, kind in sinks().items() if {kind.of, *kind.also} & {"", *kinds}}
     parts = Parts(kinds, writable, plain=True)
 
     def run(sources: list[str], **values: Any) -> None:
