@@ -17,8 +17,8 @@ from vision.types import Floats, Image, Ints, Names, _Rows
 EXPRESSIONS: Names = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
 ASKABLE: Names = ("expression", "age", "gender")
 LIMITS = (
-    "a small network's guesses from one look at a face: an expression is not a feeling, an age may be ten years off, and "
-    "how a gender presents is not what somebody is"
+    "a small network's guesses from one look at a face: an expression is not a feeling, an age may be ten years off, "
+    "and how a gender presents is not what somebody is"
 )
 # years: of pictures of one person from other films, measured here; of a mean error of 4.54 years, as its author reports
 _SCATTER, _PUBLISHED = 6.0, 5.7
@@ -32,8 +32,8 @@ class Attributes(_Rows):
 
     boxes: (N,4) float32, xyxy in frame pixels. ids: (N,) int64, the face's id, 0 on a picture.
     expressions: (N,7) float32 in 0..1, in the order of `EXPRESSIONS`.
-    ages: (N,) float32, years. margins: (N,) float32, years: four in five ages should lie within so many of the guess, if
-        the network is as good on these faces as on those that it was measured on.
+    ages: (N,) float32, years. margins: (N,) float32, years: four in five ages should lie within so many of the guess,
+        if the network is as good on these faces as on those that it was measured on.
     masculine: (N,) float32 in 0..1, how masculine the gender presents, 0 feminine, as the network guesses it.
     asked: which of `ASKABLE` are told.
     """
@@ -105,7 +105,8 @@ def _(result: Attributes, canvas: Canvas, names: Names) -> None:
         words = [entry.get("expression", ""), entry.get("gender_guess", "")]
         if "age" in entry:
             words.insert(1, f"{entry['age']['low']}-{entry['age']['high']} years?")
-        canvas.box(row, colour(int(result.ids[i])), canvas.say(id=int(result.ids[i]), name=" ".join(filter(None, words))))
+        said = canvas.say(id=int(result.ids[i]), name=" ".join(filter(None, words)))
+        canvas.box(row, colour(int(result.ids[i])), said)
 
 
 class AttributeGuesser(Model):

@@ -25,9 +25,9 @@ from vision.steps.text import ReadText
 from vision.steps.track import Track
 
 __all__ = [
-    "TASKS", "BlurFaces", "Classify", "Count", "DescribeFaces", "Detect", "EstimatePose", "FindFaces", "FindHands", "Follow",
-    "Identify", "InTurn", "ModelStep", "Pending", "Pool", "ReadText", "Ready", "RecognizeActions", "Segment", "SegmentInstances",
-    "Spec", "State", "Step", "Task", "Track",
+    "TASKS", "BlurFaces", "Classify", "Count", "DescribeFaces", "Detect", "EstimatePose", "FindFaces", "FindHands",
+    "Follow", "Identify", "InTurn", "ModelStep", "Pending", "Pool", "ReadText", "Ready", "RecognizeActions", "Segment",
+    "SegmentInstances", "Spec", "State", "Step", "Task", "Track",
     "find_task", "tasks",
 ]
 
