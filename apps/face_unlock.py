@@ -75,7 +75,7 @@ class Gate:
             return "come nearer"
         if self._live is not None:
             seen = self._live.setdefault(int(faces.ids[0]), Liveness())
-            verdict = seen(faces.points[0], faces.angles[0], faces.eyes[0], time)
+            verdict = seen(faces.points[0], faces.eyes[0], time)
             if verdict == Live.NO:
                 return "this is flat: a picture of a face?"
             if verdict == Live.UNSURE:

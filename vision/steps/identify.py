@@ -140,7 +140,7 @@ class IdentifyStep(InTurn):
         ids = faces.ids.tolist()
         self._live = {i: self._live.get(i) or Liveness() for i in {*ids, *(self._live.keys() & self._votes.keys())}}
         return [
-            self._live[i](faces.points[row], faces.angles[row], faces.eyes[row], time) for row, i in enumerate(ids)
+            self._live[i](faces.points[row], faces.eyes[row], time) for row, i in enumerate(ids)
         ]
 
     def state(self) -> State:
