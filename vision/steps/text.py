@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vision.errors import UsageError
 from vision.spec import Option, spec
-from vision.steps.base import ModelOption, ModelStep, Named, Pending, Pool, Spec, Step
+from vision.steps.base import ModelStep, Named, Pending, Pool, Spec, Step
 from vision.steps.faces import FollowedPeople
 from vision.text.lines import TextEvent, Texts, clock
 from vision.types import Frame, Result

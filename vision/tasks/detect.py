@@ -16,11 +16,13 @@ from vision.card import Card, Input
 from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
 from vision.onnx_card import with_decoder
+from vision.published import onnx_detector
 from vision.tasks.decoders import DECODERS, Decoder
 from vision.tasks.model import Model
 from vision.tasks.own import OwnModel, rows
 from vision.types import Detections, Image, Ints
 from vision.view import View, checked_image, letterbox, stretch, whole
+from vision.weights import locate
 
 _STRIDE = 32                 # a network that takes any size gets multiples of this
 _CANDIDATES = 4096           # at most this many boxes of a picture go into suppression, best first
@@ -219,6 +221,15 @@ class Detector(OwnModel, Finder[Detections]):
         if decoder is not None:
             model = with_decoder(model.file if isinstance(model, Card) else model, decoder)
         return super().load(to_onnx(cls._card(model)), device, precision, backend)
+
+    @classmethod
+    def _card(cls, model: str | Path | Card) -> Card:
+        card = super()._card(model)
+        here = locate(card)
+        if card.form != "onnx" or card.boxes.layout or here is None:
+            return card
+        seen = onnx_detector(here[1])                    # what is pulled tells its layout when it is here
+        return replace(card, input=seen.input, boxes=seen.boxes, config=seen.config)
 
     def _result(self, found: Detections, outputs: Outputs, view: View) -> Detections:
         return in_frame(found, view)
