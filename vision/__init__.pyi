@@ -15,8 +15,10 @@ from .errors import VisionError as VisionError
 from .io import Info as Info, Source as Source, ahead as ahead, latest as latest, read as read
 from .instances import Instances as Instances
 from .item import Item as Item
+from .people.attributes import AttributeGuesser as AttributeGuesser, Attributes as Attributes
 from .people.body import Poses as Poses
 from .people.face import Faces as Faces
+from .people.cover import Covered as Covered
 from .people.enrol import enrol as enrol
 from .people.face_tracker import FaceTracker as FaceTracker
 from .people.gallery import Gallery as Gallery
@@ -41,8 +43,8 @@ from .sinks import (
 from .sinks.film import VideoWriter as VideoWriter
 from .spec import Option as Option
 from .steps import (
-    BlurFaces as BlurFaces, Classify as Classify, Count as Count, Detect as Detect, Drive as Drive,
-    EstimatePose as EstimatePose, FindFaces as FindFaces, FindHands as FindHands, FindLanes as FindLanes,
+    BlurFaces as BlurFaces, Classify as Classify, Count as Count, DescribeFaces as DescribeFaces, Detect as Detect,
+    Drive as Drive, EstimatePose as EstimatePose, FindFaces as FindFaces, FindHands as FindHands, FindLanes as FindLanes,
     Follow as Follow, Identify as Identify, Pool as Pool, ReadText as ReadText, Ready as Ready,
     RecognizeActions as RecognizeActions, Segment as Segment,
     SegmentInstances as SegmentInstances,

@@ -10,6 +10,7 @@ from vision.errors import UsageError
 from vision.spec import installed, nearest
 from vision.state import State
 from vision.steps.action import RecognizeActions
+from vision.steps.attributes import DescribeFaces
 from vision.steps.base import InTurn, ModelStep, Pending, Pool, Ready, Spec, Step
 from vision.steps.blur import BlurFaces
 from vision.steps.classify import Classify
@@ -28,7 +29,8 @@ from vision.steps.text import ReadText
 from vision.steps.track import Track
 
 __all__ = [
-    "TASKS", "BlurFaces", "Classify", "Count", "Detect", "Drive", "EstimatePose", "FindFaces", "FindHands", "FindLanes",
+    "TASKS", "BlurFaces", "Classify", "Count", "DescribeFaces", "Detect", "Drive", "EstimatePose", "FindFaces",
+    "FindHands", "FindLanes",
     "Follow", "Identify", "InTurn", "ModelStep", "Pending", "Pool", "ReadText", "Ready", "RecognizeActions", "Segment",
     "SegmentInstances", "Spec", "State", "Step", "Task", "Track",
     "find_task", "tasks",
@@ -66,6 +68,7 @@ TASKS: dict[str, Task] = {
     "follow": Task(Follow),
     "faces": Task(FindFaces, card="facemesh", hidden="landmarks"),
     "identify": Task(Identify, after=("faces",), card="dlib-face"),
+    "attributes": Task(DescribeFaces, after=("faces",), card="face-attributes"),
     "blur": Task(BlurFaces, card="blazeface-full"),
     "hands": Task(FindHands, card="handmesh"),
     "pose": Task(EstimatePose, card="blazepose-full"),
