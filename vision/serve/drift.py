@@ -107,7 +107,7 @@ class Reference:
             raise DataError(f"thresholds need at least {10 * _STRETCHES} pictures of one model; got {most}.")
         window = min(window, most // _STRETCHES)
         known = [one.embedding for pictures in seen.values() for one in pictures if one.embedding is not None]
-        mean = None if not known else np.mean(known, axis=0, dtype=np.float32)
+        mean = None if not known else np.stack(known).mean(axis=0)
         models = {
             model: {name: found for name in STATISTICS
                     if (found := _distribution(name, [values_of(one, mean)[name] for one in pictures], window))}
