@@ -16,6 +16,7 @@ from screen import Screen
 
 from vision import VideoWriter, read
 from vision.cli.webcam import page
+from vision.drawing import colour
 from vision.steps.plan import plan_of
 
 PANEL = (32, 28, 26)                                     # BGR: below the picture
@@ -23,10 +24,10 @@ PANEL = (32, 28, 26)                                     # BGR: below the pictur
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Half a minute of a person, 320x240; the photograph is scikit-image's."""
+    """A minute of a person, 320x240; the photograph is scikit-image's."""
     path = tmp_path_factory.mktemp("clip") / "person.mp4"
     with VideoWriter(path) as film:
-        for n in range(200):
+        for n in range(500):
             film.write(portrait((320, 240)), n / 8)
     return path
 
@@ -74,24 +75,24 @@ def test_keys_change_what_is_looked_for_and_a_recording_plays(screen: Screen, cl
     process = started(screen, tmp_path, str(clip), "--do", "detect")
 
     def last() -> str:
-        path = next(tmp_path.glob("*.jsonl"), None)
-        return path.read_text().splitlines()[-1] if path is not None and path.stat().st_size else ""
+        texts = [path.read_text() for path in sorted(tmp_path.glob("*.jsonl"))]
+        return next((text.splitlines()[-1] for text in reversed(texts) if text), "")
 
     try:
-        until(screen, process, lambda: has_colour(screen, PANEL))
+        until(screen, process, lambda: has_colour(screen, colour(14)))   # the box of the person
         until(screen, process, last, "r")
         until(screen, process, lambda: '"faces"' in last(), "plus", "f")
         until(screen, process, lambda: list(tmp_path.glob("*.json")), "w")
     finally:
         quit(screen, process)
     assert process.returncode == 0
-    records = [json.loads(line) for line in next(tmp_path.glob("*.jsonl")).read_text().splitlines()]
+    path = next(path for path in sorted(tmp_path.glob("*.jsonl")) if path.stat().st_size)
+    records = [json.loads(line) for line in path.read_text().splitlines()]
     assert "detect" in records[0]
     assert "faces" not in records[0]
     assert {"detect", "faces"} <= records[-1].keys()                     # together, on one source
     assert records[-1]["frame"] > records[0]["frame"]
-    film = next(path for path in tmp_path.glob("webcam-*.mp4") if path.stat().st_size)
-    assert len(list(read(film))) == len(records)
+    assert len(list(read(path.with_suffix(".mp4")))) == len(records)
     snapshot = json.loads(next(tmp_path.glob("*.json")).read_text())
     assert "faces" in snapshot
 

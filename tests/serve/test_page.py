@@ -20,7 +20,7 @@ from serving import Running, running
 from vision import Detect
 from vision.drawing import colour
 from vision.masks import packed, run_lengths
-from vision.people import body, mesh
+from vision.people import body, hand, mesh
 from vision.serve.app import PAGE, create_app
 from vision.serve.connections import guarded
 from vision.serve.launch import listen
@@ -280,3 +280,4 @@ def test_masks_and_shapes_are_those_of_python(server: Running, camera: Path) -> 
     assert shapes["FACE_LINES"] == [[list(line), closed] for line, closed in mesh.OUTLINES]
     assert shapes["IRISES"] == [list(mesh.RIGHT_IRIS), list(mesh.LEFT_IRIS)]
     assert shapes["BONES"] == [list(bone) for bone in body._BONES]
+    assert shapes["HAND_BONES"] == [list(bone) for bone in hand._BONES]
