@@ -30,7 +30,7 @@ def road(left: float = 1.8, right: float = -1.8, heading: float = 0.0, bend: flo
     image[horizon:] = 95
     noise = np.random.default_rng(seed).normal(0, 4, image.shape)
     for offset, dashed in ((left, False), (right, True)):
-        z = 1 / np.linspace(1 / 3.0, 1 / 70, 250)
+        z = 1 / np.linspace(1 / 3.0, 1 / 70, 130)
         middle = offset + heading * z + bend * z**2
         inner, outer = (np.rint(ground.pixels(np.column_stack([z, middle + side])) * 16).astype(np.int32)
                         for side in (0.075, -0.075))

@@ -61,7 +61,7 @@ def test_a_made_lens_is_found(pictures: list[Frame]) -> None:
     corners = Board((7, 5), 0.03).find(pictures[0].image)
     assert corners is not None
     true = LENS.pixels((Board((7, 5), 0.03).corners[:, :2] + (-0.1, -0.06)) / 0.35) - 0.5
-    assert np.abs(np.sort(corners, axis=0) - np.sort(true, axis=0)).max() < 0.3
+    assert np.abs(np.sort(corners, axis=0) - np.sort(true, axis=0)).max() < 0.7
 
 
 def test_boards_that_are_not_found(pictures: list[Frame]) -> None:
