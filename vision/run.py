@@ -8,14 +8,16 @@ grow with the length of the video.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any, Self
+from weakref import WeakSet
 
 from vision.at_once import AtOnce
+from vision.awaited import awaited
 from vision.checkpoint import EVERY_S, Checkpoint, written_down
 from vision.drawing import Style
 from vision.errors import SourceError, UsageError, VisionError
@@ -46,7 +48,7 @@ class Run:
     device, precision, backend: where models run, as `vision.engine.load` has them.
     pool: models that are loaded already; whoever made the pool closes it.
     style: how results are drawn: what labels say, how long a track's trail is.
-    max_latency: seconds; a frame of a live source that is older when its turn comes is dropped.
+    max_latency: seconds, over 0; a frame of a live source that is older when its turn comes is dropped.
     free_only: refuse weights that may be used for research only.
     resume: continue where a run with these outputs was killed. Without a checkpoint it begins anew.
     checkpoint_every: seconds between checkpoints; 10 where every output can be resumed. 0: none.
@@ -71,6 +73,8 @@ class Run:
         resume: bool = False,
         checkpoint_every: float | None = None,
     ) -> None:
+        if max_latency is not None and not max_latency > 0:
+            raise UsageError(f"max_latency is a time over 0 seconds: no frame is younger than {max_latency:g}.")
         wanted = [plan] if isinstance(plan, Spec) else list(plan)
         for one in (sink for sink in sinks if isinstance(sink, SinkSpec)):
             one.check()
@@ -91,6 +95,8 @@ class Run:
         self.checkpoint = self._checkpoint(sinks, checkpoint_every)
         self._stored = self.checkpoint.load() if self.checkpoint and resume else None
         self._items: Generator[Item] | None = None
+        self._streams = WeakSet[Stream]()                # that are under way
+        self._interrupted = False
 
     def streams(self) -> Iterator[Stream]:
         """The streams of all sources, one after the other: each an iterator over its items that raises what ended
@@ -105,6 +111,7 @@ class Run:
                 uri, several = (member.uri, True) if isinstance(member, Member) else (name, len(self._openers) > 1)
                 stream = Stream(self, shown(uri), member, number, self._stored, self.sinks, several=several)
                 self._stored = None
+                self._streams.add(stream)
                 self.reports.append(stream.report)
                 yield stream
         if self.checkpoint is not None and not any(r.dropped for r in self.reports):
@@ -135,6 +142,7 @@ class Run:
             sinks = [sink.apart() for sink in self.sinks if not sink.direct]
             stream = Stream(self, shown(name), opener, len(self.reports) + 1, None, sinks, several=True)
             self.reports.append(stream.report)
+            self._streams.add(stream)
         return stream
 
     @property
@@ -152,6 +160,17 @@ class Run:
         """Items of all streams. A stream that fails does not end the others: its error is raised at the end."""
         self._items = self._items or self._all()
         return self._items
+
+    def __aiter__(self) -> AsyncGenerator[Item]:
+        """The same for `async for`: the run goes on in a thread of its own, and the event loop stays free. Leaving
+        the loop, or being cancelled in it, ends the run with whole outputs."""
+        return awaited(iter(self), self.interrupt)
+
+    def interrupt(self) -> None:
+        """End the run, from another thread, with whole outputs: the iteration stops."""
+        self._interrupted = True
+        for stream in list(self._streams):
+            stream.interrupt()
 
     def _all(self) -> Generator[Item]:
         failed: VisionError | None = None
@@ -171,7 +190,7 @@ class Run:
                 if not stream.several:
                     raise
                 failed = failed or error
-            if any(sink.done for sink in self.sinks):
+            if self._interrupted or any(sink.done for sink in self.sinks):
                 break
         if failed is not None:
             raise failed
@@ -193,21 +212,24 @@ class Run:
 
     def _checkpoint(self, sinks: Sequence[Any], every: float | None) -> Checkpoint | None:
         """The checkpoint beside the first output, where the run can be resumed."""
-        why = "cameras, addresses, standard input and output and frames in memory are gone afterwards"
+        why = ("cameras, addresses, standard input and output and frames in memory are gone afterwards. Write to "
+               "files, from files.")
         able = all(map(_on_disk, self._names))
         files: list[Path] = []
         plan: dict[str, Any] = {}
+        stopped = next((one.not_resumed for one in sinks if isinstance(one, SinkSpec) and one.not_resumed), "")
         try:
             plan = {**written_down(self.plan, sinks), "sources": self._names, "reading": self._reading}
             files = [path for sink in sinks for path in sink.files]
         except UsageError as error:
             able, why = False, str(error)
+        able, why = able and not stopped, stopped or why
         if able and files and "-" not in map(str, files) and every != 0:
             first = files[0]
             name = f"{first.name or 'run'}.checkpoint"
             return Checkpoint(first.with_name(name) if first.name else first / name, every or EVERY_S, plan)
         if self.resume or every:
-            raise UsageError(f"this run cannot be resumed: {why}. Write to files, from files.")
+            raise UsageError(f"this run cannot be resumed: {why}")
         return None
 
     def model_of(self, one: Spec) -> Any:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from vision.drawing import class_name
 from vision.driving.lines import CLEAR, SIDES, LaneLines
 from vision.driving.obstacles import HALF_CAR, Obstacles, placed
-from vision.drawing import class_name
 from vision.state import State
 from vision.types import Names
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,11 @@ class Situation(Shown):
     road: npt.NDArray[np.bool_] | None
     events: tuple[Alert, ...]
     active: Mapping[str, Alert]
+
+    event_columns: ClassVar[Names] = (
+        "source", "frame", "time_s", "event", "place", "side", "id", "label", "ttc_s", "distance_m", "speed_m_s",
+        "to_line_m", "to_line_ratio", "lateral_m_s",
+    )
 
     @property
     def calibrated(self) -> bool:

@@ -23,6 +23,8 @@ VIDEO_SUFFIXES = frozenset((
     ".mxf", ".wtv", ".nut", ".ivf", ".obu", ".h261", ".h263", ".h264", ".264", ".h265", ".265", ".hevc", ".vvc",
     ".vc1", ".drc", ".y4m", ".mjpeg", ".mjpg", ".amv", ".swf", ".gxf",
 ))                                                                                  # fmt: skip
+RECORDING_SUFFIXES = frozenset((".mcap", ".db3"))        # of robots
+_BAG = "metadata.yaml"               # what a folder of ROS 2 has that is a bag
 _RAW_PHOTOGRAPHS = {".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"}
 MAX_FILES = 1_000_000                # in one source
 _MAX_NESTED = 32                     # lists in lists
@@ -71,6 +73,8 @@ def _walk(uri: str, within: tuple[Path, ...], seen: set[Path], log: Log) -> Iter
     except OSError:                          # not to be looked into, or no name of a file: reading it tells why
         yield path
         return
+    if folder and bag_files(path):
+        path, folder = path / _BAG, False
     if there and not folder and not listed:
         yield path
         return
@@ -119,9 +123,9 @@ def _below(folder: Path, log: Log) -> Iterator[Path]:
     closed: list[Path] = []
     others: Counter[str] = Counter()
     for parent, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
-        for path in (Path(parent, name) for name in names):
+        for path in (Path(parent, name) for name in ([_BAG] if bag_files(Path(parent), names) else names)):
             suffix = path.suffix.lower()
-            if suffix in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
+            if suffix in PICTURE_SUFFIXES | VIDEO_SUFFIXES | RECORDING_SUFFIXES or path.name == _BAG:
                 if is_file_or_closed(path):
                     yield path
             elif suffix in _RAW_PHOTOGRAPHS or (guess_type(f"a{suffix}")[0] or "").startswith(("image/", "video/")):
@@ -130,6 +134,22 @@ def _below(folder: Path, log: Log) -> Iterator[Path]:
     if others:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
         log.note(f"{str(folder)!r} holds files of kinds that are not read: {kinds}")
+
+
+def bag_files(folder: Path, names: Iterable[str] | None = None) -> list[Path]:
+    """The files of a ROS 2 bag, in natural order; none where the folder is no bag. names: of what lies in it, where
+    that is known."""
+    try:
+        inside = os.listdir(folder) if names is None else list(names)
+    except OSError:
+        return []
+    found = [Path(folder, name) for name in inside if Path(name).suffix.lower() in RECORDING_SUFFIXES]
+    return sorted(found, key=natural) if _BAG in inside else []
+
+
+def is_recording(path: Path) -> bool:
+    """Whether it is a recording of a robot by its name: an MCAP file, a `.db3`, the `metadata.yaml` of a bag."""
+    return path.suffix.lower() in RECORDING_SUFFIXES or (path.name == _BAG and bool(bag_files(path.parent)))
 
 
 def is_file_or_closed(path: Path) -> bool:

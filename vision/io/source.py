@@ -16,7 +16,15 @@ from typing import Any, Literal, Self
 from vision.errors import SourceError, UsageError
 from vision.io.base import MAX_FRAME_PIXELS, MAX_PIXELS, Counts, Info, Log, Reader, Span, shown
 from vision.io.kinds import HEAD_BYTES, is_guess, other_kind
-from vision.io.listing import VIDEO_SUFFIXES, is_camera, is_file_or_closed, is_url, leaves_of, listed_in
+from vision.io.listing import (
+    VIDEO_SUFFIXES,
+    is_camera,
+    is_file_or_closed,
+    is_recording,
+    is_url,
+    leaves_of,
+    listed_in,
+)
 from vision.io.pictures import PICTURE_SUFFIXES, Pictures, is_picture, open_picture, pillow_knows
 from vision.types import Frame
 
@@ -131,6 +139,11 @@ class Source:
         if interrupt is not None:
             interrupt()
 
+    @property
+    def lost_at(self) -> float | None:
+        """Since when a live source is not there, in seconds of `time.monotonic`; None while it is."""
+        return getattr(self._reader, "lost_at", None)
+
     def close(self) -> None:
         """Close the source; it hands out no more frames."""
         self._frames = iter(())
@@ -156,22 +169,25 @@ def read(
     max_pixels: int | None = None,
     realtime: bool = False,
     rate: float | None = None,
+    reconnect: bool = False,
+    topic: str | None = None,
 ) -> Source:
     """Open a source of frames.
 
-    uri: a picture; a video file; a folder (recursive, in natural order: a2 before a10, each folder's
-    files before its folders); a glob; a `.txt` file of URIs, one a line; an HTTP or RTSP URL; a
-    camera's number or /dev/video path; `-`, standard input, with JPEG or PNG pictures one after
-    the other or a video. An animated GIF, WebP or PNG and a TIFF of several pages give all of their
-    pictures when named by themselves, the first one among others.
+    uri: a picture; a video file; a folder (recursive, in natural order: a2 before a10, each folder's files before its
+    folders); a glob; a `.txt` file of URIs, one a line; an HTTP or RTSP URL; a camera's number or /dev/video path;
+    `-`, standard input, with JPEG or PNG pictures one after the other or a video; an MCAP file or a ROS 2 bag. An
+    animated GIF, WebP or PNG and a TIFF of several pages give all of their pictures when named by themselves, the
+    first one among others.
 
-    start, end: seconds of presentation time, start <= time < end. stride: every so many frames, from
-    the first one in the range. Both hold for each video of several by itself. max_frames: at most so
-    many in all. reader: `opencv` reads videos with cv2.VideoCapture instead of PyAV. max_pixels: a
-    larger picture is refused, before it is decoded; 200 million unless given, 50 million of a frame of a video, of
-    which several are held at once. realtime: a file plays a camera: it counts as live,
-    and each frame comes when it is due on the wall clock, the first one at once. rate: frames a second of still
-    pictures, which have no times of their own; one a second unless given.
+    start, end: seconds of presentation time, start <= time < end. stride: every so many frames, from the first one in
+    the range. Both hold for each video of several by itself. max_frames: at most so many in all. reader: `opencv`
+    reads videos with cv2.VideoCapture instead of PyAV. max_pixels: a larger picture is refused, before it is decoded;
+    200 million unless given, 50 million of a frame of a video, of which several are held at once. realtime: a file
+    plays a camera: it counts as live, and each frame comes when it is due on the wall clock, the first one at once.
+    rate: frames a second of still pictures, which have no times of their own; one a second unless given. reconnect: a
+    camera or a stream that is missing at the start, or is lost, is waited for as long as it takes; else it is given up
+    after some ten seconds. topic: whose pictures are read of an MCAP file or a bag, where it has several.
 
     Raises SourceError when there is nothing to read, UsageError for an impossible range.
     """
@@ -184,11 +200,11 @@ def read(
     if reader not in ("auto", "opencv"):
         raise UsageError(f"reader must be 'auto' or 'opencv'; got {reader!r}")
     log = Log()
-    opened = open_reader(str(uri), reader, max_pixels, log)
+    opened = open_reader(str(uri), reader, max_pixels, log, reconnect, topic)
     source = Source(_paced(opened) if realtime else opened, Span(start, end, stride), max_frames, log)
     source.asked = {
         "start": start, "end": end, "stride": stride, "max_frames": max_frames, "reader": reader, "rate": rate,
-        "realtime": realtime,
+        "realtime": realtime, "reconnect": reconnect, **({} if topic is None else {"topic": topic}),
     }
     if rate is not None:
         source.at_rate(rate)
@@ -212,7 +228,8 @@ def _opened_paced(group: _Group) -> Reader:
 
 
 def open_reader(
-    uri: str, reader: ReaderName = "auto", max_pixels: int | None = None, log: Log | None = None
+    uri: str, reader: ReaderName = "auto", max_pixels: int | None = None, log: Log | None = None,
+    reconnect: bool = False, topic: str | None = None,
 ) -> Reader:
     """The reader for a URI, open; what was passed over on the way is told to the log. Raises SourceError."""
     still, moving = max_pixels or MAX_PIXELS, max_pixels or MAX_FRAME_PIXELS
@@ -225,24 +242,29 @@ def open_reader(
     if is_camera(uri):
         from vision.io.live import open_camera
 
-        return open_camera(uri)
+        return open_camera(uri, reconnect)
+    if uri.startswith("zenoh://"):
+        from vision.io.zenoh_source import open_zenoh
+
+        return open_zenoh(uri)
     if is_url(uri):
         from vision.io.live import open_url
 
-        return open_url(uri, moving)
+        return open_url(uri, moving, reconnect)
 
     path = Path(uri)
     listed = path.suffix.lower() == ".txt"
     if uri and not listed and is_file_or_closed(path):
-        return _open_file(uri, path, reader, still, moving)
+        return _open_file(uri, path, reader, still, moving, topic)
     leaves = leaves_of(uri, log or Log())
     if leaves in ([uri], [path]):
         if listed and is_file_or_closed(path):
             listed_in(path)                # one that this user may not read tells so
         raise SourceError(_nothing(uri, path))
-    if uri.startswith("file://") and len(leaves) == 1 and isinstance(leaves[0], Path):
-        return _open_file(uri, leaves[0], reader, still, moving)
-    return _several(uri, leaves, reader, max_pixels)
+    one = leaves[0] if len(leaves) == 1 and isinstance(leaves[0], Path) else None
+    if one is not None and (uri.startswith("file://") or (path.is_dir() and is_recording(one))):
+        return _open_file(uri, one, reader, still, moving, topic)
+    return _several(uri, leaves, reader, max_pixels, reconnect, topic)
 
 
 def _nothing(uri: str, path: Path) -> str:
@@ -261,7 +283,7 @@ def _nothing(uri: str, path: Path) -> str:
     return f"there is no {uri!r}. Give a file, a folder, a glob, a URL, a camera's number or - ."
 
 
-def _open_file(uri: str, path: Path, reader: ReaderName, still: int, moving: int) -> Reader:
+def _open_file(uri: str, path: Path, reader: ReaderName, still: int, moving: int, topic: str | None) -> Reader:
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -270,6 +292,12 @@ def _open_file(uri: str, path: Path, reader: ReaderName, still: int, moving: int
     if not head:
         raise SourceError(f"{uri!r} is empty (0 bytes). Was it saved whole?")
     suffix = path.suffix.lower()
+    if is_recording(path):
+        from vision.io.recording import open_recording
+
+        return open_recording(uri, path, topic, still, moving)
+    if topic is not None:
+        raise SourceError(f"{uri!r} has no topics: it is neither an MCAP file nor a ROS 2 bag. Leave out --topic.")
     if is_picture(head) or suffix in PICTURE_SUFFIXES:
         return open_picture(uri, path, still)
     if suffix not in VIDEO_SUFFIXES and pillow_knows(path):
@@ -297,7 +325,9 @@ class _Group:
     open: Callable[[], Reader]
 
 
-def _several(uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels: int | None) -> Reader:
+def _several(
+    uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels: int | None, reconnect: bool, topic: str | None
+) -> Reader:
     """Pictures in a row are one sequence; a video stands by itself."""
     groups: list[_Group] = []
     first = 0
@@ -307,7 +337,8 @@ def _several(uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels:
             groups.append(_Group(uri, partial(Pictures, uri, paths, max_pixels or MAX_PIXELS, first)))
             first += len(paths)
         else:
-            groups += [_Group(shown(str(leaf)), partial(open_reader, str(leaf), reader, max_pixels)) for leaf in run]
+            opener = partial(open_reader, reader=reader, max_pixels=max_pixels, reconnect=reconnect, topic=topic)
+            groups += [_Group(shown(str(leaf)), partial(opener, str(leaf))) for leaf in run]
     return groups[0].open() if pictures and len(groups) == 1 else _Chain(Info(uri, "list"), groups)
 
 

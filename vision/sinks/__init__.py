@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from vision.sinks.bag import Bag
 from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.boxes import CocoResults, MotText, YoloText
 from vision.sinks.events import BasisPicture, Events, HeatMapPicture
 from vision.sinks.frames import SaveFrames
 from vision.sinks.instances import Cutouts, InstanceMaps
 from vision.sinks.maps import LabelMaps, VarianceMaps
+from vision.sinks.mcap import Mcap
+from vision.sinks.pages import Alto, Hocr, PlainText
+from vision.sinks.publish import Publish
 from vision.sinks.segments import Segments, Timeline
 from vision.sinks.sheet import ContactSheet
 from vision.sinks.show import Show
@@ -16,9 +20,9 @@ from vision.sinks.video import VideoFile
 from vision.spec import installed
 
 __all__ = [
-    "SINKS", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Cutouts", "Events", "HeatMapPicture",
-    "InstanceMaps", "JsonLines", "LabelMaps", "MotText", "SaveFrames", "Segments", "Show", "Sink", "SinkSpec",
-    "Timeline", "VarianceMaps", "VideoFile", "YoloText", "sinks",
+    "SINKS", "Alto", "Bag", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Cutouts", "Events", "HeatMapPicture",
+    "Hocr", "InstanceMaps", "JsonLines", "LabelMaps", "Mcap", "MotText", "PlainText", "Publish", "SaveFrames",
+    "Segments", "Show", "Sink", "SinkSpec", "Timeline", "VarianceMaps", "VideoFile", "YoloText", "sinks",
 ]
 
 SINKS: dict[str, type[SinkSpec]] = {
@@ -26,6 +30,8 @@ SINKS: dict[str, type[SinkSpec]] = {
     for kind in (
         VideoFile, JsonLines, Csv, CocoResults, YoloText, SaveFrames, ContactSheet, Show, MotText, Events,
         HeatMapPicture, BasisPicture, LabelMaps, VarianceMaps, InstanceMaps, Cutouts, Segments, Timeline,
+        Mcap, Bag, Publish,
+        PlainText, Hocr, Alto,
     )
 }
 

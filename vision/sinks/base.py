@@ -81,18 +81,24 @@ class Sink(ABC):
 class SinkSpec(Described, ABC):
     """Where results go. A sink spec of your own derives from this.
 
-    name: the key in `SINKS`. of: the task whose results it writes; empty for any. streams: whether it can go to
-    standard output, `-`.
+    name: the key in `SINKS`. of: the task whose results it writes; empty for any. also: other such tasks. streams:
+    whether it can go to standard output, `-`.
     """
 
     name: ClassVar[str]
     of: ClassVar[str] = ""
+    also: ClassVar[tuple[str, ...]] = ()
     streams: ClassVar[bool] = False
 
     @classmethod
     def writes(cls, task: str) -> bool:
         """Whether it can write the results of a task."""
-        return cls.of in ("", task)
+        return cls.of == "" or task in (cls.of, *cls.also)
+
+    @property
+    def not_resumed(self) -> str:
+        """Why a run that writes it cannot be resumed, and what to do; empty where it can."""
+        return ""
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -25,42 +25,33 @@ if TYPE_CHECKING:
     from vision.tracking.heatmap import HeatMap
 
 COLUMNS = ("source", "frame", "time_s", "event", "place", "side", "id", "label", "x", "y", "dwell_s")
-WARNINGS = (
-    "source", "frame", "time_s", "event", "place", "side", "id", "label", "ttc_s", "distance_m", "speed_m_s", "to_line_m",
-    "to_line_ratio", "lateral_m_s",
-)
 Of = Annotated[str | None, Option("the step whose events are written, by its key")]
 
 
 @spec
 class Events(SinkSpec):
-    """The events of `vision count` or `vision drive`, as JSON lines or as CSV by the file's suffix."""
+    """What happened in `vision count`, `text`, `drive` or `hands`, as JSON lines or as CSV by the file's suffix."""
 
     name = "events"
-    of = "count"
-    also: ClassVar[tuple[str, ...]] = ("drive",)
+    of, also = "count", ("text", "drive", "hands")
     streams = True
 
     path: Annotated[Path | str, Option("events, one JSON line for each, or one row in a .csv", flags=("--events",))]
     on: Of = None
 
-    @classmethod
-    def writes(cls, task: str) -> bool:
-        """Whether a task has events."""
-        return task in (cls.of, *cls.also)
-
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where nothing has events."""
-        on = self.on or self.key_in(plan)
-        drives = any(one.key == on and one.task == "drive" for one in plan)
-        return _Events(Path(self.path), on, WARNINGS if drives else COLUMNS)
+        keys = [one.key for one in plan if "events" in getattr(one.result, "__dataclass_fields__", ())]
+        on = self.on or (keys[-1] if keys else self.key_in(plan))
+        columns = next((getattr(one.result, "event_columns", COLUMNS) for one in plan if one.key == on), COLUMNS)
+        return _Events(Path(self.path), on, columns)
 
 
 class _Events(TextLines):
-    def __init__(self, path: Path, on: str, columns: Sequence[str]) -> None:
+    def __init__(self, path: Path, on: str, columns: Sequence[str] = COLUMNS) -> None:
         super().__init__(path)
-        self.columns = columns
         self.on, self.needs, self.table = on, frozenset((on,)), path.suffix.lower() == ".csv"
+        self.columns = columns
         self._where: dict[str, Any] = {}                 # of the last item: what an event at the end needs
         self._names: list[str] = []
 

@@ -119,7 +119,7 @@ class VideoWriter:
             raise UsageError(f"time must be finite seconds; got {time}")
         try:
             stream = self._stream or self._begin(image)
-            frame = av.VideoFrame.from_ndarray(_yuv420(image, (stream.width, stream.height)), "yuv420p")
+            frame = av.VideoFrame.from_ndarray(yuv420(image, (stream.width, stream.height)), "yuv420p")
             frame.pts, frame.time_base = self._tick(time), _TICK
             self._container.mux(stream.encode(frame))
         except _FAILURES as error:
@@ -255,7 +255,7 @@ def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _yuv420(image: Image, size_wh: tuple[int, int]) -> Image:
+def yuv420(image: Image, size_wh: tuple[int, int]) -> Image:
     """(H,W,3) BGR -> (h*3/2,w) planar 4:2:0, in OpenCV's BT.601, for a film of an even size."""
     height, width = image.shape[:2]
     right, below = size_wh[0] - width, size_wh[1] - height

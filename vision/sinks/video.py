@@ -13,6 +13,8 @@ from vision.files import make_folder
 from vision.io.pictures import WRITABLE_SUFFIXES
 from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.frames import FILMS, FrameNames, ImageFolder, distinct
+from vision.sinks.mcap import SUFFIX as MCAP
+from vision.sinks.mcap import Mcap
 from vision.spec import Option, spec
 from vision.state import State
 
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 class VideoFile(SinkSpec):
     """The annotated film, with the source's times and sound: H.264 in mp4 that a browser plays.
 
-    A picture's name (.png, .jpg, ...) takes a picture. Any other name is a folder: for each source a film in it,
-    or its pictures, under its name and the last task's (`clip-track.mp4`).
+    A picture's name (.png, .jpg, ...) takes a picture, an MCAP file's (.mcap) what `Mcap` writes. Any other name is a
+    folder: for each source a film in it, or its pictures, under its name and the last task's (`clip-track.mp4`).
     """
 
     name = "video"
@@ -39,8 +41,27 @@ class VideoFile(SinkSpec):
     crf: Annotated[int, Option("x264's quality: 0 is the best, 51 the smallest", min=0, max=51)] = 23
     preset: Annotated[str, Option("x264's trade of time for size: ultrafast to veryslow")] = "ultrafast"
 
+    @property
+    def mcap(self) -> Mcap | None:
+        """What writes it where its name is that of an MCAP file."""
+        if Path(self.path).suffix.lower() != MCAP or Path(self.path).is_dir():
+            return None
+        return Mcap(self.path, crf=self.crf, preset=self.preset)
+
+    @property
+    def not_resumed(self) -> str:
+        """Why it cannot be resumed: as an MCAP file."""
+        return "" if self.mcap is None else self.mcap.not_resumed
+
+    def check(self) -> None:
+        """Raise MissingExtra for an MCAP file without the packages for it."""
+        if self.mcap is not None:
+            self.mcap.check()
+
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run."""
+        if self.mcap is not None:
+            return self.mcap.open(plan)
         return _VideoFile(self, plan[-1].task if plan else "video")
 
 

@@ -10,22 +10,29 @@ from vision.errors import UsageError
 from vision.spec import installed, nearest
 from vision.state import State
 from vision.steps.action import RecognizeActions
+from vision.steps.attributes import DescribeFaces
 from vision.steps.base import InTurn, ModelStep, Pending, Pool, Ready, Spec, Step
+from vision.steps.blur import BlurFaces
 from vision.steps.classify import Classify
 from vision.steps.count import Count
 from vision.steps.detect import Detect
 from vision.steps.drive import Drive
 from vision.steps.faces import FindFaces
 from vision.steps.follow import Follow
+from vision.steps.hands import FindHands
+from vision.steps.identify import Identify
 from vision.steps.instances import SegmentInstances
 from vision.steps.lanes import FindLanes
 from vision.steps.pose import EstimatePose
 from vision.steps.segment import Segment
+from vision.steps.text import ReadText
 from vision.steps.track import Track
 
 __all__ = [
-    "TASKS", "Classify", "Count", "Detect", "Drive", "EstimatePose", "FindFaces", "FindLanes", "Follow", "InTurn", "ModelStep", "Pending",
-    "Pool", "Ready", "RecognizeActions", "Segment", "SegmentInstances", "Spec", "State", "Step", "Task", "Track",
+    "TASKS", "BlurFaces", "Classify", "Count", "DescribeFaces", "Detect", "Drive", "EstimatePose", "FindFaces",
+    "FindHands", "FindLanes",
+    "Follow", "Identify", "InTurn", "ModelStep", "Pending", "Pool", "ReadText", "Ready", "RecognizeActions", "Segment",
+    "SegmentInstances", "Spec", "State", "Step", "Task", "Track",
     "find_task", "tasks",
 ]
 
@@ -60,10 +67,15 @@ TASKS: dict[str, Task] = {
     "count": Task(Count, after=("track",)),
     "follow": Task(Follow),
     "faces": Task(FindFaces, card="facemesh", hidden="landmarks"),
+    "identify": Task(Identify, after=("faces",), card="dlib-face"),
+    "attributes": Task(DescribeFaces, after=("faces",), card="face-attributes"),
+    "blur": Task(BlurFaces, card="blazeface-full"),
+    "hands": Task(FindHands, card="handmesh"),
     "pose": Task(EstimatePose, card="blazepose-full"),
     "lanes": Task(FindLanes),
     "drive": Task(Drive, after=("track", "segment", "lanes"), given={"segment": {"every": 5}}, spares=("segment",)),
     "action": Task(RecognizeActions, card="two-stream-ucf101-3"),
+    "text": Task(ReadText, card="ppocrv6-tiny-rec"),
 }
 
 

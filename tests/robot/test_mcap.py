@@ -1,0 +1,293 @@
+"""MCAP out and in: what is read back is what was written, strictly valid, and whole up to where it was cut."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mcap.reader import make_reader
+from mcap.records import Message
+from mcap.stream_reader import StreamReader
+from robot_made import BEGAN, frames, plan_of_square, square_at
+
+from vision import JsonLines, Mcap, Run, SinkSpec, VideoFile, read
+from vision.errors import SinkError, SourceError, UsageError
+from vision.io.base import Log
+from vision.io.mcap_file import McapFile
+from vision.io.recording import records
+from vision.messages.annexb import unit_types
+from vision.messages.foxglove import message_type
+
+COUNT = 150                                      # frames: three key frames
+SPS, IDR, SLICE = 7, 5, 1
+
+
+def strictly(path: Path) -> list[Any]:
+    """Every record of a file, by the library's reader, its checksums and its index checked."""
+    with path.open("rb") as file:
+        found = list(StreamReader(file, validate_crcs=True).records)
+    with path.open("rb") as file:
+        reader = make_reader(file, validate_crcs=True)
+        assert reader.get_summary() is not None
+        assert sum(1 for _ in reader.iter_messages()) == sum(type(one) is Message for one in found)
+    return found
+
+
+def messages(path: Path, topic: str) -> list[Any]:
+    """The messages of a topic, with their times."""
+    with path.open("rb") as file:
+        return [message for _, _, message in make_reader(file).iter_messages(topics=[topic])]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of stamped frames."""
+    folder = tmp_path_factory.mktemp("mcap")
+    with Run(frames(COUNT), plan_of_square(), [Mcap(folder / "run.mcap"), JsonLines(folder / "run.jsonl")]) as run:
+        run.finish()
+    return folder / "run.mcap"
+
+
+def lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_records_and_stamps_are_read_back_as_they_were(whole: Path) -> None:
+    wanted = lines(whole.with_suffix(".jsonl"))
+    assert list(records(whole)) == wanted
+    assert len(wanted) == COUNT
+    with read(whole) as source:
+        assert [(f.index, f.stamp_ns) for f in source] == [(r["frame"], r["stamp_ns"]) for r in wanted]
+        assert source.notes == []
+        assert source.counts.decoded == COUNT
+        assert source.counts.corrupt == 0
+
+
+def test_every_message_has_the_stamp_of_its_frame(whole: Path) -> None:
+    stamps = [frame.stamp_ns for frame in frames(COUNT)]
+    for topic in ("video", "annotations", "records", "detect", "track"):
+        assert [m.log_time for m in messages(whole, f"/vision/{topic}")] == stamps, topic
+    made = [message_type("foxglove.CompressedVideo").FromString(m.data) for m in messages(whole, "/vision/video")]
+    assert [m.timestamp.seconds * 10**9 + m.timestamp.nanos for m in made] == stamps
+    assert {(m.format, m.frame_id) for m in made} == {("h264", "camera")}
+
+
+def test_the_pictures_are_those_of_the_frames(whole: Path) -> None:
+    with read(whole) as source:
+        for frame in source:
+            left = np.flatnonzero(frame.image[60, :, 0] > 110)[0]
+            assert abs(left - square_at(frame.index)) <= 1, frame.index
+
+
+def test_a_strict_reader_finds_no_fault(whole: Path) -> None:
+    assert sum(type(one) is Message for one in strictly(whole)) == 5 * COUNT
+
+
+def test_h264_is_one_picture_a_message_with_sps_before_each_idr(whole: Path) -> None:
+    units = [list(unit_types(message_type("foxglove.CompressedVideo").FromString(m.data).data))
+             for m in messages(whole, "/vision/video")]
+    keys = [n for n, kinds in enumerate(units) if IDR in kinds]
+    assert keys[0] == 0
+    assert max(b - a for a, b in pairwise([*keys, COUNT])) <= 60
+    for kinds in units:
+        assert len({kind for kind in kinds if kind in (IDR, SLICE)}) == 1, "no IDR and other slices in one message"
+        if IDR in kinds:
+            assert kinds.index(SPS) < kinds.index(IDR)
+
+
+def test_there_are_no_b_frames(whole: Path) -> None:
+    """Each packet gives its picture at once, and in order: nothing is reordered."""
+    import av
+
+    context = av.CodecContext.create("h264", "r")
+    context.thread_count = 1
+    for message in messages(whole, "/vision/video"):
+        packet = av.Packet(message_type("foxglove.CompressedVideo").FromString(message.data).data)
+        (picture,) = context.decode(packet)
+        assert picture.pict_type in (1, 2), "I or P"
+
+
+def test_annotations_are_the_boxes_in_pixels(whole: Path) -> None:
+    tracks = [json.loads(m.data)["objects"] for m in messages(whole, "/vision/track")]
+    kind = message_type("foxglove.ImageAnnotations")
+    drawn = [kind.FromString(m.data) for m in messages(whole, "/vision/annotations")]
+    assert any(tracks)
+    for objects, one in zip(tracks, drawn, strict=True):
+        boxes = [[(p.x, p.y) for p in points.points] for points in one.points]
+        assert boxes == [[(a, b), (c, b), (c, d), (a, d)] for a, b, c, d in (o["box"] for o in objects)]
+        assert [text.text for text in one.texts] == [f"{o['id']} square {o['score']:.2f}" for o in objects]
+
+
+def test_schemas_hold_for_the_messages(whole: Path) -> None:
+    import jsonschema
+
+    with whole.open("rb") as file:
+        for topic in ("/vision/records", "/vision/detect", "/vision/track"):
+            file.seek(0)
+            for schema, _, message in islice(make_reader(file).iter_messages(topics=[topic]), 5, 8):
+                assert schema is not None
+                jsonschema.validate(json.loads(message.data), json.loads(schema.data))
+
+
+@pytest.mark.parametrize("start", [0.5, 2.0, 2.1, 4.5])
+def test_reading_from_the_middle_begins_at_a_key_frame(whole: Path, start: float) -> None:
+    with read(whole) as source:
+        every = {frame.index: frame for frame in source}
+    with read(whole, start=start, end=start + 0.2) as source:
+        found = list(source)
+        counted = source.counts.decoded
+    first = min(i for i, frame in every.items() if frame.time >= start)
+    assert [frame.index for frame in found] == list(range(first, first + len(found)))
+    assert len(found) in (6, 7)
+    assert counted == found[-1].index + 2, "those before it counted, and the one that is too late"
+    for frame in found:
+        assert frame.stamp_ns == every[frame.index].stamp_ns
+        assert np.array_equal(frame.image, every[frame.index].image)
+
+
+def test_a_seek_reads_no_chunk_before_its_key_frame(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vision.io import mcap_file
+
+    unpacked = []
+    real = mcap_file.unpacked
+    monkeypatch.setattr(mcap_file, "unpacked", lambda chunk: unpacked.append(chunk.message_start_time) or real(chunk))
+    with read(whole, start=4.1, end=4.2) as source:
+        opening = len(unpacked)
+        assert [frame.index for frame in source] == [123, 124, 125]
+    assert min(unpacked[opening + 1 :]) >= BEGAN + 3 * 10**9
+
+
+@pytest.mark.parametrize("part", [0.3, 0.55, 0.8, 0.97])
+def test_what_is_cut_off_is_read_to_its_last_whole_chunk(whole: Path, tmp_path: Path, part: float) -> None:
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.mcap"
+    cut.write_bytes(data[: int(len(data) * part)])
+    with whole.open("rb") as file:
+        chunks = make_reader(file).get_summary().chunk_indexes
+    inside = [c for c in chunks if c.chunk_start_offset + c.chunk_length <= len(data) * part]
+    last = max(c.message_end_time for c in inside)
+    wanted = [r for r in lines(whole.with_suffix(".jsonl")) if r["stamp_ns"] <= last]
+    assert list(records(cut)) == wanted
+    with read(cut) as source:
+        stamps = [frame.stamp_ns for frame in source]
+        assert any("cut off" in note for note in source.notes)
+    assert stamps == [r["stamp_ns"] for r in wanted][: len(stamps)]
+    assert len(wanted) - len(stamps) <= 4, "pictures that the encoder still had"
+
+
+def test_a_film_keeps_its_times_and_has_no_stamps(tmp_path: Path, plan: list[Any]) -> None:
+    made = [frame for frame in frames(20, clock=False) if frame.index % 3]
+    with Run(made, plan, [VideoFile(tmp_path / "a.mcap")]) as run:
+        run.finish()
+    with read(tmp_path / "a.mcap") as source:
+        found = list(source)
+    assert [round(f.time, 6) for f in found] == [round(f.time, 6) for f in made]
+    assert {f.stamp_ns for f in found} == {None}
+
+
+def test_stamps_that_jump_are_kept(tmp_path: Path, plan: list[Any]) -> None:
+    stamps = [BEGAN + i * 10**8 for i in range(10)]
+    stamps[5:] = [s - 3_600 * 10**9 for s in stamps[5:]]             # a clock that was set
+    with Run(frames(10, stamps=stamps), plan, [Mcap(tmp_path / "a.mcap")]) as run:
+        run.finish()
+    with read(tmp_path / "a.mcap") as source:
+        found = list(source)
+        assert any("go back" in note for note in source.notes)
+    assert [f.stamp_ns for f in found] == stamps
+    assert all(b.time >= a.time for a, b in pairwise(found))
+    strictly(tmp_path / "a.mcap")
+
+
+def test_what_the_pictures_are(tmp_path: Path, plan: list[Any]) -> None:
+    sinks: list[SinkSpec] = [Mcap(tmp_path / "n.mcap", pictures="none"), Mcap(tmp_path / "d.mcap", pictures="drawn")]
+    with Run(frames(3), plan, sinks) as run:
+        run.finish()
+    with pytest.raises(SourceError, match="no topics with pictures"):
+        read(tmp_path / "n.mcap")
+    assert len(list(records(tmp_path / "n.mcap"))) == 3
+    with read(tmp_path / "d.mcap") as source:
+        drawn = next(source).image
+    assert np.abs(drawn.astype(int) - frames(1)[0].image).max() > 100, "a box in another colour"
+
+
+def test_what_a_kill_leaves_can_be_read(tmp_path: Path, plan: list[Any]) -> None:
+    run = Run(frames(100), plan, [Mcap(tmp_path / "a.mcap")])
+    items = iter(run)
+    for _ in range(90):
+        next(items)
+    part = tmp_path / "a.part.mcap"
+    copy = tmp_path / "killed.mcap"
+    for _ in range(100):                                             # the writer is a thread
+        copy.write_bytes(part.read_bytes())
+        if len(list(records(copy))) >= 50:
+            break
+    found = [r["frame"] for r in records(copy)]
+    assert found == list(range(len(found)))
+    assert len(found) >= 50
+    run.close()
+
+
+def test_it_is_refused(tmp_path: Path, plan: list[Any]) -> None:
+    with pytest.raises(UsageError, match=r"not taken up again.*without --resume"):
+        Run(frames(3), plan, [Mcap(tmp_path / "a.mcap")], resume=True)
+    with pytest.raises(UsageError, match="not taken up again"):
+        Run(frames(3), plan, [VideoFile(tmp_path / "a.mcap")], resume=True)
+    with pytest.raises(UsageError, match=r"suffix .mcap; got"):
+        Run(frames(3), plan, [Mcap(tmp_path / "a.mp4")])
+    with pytest.raises(SinkError, match="cannot be written"):
+        Run(frames(3), plan, [Mcap(tmp_path / "no" / "a.mcap")]).finish()
+
+
+def test_topics_are_listed_where_the_wanted_one_is_not_there(whole: Path) -> None:
+    with pytest.raises(SourceError, match=r"no topic '/camera'. Topics .*: '/vision/video'; others: .*records"):
+        read(whole, topic="/camera")
+    with pytest.raises(SourceError, match=r"holds vision.Record as json, which is no picture"):
+        read(whole, topic="/vision/records")
+    with pytest.raises(SourceError, match="has no topics"):
+        read(whole.with_suffix(".jsonl"), topic="/camera")
+
+
+def test_what_is_no_mcap_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    for data in (b"no", b"\x89MCAP0\r\n", b"\x89MCAP0\r\n" + bytes(100)):
+        path.write_bytes(data)
+        with pytest.raises(SourceError):
+            read(path)
+
+
+@pytest.mark.realdata
+def test_foxgloves_conformance_files(data: Path) -> None:
+    """Each record that their JSON lists, in ours: messages, channels and schemas."""
+    for told in sorted((data / "mcap").glob("*.json")):
+        wanted = [one for one in json.loads(told.read_text())["records"] if one["type"] == "Message"]
+        file = McapFile(told.stem, told.with_suffix(".mcap"))
+        topics = file.topics
+        found = [message for topic in topics for message in file.messages(topic, Log())]
+        assert len(found) == len(wanted), told.stem
+        for message, one in zip(found, wanted, strict=True):
+            fields = dict(one["fields"])
+            assert message.log_ns == int(fields["log_time"])
+            assert list(message.data) == [int(byte) for byte in fields["data"]]
+        file.close()
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("packing", ["zstd", "lz4"])
+def test_packed_chunks(data: Path, packing: str) -> None:
+    file = McapFile(packing, data / "mcap" / f"compressed_{packing}.mcap")
+    counts = {topic.name: len(list(file.messages(topic, Log()))) for topic in file.topics}
+    assert counts == {"/a": 100, "/b": 100}
+    file.close()
+
+
+@pytest.mark.realdata
+def test_a_recording_that_was_cut_off(data: Path) -> None:
+    log = Log()
+    file = McapFile("t", data / "mcap" / "truncated.mcap")
+    assert sum(len(list(file.messages(topic, log))) for topic in file.topics) == 10
+    assert log.notes == ["'t' is cut off: it was read to its last whole chunk"]
+    file.close()
