@@ -71,7 +71,8 @@ def test_growth_is_measured_in_the_picture() -> None:
     assert value == pytest.approx(np.log(12.0 / 11.7), abs=0.005)
     assert error < 0.01
     assert growth(picture(boxes[1]), np.array([8]), np.array([boxes[1]])) == {}              # another object
-    assert growth(np.zeros((90, 160, 3), np.uint8), np.array([8]), np.array([[0, 0, 50, 50]])) == {}     # another size
+    other = np.zeros((90, 160, 3), np.uint8)                                # frames of another size
+    assert growth(other, np.array([8]), np.array([[0, 0, 50, 50]])) == {}
 
 
 def test_distance_speed_and_time_of_a_car_ahead() -> None:
@@ -142,7 +143,7 @@ def warned(speed: float, start: float, label: int = 0) -> list[tuple[str, str, f
 def test_a_collision_is_warned_of_once_and_ends() -> None:
     said = warned(8.0, 35.0)
     assert [one[:2] for one in said] == [(COLLISION, "begin"), (COLLISION, "end")]
-    assert 10 < said[0][2] < 8.0 * 2.7 + 1.5                                # 2.7 s before, less what it takes to be sure
+    assert 10 < said[0][2] < 8.0 * 2.7 + 1.5                          # 2.7 s before, less what it takes to be sure
 
 
 def test_a_car_that_is_slow_to_come_is_no_danger() -> None:
