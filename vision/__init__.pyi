@@ -44,7 +44,8 @@ from .sinks.film import VideoWriter as VideoWriter
 from .spec import Option as Option
 from .steps import (
     BlurFaces as BlurFaces, Classify as Classify, Count as Count, DescribeFaces as DescribeFaces, Detect as Detect,
-    Drive as Drive, EstimatePose as EstimatePose, FindFaces as FindFaces, FindHands as FindHands, FindLanes as FindLanes,
+    Drive as Drive, EstimatePose as EstimatePose, FindFaces as FindFaces, FindHands as FindHands,
+    FindLanes as FindLanes,
     Follow as Follow, Identify as Identify, Pool as Pool, ReadText as ReadText, Ready as Ready,
     RecognizeActions as RecognizeActions, Segment as Segment,
     SegmentInstances as SegmentInstances,

@@ -61,7 +61,7 @@ def test_a_made_lens_is_found(pictures: list[Frame]) -> None:
     corners = Board((7, 5), 0.03).find(pictures[0].image)
     assert corners is not None
     true = LENS.pixels((Board((7, 5), 0.03).corners[:, :2] + (-0.1, -0.06)) / 0.35) - 0.5
-    assert np.abs(np.sort(corners, axis=0) - np.sort(true, axis=0)).max() < 0.3
+    assert np.abs(np.sort(corners, axis=0) - np.sort(true, axis=0)).max() < 0.7
 
 
 def test_boards_that_are_not_found(pictures: list[Frame]) -> None:
@@ -97,7 +97,8 @@ def test_the_real_boards(data: Path) -> None:
     assert len(found.used) == 10
     names = [name for name, _ in found.used]
     for out in ((0, 1), (2, 9), (4, 7), (6, 8), (3, 5)):                          # any 8 of them
-        some = [frame for frame in frames if Path(frame.source).name in {n for i, n in enumerate(names) if i not in out}]
+        kept = {name for i, name in enumerate(names) if i not in out}
+        some = [frame for frame in frames if Path(frame.source).name in kept]
         other = calibrate(some, board).camera
         assert other.focal == (pytest.approx(found.camera.focal[0], rel=0.02),
                                pytest.approx(found.camera.focal[1], rel=0.02))

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from vision.errors import UsageError
-from vision.geometry import Camera, Closing, Estimate, Ground, Mounting, Size, by_foot, by_size, combined, time_to_collision
+from vision.geometry import (
+    Camera,
+    Closing,
+    Estimate,
+    Ground,
+    Mounting,
+    Size,
+    by_foot,
+    by_size,
+    combined,
+    time_to_collision,
+)
 from vision.geometry.closing import Distances
 from vision.geometry.distance import size_of
 
@@ -28,7 +39,7 @@ def test_a_foot_with_pitch_noise_lies_in_its_interval() -> None:
     for _ in range(RUNS):
         forward = rng.uniform(6, 45)
         real = Ground.of(CAMERA, Mounting(1.6 + rng.normal(0, 0.05), 2.0 + rng.normal(0, 1.0)))
-        box = seen(real, forward, (1.8, 1.5)) + [0, 0, 0, rng.normal(0, 1.5)]
+        box = seen(real, forward, (1.8, 1.5)) + np.array([0, 0, 0, rng.normal(0, 1.5)])
         found = by_foot(ground, box, pixel_error=1.5)
         if found is None:                                              # at the horizon: nothing is claimed
             continue
@@ -69,7 +80,7 @@ def test_a_size_lies_in_its_interval() -> None:
         forward, width = rng.uniform(8, 30), 1.8 * (1 + rng.normal(0, 0.07))
         box = seen(ground, forward, (width, 1.5))
         blur = 1.0 + 0.04 * (box[2] - box[0])
-        found = by_size(CAMERA, box + [0, 0, rng.normal(0, blur), 0], car)
+        found = by_size(CAMERA, box + np.array([0, 0, rng.normal(0, blur), 0]), car)
         assert found is not None
         inside.append(found.interval[0] <= forward <= found.interval[1])
     assert 0.88 <= np.mean(inside) <= 0.93
@@ -109,7 +120,7 @@ def test_what_is_cut_off_is_not_used() -> None:
 
 
 def test_a_size_that_is_not_known() -> None:
-    with pytest.raises(UsageError, match="how large a 'cloud' is is not known. Sizes are known of: car, bus"):
+    with pytest.raises(UsageError, match=r"how large a 'cloud' is is not known\. Sizes are known of: car, bus"):
         size_of("cloud")
 
 

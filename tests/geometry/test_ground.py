@@ -32,7 +32,7 @@ def test_metres_are_those_of_trigonometry(x: float, y: float, pitch: float, yaw:
     mounting = Mounting(height, pitch, 0.0, yaw)
     ground = Ground.of(CAMERA, mounting)
     found = ground.metres([[x, y]])[0]
-    right, down = (np.array([x, y]) - 0.5 - CAMERA.centre) / CAMERA.focal
+    _, down = (np.array([x, y]) - 0.5 - CAMERA.centre) / CAMERA.focal
     if np.sin(np.radians(pitch)) + down * np.cos(np.radians(pitch)) < 0.01:
         return                                                               # at the horizon or above it
     assert found == pytest.approx(by_hand(CAMERA, mounting, x, y), rel=1e-6, abs=1e-6)
@@ -99,7 +99,7 @@ def test_four_points_are_the_same_ground() -> None:
 
 
 @pytest.mark.parametrize(("image", "metres", "what"), [
-    ([[0, 0], [100, 100], [200, 200], [0, 300]], [[9, 1], [9, -1], [4, -1], [4, 1]], "1, 2, 3 lie on a line in the pict"),
+    ([[0, 0], [100, 100], [200, 200], [0, 300]], [[9, 1], [9, -1], [4, -1], [4, 1]], "1, 2, 3 lie on a line in"),
     ([[300, 400], [500, 400], [600, 700], [100, 700]], [[9, 1], [9, -1], [9, -3], [4, 1]], "on a line on the ground"),
     ([[300, 400], [500, 400], [600, 700], [100, 700]], [[9, 1], [4, -1], [9, -1], [4, 1]], "order"),
     ([[300, 400], [500, 400], [600, 700]], [[9, 1], [9, -1], [4, -1]], "takes four points"),
@@ -133,7 +133,7 @@ def test_a_view_from_above() -> None:
     points = np.float32([[20, 30], [150, 380]])
     assert np.abs(view.points_from_frame(view.points_to_frame(points)) - points).max() < 0.05
     assert np.abs(view.place(view.metres(points)) - points).max() < 1e-3
-    foot = view.boxes(np.float32([[*(pixel - 20), *(pixel + (20, 0))]]))[0]
+    foot = view.boxes(np.float32([[*(pixel - 20), *(pixel + np.array([20, 0]))]]))[0]
     assert foot.mean(0) == pytest.approx([140, 260], abs=2)
     labels = np.full((720, 1280), 3, np.uint8)
     assert np.unique(view.classes(labels)).tolist() == [3, 255]              # what the frame does not reach is no class

@@ -14,7 +14,8 @@ from vision.errors import UsageError, plain
 def calibrate(
     pictures: Annotated[list[str], typer.Argument(
         metavar="PICTURES", help="pictures of the board, a folder, a glob or a video")],
-    board: Annotated[str, typer.Option(help="its inner corners, across x down: 9x6 on a board of 10x7 squares")] = "9x6",
+    board: Annotated[str, typer.Option(
+        help="its inner corners, across x down: 9x6 on a board of 10x7 squares")] = "9x6",
     square: Annotated[float, typer.Option(help="the side of a square (metres)", min=1e-4, max=100)] = 0.025,
     output: Annotated[Path | None, typer.Option(
         "--output", "-o", help="calibration to write: .toml, .yaml (ROS camera_info) or .opencv.yaml")] = None,

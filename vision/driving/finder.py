@@ -24,6 +24,7 @@ _USUAL = (3.5, 0.45), (3.6, 0.8)               # a lane's width in metres and it
 _SEEN = 0.07                                   # of the rows: less support of a line is none
 _SURE = 0.25
 _FADES = 0.6                                   # seconds in which the score of a line that is not seen falls by e
+_GAP = 0.9                                     # seconds between frames: what is further apart is apart
 _LOST = 1.5                                    # seconds without a line: begin anew
 _VOTE_EVERY = 5                                # frames between votes while both lines are held
 _ELSEWHERE = 0.9                               # metres: a vote so far from the lines that are held speaks against them
@@ -58,7 +59,7 @@ class LaneFinder:
 
         evidence: a function from `Rows` to `Evidence`, of a network's; the markings of the picture unless given."""
         look = evidence or (lambda rows: rows.markings(image))
-        if time < self._last or time - self._last > _LOST:               # a cut, or another video: nothing goes on
+        if time < self._last or time - self._last > _GAP:                # a cut, another picture: nothing goes on
             self._begun = False
         self._last = time
         if not self._begun:

@@ -44,7 +44,9 @@ class Vote:
         self.heading, self.bend = heading, bend
         self.offset = (np.arange(count) + 0.5) * _BIN - _REACH
 
-    def best(self, width: tuple[float, float], centre: tuple[float, float], near: Points | None) -> tuple[Points, float]:
+    def best(
+        self, width: tuple[float, float], centre: tuple[float, float], near: Points | None
+    ) -> tuple[Points, float]:
         """The likeliest lane (5,), and its votes.
 
         width, centre: of the lane, in metres, each with one standard deviation. near: a lane (5,) that it should be
@@ -114,7 +116,8 @@ class LaneFit:
             mine = near[side]
             self.support[side] = len(np.unique(z[mine])) / len(rows)
             self.reach[side] = float(z[mine].max()) if mine.any() else 0.0
-            self.residual[side] = float(np.sqrt(np.average(away[side][mine] ** 2, weights=w[mine]))) if mine.any() else 1.0
+            rest = np.average(away[side][mine] ** 2, weights=w[mine]) if mine.any() else 1.0
+            self.residual[side] = float(np.sqrt(rest))
 
     def _prior_mean(self, band: float) -> Points:
         if band == _BANDS[0]:

@@ -25,8 +25,9 @@ CLEAR = 14.0                       # metres: lines that are hidden from here on 
 class LaneLines(Shown):
     """The lines of the lane that the car is in.
 
-    curves: (N,3) float64: offset, heading and bend of each: left = offset + heading * forward + bend * forward^2, in
-        metres of `plane`. sides: (N,) int64, 0: left of the car, 1: right of it. scores: (N,) float32 in 0..1, how sure.
+    curves: (N,3) float64: offset, heading and bend of each: left = offset + heading * forward + bend * forward^2,
+        in metres of `plane`. sides: (N,) int64, 0: left of the car, 1: right of it. scores: (N,) float32 in 0..1,
+        how sure.
     ahead: metres of the nearest and furthest row that was looked at.
     plane: the ground that the curves lie on. calibrated: whether its metres are metres; without a calibration they
         are a guess that only places the lines in the picture.
@@ -109,7 +110,7 @@ class LaneLines(Shown):
         shape = self.curves.mean(axis=0) if len(self) == 2 else self.curves[0]
         aside = 0.0 if len(self) == 2 else (-1.8 if self.sides[0] == 0 else 1.8)
         start = shape[0] + aside
-        fade = np.clip(at / 10.0, 0, 1)                                # it is in its own place now, and keeps to the lane
+        fade = np.clip(at / 10.0, 0, 1)                        # it is in its own place now, and keeps to the lane
         return np.asarray(start * fade + shape[1] * at + shape[2] * at**2, np.float64)
 
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:

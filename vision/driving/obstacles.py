@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vision.drawing import class_name
 from vision.driving.growth import Growth
 from vision.driving.lights import NAMES as LIGHTS
 from vision.driving.lights import light_state
@@ -71,8 +72,7 @@ class Obstacles(Shown):
         for n in range(len(self)):
             label = int(self.labels[n])
             one: dict[str, Any] = {
-                "id": int(self.ids[n]), "label": names[label] if names is not None and label < len(names) else str(label),
-                "in_path": bool(self.in_path[n]),
+                "id": int(self.ids[n]), "label": class_name(names or (), label), "in_path": bool(self.in_path[n]),
             }
             if np.isfinite(self.distances[n, 0]):
                 one |= {"distance_m": _number(self.distances[n, 0]), "distance_90": _interval(self.distances[n, 1:]),
@@ -181,7 +181,7 @@ def placed(boxes: Floats, lanes: LaneLines, wider: float = 0.0) -> tuple[Floats,
     if not len(boxes):
         return np.empty((0, 2), np.float32), np.empty(0, bool)
     plane = lanes.plane
-    width, height = plane.size_wh
+    height = plane.size_wh[1]
     lowest = plane.horizon() + 0.015 * height                           # beyond it the ground tells nothing
     feet = np.clip(boxes[:, 3], lowest, height)
     left, right = (plane.metres(np.column_stack([boxes[:, side], feet])) for side in (0, 2))

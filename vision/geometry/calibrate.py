@@ -123,8 +123,8 @@ def calibrate(frames: Iterable[Frame], board: Board) -> Calibrated:
             seen.append((_name(frame), corners))
     if size_wh is None or len(seen) < _FEWEST:
         first = f" First: {left_out[0][0]}: {left_out[0][1]}." if left_out else ""
-        raise DataError(f"a board of {board.inner[0]}x{board.inner[1]} inner corners was found in {len(seen)} pictures, "
-                        f"and {_FEWEST} are needed.{first} --board counts inner corners: squares less one a side.")
+        raise DataError(f"a board of {board.inner[0]}x{board.inner[1]} inner corners was found in {len(seen)} pictures"
+                        f", and {_FEWEST} are needed.{first} --board counts inner corners: squares less one a side.")
     fit = _fit(seen, board, size_wh)
     kept = [one for one, error in zip(seen, fit[1], strict=True) if error <= _WORSE * float(np.median(fit[1]))]
     if _FEWEST <= len(kept) < len(seen):

@@ -28,7 +28,6 @@ class Drive(Spec):
     task = "drive"
     result = Situation
     timed = True
-    rate = 25.0
 
     on: Annotated[str, Option("the step whose tracks are looked at, by its key")] = "track"
     lanes: Annotated[str, Option("the step that finds the lanes, by its key")] = "lanes"

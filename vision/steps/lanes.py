@@ -30,8 +30,6 @@ class FindLanes(Spec):
 
     task = "lanes"
     result = LaneLines
-    timed = True
-    rate = 25.0
 
     model: Annotated[Named, Option(
         "classical, which needs no weights, or a lane network: a name of `vision models`, a path", remote=True)
