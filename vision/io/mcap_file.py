@@ -110,10 +110,10 @@ class McapFile:
                 place = one.message_index_offsets.get(topic.number)
                 if place is not None:
                     self._file.seek(place)
-                    kind, index = self._one()
-                    if kind != "MessageIndex":
+                    found = self._one()
+                    if found is None or found[0] != "MessageIndex":
                         return None
-                    total += len(index.records)
+                    total += len(found[1].records)
         except _FAILURES:
             return None
         return total
