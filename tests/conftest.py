@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from screen import Screen
 
 settings.register_profile("vision", deadline=None)        # a busy machine is no fault of the code
 settings.load_profile("vision")
@@ -53,3 +55,13 @@ def photos() -> dict[str, Path]:
     assert ULTRALYTICS.origin is not None
     assets = Path(ULTRALYTICS.origin).parent / "assets"
     return {name: assets / f"{name}.jpg" for name in ("bus", "zidane")}
+
+
+@pytest.fixture
+def screen(tmp_path: Path) -> Iterator[Screen]:
+    """A display of its own."""
+    folder = tmp_path / "screen"
+    folder.mkdir()
+    one = Screen(folder)
+    yield one
+    one.close()

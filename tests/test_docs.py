@@ -91,7 +91,7 @@ def test_the_records_of_a_page_are_valid(text: str) -> None:
 
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_the_toml_of_a_page_is_toml(text: str) -> None:
-    assert tomllib.loads(text).keys() & {"do", "line"}
+    assert tomllib.loads(text).keys() & {"do", "line", "task"}
 
 
 @pytest.mark.parametrize("task", TASKS)

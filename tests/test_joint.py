@@ -281,6 +281,12 @@ def test_a_live_frame_that_is_too_old_is_dropped_and_counted() -> None:
     assert "older than 500 ms" in report.dropped
 
 
+@pytest.mark.parametrize("latency", [0.0, -1.0, float("nan")])
+def test_an_age_that_no_frame_keeps_to_is_refused(latency: float) -> None:
+    with pytest.raises(UsageError, match="max_latency is a time over 0 seconds"):
+        Run(frames(1), Average(Mean()), max_latency=latency)
+
+
 def test_memory_does_not_grow_with_the_length() -> None:
     import tracemalloc
 

@@ -1,6 +1,6 @@
-"""Make the face, pose and person weights that ship out of converted MediaPipe graphs.
+"""Make the face, hand, pose and person weights that ship out of converted MediaPipe graphs.
 
-    python tools/make_mediapipe.py CONVERTED weights
+    python tools/make_mediapipe.py CONVERTED weights [NAME.onnx ...]
 
 CONVERTED holds the ONNX files that tf2onnx makes of the TFLite files in two PyPI wheels
 (weights/README.md says which, with their digests). Each becomes a graph of the engine's contract:
@@ -44,6 +44,10 @@ RECIPES = {
     "mp_iris_landmark": Recipe("iris.onnx", 0.0, ("output_eyes_contours_and_brows", "output_iris")),
     "mp_pose_landmark_full": Recipe("blazepose-full.onnx", 0.0, ("Identity", "Identity_1")),
     "mp_selfie_segmentation": Recipe("selfie.onnx", 0.0, ("activation_10",)),
+    "mp_palm_detection_full": Recipe("blazepalm.onnx", 0.0, ("Identity", "Identity_1"), ((8, 2), (16, 6))),
+    "mp_hand_landmark_lite": Recipe(
+        "handmesh.onnx", 0.0, ("Identity", "Identity_1", "Identity_2", "Identity_3"),
+    ),
 }
 
 
@@ -70,6 +74,23 @@ class Graph:
                 shape = shapes[node.input[1]].copy()
                 shape[0] = 0
                 node.input[1] = self.constant(f"{node.output[0]}/shape", shape)
+
+    def half_size(self) -> None:
+        """Weights that are float16, unpacked by the converter, become float16 again, with a Cast."""
+        casts, kept = [], []
+        for tensor in self.graph.initializer:
+            values = numpy_helper.to_array(tensor)
+            with np.errstate(over="ignore"):
+                half = values.astype(np.float16) if values.dtype == np.float32 else values
+            if values.dtype != np.float32 or values.size < 16 or (half.astype(np.float32) != values).any():
+                kept.append(tensor)
+                continue
+            kept.append(numpy_helper.from_array(half, f"{tensor.name}_h"))
+            casts.append(helper.make_node("Cast", [f"{tensor.name}_h"], [tensor.name], to=TensorProto.FLOAT))
+        body = list(self.graph.node)
+        del self.graph.initializer[:], self.graph.node[:]
+        self.graph.initializer.extend(kept)
+        self.graph.node.extend([*casts, *body])
 
     def bytes_in(self, low: float, any_size: bool) -> tuple[int, int]:
         """The input becomes uint8 BGR, of any batch; returns the height and width that it had."""
@@ -139,19 +160,23 @@ def grid(size_hw: tuple[int, int], layers: tuple[tuple[int, int], ...]) -> np.nd
 def make(source: Path, target: Path, recipe: Recipe) -> None:
     g = Graph(source)
     g.any_batch()
+    g.half_size()
     size = g.bytes_in(recipe.low, recipe.any_size)
     first = recipe.keep[0]
-    if recipe.anchors:                       # (B,A,17): centre, size and six points in pixels, and a score
+    if recipe.anchors:                       # (B,A,17): centre, size and six points in pixels, and a score; palms 19
         if recipe.any_size:
             count, anchors = "anchors", g.anchors(recipe.anchors[0][0])
         else:
             centres = grid(size, recipe.anchors)
-            shift = np.tile(centres, (1, 8))
+            columns = 19 if recipe.made == "blazepalm.onnx" else 17
+            shift = np.tile(centres, (1, columns // 2))
             shift[:, 2:4] = 0                # width and height are no places
             count, anchors = len(centres), g.constant("anchors", shift[None])
         boxes = g.node("Add", [first, anchors], "placed")
         scores = g.node("Sigmoid", [recipe.keep[1]], "probability")
-        g.outputs({g.node("Concat", [boxes, scores], "faces", axis=2): (count, 17)})
+        columns = 17 if recipe.any_size else columns
+        name = "palms" if columns == 19 else "faces"
+        g.outputs({g.node("Concat", [boxes, scores], name, axis=2): (count, columns)})
     elif recipe.made == "facemesh.onnx":
         shape = g.constant("points/shape", np.array([0, 468, 3]))
         points = g.centred(g.node("Reshape", [first, shape], "rows"), 3, "points")
@@ -162,6 +187,14 @@ def make(source: Path, target: Path, recipe: Recipe) -> None:
         iris = g.node("Reshape", [recipe.keep[1], g.constant("iris/shape", np.array([0, 5, 3]))], "iris/rows")
         eye, iris = g.centred(eye, 3, "eye"), g.centred(iris, 3, "iris")
         g.outputs({eye: (71, 3), iris: (5, 3)})
+    elif recipe.made == "handmesh.onnx":
+        shape = g.constant("hand/shape", np.array([0, 21, 3]))
+        points = g.centred(g.node("Reshape", [first, shape], "rows"), 3, "points")
+        world = g.node("Reshape", [recipe.keep[3], shape], "world")
+        alone = g.constant("flag/shape", np.array([0]))
+        presence, left = (g.node("Reshape", [recipe.keep[k], alone], name)
+                          for k, name in ((1, "presence"), (2, "side")))
+        g.outputs({points: (21, 3), presence: (), left: (), world: (21, 3)})
     elif recipe.made == "blazepose-full.onnx":
         shape = g.constant("points/shape", np.array([0, 39, 5]))
         rows = g.node("Reshape", [first, shape], "rows")
@@ -189,6 +222,8 @@ def make(source: Path, target: Path, recipe: Recipe) -> None:
 def main() -> None:
     converted, folder = map(Path, sys.argv[1:3])
     for name, recipe in RECIPES.items():
+        if sys.argv[3:] and recipe.made not in sys.argv[3:]:
+            continue
         make(converted / f"{name}.onnx", folder / recipe.made, recipe)
 
 

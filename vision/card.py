@@ -14,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from vision.errors import ModelError, WeightsError
 
-Form = Literal["network", "onnx", "openvino", "ultralytics"]
+Form = Literal["network", "onnx", "openvino", "ultralytics", "module"]
 Triple = tuple[float, float, float]
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
@@ -30,7 +30,7 @@ class Input:
     """How a frame becomes the network's input.
 
     size_wh: in pixels.
-    resize: how a frame gets to that size (`vision.view`).
+    resize: how a frame gets to that size (`vision.view`); "none": it stays as it is.
     fixed: the network takes this size alone; else a letterboxed one may be smaller.
     enlarge: with "letterbox", whether a smaller frame is brought to that size or stays as it is.
     crop: with "crop", the share of the frame's shorter side that the middle keeps, 0..1.
@@ -38,7 +38,7 @@ class Input:
     """
 
     size_wh: tuple[int, int]
-    resize: Literal["letterbox", "corner", "stretch", "crop"]
+    resize: Literal["letterbox", "corner", "stretch", "crop", "none"]
     fixed: bool = False
     enlarge: bool = True
     crop: float = 0.875
@@ -81,10 +81,10 @@ class Card:
 
     name: what the user types. task: `detect`, `classify`, ...
     form: what the file holds: the weights of a `network`, an `onnx` graph, an `openvino` graph that
-        `vision models compress` wrote, or an `ultralytics` pickle.
+        `vision models compress` wrote, an `ultralytics` pickle, or nothing: a `module` in memory.
     net: of a network, its key in `vision.nets.NETS`. config: its keyword arguments.
     file: the file's name, or its path. sha256: its digest, whole or the leading digits that its
-        publisher states. url: where `vision weights pull` finds it.
+        publisher states. url: where `vision weights pull` finds it. megabytes: of what is fetched; 0: not known.
     licence, source: of the weights. use: "research" where they are not for products.
     figures: what was measured, by precision and metric: `{"fp32": {"AP": 0.435}, "int8": {"AP": 0.43}}`. The first
         metric judges which precisions may be taken. measured_on: the data, and who measured.
@@ -106,6 +106,7 @@ class Card:
     config: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
     url: str | None = None
+    megabytes: float = 0.0
     use: Literal["free", "research"] = "free"
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     measured_on: str = ""
@@ -156,7 +157,7 @@ def card_from_json(text: str, path: Path) -> Card:
         parts = {"input": Input, "boxes": Boxes, "clip": Clip}
         values |= {key: kind(**values[key]) for key, kind in parts.items()}
         card = Card(**{**values, "file": str(path.absolute()), "sha256": "", "url": None})
-        _refuse_others(card)
+        checked_card(card)
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, ModelError) as error:
         raise WeightsError(
             f"the card of {str(path)!r} cannot be read ({type(error).__name__}: {error}). It was not "
@@ -165,8 +166,8 @@ def card_from_json(text: str, path: Path) -> Card:
     return card
 
 
-def _refuse_others(card: Card) -> None:
-    """Raise ValueError, or what comes of it, for a card whose values are not what its fields say."""
+def checked_card(card: Card) -> Card:
+    """The card itself. Raises ValueError, or what comes of it, where its values are not what its fields say."""
     for part, name in ((card, ""), (card.input, "input."), (card.boxes, "boxes."), (card.clip, "clip.")):
         for key, hint in get_type_hints(type(part)).items():
             if not _fits(getattr(part, key), hint):
@@ -184,6 +185,7 @@ def _refuse_others(card: Card) -> None:
     classes = card.config.get("classes", len(card.classes))
     if classes != len(card.classes):
         raise ValueError(f"it names {len(card.classes)} classes and its network has {classes!s:.20}")
+    return card
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -147,8 +147,10 @@ class Canvas:
         if text.strip():
             self._legend.append((text, ground))
 
-    def finished(self) -> Image:
-        """The picture, with all labels on it."""
+    def finished(self, *, mirror: bool = False) -> Image:
+        """The picture, with all labels on it. mirror: left and right are exchanged, before labels are placed."""
+        if mirror:
+            self._turn_round()
         taken: list[Sequence[float]] = []
         height, width = self.image.shape[:2]
         left = top = self.thick(7)
@@ -169,6 +171,14 @@ class Canvas:
                 _put(self.image, patch, place[0], place[1])
                 taken.append(place)
         return self.image
+
+    def _turn_round(self) -> None:
+        """Exchange left and right of everything but texts."""
+        width = self.image.shape[1]
+        self.image = np.ascontiguousarray(self.image[:, ::-1])
+        self._boxes = [(width - right, top, width - left, bottom) for left, top, right, bottom in self._boxes]
+        self._labels = [(text, (width - right, top, width - left, bottom), ground, must)
+                        for text, (left, top, right, bottom), ground, must in self._labels]
 
     def _places(self, labels: Sequence[Any], patches: Sequence[Image]) -> list[list[Sequence[float]]]:
         """Where each label may stand, inside the picture and at its box, that which covers least of other boxes first;
@@ -240,7 +250,7 @@ def paint_trails(paths: Sequence[tuple[npt.NDArray[np.int64], Floats]], canvas: 
     whose, starts = np.unique(ids[order], return_index=True)
     present = set(paths[-1][0].tolist())
     for i, path in zip(whose.tolist(), np.split(points, starts[1:]), strict=True):
-        if i in present and len(path) > 1:
+        if i and i in present and len(path) > 1:                                 # 0: of a picture, no track
             cv2.polylines(canvas.image, [path], False, colour(i), canvas.thick(1.5), cv2.LINE_AA, shift=3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -25,8 +26,12 @@ class Item:
         self, frame: Frame, results: Mapping[str, Any], steps: Sequence[Step], style: Style | None = None,
         paths: Mapping[str, Any] | None = None,
     ) -> None:
-        self.frame, self._style, self._paths = frame, style, paths or {}
+        self._style, self._paths = style, paths or {}
         self._steps = [step for step in steps if step.key in results]
+        for step in self._steps:
+            image = step.shown(frame, results[step.key])
+            frame = frame if image is frame.image else replace(frame, image=image)
+        self.frame = frame
         self.results = {step.key: results[step.key] for step in self._steps}
 
     def __getitem__(self, key: str) -> Any:
@@ -49,6 +54,10 @@ class Item:
             step.key: {**step.about(), **step.payload(self.results[step.key])} for step in self._steps
         })
 
+    def about(self, key: str) -> dict[str, Any]:
+        """What the record says of the step `key` beside its result: model, precision, back end."""
+        return next(step.about() for step in self._steps if step.key == key)
+
     @property
     def shown(self) -> list[str]:
         """The keys of the results that are drawn: one that another one shows already is left out."""
@@ -59,16 +68,25 @@ class Item:
     def drawn(self) -> Image:
         """A copy of the frame with the results drawn on it, (H,W,3) uint8 BGR: class maps first; a result that another
         one shows already is left out."""
+        return self._painted(mirror=False)
+
+    @cached_property
+    def mirrored(self) -> Image:
+        """As `drawn`, with left and right exchanged as in a mirror; what labels say can be read all the same."""
+        return self._painted(mirror=True)
+
+    def _painted(self, mirror: bool) -> Image:
         canvas = Canvas(self.frame.image.copy(), self._style)
         shown = [step for step in self._steps if step.key in self.shown]
         maps = [step for step in shown if hasattr(self.results[step.key], "areas")]
         for step in maps:
             step.paint(self.results[step.key], canvas, self.results)
-        for path in self._paths.values():
+        hidden = {key for step in self._steps for key in step.hides}
+        for path in (path for key, path in self._paths.items() if key not in hidden):
             paint_trails(path, canvas)
         for step in (step for step in shown if step not in maps):
             step.paint(self.results[step.key], canvas, self.results)
-        return canvas.finished()
+        return canvas.finished(mirror=mirror)
 
     def __repr__(self) -> str:
         frame = self.frame

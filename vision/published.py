@@ -101,7 +101,7 @@ def yolo(name: str) -> Card:
 
 
 @dataclass(frozen=True)
-class _Output:
+class Output:
     """One output of a graph. shape: 0 where it is not fixed."""
 
     name: str
@@ -119,28 +119,28 @@ class _Family:
     """
 
     looks: str
-    order: Callable[[list[_Output], list[int]], list[_Output] | None]
-    classes: Callable[[list[_Output]], int]
+    order: Callable[[list[Output], list[int]], list[Output] | None]
+    classes: Callable[[list[Output]], int]
     max_iou: float
     how: dict[str, Any]
     bgr: bool = False
     task: str = "detect"
 
 
-def _only(fits: Callable[[tuple[int, ...], list[int]], bool]) -> Callable[..., list[_Output] | None]:
+def _only(fits: Callable[[tuple[int, ...], list[int]], bool]) -> Callable[..., list[Output] | None]:
     """The order of a family with one output of three axes."""
-    def order(outputs: list[_Output], cells: list[int]) -> list[_Output] | None:
+    def order(outputs: list[Output], cells: list[int]) -> list[Output] | None:
         alone = len(outputs) == 1 and len(outputs[0].shape) == 3
         return outputs if alone and fits(outputs[0].shape, cells) else None
 
     return order
 
 
-def _by_level(axes: int, of_place: Callable[[int], bool]) -> Callable[..., list[_Output] | None]:
+def _by_level(axes: int, of_place: Callable[[int], bool]) -> Callable[..., list[Output] | None]:
     """The order of a family with two outputs a level: what tells classes first, the finest level first."""
     channel, first = (-1, 1) if axes == 3 else (1, 2)
 
-    def order(outputs: list[_Output], cells: list[int]) -> list[_Output] | None:
+    def order(outputs: list[Output], cells: list[int]) -> list[Output] | None:
         if len(outputs) not in (6, 8) or any(len(o.shape) != axes for o in outputs):
             return None
         place = [o for o in outputs if of_place(o.shape[channel])]
@@ -152,9 +152,9 @@ def _by_level(axes: int, of_place: Callable[[int], bool]) -> Callable[..., list[
     return order
 
 
-def _pair(fits: Callable[[tuple[int, ...]], bool]) -> Callable[..., list[_Output] | None]:
+def _pair(fits: Callable[[tuple[int, ...]], bool]) -> Callable[..., list[Output] | None]:
     """The order of a family with boxes (B,N,4) and a table (B,N,C)."""
-    def order(outputs: list[_Output], cells: list[int]) -> list[_Output] | None:
+    def order(outputs: list[Output], cells: list[int]) -> list[Output] | None:
         boxes = [o for o in outputs if o.shape[-1] == 4 and len(o.shape) == 3]
         tables = [o for o in outputs if o not in boxes and len(o.shape) == 3 and not o.whole]
         pair = len(boxes) == len(tables) == 1 and len(outputs) == 2 and fits(tables[0].shape)
@@ -163,16 +163,16 @@ def _pair(fits: Callable[[tuple[int, ...]], bool]) -> Callable[..., list[_Output
     return order
 
 
-def _rows(outputs: list[_Output], cells: list[int]) -> list[_Output] | None:
+def _rows(outputs: list[Output], cells: list[int]) -> list[Output] | None:
     boxes = [o for o in outputs if o.shape[-1] == 4 and len(o.shape) == 3]
     scores, labels = ([o for o in outputs if len(o.shape) == 2 and o.whole == whole] for whole in (False, True))
     found = boxes + scores + labels
     return found if len(boxes) == len(scores) == len(labels) == 1 and len(outputs) == 3 else None
 
 
-def _masks(fits: Callable[[tuple[int, ...], int], bool]) -> Callable[..., list[_Output] | None]:
+def _masks(fits: Callable[[tuple[int, ...], int], bool]) -> Callable[..., list[Output] | None]:
     """The order of a family with a table (B,...) and K maps (B,K,h,w), whose shares in each mask the table has."""
-    def order(outputs: list[_Output], cells: list[int]) -> list[_Output] | None:
+    def order(outputs: list[Output], cells: list[int]) -> list[Output] | None:
         found = sorted(outputs, key=lambda o: len(o.shape))
         pair = [len(o.shape) for o in found] == [3, 4] and fits(found[0].shape, found[1].shape[1])
         return found if pair else None
@@ -215,32 +215,19 @@ _LISTS: dict[int, tuple[str, ...] | str] = {
 }
 
 
-def onnx_detector(path: str | Path | Card, decoder: str | None = None) -> Card:
+def onnx_detector(path: str | Path, decoder: str | None = None) -> Card:
     """The card for a detector's `.onnx` file, from its metadata and the shapes of its outputs.
 
     decoder: the family that it is of, a key of `_FAMILIES`, where the outputs do not tell. Raises WeightsError
     for a file that is no ONNX, ModelError for outputs that are of no family, or of several.
     """
-    import onnx
-
-    if isinstance(path, Card):
-        path = path.file
     if decoder is not None and (Path(path).suffix != ".onnx" or decoder not in _FAMILIES):
         raise ModelError(
             f"a decoder is for the outputs of an .onnx file, one of {', '.join(_FAMILIES)}; got {decoder!r} for "
             f"{str(path)!r}"
         )
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except Exception as error:
-        raise WeightsError(f"{str(path)!r} is not a readable ONNX file ({error}).") from error
-    told = {entry.key: entry.value for entry in model.metadata_props}
-    sides = _picture_wh(model, told)
-    outputs = [
-        _Output(o.name, tuple(d.dim_value for d in o.type.tensor_type.shape.dim),
-                o.type.tensor_type.elem_type in (onnx.TensorProto.INT64, onnx.TensorProto.INT32))
-        for o in model.graph.output
-    ]
+    model, outputs, told = onnx_outputs(Path(path))
+    sides = picture_wh(model, told)
     name, ordered = _recognised(str(path), outputs, sides, told, decoder)
     family = _FAMILIES[name]
     count = family.classes(ordered)
@@ -257,7 +244,23 @@ def onnx_detector(path: str | Path | Card, decoder: str | None = None) -> Card:
     )
 
 
-def _picture_wh(model: Any, told: dict[str, str]) -> tuple[int, int]:
+def onnx_outputs(path: Path) -> tuple[Any, list[Output], dict[str, str]]:
+    """An ONNX file without its weights, its outputs and its metadata. Raises WeightsError for another file."""
+    import onnx
+
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:
+        raise WeightsError(f"{str(path)!r} is not a readable ONNX file ({error}).") from error
+    whole = (onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.UINT8)
+    outputs = [
+        Output(o.name, tuple(d.dim_value for d in o.type.tensor_type.shape.dim), o.type.tensor_type.elem_type in whole)
+        for o in model.graph.output
+    ]
+    return model, outputs, {entry.key: entry.value for entry in model.metadata_props}
+
+
+def picture_wh(model: Any, told: dict[str, str]) -> tuple[int, int]:
     """The size of the pictures that the graph takes, or 640x640, or what ultralytics wrote, where it takes
     any."""
     weights = {i.name for i in model.graph.initializer}
@@ -285,8 +288,8 @@ def _names(path: str, text: str) -> tuple[str, ...]:
 
 
 def _recognised(
-    path: str, outputs: list[_Output], sides: tuple[int, int], told: dict[str, str], decoder: str | None
-) -> tuple[str, list[_Output]]:
+    path: str, outputs: list[Output], sides: tuple[int, int], told: dict[str, str], decoder: str | None
+) -> tuple[str, list[Output]]:
     """The family of these outputs, and they in its order. Raises ModelError for none and for several."""
     if told.get("task", "detect") not in _TASKS:
         raise ModelError(f"{path!r} is a YOLO for {told['task']!r}, not one of upright boxes or of masks")
@@ -309,7 +312,8 @@ def _recognised(
     wanted = "; ".join(f"{name}: {family.looks}" for name, family in _FAMILIES.items())
     raise ModelError(
         f"the outputs of {path!r} are {came}; they fit {' and '.join(fit) or f'no family ({wanted})'}. "
-        "--decoder NAME, or Detector.load(..., decoder=NAME), says which one it is."
+        "--decoder NAME, or Detector.load(..., decoder=NAME), says which one it is; what is no detector has a card "
+        f"beside it: vision models card {path} --task classify|segment"
     )
 
 

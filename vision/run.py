@@ -48,7 +48,7 @@ class Run:
     device, precision, backend: where models run, as `vision.engine.load` has them.
     pool: models that are loaded already; whoever made the pool closes it.
     style: how results are drawn: what labels say, how long a track's trail is.
-    max_latency: seconds; a frame of a live source that is older when its turn comes is dropped.
+    max_latency: seconds, over 0; a frame of a live source that is older when its turn comes is dropped.
     free_only: refuse weights that may be used for research only.
     resume: continue where a run with these outputs was killed. Without a checkpoint it begins anew.
     checkpoint_every: seconds between checkpoints; 10 where every output can be resumed. 0: none.
@@ -73,6 +73,8 @@ class Run:
         resume: bool = False,
         checkpoint_every: float | None = None,
     ) -> None:
+        if max_latency is not None and not max_latency > 0:
+            raise UsageError(f"max_latency is a time over 0 seconds: no frame is younger than {max_latency:g}.")
         wanted = [plan] if isinstance(plan, Spec) else list(plan)
         for one in (sink for sink in sinks if isinstance(sink, SinkSpec)):
             one.check()

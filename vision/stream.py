@@ -183,16 +183,17 @@ class Stream:
                 writer.put(item)
                 yield item
 
+        ahead = any(step.ahead for step in steps)        # what looks ahead is never cut short
         incoming = self._incoming(frames, after)
         try:
             for frame in incoming:
                 yield from out(windows.push(frame))
                 last = frame.index
-                if report.live or frame.image.nbytes > QUEUED_BYTES:          # so large a one goes by itself
+                if not ahead and (report.live or frame.image.nbytes > QUEUED_BYTES):     # so large a one goes by itself
                     yield from out(windows.drain())
                 if self._over:
                     break
-                if run.checkpoint is not None and run.checkpoint.due and not report.live:
+                if run.checkpoint is not None and run.checkpoint.due and not report.live and not ahead:
                     yield from out(windows.drain())
                     self._save(steps, writer, last, windows.count)
         except VisionError:

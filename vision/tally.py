@@ -46,7 +46,8 @@ class Tally:
             if isinstance(result, Detections):
                 labels = [class_name(names, i) for i in result.labels.tolist()]
                 if isinstance(result, Tracks):
-                    self._ids.setdefault(key, {}).update(zip(result.ids.tolist(), labels, strict=True))
+                    pairs = zip(result.ids.tolist(), labels, strict=True)
+                    self._ids.setdefault(key, {}).update({i: label for i, label in pairs if i})
                 seen.update(labels)
             elif isinstance(result, Landmarks):
                 seen.update([names[0]] * len(result))

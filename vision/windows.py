@@ -33,14 +33,20 @@ class _Window:
     @property
     def first(self) -> _Flight | None:
         """The frame that it could begin on now, were there room: all that it needs is there."""
-        ready = self.line and not self.step.needs & self.line[0].left
+        ready = self.line and not (self.step.needs | self.step.uses) & self.line[0].left
         return self.line[0] if ready else None
 
     @property
     def full(self) -> bool:
         """Whether as many frames are under way as the step takes, or as memory should hold."""
-        held = sum(flight.frame.image.nbytes for flight, _ in self.under)
+        held = 0 if self.step.ahead else sum(flight.frame.image.nbytes for flight, _ in self.under)
         return len(self.under) >= max(1, self.step.in_flight) or held >= QUEUED_BYTES
+
+    def may_answer(self, flight: _Flight, last: bool) -> bool:
+        """Whether the frame is its oldest, and its answer may be asked for: as many later ones have begun as the step
+        looks ahead, or there are no more (`last`)."""
+        oldest = bool(self.under) and self.under[0][0] is flight
+        return oldest and (last or len(self.under) > self.step.ahead)
 
 
 class Windows:
@@ -78,7 +84,7 @@ class Windows:
         self._begin()
         while self._flights:
             if self._flights[0].left:
-                self._wait()
+                self._wait(last=True)
                 self._begin()
             yield from self._done()
         if self._error:
@@ -110,7 +116,8 @@ class Windows:
     def _start(self, window: _Window, flight: _Flight) -> None:
         step, asked = window.step, perf_counter()
         try:
-            pending = step.begin(flight.frame, {key: flight.results[key] for key in step.needs})
+            sofar = {key: flight.results[key] for key in step.needs | step.uses if key in flight.results}
+            pending = step.begin(flight.frame, sofar)
         except Exception as error:
             self._fail(flight, step, error)
             return
@@ -120,11 +127,10 @@ class Windows:
             window.under.append((flight, pending))
         self._report.waited(step.key, perf_counter() - asked)
 
-    def _wait(self) -> None:
-        """Wait for the oldest frame's oldest answer."""
+    def _wait(self, last: bool = False) -> None:
+        """Wait for the oldest frame's oldest answer. last: no more frames come."""
         window = next(
-            window for flight in self._flights for window in self._windows
-            if window.under and window.under[0][0] is flight
+            window for flight in self._flights for window in self._windows if window.may_answer(flight, last)
         )
         flight, pending = window.under[0]
         asked = perf_counter()

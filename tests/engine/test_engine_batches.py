@@ -14,8 +14,8 @@ from vision.card import Card
 from vision.engine.backends import start_engine
 from vision.engine.base import Outputs
 from vision.engine.choice import Candidate
-from vision.engine.pictures import PictureEngine
-from vision.engine.program import program_of
+from vision.engine.pictures import PictureEngine, Run
+from vision.engine.program import Shape, program_of
 from vision.errors import EngineError
 
 
@@ -132,3 +132,23 @@ def test_batches_and_pictures_of_many_threads_come_back_to_those_who_asked(
     with ThreadPoolExecutor(8) as threads:
         assert max(threads.map(ask, range(80))) < 1e-4
     assert max(size[0] for size in gate.sizes) <= 4
+
+
+def test_only_sizes_that_come_often_get_a_graph_for_many_calls(card: Card) -> None:
+    built: list[tuple[Shape | None, bool]] = []
+
+    class Counts(PictureEngine):
+        def _build(self, shape: Shape | None, alone: bool) -> Run:
+            built.append((shape, alone))
+            return lambda batch: (batch[:, 0, 0],)
+
+    engine = Counts("fake", "cpu", "fp32", 2, 2, program_of(card), any_size=False)
+    first, rare = (48, 64, 3), (64, 48, 3)
+    for shape in (first, rare, first, rare, (32, 32, 3), (32, 64, 3), rare):
+        assert engine.submit(np.zeros((1, *shape), np.uint8)).result()[0].shape == (1, 3)
+    assert built == [(first, False), (rare, True), ((32, 32, 3), True), ((32, 64, 3), True)]
+    engine(np.zeros((1, *rare), np.uint8))                        # the same graph
+    for _ in range(70):
+        engine.submit(np.zeros((1, *rare), np.uint8)).result()
+    assert built[4:] == [(rare, False)]
+    engine.close()

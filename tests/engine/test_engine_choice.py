@@ -8,10 +8,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ import pytest
 from vision.card import Card
 from vision.engine import beside, chosen, load
 from vision.engine.base import FakeEngine, Outputs
-from vision.engine.choice import Candidate, allows, measure, place, ranked, told
+from vision.engine.choice import Candidate, agree, allows, measure, place, ranked, settled, told
 from vision.engine.program import program_of
 from vision.zoo import CARDS
 
@@ -41,13 +42,17 @@ class Timed(FakeEngine):
         return super().submit(batch)
 
 
+def speeds_of(engines: Sequence[FakeEngine], clock: list[float]) -> list[float]:
+    return [median(turns) for turns in measure(engines, PICTURE, lambda: clock[0])]
+
+
 def test_speeds_are_pictures_a_second_and_cost_less_than_a_second_each() -> None:
     clock = [0.0]
     engines = [Timed(clock, lambda _, s=s: s) for s in (0.01, 0.02, 0.004)]
-    assert measure(engines, PICTURE, lambda: clock[0]) == pytest.approx([100, 50, 250], rel=1e-6)
+    assert speeds_of(engines, clock) == pytest.approx([100, 50, 250], rel=1e-6)
     assert all(0.3 < engine.busy < 1 for engine in engines)
     slow = Timed(clock, lambda _: 3.0)
-    assert measure([slow], PICTURE, lambda: clock[0]) == pytest.approx([1 / 3])
+    assert speeds_of([slow], clock) == pytest.approx([1 / 3])
     assert slow.pictures == 2                                     # warmed up, and one turn of one picture
 
 
@@ -55,7 +60,7 @@ def test_what_is_fast_at_first_and_slow_later_is_found_out() -> None:
     clock = [0.0]
     tiring = Timed(clock, lambda n: 0.005 if n < 30 else 0.05)    # the first turn is its best
     steady = Timed(clock, lambda _: 0.01)
-    speeds = measure([tiring, steady], PICTURE, lambda: clock[0])
+    speeds = speeds_of([tiring, steady], clock)
     assert speeds == pytest.approx([20, 100], rel=0.05)
 
 
@@ -65,7 +70,7 @@ def test_what_else_the_machine_does_slows_all_alike() -> None:
     def noisy(seconds: float) -> Callable[[int], float]:
         return lambda _: seconds * (3 if 0.5 < clock[0] < 1.0 else 1)
 
-    speeds = measure([Timed(clock, noisy(0.01)), Timed(clock, noisy(0.012))], PICTURE, lambda: clock[0])
+    speeds = speeds_of([Timed(clock, noisy(0.01)), Timed(clock, noisy(0.012))], clock)
     assert speeds[0] > speeds[1]
 
 
@@ -75,7 +80,7 @@ def test_one_that_fails_has_no_speed() -> None:
     def broken(batch: np.ndarray) -> Outputs:
         raise RuntimeError("the driver is gone")
 
-    speeds = measure([FakeEngine(broken), Timed(clock, lambda _: 0.01)], PICTURE, lambda: clock[0])
+    speeds = speeds_of([FakeEngine(broken), Timed(clock, lambda _: 0.01)], clock)
     assert speeds == pytest.approx([0, 100])
 
 
@@ -113,6 +118,48 @@ def test_the_fastest_is_taken_and_the_more_exact_where_it_is_as_fast(card: Card)
     assert place(ways) != place(of(bigger, *((c.backend, c.precision, c.streams) for c in ways)))
 
 
+@pytest.mark.parametrize(("first", "second", "same"), [
+    ([10, 11, 10, 10], [8, 8, 9, 8], True), ([10, 9, 10, 10], [12, 8, 9, 8], True),       # one turn disturbed
+    ([10, 6, 10, 7], [8, 8, 9, 8], False), ([10, 10.1, 10, 10], [10.1, 10, 10.1, 10], True),
+    ([0.0], [8, 8, 9, 8], True), ([10, 9], [9, 12], True),                                 # too few to contradict
+])
+def test_turns_that_contradict_each_other_settle_nothing_until_there_are_enough(
+    first: list[float], second: list[float], same: bool
+) -> None:
+    turns = {"a": first, "b": second}
+    assert agree(turns) == settled(turns) == same
+    assert settled({key: rates * 12 for key, rates in turns.items()})
+    assert not settled({})
+
+
+def test_a_verdict_that_its_turns_contradict_is_measured_again(
+    make_card: Callable[..., Card], measuring: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = make_card(figures={"fp32": {"AP": 0.5}, "bf16": {"AP": 0.5}})
+    asked: list[int] = []
+
+    def busy(engines: list[FakeEngine], batch: np.ndarray) -> list[list[float]]:
+        asked.append(len(engines))
+        fast, slow = ([9.0, 20, 9, 20], [10.0] * 4) if len(asked) == 1 else ([20.0] * 4, [10.0] * 4)
+        return [fast if e.backend == "onnxruntime" else slow for e in engines]
+
+    monkeypatch.setattr(chosen, "measure", busy)
+    monkeypatch.setattr(chosen, "backend_class", lambda _: AtHand)
+    for runs in (1, 2, 3, 3, 3):
+        engine = load(card, "cpu")
+        assert engine.backend == "onnxruntime"
+        engine.close()
+        assert len(asked) == runs
+
+
+class AtHand:
+    """A back end whose graphs are there."""
+
+    @staticmethod
+    def at_hand(*_: object) -> bool:
+        return True
+
+
 @pytest.fixture
 def measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own, where measuring is on; the folder of verdicts."""
@@ -143,9 +190,9 @@ def test_the_first_run_prepares_the_second_measures_the_third_remembers(
         one.close()
     asked: list[int] = []
 
-    def speeds(engines: list[FakeEngine], batch: np.ndarray) -> list[float]:
+    def speeds(engines: list[FakeEngine], batch: np.ndarray) -> list[list[float]]:
         asked.append(len(engines))
-        return [100.0 if e.backend == "onnxruntime" else 10.0 for e in engines]
+        return [[100.0] * 4 if e.backend == "onnxruntime" else [10.0] * 4 for e in engines]
 
     monkeypatch.setattr(chosen, "measure", speeds)
     for _ in range(2):
@@ -222,4 +269,4 @@ else:
     (kept,) = measuring.glob("*.json")
     speeds = json.loads(kept.read_bytes()[32:])
     assert len(speeds) >= 3
-    assert min(speeds.values()) > 0
+    assert min(map(min, speeds.values())) > 0

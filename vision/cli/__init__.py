@@ -98,7 +98,8 @@ def root(
 
 # each module has `register(app)`, which adds its command or group of commands
 _MODULES = (
-    "run", "features", "clip", "probe", "grid", "sample", "models", "weights", "doctor", "eval", "train",
+    "run", "webcam", "gallery", "features", "clip", "probe", "grid", "calibrate", "sample", "models", "weights", "doctor",
+    "eval", "train", "serve", "monitor",
 )
 
 for _module in _MODULES:
@@ -117,8 +118,6 @@ def main() -> None:
     told = logging.StreamHandler()                     # to standard error, as everything but results
     told.setFormatter(_OneLine("%(message)s"))
     logging.basicConfig(handlers=[told])
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")     # what fails is ours to tell, in one line
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     # a file may be called -clip.mp4
     sys.argv[1:] = [f"./{a}" if a.startswith("-") and os.path.isfile(a) else a for a in sys.argv[1:]]
     try:

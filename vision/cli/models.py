@@ -128,6 +128,30 @@ def check(
         raise typer.Exit(1)
 
 
+def card(
+    file: Annotated[Path, typer.Argument(help="an ONNX file", exists=True, dir_okay=False)],
+    task: Annotated[str | None, typer.Option(help="detect, instances, classify or segment; as its outputs look "
+                                                  "unless given")] = None,
+    decoder: Annotated[str | None, typer.Option(help="how boxes are read, where the outputs do not tell")] = None,
+    out: Annotated[Path | None, typer.Option(
+        "--out", "-o", help="where to write it; beside the file unless given")] = None,
+) -> None:
+    """Write the card of an ONNX file: a few lines of TOML that `--model FILE` reads with it, to be mended by hand."""
+    from vision.onnx_card import written
+
+    text = written(file, task, decoder)
+    target = out or file.with_suffix(".toml")
+    try:
+        with target.open("x", encoding="utf-8") as new:
+            new.write(text)
+    except FileExistsError as error:
+        raise UsageError(f"{str(target)!r} is there already. Delete it, or name another one: -o FILE") from error
+    except OSError as error:
+        raise UsageError(f"{str(target)!r} cannot be written ({error.strerror}).") from error
+    for line in (str(target), *text.splitlines()):
+        print(plain(line))
+
+
 _METRICS = {                             # task -> metric as its `vision eval` reports it, and as a card has it
     "detect": ("ap", "AP"), "segment": ("miou", "mIoU"), "classify": ("top1", "top-1"),
     "landmarks": ("nme_ocular", "NME"),
@@ -189,5 +213,6 @@ def register(app: typer.Typer) -> None:
     group.callback()(catalogue)
     group.command("show")(show)
     group.command("check")(check)
+    group.command("card")(card)
     group.command("compress")(compress)
     app.add_typer(group, name="models")

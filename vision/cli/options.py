@@ -15,6 +15,7 @@ from vision.files import check_writable
 from vision.spec import Described, Field, Option, options, spec
 
 ENGINE = "Engine"                                         # the panel of these three in a command's help
+_PLAIN = "Options"
 
 
 @spec
@@ -84,6 +85,12 @@ def _shown(field: Field) -> tuple[str, str]:
     return f"<{word}>" if word else "", text
 
 
+def _panel(kind: type, name: str) -> str:
+    """The panel of the class that has a field, where it names one."""
+    owner = next(one for one in kind.__mro__ if name in vars(one).get("__annotations__", {}))
+    return str(vars(owner).get("panel", _PLAIN))
+
+
 def command(function: Callable[..., None], parameters: Sequence[inspect.Parameter], doc: str) -> Callable[..., None]:
     """`function(**values)` as typer sees it, with these parameters."""
     def made(**values: Any) -> None:
@@ -109,5 +116,7 @@ def opened(function: Callable[..., None]) -> Callable[..., None]:
     own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
            for name, one in inspect.signature(function).parameters.items() if name != "options"]
     engine = {field.name for field in options(Engine)}
-    common = [parameter(field, ENGINE if field.name in engine else "Options") for field in options(kind)]
+    panels = {field.name: ENGINE if field.name in engine else _panel(kind, field.name) for field in options(kind)}
+    common = [parameter(field, panels[field.name]) for field in sorted(
+        options(kind), key=lambda field: panels[field.name] != _PLAIN)]
     return command(whole, [*own, *common], function.__doc__ or "")

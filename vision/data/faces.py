@@ -1,9 +1,10 @@
-"""Pictures of faces with the iBUG 68 points (300-W, Sagonas et al. 2013)."""
+"""Pictures of faces: with the iBUG 68 points (300-W, Sagonas et al. 2013), or with the names of people."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,6 +13,7 @@ import numpy as np
 
 from vision.data.files import bytes_of, text_of
 from vision.errors import DataError
+from vision.io.pictures import PICTURE_SUFFIXES
 from vision.types import Floats
 
 
@@ -64,3 +66,18 @@ def _finite(points: Floats) -> Floats:
     if not (np.abs(points) < 1e9).all():
         raise ValueError("a point that is no place on a picture")
     return points
+
+
+def pictures_of_people(folder: Path) -> list[tuple[Path, str]]:
+    """Pictures with the name of who is on them, by name and number.
+
+    folder: a folder of pictures for each person, or pictures whose names are a person's and a number
+    (`ann_01.jpg`). Raises DataError where there are none.
+    """
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES]
+    if not found:
+        raise DataError(f"{str(folder)!r} has no pictures: it needs a folder of them for each person, or files named as "
+                        "ann_01.jpg, ann_02.jpg.")
+    alone = all(path.parent == folder for path in found)
+    return [(path, re.sub(r"[ _-]*\d+$", "", path.stem) if alone else path.relative_to(folder).parts[0])
+            for path in found]

@@ -14,17 +14,21 @@ from vision.card import Card
 from vision.engine.backends import BACKENDS, PRECISIONS
 from vision.engine.base import Engine, FakeEngine, Outputs
 from vision.engine.chosen import ChosenEngine, candidates
+from vision.engine.program import Program
 from vision.errors import UsageError
 
 __all__ = ["BACKENDS", "PRECISIONS", "Engine", "FakeEngine", "Outputs", "load"]
 
 
-def load(card: Card, device: str = "auto", precision: str = "auto", backend: str = "auto") -> Engine:
+def load(
+    card: Card, device: str = "auto", precision: str = "auto", backend: str = "auto", program: Program | None = None
+) -> Engine:
     """The card's network, ready to run.
 
     device: `auto` (an accelerator that torch sees, else the CPU), `cpu`, `cuda`, `cuda:1`, `mps`,
     `xpu`. precision: `auto` (the fastest that the card's figures allow), `int8`, `fp32`, `fp16`, `bf16`.
     backend: `auto` (the fastest that is installed and runs the network), or a key of `BACKENDS`.
+    program: what the back ends compile, for a network that no file holds; of the card's form unless given.
 
     What is the fastest is measured, once for a machine and a card, and logged. Where the graphs to measure
     have to be compiled first, this run goes the way that is likely the fastest, they are compiled beside it,
@@ -40,7 +44,7 @@ def load(card: Card, device: str = "auto", precision: str = "auto", backend: str
     if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", device):
         raise UsageError(f"no device {device!r}. There are: auto, cpu, cuda, cuda:1 ..., mps, xpu")
     devices = _devices() if device == "auto" else [device]
-    return ChosenEngine(candidates(card, devices, precision, backend))
+    return ChosenEngine(candidates(card, devices, precision, backend, program))
 
 
 def _devices() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +39,14 @@ def checked_batch(batch: np.ndarray, input_wh: tuple[int, int] | None = None) ->
             f"{batch.shape[-2]}x{batch.shape[-3]}. Resize them first (vision.view)."
         )
     return np.ascontiguousarray(batch)
+
+
+@dataclass
+class Work:
+    """What an engine has done. pictures: that went through it. executions: of its graph, each of a batch."""
+
+    pictures: int = 0
+    executions: int = 0
 
 
 def refuse_fork(process: int, what: str) -> None:

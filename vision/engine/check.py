@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def check(card: Card, pictures: Sequence[Image], device: str = "cpu") -> list[Ro
                     ran.append((candidate, engine, engine.submit(batch).result()))
                 except EngineError:
                     engine.close()
-        speeds = measure([engine for _, engine, _ in ran], batch[:1])
+        speeds = [median(turns) for turns in measure([engine for _, engine, _ in ran], batch[:1])]
         return [_row(card, *one, expected, speed) for one, speed in zip(ran, speeds, strict=True)]
     finally:
         for _, engine, _ in ran:

@@ -13,7 +13,7 @@ import platform
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,6 +35,7 @@ _LOWER_IS_BETTER = frozenset({"NME"})
 _ROUNDING = {"fp32": 0.0, "fp16": 0.01, "bf16": 0.1}
 _NEAR = 0.97                    # of the best speed: a more exact way that is as fast as this is taken
 _TURNS = 5
+_ENOUGH = 12                    # turns of one candidate: a verdict that fewer contradict is measured again
 _TURN = 0.12                    # seconds
 _MOST = 0.9                     # seconds for one candidate
 _PACKAGES = ("openvino", "onnxruntime", "torch", "vision")
@@ -76,8 +77,8 @@ def allows(card: Card, precision: str) -> tuple[bool, str]:
 
 def measure(
     engines: Sequence[Engine], batch: np.ndarray, clock: Callable[[], float] = time.perf_counter
-) -> list[float]:
-    """Pictures a second of each engine: the median of its turns after the first.
+) -> list[list[float]]:
+    """Pictures a second of each engine, in each of its turns after the first.
 
     Engines take turns, so that one that is fast at first and slow later is found out, and what else the
     machine does slows all of them. batch: one picture or clip, (1,...) uint8. Each engine is timed for less
@@ -93,7 +94,24 @@ def measure(
                 rate, seconds = _turn(engine, batch, _TURN, clock)
                 rates[i].append(rate)
                 spent[i] += seconds
-    return [statistics.median(of_one[1:] or of_one) for of_one in rates]
+    return [of_one[1:] or of_one for of_one in rates]
+
+
+def medians(turns: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The speed of each candidate, of its turns."""
+    return {key: statistics.median(of_one) for key, of_one in turns.items()}
+
+
+def agree(turns: Mapping[str, Sequence[float]]) -> bool:
+    """Whether the turns say together which candidate is the fastest: leaving out the best and the worst, it is
+    ahead of each other one in all of them, or level with it. On a machine that does something else they may not."""
+    speeds = medians(turns)
+    first = max(speeds, key=speeds.__getitem__)
+    for other in turns.keys() - {first}:
+        ratios = sorted(b / a if a else 0.0 for a, b in zip(turns[first], turns[other], strict=False))[1:-1]
+        if ratios and not (max(ratios) < 1 or _NEAR <= min(ratios) <= max(ratios) <= 1 / _NEAR):
+            return False
+    return True
 
 
 def _turn(
@@ -128,16 +146,19 @@ def place(candidates: Sequence[Candidate]) -> str:
     return f"verdicts/{hashlib.sha256(repr(facts).encode()).hexdigest()[:24]}.json"
 
 
-def verdict(name: str) -> dict[str, float] | None:
-    """The speeds that were measured, by candidate, or None."""
+def verdict(name: str) -> dict[str, list[float]]:
+    """The turns that were measured, by candidate, or none."""
     kept = cache.read(name)
     if kept is None:
-        return None
-    with suppress(ValueError):
-        found = json.loads(kept)
-        if isinstance(found, dict) and all(isinstance(speed, float) for speed in found.values()):
-            return found
-    return None
+        return {}
+    with suppress(ValueError, TypeError, AttributeError):
+        return {key: [float(rate) for rate in rates] for key, rates in json.loads(kept).items() if rates}
+    return {}
+
+
+def settled(turns: Mapping[str, Sequence[float]]) -> bool:
+    """Whether nothing more has to be measured: the turns agree, or there were enough of them for a median."""
+    return bool(turns) and (agree(turns) or max(map(len, turns.values())) >= _ENOUGH)
 
 
 def ranked(candidates: Sequence[Candidate], speeds: dict[str, float]) -> list[Candidate]:

@@ -16,15 +16,17 @@ import numpy as np
 from vision.card import Card
 from vision.engine import beside
 from vision.engine.backends import BACKENDS, backend_class, installed, start_engine
-from vision.engine.base import CannotRun, Engine, Outputs
+from vision.engine.base import CannotRun, Engine, Outputs, Work
 from vision.engine.cache import writable, write
 from vision.engine.choice import (
     Candidate,
     allows,
     measure,
+    medians,
     place,
     processor_flags,
     ranked,
+    settled,
     told,
     verdict,
 )
@@ -38,12 +40,15 @@ _ACCELERATOR_ORDER = ("torch", *(b for b in BACKENDS if b != "torch"))
 _log = logging.getLogger("vision.engine")
 
 
-def candidates(card: Card, devices: Sequence[str], precision: str, backend: str) -> list[Candidate]:
-    """The ways to run a card that `load` may take, those first that are likely the fastest.
+def candidates(
+    card: Card, devices: Sequence[str], precision: str, backend: str, program: Program | None = None
+) -> list[Candidate]:
+    """The ways to run a card that `load` may take, those first that are likely the fastest. program: of the card's
+    form unless given.
 
     Raises EngineError for int8 where the card has no such file, and for a back end that does not run it.
     """
-    program = program_of(card)
+    program = program or program_of(card)
     small = program if program.compressed else None if card.int8 is None else program_of(card.int8)
     if precision == "int8" and small is None:
         raise EngineError(f"{card.name!r} has no int8 file. Make one: vision models compress {card.name}")
@@ -85,7 +90,7 @@ class ChosenEngine:
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self._name = candidates[0].program.card.name
         self._reasons: list[str] = []                   # why those before it could not
-        self._started: list[Engine] = []
+        self._started: list[PictureEngine] = []
         self._lock = threading.Lock()
         self._beside: subprocess.Popen[bytes] | None = None
         self._to_prepare: list[Candidate] = []
@@ -99,17 +104,20 @@ class ChosenEngine:
         """The candidates as they are to be tried: measured, now or before, else as they came."""
         timed = worth_timing(candidates)
         folder = cache_dir() / "verdicts"
-        if len(timed) < 2 or os.environ.get("VISION_MEASURE") == "no" or not writable(folder):
+        alone = candidates[0].program.card.form == "module"     # which no other process can compile
+        if alone or len(timed) < 2 or os.environ.get("VISION_MEASURE") == "no" or not writable(folder):
             return list(candidates)
         name = place(timed)
-        speeds = verdict(name)
-        if speeds is None:
+        turns = verdict(name)
+        if not settled(turns):
             self._to_prepare = [c for c in timed if not backend_class(c.backend).at_hand(
                 c.program, c.program.shape, c.precision, c.streams)]
             if self._to_prepare:
                 return list(candidates)
-            speeds = timing(timed)
-            write(name, json.dumps(speeds).encode())
+            for key, rates in timing(timed).items():
+                turns.setdefault(key, []).extend(rates)
+            write(name, json.dumps(turns).encode())
+        speeds = medians(turns)
         if not any(speeds.values()):
             return list(candidates)
         _log.info("%s", told(timed, speeds))
@@ -134,6 +142,12 @@ class ChosenEngine:
     def label(self) -> str:
         """Back end, device and precision for a reader."""
         return self._engine.label
+
+    @property
+    def work(self) -> Work:
+        """What it has done."""
+        done = [engine.work for engine in self._started]
+        return Work(sum(one.pictures for one in done), sum(one.executions for one in done))
 
     @property
     def input_wh(self) -> tuple[int, int] | None:
@@ -185,7 +199,7 @@ class ChosenEngine:
                 if wanted:
                     self._beside = beside.start(wanted)
 
-    def _start(self) -> Engine:
+    def _start(self) -> PictureEngine:
         passed: list[str] = []                           # told where another one runs; else the error says it
         while self._left:
             candidate = self._left.pop(0)
@@ -220,17 +234,17 @@ def worth_timing(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [c for c in here if c.backend == "torch"]     # what else there is compiles for minutes
 
 
-def timing(candidates: Sequence[Candidate]) -> dict[str, float]:
-    """Frames a second of each candidate, by its key, in turns; 0 for one that cannot run."""
+def timing(candidates: Sequence[Candidate]) -> dict[str, list[float]]:
+    """Frames a second of each candidate in each of its turns, by its key; 0 for one that cannot run."""
     batch = np.random.default_rng(0).integers(0, 256, (1, *candidates[0].program.shape), np.uint8)
     engines: dict[str, PictureEngine] = {}
     try:
         for candidate in candidates:
             with suppress(EngineError):
                 engines[candidate.key] = start_engine(candidate)
-        speeds = measure(list(engines.values()), batch)
+        rates = measure(list(engines.values()), batch)
     finally:
         for engine in engines.values():
             engine.close()
-    measured = dict(zip(engines, speeds, strict=True))
-    return {candidate.key: measured.get(candidate.key, 0.0) for candidate in candidates}
+    measured = dict(zip(engines, rates, strict=True))
+    return {candidate.key: measured.get(candidate.key, [0.0]) for candidate in candidates}

@@ -5,9 +5,10 @@ from TFLite (B,H,W,3), some in -1..1. What the file does not say comes from the 
 `input.std` of RGB in 0..1 ((0, 0, 0) and (1, 1, 1) for 0..1; 0.5 and 0.5 for -1..1), and where the
 channels are from the input's shape, or from `config={"layout": "NHWC"}` where that does not tell.
 `config={"channels": "BGR"}` is for a network that wants them in that order, `config={"outputs": [...]}`
-names the outputs that are kept, in their order. A second input of whole numbers (B,2), which DETRs have for
-the size of the picture, becomes a constant: the size of the first. A graph that already takes uint8
-(B,H,W,3) is left as it is.
+names the outputs that are kept, in their order, and `config={"finish": "softmax"}` (or "argmax", of (B,C,h,w)) what
+is done to the only one. A second input of whole numbers (B,2), which DETRs have for the size of the picture, becomes
+a constant: the size of the first. `config={"constants": {"mask": 0.0}}` fills other inputs with a number. A graph that
+already takes uint8 (B,H,W,3) is left as it is.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from vision.errors import ModelError
 def input_wh(path: Path, card: Card) -> tuple[int, int] | None:
     """The only picture size that the graph takes, or None where it takes any."""
     graph = _load(path, weights=False).graph
+    _fill(graph, card)
     sides = _sides(graph, card)
     return None if 0 in sides else (sides[1], sides[0])
 
@@ -39,6 +41,7 @@ def adapt(path: Path, card: Card, shape: Sequence[int | str]) -> onnx.ModelProto
     """
     model = _load(path)
     graph = model.graph
+    _fill(graph, card)
     image = _image(graph)
     fixed = image.type.tensor_type.shape.dim[0].dim_value
     if fixed not in (0, 1) or (fixed == 1 and isinstance(shape[0], str)):
@@ -52,6 +55,7 @@ def adapt(path: Path, card: Card, shape: Sequence[int | str]) -> onnx.ModelProto
         del graph.output[:]
         graph.output.extend(outputs[name] for name in card.config["outputs"])
     planar = _planar(graph, card)
+    _finish(graph, card, planar)
     uint8 = helper.make_tensor_value_info("vision_bgr", TensorProto.UINT8, shape)
     channels = (1, 3, 1, 1) if planar else (1, 1, 1, 3)
     bgr = card.config.get("channels") == "BGR"
@@ -90,6 +94,25 @@ def adapt(path: Path, card: Card, shape: Sequence[int | str]) -> onnx.ModelProto
     return model
 
 
+def _finish(graph: onnx.GraphProto, card: Card, planar: bool) -> None:
+    """Add to the graph what its card says that it does not do."""
+    output, how = graph.output[0], card.config.get("finish")
+    kind = output.type.tensor_type
+    if how == "softmax":
+        graph.node.append(helper.make_node("Softmax", [output.name], ["vision_finished"], axis=-1))
+        kept, elements = list(kind.shape.dim), kind.elem_type
+    elif how == "argmax":
+        axis = 1 if planar else len(kind.shape.dim) - 1
+        graph.node.append(helper.make_node("ArgMax", [output.name], ["vision_best"], axis=axis, keepdims=0))
+        graph.node.append(helper.make_node("Cast", ["vision_best"], ["vision_finished"], to=TensorProto.UINT8))
+        kept, elements = [d for i, d in enumerate(kind.shape.dim) if i != axis], TensorProto.UINT8
+    else:
+        return
+    sides = [d.dim_param or d.dim_value or None for d in kept]
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("vision_finished", elements, sides))
+
+
 def _load(path: Path, weights: bool = True) -> onnx.ModelProto:
     try:
         return onnx.load(path, load_external_data=weights)
@@ -118,6 +141,16 @@ def _give_size(graph: onnx.GraphProto, shape: Sequence[int | str]) -> None:
             raise CannotRun("the graph asks for the picture's size, so it is made for one size at a time")
         kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         graph.initializer.append(numpy_helper.from_array(np.array([[shape[2], shape[1]]], kind), value.name))
+        graph.input.remove(value)
+
+
+def _fill(graph: onnx.GraphProto, card: Card) -> None:
+    """Turn the inputs that the card gives numbers for into constants."""
+    numbers = card.config.get("constants", {})
+    for value in [i for i in _inputs(graph) if i.name in numbers]:
+        kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        sides = [d.dim_value or 1 for d in value.type.tensor_type.shape.dim]
+        graph.initializer.append(numpy_helper.from_array(np.full(sides, numbers[value.name], kind), value.name))
         graph.input.remove(value)
 
 
@@ -151,3 +184,14 @@ def _sides(graph: onnx.GraphProto, card: Card) -> tuple[int, int]:
 
 def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int | str]) -> None:
     value.CopyFrom(helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))
+
+
+def begins_with_arithmetic(path: Path, side: int) -> bool | None:
+    """Whether a graph of pictures of `side` x `side` begins by subtracting and multiplying, so that it takes bytes as
+    they are; None for a graph of other pictures. Raises ModelError for a file that is no graph."""
+    graph = _load(path, weights=False).graph
+    sides = [d.dim_value for d in _image(graph).type.tensor_type.shape.dim]
+    if sorted(sides[1:]) != [3, side, side]:
+        return None
+    kinds = [node.op_type for node in graph.node if node.op_type != "Constant"][:4]
+    return any(kind in ("Sub", "Add") for kind in kinds) and any(kind in ("Mul", "Div") for kind in kinds)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vision.engine.base import Outputs, checked_batch, refuse_fork
+from vision.engine.base import Outputs, Work, checked_batch, refuse_fork
 from vision.engine.program import Program, Shape
 from vision.errors import EngineError, VisionError
 
 Run = Callable[[np.ndarray], Outputs]
 
-_SIZES_KEPT = 6                 # compiled graphs; a folder of pictures may bring every aspect ratio
+_SIZES_KEPT = 3                 # compiled graphs; a folder of pictures may bring every aspect ratio
 BATCH = 8                       # pictures that an accelerator is given together, where so many wait
 _OFTEN = 64                     # pictures of a size, from which on a graph of its own pays
 
@@ -52,6 +52,7 @@ class PictureEngine(ABC):
         self.backend, self.device, self.precision = backend, device, precision
         self.label = f"{backend} {device.upper()} {precision}"
         self.in_flight = in_flight
+        self.work = Work()
         self.input_wh = program.input_wh
         self._program = program
         self._whole_batches, self._most = whole_batches, most
@@ -134,7 +135,7 @@ class PictureEngine(ABC):
             if not self._own(shape) and (None, False) not in self._graphs:
                 self._graphs[None, False] = self._guarded(self._build(None, False))
                 self._any_size = self._agrees(next(iter(self._came)))
-            key = (shape, alone) if self._own(shape) else (None, False)
+            key = (shape, alone or not self._usual(shape)) if self._own(shape) else (None, False)
             graph = self._graphs.pop(key, None) or self._guarded(self._build(*key))
             self._graphs[key] = graph                             # the last one is the latest used
             while len(self._graphs) > _SIZES_KEPT:
@@ -143,7 +144,12 @@ class PictureEngine(ABC):
 
     def _own(self, shape: Shape) -> bool:
         """Whether pictures of a size get a graph of their own."""
-        return not self._any_size or next(iter(self._came)) == shape or self._came[shape] > _OFTEN
+        return not self._any_size or self._usual(shape)
+
+    def _usual(self, shape: Shape) -> bool:
+        """Whether pictures of a size are the first or come often. The graphs of others are for one call at a time:
+        streams take memory for each size."""
+        return next(iter(self._came)) == shape or self._came[shape] > _OFTEN
 
     def _agrees(self, shape: Shape) -> bool:
         """Whether the graph for any size gives what one for pictures of `shape` does."""
@@ -159,6 +165,9 @@ class PictureEngine(ABC):
         """`run`, whose failures are of our tree."""
 
         def guarded(batch: np.ndarray) -> Outputs:
+            with self._queue_lock:
+                self.work.pictures += len(batch)
+                self.work.executions += 1
             try:
                 return run(batch)
             except VisionError:

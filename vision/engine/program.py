@@ -139,41 +139,10 @@ class _Network(Program):
         """`onnx`, by torch's older exporter: two to seven times as fast as the one on torch.export, and it
         knows every network here. It follows one picture, hence `traceable`. whole: layers may be joined;
         else each weight keeps its name and value."""
-        import io
-        import warnings
-
-        import torch
-
         module = self.module()
         if not getattr(module.net, "traceable", True):
             raise CannotRun(f"only torch runs {self.card.name!r}, whose steps depend on the picture")
-        example = torch.zeros((2 if any_batch else 1, *(shape or self.shape)), dtype=torch.uint8)
-        axes = {0: "B"} if any_batch else {}
-        if shape is None:
-            axes |= {1: "H", 2: "W"}
-        mode = torch.onnx.TrainingMode.EVAL if whole else torch.onnx.TrainingMode.PRESERVE
-        target: Any = io.BytesIO()                      # taken, whatever the hint says
-        with warnings.catch_warnings(), torch.inference_mode():
-            warnings.simplefilter("ignore")
-            try:
-                torch.onnx.export(
-                    module,
-                    (example,),
-                    target,
-                    dynamo=False,
-                    opset_version=17,
-                    input_names=["batch"],
-                    dynamic_axes={"batch": axes},
-                    do_constant_folding=whole,
-                    training=mode,
-                )
-            except VisionError:
-                raise
-            except Exception as error:  # whatever the exporter stumbles on: it is the net that it cannot do
-                raise CannotRun(
-                    f"{self.card.name!r} cannot be exported to ONNX ({type(error).__name__}: {_line(error)})"
-                ) from error
-        return bytes(target.getvalue())
+        return exported(module, shape, any_batch, self.card.name, whole, self.shape)
 
     def at_hand(self, shape: Shape) -> bool:
         """With the graph that ships, or from the cache."""
@@ -257,6 +226,45 @@ class _Compressed(Program):
         return CannotRun(f"openvino alone runs {self.card.name!r}, which is compressed for it")
 
 
+def exported(
+    module: Deploy, shape: Shape | None, any_batch: bool, name: str, whole: bool = True, usual: Shape = ()
+) -> bytes:
+    """What torch exports of a module, traced on a picture of `shape`, or of `usual` for a graph of any size. name:
+    the model's. Raises CannotRun where torch cannot."""
+    import io
+    import warnings
+
+    import torch
+
+    example = torch.zeros((2 if any_batch else 1, *(shape or usual)), dtype=torch.uint8)
+    axes = {0: "B"} if any_batch else {}
+    if shape is None:
+        axes |= {1: "H", 2: "W"}
+    mode = torch.onnx.TrainingMode.EVAL if whole else torch.onnx.TrainingMode.PRESERVE
+    target: Any = io.BytesIO()                      # taken, whatever the hint says
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        try:
+            torch.onnx.export(
+                module,
+                (example,),
+                target,
+                dynamo=False,
+                opset_version=17,
+                input_names=["batch"],
+                dynamic_axes={"batch": axes},
+                do_constant_folding=whole,
+                training=mode,
+            )
+        except VisionError:
+            raise
+        except Exception as error:  # whatever the exporter stumbles on: it is the net that it cannot do
+            raise CannotRun(
+                f"{name!r} cannot be exported to ONNX ({type(error).__name__}: {_line(error)})"
+            ) from error
+    return bytes(target.getvalue())
+
+
 def sized(graph: bytes, shape: Shape | None) -> bytes:
     """An ONNX graph for pictures of any size as one for pictures of `shape`."""
     if shape is None:
@@ -278,6 +286,8 @@ def program_of(card: Card) -> Program:
 
     Raises WeightsError where the weights are missing or not the card's, EngineError for a YOLO `.pt`.
     """
+    if card.form == "module":
+        raise EngineError(f"{card.name!r} was a module in memory: no file holds it.")
     if card.form not in _FORMS:
         raise EngineError(f"{card.name!r} is a pickle of {card.form}: Detector.load({card.file!r}) opens it.")
     return _FORMS[card.form](card)

@@ -13,6 +13,8 @@ from vision.io.base import FEWER_PIXELS, Info, Log, Span
 from vision.types import Frame, Image
 
 _OLDEST_S = 10.0             # that a picture in a driver's queue is thought to be
+_STALE_S = 0.2               # from this age on it is passed over, not even decoded
+_MOST_STALE = 32             # in a row: a driver whose clock goes wrong is believed in the end
 
 
 class Capture:
@@ -64,7 +66,8 @@ class Capture:
 
 class Camera:
     """A camera of this machine: its number or its /dev/video path. Iterates over pictures, each with its
-    age in seconds, until it fails."""
+    age in seconds, until it fails. What lay in a full buffer is passed over: when it is opened, when it comes back,
+    and after a pause."""
 
     def __init__(self, uri: str) -> None:
         self._capture = cv2.VideoCapture(int(uri) if uri.isdecimal() else uri)
@@ -73,11 +76,17 @@ class Camera:
         self.info = _info(uri, self._capture)
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
-        while True:
-            whole, image = self._capture.read()
+        stale = 0
+        while self._capture.grab():
+            age = self._age()
+            if age > _STALE_S and stale < _MOST_STALE:
+                stale += 1
+                continue
+            stale = 0 if age <= _STALE_S else stale
+            whole, image = self._capture.retrieve()
             if not whole:
                 return
-            yield np.asarray(image, np.uint8), self._age()
+            yield np.asarray(image, np.uint8), age
 
     def _age(self) -> float:
         """Seconds for which the picture lay in the driver's queue. Video4Linux stamps pictures by the

@@ -1,7 +1,9 @@
-"""Live sources: cameras and network streams. One that drops is opened again, a bounded number of times."""
+"""Live sources: cameras and network streams. One that drops is opened again: a bounded number of times, or until it
+is back."""
 
 from __future__ import annotations
 
+import logging
 import ssl
 import threading
 import time
@@ -19,7 +21,8 @@ from vision.io.container import CLOCKLESS
 from vision.io.video import Video
 from vision.types import Frame, Image
 
-PAUSES_S = (0.5, 1.0, 2.0, 3.0, 4.0)         # before each attempt to open a lost source again
+_log = logging.getLogger("vision.live")
+PAUSES_S = (0.5, 1.0, 2.0, 3.0, 4.0)         # before each attempt to open a lost source again; then the last one
 TIMEOUT_S = 10.0                             # without a word from the network
 _SERVED_SCHEMES = {"http", "https", "ftp"}
 _LIVE_SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "tcp"}
@@ -50,13 +53,34 @@ class Feed(Protocol):
 
 
 class Live:
-    """Frames of a live source. Its first frame has time 0, and a gap is a gap in the times too."""
+    """Frames of a live source. Its first frame has time 0, and a gap is a gap in the times too.
 
-    def __init__(self, connect: Callable[[], Feed]) -> None:
-        self._connect = connect
-        self._feed: Feed | None = connect()
+    missing: what is known of a source that need not be there: it is waited for, at the start and whenever it is lost,
+    until `interrupt`. None: it must be there, and is given up after a few attempts.
+    lost_at: since when there is no connection, in seconds of `time.monotonic`; None while there is one.
+    """
+
+    def __init__(self, connect: Callable[[], Feed], missing: Info | None = None) -> None:
+        self._connect, self._waits = connect, missing is not None
         self._stop = threading.Event()
-        self.info = replace(self._feed.info, live=True, duration=None, frames_estimate=None)
+        self._feed: Feed | None = None
+        self.lost_at: float | None = None
+        try:
+            self._feed = connect()
+        except SourceError as error:
+            if missing is None:
+                raise
+            self._lose(str(error))
+        known = self._feed.info if self._feed is not None else missing
+        assert known is not None
+        self.info = replace(known, live=True, duration=None, frames_estimate=None)
+
+    def _lose(self, why: str) -> None:
+        """There is no connection any more; said once where it is waited for."""
+        if self.lost_at is None:
+            self.lost_at = time.monotonic()
+            if self._waits:
+                _log.warning("%s It is waited for: Ctrl-C ends.", why)
 
     def frames(self, span: Span, log: Log) -> Iterator[Frame]:
         """The wanted frames, until the range ends. SourceError when the source is lost for good."""
@@ -65,10 +89,11 @@ class Live:
         while not self._stop.is_set():
             offset: float | None = None                # from the connection's clock to the source's
             for image, stamp, captured, stamp_ns in self._pictures(log):
+                self.lost_at = None
                 began = captured if began is None else began
                 if offset is None:
                     offset = max(captured - began, last) - stamp
-                    if attempts:
+                    if attempts and index:             # not one that was missing at the start
                         back = stamp + offset
                         gap += back - last
                         log.note(f"{self.info.uri!r} dropped at {last:.1f} s and came back at {back:.1f} s")
@@ -84,12 +109,13 @@ class Live:
                     gap = 0.0
                 index += 1
             self.close()
-            if attempts == len(PAUSES_S):
+            self._lose(f"{self.info.uri!r} was lost after {index} frames.")
+            if attempts == len(PAUSES_S) and not self._waits:
                 raise SourceError(
                     f"{self.info.uri!r} was lost after {index} frames, at {last:.1f} s, and did not come "
                     f"back in {attempts} attempts. Is it switched on, and in reach?"
                 )
-            self._stop.wait(PAUSES_S[attempts])
+            self._stop.wait(PAUSES_S[min(attempts, len(PAUSES_S) - 1)])
             attempts += 1
 
     def _pictures(self, log: Log) -> Iterator[Arrival]:
@@ -157,14 +183,15 @@ class _StreamFeed:
         self._video.close()
 
 
-def open_camera(uri: str) -> Live:
-    """A camera by its number or its /dev/video path."""
-    return Live(lambda: _CameraFeed(uri))
+def open_camera(uri: str, reconnect: bool = False) -> Live:
+    """A camera by its number or its /dev/video path. reconnect: it is waited for, as `Live` has it."""
+    return Live(lambda: _CameraFeed(uri), Info(uri, "camera") if reconnect else None)
 
 
-def open_url(uri: str, max_pixels: int) -> Reader:
+def open_url(uri: str, max_pixels: int, reconnect: bool = False) -> Reader:
     """A stream, live by its scheme or because it has no end; or a file on a server. A password in the address
-    reaches the opener alone. Raises SourceError for a scheme that is none of a network's."""
+    reaches the opener alone. reconnect: a stream is waited for, as `Live` has it. Raises SourceError for a scheme that
+    is none of a network's."""
     name, scheme = shown(uri), uri.partition("://")[0].lower()
     if scheme not in _SERVED_SCHEMES | _LIVE_SCHEMES:
         known = ", ".join(sorted(_SERVED_SCHEMES | _LIVE_SCHEMES | {"zenoh"}))
@@ -180,16 +207,22 @@ def open_url(uri: str, max_pixels: int) -> Reader:
     def connect() -> Video:
         return Video(name, uri, max_pixels, options=options, timeout=TIMEOUT_S, live=live)
 
+    missing = Info(name, "stream") if reconnect else None
     if live:
-        return Live(lambda: _StreamFeed(connect()))
-    video = connect()
+        return Live(lambda: _StreamFeed(connect()), missing)
+    try:
+        video = connect()
+    except SourceError:
+        if missing is None:
+            raise
+        return Live(lambda: _StreamFeed(connect()), missing)
     if served and video.out_of_reach:
         video.close()
         return _spooled(name, uri, max_pixels)
     if not video.endless:
         return video
     opened = [video]
-    return Live(lambda: _StreamFeed(opened.pop() if opened else connect()))
+    return Live(lambda: _StreamFeed(opened.pop() if opened else connect()), missing)
 
 
 def _spooled(name: str, uri: str, max_pixels: int) -> Reader:

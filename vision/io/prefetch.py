@@ -75,6 +75,18 @@ class Channel(Generic[T]):
             self._items.clear()
             self._change.notify_all()
 
+    def take(self, timeout: float) -> T | None:
+        """The next item, or None where none comes within so many seconds. Raises the sender's error in its place."""
+        with self._change:
+            self._change.wait_for(lambda: self._items or self._ended, timeout)
+            if self._items:
+                item = self._take()
+                self._change.notify_all()
+                return item
+            if self._error is not None:
+                raise self._error
+            return None
+
     def receive(self) -> Generator[T]:
         """Items until the end."""
         while True:

@@ -139,6 +139,11 @@ class Source:
         if interrupt is not None:
             interrupt()
 
+    @property
+    def lost_at(self) -> float | None:
+        """Since when a live source is not there, in seconds of `time.monotonic`; None while it is."""
+        return getattr(self._reader, "lost_at", None)
+
     def close(self) -> None:
         """Close the source; it hands out no more frames."""
         self._frames = iter(())
@@ -164,6 +169,7 @@ def read(
     max_pixels: int | None = None,
     realtime: bool = False,
     rate: float | None = None,
+    reconnect: bool = False,
     topic: str | None = None,
 ) -> Source:
     """Open a source of frames.
@@ -179,8 +185,9 @@ def read(
     reads videos with cv2.VideoCapture instead of PyAV. max_pixels: a larger picture is refused, before it is decoded;
     200 million unless given, 50 million of a frame of a video, of which several are held at once. realtime: a file
     plays a camera: it counts as live, and each frame comes when it is due on the wall clock, the first one at once.
-    rate: frames a second of still pictures, which have no times of their own; one a second unless given. topic: whose
-    pictures are read of an MCAP file or a bag, where it has several.
+    rate: frames a second of still pictures, which have no times of their own; one a second unless given. reconnect: a
+    camera or a stream that is missing at the start, or is lost, is waited for as long as it takes; else it is given up
+    after some ten seconds. topic: whose pictures are read of an MCAP file or a bag, where it has several.
 
     Raises SourceError when there is nothing to read, UsageError for an impossible range.
     """
@@ -193,11 +200,11 @@ def read(
     if reader not in ("auto", "opencv"):
         raise UsageError(f"reader must be 'auto' or 'opencv'; got {reader!r}")
     log = Log()
-    opened = open_reader(str(uri), reader, max_pixels, log, topic)
+    opened = open_reader(str(uri), reader, max_pixels, log, reconnect, topic)
     source = Source(_paced(opened) if realtime else opened, Span(start, end, stride), max_frames, log)
     source.asked = {
         "start": start, "end": end, "stride": stride, "max_frames": max_frames, "reader": reader, "rate": rate,
-        "realtime": realtime, **({} if topic is None else {"topic": topic}),
+        "realtime": realtime, "reconnect": reconnect, **({} if topic is None else {"topic": topic}),
     }
     if rate is not None:
         source.at_rate(rate)
@@ -222,7 +229,7 @@ def _opened_paced(group: _Group) -> Reader:
 
 def open_reader(
     uri: str, reader: ReaderName = "auto", max_pixels: int | None = None, log: Log | None = None,
-    topic: str | None = None,
+    reconnect: bool = False, topic: str | None = None,
 ) -> Reader:
     """The reader for a URI, open; what was passed over on the way is told to the log. Raises SourceError."""
     still, moving = max_pixels or MAX_PIXELS, max_pixels or MAX_FRAME_PIXELS
@@ -235,7 +242,7 @@ def open_reader(
     if is_camera(uri):
         from vision.io.live import open_camera
 
-        return open_camera(uri)
+        return open_camera(uri, reconnect)
     if uri.startswith("zenoh://"):
         from vision.io.zenoh_source import open_zenoh
 
@@ -243,7 +250,7 @@ def open_reader(
     if is_url(uri):
         from vision.io.live import open_url
 
-        return open_url(uri, moving)
+        return open_url(uri, moving, reconnect)
 
     path = Path(uri)
     listed = path.suffix.lower() == ".txt"
@@ -257,7 +264,7 @@ def open_reader(
     one = leaves[0] if len(leaves) == 1 and isinstance(leaves[0], Path) else None
     if one is not None and (uri.startswith("file://") or (path.is_dir() and is_recording(one))):
         return _open_file(uri, one, reader, still, moving, topic)
-    return _several(uri, leaves, reader, max_pixels, topic)
+    return _several(uri, leaves, reader, max_pixels, reconnect, topic)
 
 
 def _nothing(uri: str, path: Path) -> str:
@@ -319,7 +326,7 @@ class _Group:
 
 
 def _several(
-    uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels: int | None, topic: str | None
+    uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels: int | None, reconnect: bool, topic: str | None
 ) -> Reader:
     """Pictures in a row are one sequence; a video stands by itself."""
     groups: list[_Group] = []
@@ -330,8 +337,8 @@ def _several(
             groups.append(_Group(uri, partial(Pictures, uri, paths, max_pixels or MAX_PIXELS, first)))
             first += len(paths)
         else:
-            groups += [_Group(shown(str(leaf)), partial(open_reader, str(leaf), reader, max_pixels, None, topic))
-                       for leaf in run]
+            opener = partial(open_reader, reader=reader, max_pixels=max_pixels, reconnect=reconnect, topic=topic)
+            groups += [_Group(shown(str(leaf)), partial(opener, str(leaf))) for leaf in run]
     return groups[0].open() if pictures and len(groups) == 1 else _Chain(Info(uri, "list"), groups)
 
 

@@ -37,10 +37,13 @@ NETS: dict[str, str] = {
     "pyramidal": "published_detectors:pyramidal",
     "two_stage": "published_detectors:two_stage",
     "faster_rcnn": "published_detectors:faster_rcnn",
+    "crnn": "crnn:CRNN",
     "c3d": "c3d:C3D",
     "c3d_lite": "c3d:c3d_lite",
     "video_resnet": "video_resnet:VideoResNet",
     "frame2d": "frame2d:FrameNet",
+    "face-resnet": "face_resnet:FaceResNet",
+    "face-attributes": "face_attributes:FaceAttributes",
     "torchvision_classifier": "classifiers:torchvision_classifier",
     "timm_classifier": "classifiers:timm_classifier",
 }

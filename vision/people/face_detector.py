@@ -24,7 +24,6 @@ from vision.types import Floats, Image, Landmarks
 from vision.view import View, checked_image, window
 
 RIGHT_EYE, LEFT_EYE, NOSE_TIP, MOUTH, RIGHT_EAR, LEFT_EAR = range(6)
-_SMALLEST = 15.6            # pixels of the network's input: smaller faces are hardly found
 _TILE = 448                 # pixels of the network's input, at most
 _OVERLAP = 1.0 / 7          # of a tile's side: what lies on the edge of one is whole in the next
 _STRIDE = 32                # of the network's coarsest layer
@@ -49,9 +48,10 @@ class FaceDetector(Model):
 
     engine: (B,h,w,3) uint8 to (B,A,17): centre, size, six points and score of A candidates.
     card: what the network is; `min_score` and `size_wh` are read.
+    smallest: what is less wide, in pixels of the network's input, is hardly found.
     """
 
-    task = "faces"
+    task, smallest = "faces", 15.6
 
     def __init__(self, engine: Engine, card: Card) -> None:
         super().__init__(engine, card)
@@ -134,7 +134,7 @@ class FaceDetector(Model):
         """
         h, w = checked_image(image).shape[:2]
         tiles = [Tile((0, 0, w, h), self.card.input.size_wh)]
-        scale, fixed = _SMALLEST / min_face, self.engine.input_wh
+        scale, fixed = self.smallest / min_face, self.engine.input_wh
         if max(w, h) * scale > self.card.input.size_wh[0]:
             side = (fixed[0] if fixed else _TILE) / scale
             for top, bottom in _spread(h, side):
@@ -183,34 +183,36 @@ def _alike(views: Sequence[View]) -> list[list[int]]:
 
 
 def _found(pairs: Sequence[tuple[View, Floats]], threshold: float) -> Landmarks:
-    """The faces in views of one picture, each with the network's answer (A,17) to it."""
+    """What is in views of one picture, each with the network's answer (A,5+2K) to it."""
     return merge(np.concatenate([_decode(answer, view, threshold) for view, answer in pairs]))
 
 
 def _decode(rows: Floats, view: View, threshold: float) -> Floats:
-    """(A,17) centre, size, six points, score in view pixels -> (n,17) xyxy, points, score in the frame."""
-    rows = rows[rows[:, 16] >= threshold]
-    points = view.points_to_frame(rows[:, 4:16].reshape(-1, 2)).reshape(-1, 12)
+    """(A,5+2K) centre, size, K points, score in view pixels -> (n,5+2K) xyxy, points, score in the frame."""
+    rows = rows[rows[:, -1] >= threshold]
+    points = view.points_to_frame(rows[:, 4:-1].reshape(-1, 2)).reshape(-1, rows.shape[1] - 5)
     centres = view.points_to_frame(rows[:, :2])
     sizes = rows[:, 2:4] / np.abs(np.array(view.scale))     # a face's box is square: turning leaves it be
     boxes = cxcywh_to_xyxy(np.concatenate([centres, sizes], axis=1))
-    return np.concatenate([boxes, points, rows[:, 16:]], axis=1, dtype=np.float32)
+    return np.concatenate([boxes, points, rows[:, -1:]], axis=1, dtype=np.float32)
 
 
 def merge(rows: Floats, max_iou: float = 0.3) -> Landmarks:
-    """Weighted non-maximum suppression of (n,17) rows: xyxy, six points, score.
+    """Weighted non-maximum suppression of (n,5+2K) rows: xyxy, K points, score.
 
     The best row gathers all that overlap it by more than `max_iou` into their average, weighted by
     the scores; it keeps its own score. Best first.
     """
-    rows = rows[np.argsort(-rows[:, 16], kind="stable")]
+    columns = rows.shape[1]
+    points = (columns - 5) // 2
+    rows = rows[np.argsort(-rows[:, -1], kind="stable")]
     merged = []
     while len(rows):
         near = iou(rows[:1, :4], rows[:, :4])[0] > max_iou
         near[0] = True                                                # a box of no area overlaps nothing
-        weights = rows[near, 16:]
-        merged.append(np.append((rows[near, :16] * weights).sum(axis=0) / weights.sum(), rows[0, 16]))
+        weights = rows[near, -1:]
+        merged.append(np.append((rows[near, :-1] * weights).sum(axis=0) / weights.sum(), rows[0, -1]))
         rows = rows[~near]
-    table = np.asarray(merged, np.float32).reshape(-1, 17)
-    scores = np.repeat(table[:, 16:], 6, axis=1)
-    return Landmarks(table[:, :4], table[:, 4:16].reshape(-1, 6, 2), scores)
+    table = np.asarray(merged, np.float32).reshape(-1, columns)
+    scores = np.repeat(table[:, -1:], points, axis=1)
+    return Landmarks(table[:, :4], table[:, 4:-1].reshape(-1, points, 2), scores)

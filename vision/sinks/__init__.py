@@ -10,6 +10,7 @@ from vision.sinks.frames import SaveFrames
 from vision.sinks.instances import Cutouts, InstanceMaps
 from vision.sinks.maps import LabelMaps, VarianceMaps
 from vision.sinks.mcap import Mcap
+from vision.sinks.pages import Alto, Hocr, PlainText
 from vision.sinks.publish import Publish
 from vision.sinks.segments import Segments, Timeline
 from vision.sinks.sheet import ContactSheet
@@ -19,9 +20,9 @@ from vision.sinks.video import VideoFile
 from vision.spec import installed
 
 __all__ = [
-    "SINKS", "Bag", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Cutouts", "Events", "HeatMapPicture",
-    "InstanceMaps", "JsonLines", "LabelMaps", "Mcap", "MotText", "Publish", "SaveFrames", "Segments", "Show", "Sink",
-    "SinkSpec", "Timeline", "VarianceMaps", "VideoFile", "YoloText", "sinks",
+    "SINKS", "Alto", "Bag", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Cutouts", "Events", "HeatMapPicture",
+    "Hocr", "InstanceMaps", "JsonLines", "LabelMaps", "Mcap", "MotText", "PlainText", "Publish", "SaveFrames",
+    "Segments", "Show", "Sink", "SinkSpec", "Timeline", "VarianceMaps", "VideoFile", "YoloText", "sinks",
 ]
 
 SINKS: dict[str, type[SinkSpec]] = {
@@ -30,6 +31,7 @@ SINKS: dict[str, type[SinkSpec]] = {
         VideoFile, JsonLines, Csv, CocoResults, YoloText, SaveFrames, ContactSheet, Show, MotText, Events,
         HeatMapPicture, BasisPicture, LabelMaps, VarianceMaps, InstanceMaps, Cutouts, Segments, Timeline,
         Mcap, Bag, Publish,
+        PlainText, Hocr, Alto,
     )
 }
 

@@ -30,24 +30,28 @@ Of = Annotated[str | None, Option("the step whose events are written, by its key
 
 @spec
 class Events(SinkSpec):
-    """The events of `vision count`, as JSON lines or as CSV by the file's suffix."""
+    """What happened in `vision count`, `text`, `drive` or `hands`, as JSON lines or as CSV by the file's suffix."""
 
     name = "events"
-    of = "count"
+    of, also = "count", ("text", "drive", "hands")
     streams = True
 
     path: Annotated[Path | str, Option("events, one JSON line for each, or one row in a .csv", flags=("--events",))]
     on: Of = None
 
     def open(self, plan: Sequence[Spec]) -> Sink:
-        """The sink of a run. Raises UsageError where nothing is counted."""
-        return _Events(Path(self.path), self.on or self.key_in(plan))
+        """The sink of a run. Raises UsageError where nothing has events."""
+        keys = [one.key for one in plan if "events" in getattr(one.result, "__dataclass_fields__", ())]
+        on = self.on or (keys[-1] if keys else self.key_in(plan))
+        columns = next((getattr(one.result, "event_columns", COLUMNS) for one in plan if one.key == on), COLUMNS)
+        return _Events(Path(self.path), on, columns)
 
 
 class _Events(TextLines):
-    def __init__(self, path: Path, on: str) -> None:
+    def __init__(self, path: Path, on: str, columns: Sequence[str] = COLUMNS) -> None:
         super().__init__(path)
         self.on, self.needs, self.table = on, frozenset((on,)), path.suffix.lower() == ".csv"
+        self.columns = columns
         self._where: dict[str, Any] = {}                 # of the last item: what an event at the end needs
         self._names: list[str] = []
 
@@ -55,7 +59,7 @@ class _Events(TextLines):
         return copy(self)
 
     def begin(self, info: Info) -> None:
-        self.file.open(head=rows_of([COLUMNS]) if self.table else "")
+        self.file.open(head=rows_of([self.columns]) if self.table else "")
         self._where = {}
 
     def take(self, item: Item) -> None:
@@ -71,7 +75,7 @@ class _Events(TextLines):
     def _write(self, events: Sequence[Any]) -> None:
         values = [event.to_dict(self._names) for event in events]
         if self.table:
-            text = rows_of([{**self._where, **one}.get(c, "") for c in COLUMNS] for one in values)
+            text = rows_of([{**self._where, **one}.get(c, "") for c in self.columns] for one in values)
         else:
             text = "".join(record.line(record.event(**self._where, key=self.on, values=one)) for one in values)
         if text:

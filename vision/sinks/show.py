@@ -71,19 +71,33 @@ def check_display() -> None:
 
 
 class Window:
-    """A window that shows pictures; `closed` once the user pressed q or Esc, after which pictures are
+    """A window that shows pictures; `closed` once the user closed it or pressed q or Esc, after which pictures are
     not shown any more. SinkError where no window can be opened."""
 
     def __init__(self, title: str = "vision") -> None:
         self.title = title
-        self.closed = False
+        self.closed = self._there = False
         check_display()
 
     def write(self, image: Image, time: float = 0.0) -> None:
         """Show a picture (H,W,3) uint8 BGR. All pictures must come from one thread."""
+        self.show(image)
+        self.key()
+
+    def show(self, image: Image) -> None:
+        """As `write`; what is pressed waits for `key`."""
+        if not self._there:                              # OpenCV's own bar of tools is left out
+            cv2.namedWindow(self.title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
         if not self.closed:
             cv2.imshow(self.title, image)
-            self.closed = cv2.waitKey(1) & 0xFF in (ord("q"), 27)
+            self._there = True
+
+    def key(self, wait: float = 0.001) -> str:
+        """The key that is pressed within so many seconds; empty where none is, and for q and Esc, which close."""
+        code = cv2.waitKey(max(1, round(wait * 1000))) & 0xFF
+        gone = self._there and cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) < 1
+        self.closed = self.closed or gone or code in (ord("q"), 27)
+        return "" if self.closed or code == 255 else chr(code)
 
     def close(self) -> None:
         """Close the window."""
@@ -94,6 +108,21 @@ class Window:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+_PANEL, _TEXT, _FAINT = (32, 28, 26), (240, 238, 236), (170, 162, 158)       # BGR
+
+
+def captioned(image: Image, lines: Sequence[str]) -> Image:
+    """A picture (H,W,3) with lines of text below it, the first one bright: as wide as the picture. A line that is too
+    long for it is cut."""
+    size = max(12, min(20, image.shape[1] // 46))                # of letters, in pixels
+    step = round(size * 1.7)
+    panel = np.full((step * len(lines) + size // 2, image.shape[1], 3), _PANEL, np.uint8)
+    face = cv2.FontFace("sans")
+    for n, line in enumerate(lines):
+        cv2.putText(panel, line, (size // 2, step * n + round(size * 1.3)), _FAINT if n else _TEXT, face, size)
+    return np.concatenate([image, panel])
 
 
 _LEAST = {"line": 2, "box": 2, "zone": 3}       # points

@@ -201,7 +201,7 @@ def _flat(entry: Mapping[str, Any], before: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             cells |= _flat(value, f"{before}{key}_")
         else:
-            points = key == "points"
+            points = key in ("points", "quad")
             cells[before + key] = ";".join(" ".join(map(str, point)) for point in value) if points else value
     return cells
 

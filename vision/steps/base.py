@@ -15,7 +15,7 @@ from vision.drawing import Canvas, paint
 from vision.errors import ModelError, UsageError
 from vision.spec import Described, Option, spec
 from vision.state import State
-from vision.types import Frame, Names, Result
+from vision.types import Frame, Image, Names, Result
 
 Pending = Callable[[], Result]                 # waits for a frame's result
 
@@ -40,7 +40,7 @@ _log = logging.getLogger("vision.models")
 RESERVED = frozenset(("schema", "kind", "source", "frame", "time_s", "stamp_ns", "size", "gap_s"))
 M = TypeVar("M")
 Named = str | Path | Card | AnyModel
-ModelOption = Annotated[Named, Option("a name of `vision models`, or a path to weights", remote=True)]
+ModelOption = Annotated[Named, Option("a name of `vision models`, or a path to weights")]
 
 
 class Pool:
@@ -109,17 +109,24 @@ class Step(ABC):
     key: its name in items and records.
     names: the class names that its results' labels index.
     needs: keys of the results that `begin` gets from earlier steps.
+    uses: keys of results that it gets where they are in the plan and were made of this frame.
     covers: keys of results that need not be drawn, since drawing this step's shows them.
+    hides: keys of tracks whose trails are not drawn.
     if_none: what to try where it found nothing in a whole stream.
     remembers: whether a result depends on earlier frames. Where it does not, frames may be cut into
         ranges and done anywhere.
+    ahead: how many later frames it must have begun before its answer to one is whole; they are held in memory, and
+        there are no checkpoints.
     """
 
     names: Names = ()
     needs: frozenset[str] = frozenset()
+    uses: frozenset[str] = frozenset()
     covers: frozenset[str] = frozenset()
+    hides: frozenset[str] = frozenset()
     if_none: str = ""
     remembers: bool = False
+    ahead: int = 0
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -175,6 +182,11 @@ class Step(ABC):
         """The result as plain values, for the record."""
         payload: dict[str, Any] = result.to_dict(self.names)
         return payload
+
+    def shown(self, frame: Frame, result: Any) -> Image:
+        """The picture as others may see it: what a run yields and sinks write. A step that hides something in it gives
+        a copy."""
+        return frame.image
 
     def paint(self, result: Any, canvas: Canvas, others: Mapping[str, Any]) -> None:
         """Draw the result. others: all results of the frame, by key."""

@@ -20,7 +20,7 @@ class Classify(Spec):
     result = Scores
 
     model: Annotated[Named, Option(
-        "a name of `vision models`, torchvision:NAME, timm:NAME, or a path to weights", remote=True)] = "default"
+        "a name of `vision models`, torchvision:NAME, timm:NAME, or a path to weights")] = "default"
 
     def load(self, pool: Pool) -> Any:
         """The classifier. Raises as `Classifier.load` does."""

@@ -25,7 +25,7 @@ class FindFaces(Spec):
 
     model: ModelOption = "default"
     detector: Annotated[Named, Option(
-        "the model that finds faces: blazeface-full, blazeface-back or yunet", remote=True)] = "default"
+        "the model that finds faces: blazeface-full, blazeface-back or yunet")] = "default"
     min_score: Annotated[float | None, Option(
         "the lowest score of a face; the detector's own unless given", "0..1", min=0, max=1, remote=True)] = None
     min_face: Annotated[float, Option(

@@ -31,9 +31,9 @@ class Follow(Spec):
 
     box: Annotated[str | Callable[[Image], Box] | None, Option(
         "x,y,w,h in pixels of the first frame, or two corners x1,y1:x2,y2; `vision grid` helps to find them; in Python "
-        "also a function from that frame to (x1, y1, x2, y2)")] = None
+        "also a function from that frame to (x1, y1, x2, y2)", remote=True)] = None
     follower: Annotated[Literal["dsst", "ivt", "mil"], Option(
-        "dsst (fast), ivt (learns a subspace) or mil (OpenCV)")] = "dsst"
+        "dsst (fast), ivt (learns a subspace) or mil (OpenCV)", remote=True)] = "dsst"
 
     def check(self) -> None:
         """Raise UsageError for a box that is none, or where there is none."""

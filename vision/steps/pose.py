@@ -22,7 +22,7 @@ class EstimatePose(Spec):
     result = Poses
 
     model: ModelOption = "default"
-    detector: Annotated[Named, Option("the model that finds people, as for `vision detect`", remote=True)] = "default"
+    detector: Annotated[Named, Option("the model that finds people, as for `vision detect`")] = "default"
     min_score: Annotated[float | None, Option(
         "the lowest score of a person; the detector's own unless given", "0..1", min=0, max=1, remote=True)] = None
     min_presence: Annotated[float, Option(

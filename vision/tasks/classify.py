@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from vision.tasks.model import Model
+from vision.tasks.own import OwnModel, probabilities, softmax
 from vision.types import Image, Scores
 from vision.view import View, fitted
 
 
-class Classifier(Model):
+class Classifier(OwnModel):
     """Says what a picture shows.
 
     engine: takes (B,h,w,3) uint8 BGR, and returns probabilities (B,C). card: the network's card.
     """
 
     task = "classify"
+    decoder, outputs = staticmethod(softmax), staticmethod(probabilities)
 
     def __call__(self, image: Image) -> Scores:
         """Classify a picture, with the whole device for it alone.

@@ -14,7 +14,7 @@ import numpy as np
 from vision.card import Card
 from vision.engine import Outputs
 from vision.errors import ModelError
-from vision.tasks.model import Model
+from vision.tasks.own import OwnModel, argmax, labels
 from vision.types import ClassMap, Image, UncertainMap
 from vision.view import checked_image, stretch
 
@@ -22,7 +22,7 @@ Plan = tuple[list[int], list[int]]     # left and top edges of tiles
 _OVERLAP = 0.25                        # of a tile's side: what neighbours share, at least
 
 
-class Segmenter(Model):
+class Segmenter(OwnModel):
     """Says what every pixel shows.
 
     engine: takes (B,h,w,3) uint8 BGR, and returns class maps (B,h,w) uint8 and, where it runs with dropout on,
@@ -30,6 +30,7 @@ class Segmenter(Model):
     """
 
     task = "segment"
+    decoder, outputs = staticmethod(argmax), staticmethod(labels)
 
     @classmethod
     def load(
@@ -80,12 +81,13 @@ class Segmenter(Model):
         Returns a function that waits and returns one map for each picture, of its size.
         """
         size_wh = self.engine.input_wh or self.card.input.size_wh
+        as_it_is = self.card.input.resize == "none"
         sizes = [checked_image(image).shape[1::-1] for image in images]
-        plans = [_tiles((w, h), size_wh) if tiled else None for w, h in sizes]
+        plans = [_tiles((w, h), size_wh) if tiled and not as_it_is else None for w, h in sizes]
         futures: list[list[Future[Outputs]]] = []
         for image, plan in zip(images, plans, strict=True):
             if plan is None:
-                parts = [stretch(image, size_wh).pixels]
+                parts = [image if as_it_is else stretch(image, size_wh).pixels]
             else:
                 parts = [image[y : y + size_wh[1], x : x + size_wh[0]] for y in plan[1] for x in plan[0]]
             futures.append([self.engine.submit(np.ascontiguousarray(part)[None]) for part in parts])

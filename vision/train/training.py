@@ -14,7 +14,7 @@ import yaml
 from vision.errors import DataError, MissingExtra, UsageError, WeightsError
 from vision.files import make_folder, write_whole
 from vision.spec import nearest
-from vision.train import action, detect, instances, segment
+from vision.train import action, detect, instances, segment, text
 from vision.train.recipe import Recipe, Split, Told, Trained
 from vision.train.settings import RECORD, Settings, differences
 
@@ -24,6 +24,7 @@ _NEEDED = ("lightning", "torchmetrics", "tensorboard", "faster_coco_eval", "skle
 
 RECIPES: dict[str, Recipe] = {
     "detect": detect.RECIPE, "instances": instances.RECIPE, "segment": segment.RECIPE, "action": action.RECIPE,
+    "text": text.RECIPE,
 }
 
 

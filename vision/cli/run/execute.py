@@ -25,7 +25,7 @@ from vision.errors import SinkError, UsageError, VisionError, plain
 from vision.files import check_writable, write_json
 from vision.report import Report
 from vision.sinks import SinkSpec, VideoFile
-from vision.steps import Follow, Spec
+from vision.steps import BlurFaces, Follow, Spec
 
 if TYPE_CHECKING:
     from vision.at_once import AtOnce
@@ -57,6 +57,8 @@ def execute(
             raise UsageError(f"{str(path)!r} is given for two outputs. Give each its own.")
     arguments = reading.arguments()
     openers = [partial(read, uri, **arguments) for uri in sources]
+    if going.blur_faces and not any(isinstance(one, BlurFaces) for one in plan):
+        plan = [BlurFaces(), *plan]
     plan = [_asked(one) if isinstance(one, Follow) and one.box is None else one for one in plan]
     reports: list[dict[str, Any]] = []
     code = 0

@@ -30,6 +30,7 @@ class Reading(Described):
     rate: Annotated[float | None, Option(
         "frame rate of a folder of pictures without a seqinfo.ini", "frames a second")] = None
     realtime: Annotated[bool, Option("play a file as a camera would: frames come when they are due")] = False
+    reconnect: Annotated[bool, Option("wait for a camera or a stream that is missing or lost, however long")] = False
     topic: Annotated[str | None, Option(
         "whose pictures are read of an MCAP file or a ROS 2 bag that has several")] = None
     reader: Annotated[Literal["auto", "opencv"], Option("what decodes video: PyAV or OpenCV")] = "auto"
@@ -48,6 +49,8 @@ class Going(Described):
     checkpoint_every: Annotated[float | None, Option(
         "time between checkpoints; 10 where every output can be resumed, 0: none", "seconds", min=0)] = None
     report: Annotated[Path | None, Option("write what became of every frame, as JSON")] = None
+    blur_faces: Annotated[bool, Option(
+        "blur faces in all that is written, whatever else is done (options: vision blur --help)")] = False
     free_only: Annotated[bool, Option("refuse weights that may be used for research only")] = False
     quiet: Annotated[bool, Option("show no progress and no summary", flags=("--quiet", "-q"))] = False
 

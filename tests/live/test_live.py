@@ -6,118 +6,17 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import av
-import cv2
 import numpy as np
 import pytest
+from cameras import Cameras, Nth, Part, mjpeg, picture
 
-from vision import Frame, JsonLines, Option, Run, Scores, Spec, Step, VideoFile, at_once, read
+from vision import Frame, JsonLines, Run, VideoFile, read
 from vision.errors import SourceError
-from vision.io import live
-from vision.spec import spec
-from vision.steps import Pending, Ready
-from vision.types import Result
-
-Part = list[tuple[float, bytes]]                         # a connection: seconds to wait, then what is sent
-PAUSE = 0.02
-
-
-def picture(number: int) -> np.ndarray:
-    """(48,64,3), grey: 10 times its number."""
-    return np.full((48, 64, 3), number * 10, np.uint8)
-
-
-def mjpeg(numbers: Sequence[int], pause: float = PAUSE, last: float = 0.0) -> Part:
-    """Pictures as cameras send them over HTTP, the last one after another pause."""
-    parts = []
-    for n in numbers:
-        data = cv2.imencode(".jpg", picture(n))[1].tobytes()
-        head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
-        parts.append((pause, head + data + b"\r\n"))
-    return [*parts, (last, b"")]
-
-
-class Cameras:
-    """A server of live streams. parts: for each path its connections, one after the other; then nobody is there."""
-
-    def __init__(self) -> None:
-        self.parts: dict[str, list[Part | None]] = {}
-        self.sent: Counter[str] = Counter()
-        cameras = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                left = cameras.parts.get(self.path, [])
-                part = left.pop(0) if left else None
-                if part is None:
-                    self.send_error(503)
-                    return
-                kind = "video/mp2t" if self.path.endswith(".ts") else "multipart/x-mixed-replace; boundary=frame"
-                self.send_response(200)
-                self.send_header("Content-Type", kind)
-                self.end_headers()
-                try:
-                    for pause, data in part:
-                        time.sleep(pause)
-                        self.wfile.write(data)
-                        cameras.sent[self.path] += bool(data)
-                except OSError:                          # nobody looks any more
-                    pass
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}{path}"
-
-
-@pytest.fixture
-def cameras(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cameras]:
-    monkeypatch.setattr(live, "PAUSES_S", (0.05, 0.1))
-    monkeypatch.setattr(at_once, "RETRY_S", 0.1)
-    made = Cameras()
-    yield made
-    made.server.shutdown()
-    made.thread.join()
-    made.server.server_close()
-
-
-@spec
-class Nth(Spec):
-    """Says as which of its stream a frame came: a step that remembers."""
-
-    task = "nth"
-    result = Scores
-
-    slow: Annotated[float, Option("a frame", "seconds")] = 0.0
-
-    def open(self, info: Any, model: Any) -> Step:
-        return _Nth(self)
-
-
-class _Nth(Step):
-    names = ("nth",)
-    remembers = True
-
-    def __init__(self, spec: Nth) -> None:
-        super().__init__(spec.key)
-        self.slow, self.count = spec.slow, 0
-
-    def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
-        time.sleep(self.slow)
-        self.count += 1
-        return Ready(Scores(np.array([self.count], np.float32)))
 
 
 def records(path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,183 @@
+"""Pictures and videos over HTTP: the records are those of the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import cv2
+import httpx
+import jsonschema
+import numpy as np
+import pytest
+from serving import Running, until
+
+from vision import Detector, read
+from vision.record import SCHEMA
+
+RECORDS = json.loads((Path(__file__).parents[2] / "vision" / "record.schema.json").read_text(encoding="utf-8"))
+
+
+def post(server: Running, task: str, data: bytes, kind: str = "image/jpeg", **options: object) -> httpx.Response:
+    with server.client() as client:
+        return client.post(f"/v1/{task}", content=data, headers={"content-type": kind},
+                           params={"options": json.dumps(options)} if options else None)
+
+
+def test_a_picture_gets_the_record_of_the_command_line(server: Running, jpeg: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "a.jpg"
+    file.write_bytes(jpeg)
+    with Detector.load() as detector, read(file) as source:
+        found = detector(next(source).image, min_score=0.6)
+    answer = post(server, "detect", jpeg, min_score=0.6)
+    assert answer.status_code == 200
+    record = answer.json()["results"][0]["record"]
+    jsonschema.validate(record, RECORDS)
+    assert record["schema"] == SCHEMA
+    assert record["size"] == [640, 480]
+    objects = record["detect"]["objects"]
+    assert [one["label"] for one in objects] == [detector.names[label] for label in found.labels]
+    assert len(objects) >= 1
+    assert np.allclose([one["box"] for one in objects], found.boxes, atol=1)
+    assert min(one["score"] for one in objects) >= 0.6
+
+
+def test_one_bad_picture_fails_alone(server: Running, jpeg: bytes) -> None:
+    files = [("picture", ("one.jpg", jpeg, "image/jpeg")), ("picture", ("../bad.jpg", jpeg[:2000], "image/jpeg")),
+             ("picture", ("two.png", b"no picture", "image/png")), ("picture", ("three.jpg", jpeg, "image/jpeg"))]
+    with server.client() as client:
+        answer = client.post("/v1/detect", files=files, data={"options": '{"classes": "person"}'})
+    assert answer.status_code == 200
+    first, second, third, fourth = answer.json()["results"]
+    assert first["record"]["detect"]["objects"] == fourth["record"]["detect"]["objects"] != []
+    assert (first["record"]["source"], fourth["record"]["frame"]) == ("one.jpg", 3)
+    assert second["code"] == third["code"] == "bad_picture"
+    assert "cut off" in second["error"]
+
+
+def test_pictures_of_a_tracker_are_one_stream(server: Running, jpeg: bytes) -> None:
+    files = [("picture", (f"{n}.jpg", jpeg, "image/jpeg")) for n in range(5)]
+    with server.client() as client:
+        results = client.post("/v1/track", files=files, data={"rate": "10"}).json()["results"]
+    times = [one["record"]["time_s"] for one in results]
+    assert times == [0.0, 0.1, 0.2, 0.3, 0.4]
+    ids = [[row["id"] for row in one["record"]["track"]["objects"]] for one in results]
+    assert ids[-1]
+    assert ids[-1] == ids[-2]
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ({"min_score": 2}, "at most 1"), ({"classes": ["unicorn"]}, "no class 'unicorn'"),
+    ({"min_scor": 0.5}, "Nearest: min_score"), ({"model": "/etc/passwd"}, "There are: gfl-voc"),
+    ({"model": 3}, "no model"), ({"stored": "/etc/passwd"}, "no option 'stored'"),
+    ({"decoder": "yolo"}, "no option 'decoder'"), ({"key": "x"}, "no option 'key'"),
+    ({"weak": 0.1}, "no option 'weak'"),
+])
+def test_only_remote_fields_may_be_set(server: Running, jpeg: bytes, options: dict[str, object], said: str) -> None:
+    answer = post(server, "detect", jpeg, **options)
+    assert answer.status_code == 422
+    assert said in answer.json()["error"]
+    assert answer.json()["code"] == "usage"
+
+
+@pytest.mark.parametrize(("data", "kind", "status", "code"), [
+    (b"", "image/jpeg", 422, "bad_picture"), (b"x" * 100, "image/png", 422, "bad_picture"),
+    (b"x", "text/plain", 415, "kind"), (b"x", "multipart/form-data", 400, "form"),
+    (b"#EXTM3U\n/etc/passwd", "video/mp4", 422, "bad_video"), (b"", "video/mp4", 422, "bad_video"),
+    (b"ffconcat version 1.0\nfile /etc/passwd", "application/octet-stream", 422, "bad_video"),
+])
+def test_what_is_no_picture(server: Running, data: bytes, kind: str, status: int, code: str) -> None:
+    answer = post(server, "detect", data, kind)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_a_picture_of_too_many_pixels(server: Running) -> None:
+    bomb = cv2.imencode(".png", np.zeros((4000, 4000), np.uint8))[1].tobytes()
+    answer = post(server, "detect", bomb, "image/png")
+    assert (answer.status_code, answer.json()["code"]) == (413, "pixels")
+    assert "2000000 pixels" in answer.json()["error"]
+
+
+def film(path: Path, jpeg: bytes, frames: int = 12) -> bytes:
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for n in range(frames):
+            moved = cv2.resize(np.roll(image, 4 * n, axis=1), (320, 240))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(moved, "bgr24")))
+        container.mux(stream.encode())
+    return path.read_bytes()
+
+
+def test_a_video_is_a_job_whose_records_are_those_of_a_run(server: Running, jpeg: bytes, tmp_path: Path) -> None:
+    from vision import Detect, Run, Track
+
+    video = film(tmp_path / "film.mp4", jpeg)
+    answer = post(server, "track", video, "video/mp4", lost_after=0.7)
+    assert answer.status_code == 202
+    job = answer.json()
+    with server.client() as client:
+        lines = client.get(job["records"]).text.splitlines()
+        ended = client.get(f"/v1/jobs/{job['id']}").json()
+        assert client.get("/v1/jobs/nothing").status_code == 404
+    records = [json.loads(line) for line in lines]
+    with Run(str(tmp_path / "film.mp4"), [Detect(), Track(lost_after=0.7)]) as run:
+        wanted = [item.record for item in run]
+    assert len(records) == 12
+    for one, other in zip(records, wanted, strict=True):
+        assert {**one, "source": ""} == {**other, "source": ""}
+    assert (ended["state"], ended["frames"], ended["of"]) == ("done", 12, 12)
+    assert ended["report"]["unexplained"] == 0
+    assert str(server.service.folder) not in json.dumps(ended) + "".join(lines)
+    assert {path.suffix for path in server.service.folder.iterdir()} == {".jsonl"}
+
+
+def test_records_come_while_a_job_goes_on_and_it_can_be_stopped(server: Running, jpeg: bytes, tmp_path: Path) -> None:
+    video = film(tmp_path / "film.mp4", jpeg, frames=300)
+    job = post(server, "detect", video, "video/mp4").json()
+    with server.client() as client:
+        with client.stream("GET", job["records"]) as stream:
+            first = json.loads(next(stream.iter_lines()))
+            assert first["frame"] == 0
+            assert client.get(f"/v1/jobs/{job['id']}").json()["state"] == "running"
+        assert client.delete(f"/v1/jobs/{job['id']}").status_code == 200
+        until(lambda: client.get(f"/v1/jobs/{job['id']}").json()["state"] == "stopped")
+        assert 0 < client.get(f"/v1/jobs/{job['id']}").json()["frames"] < 300
+
+
+def test_a_broken_video_fails_with_the_reason(server: Running, jpeg: bytes, tmp_path: Path) -> None:
+    video = film(tmp_path / "film.mp4", jpeg)
+    job = post(server, "detect", video[:300], "video/mp4").json()
+    with server.client() as client:
+        last = json.loads(client.get(job["records"]).text.splitlines()[-1])
+        ended = client.get(f"/v1/jobs/{job['id']}").json()
+    assert ended["state"] == "failed"
+    assert last["error"] == ended["error"] != ""
+    assert str(server.service.folder) not in ended["error"]
+
+
+def test_a_plan_of_several_tasks_for_a_video(server: Running, jpeg: bytes, tmp_path: Path) -> None:
+    video = film(tmp_path / "film.mp4", jpeg, 3)
+    with server.client() as client:
+        answer = client.post("/v1/jobs", content=video, headers={"content-type": "video/mp4"}, params={
+            "options": json.dumps({"detect": {"min_score": 0.3}, "track": {"tracker": "sort"}})})
+        records = [json.loads(line) for line in client.get(answer.json()["records"]).text.splitlines()]
+    assert answer.json()["tasks"] == ["detect", "track"]
+    assert [record["track"]["model"] for record in records] == ["sort"] * 3
+    assert records[0]["detect"]["min_score"] == 0.3
+
+
+def test_tasks_and_models(server: Running) -> None:
+    with server.client() as client:
+        tasks = {one["task"]: one for one in client.get("/v1/tasks").json()}
+        models = client.get("/v1/models").json()
+    assert set(tasks) == {"detect", "track"}
+    names = {option["name"]: option for option in tasks["detect"]["options"]}
+    assert set(names) == {"min_score", "classes", "max_detections", "max_iou", "agnostic"}
+    assert (names["max_detections"]["type"], names["max_detections"]["default"]) == ("integer", 300)
+    assert {option["name"]: option["choices"] for option in tasks["track"]["options"]}["tracker"] == [
+        "default", "sort", "bytetrack", "ocsort"]
+    assert [(one["task"], one["name"]) for one in models] == [("detect", "gfl-voc")]
+    assert "person" in models[0]["classes"]

@@ -1,0 +1,257 @@
+"""The stream: one picture under way, the newest first, each visitor with steps of its own."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket as raw_socket
+import struct
+from collections import Counter
+from pathlib import Path
+from threading import Thread
+from time import monotonic
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from serving import Running, running, until
+from websockets.frames import Frame, Opcode
+from websockets.sync.client import ClientConnection, connect
+
+from vision.serve.limits import Limits
+from vision.serve.service import Service
+
+
+def opened(server: Running, plan: Any = None, **more: Any) -> ClientConnection:
+    socket = connect(server.stream, compression=None, proxy=None, max_size=None, **more)
+    if plan is not None:
+        socket.send(json.dumps({"plan": plan}))
+        assert "ready" in json.loads(socket.recv(60))
+    return socket
+
+
+def send(socket: ClientConnection, picture: bytes, sent: float = 0.0) -> None:
+    socket.send(struct.pack("<d", sent) + picture)
+
+
+def ask(socket: ClientConnection, picture: bytes, sent: float = 0.0) -> dict[str, Any]:
+    send(socket, picture, sent)
+    answer: dict[str, Any] = json.loads(socket.recv(60))
+    return answer
+
+
+def test_a_plan_then_records(server: Running, jpeg: bytes) -> None:
+    with opened(server) as socket:
+        socket.send(json.dumps({"plan": {"track": {}}}))
+        ready = json.loads(socket.recv(60))["ready"]
+        assert ready["tasks"] == ["detect", "track"]
+        assert ready["models"]["detect"]["name"] == "gfl-voc"
+        assert "person" in ready["names"]["track"]
+        answers = [ask(socket, jpeg, 1000 + 100 * n) for n in range(6)]
+    assert [answer["sent"] for answer in answers] == [1000 + 100 * n for n in range(6)]
+    assert [answer["record"]["time_s"] for answer in answers] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    assert [answer["record"]["frame"] for answer in answers] == list(range(6))
+    assert {answer["skipped"] for answer in answers} == {0}
+    tracks = [[(row["id"], row["label"]) for row in answer["record"]["track"]["objects"]] for answer in answers]
+    assert tracks[-1] == tracks[-2]
+    assert (1, "person") in tracks[-1]
+    assert all(0 < answer["server_ms"] < 60_000 for answer in answers)
+
+
+def test_each_visitor_has_its_own_tracks(server: Running, jpeg: bytes) -> None:
+    with opened(server, {"track": {}}) as one, opened(server, {"track": {}}) as other:
+        for n in range(4):
+            first = ask(one, jpeg, 50.0 * n)
+        second = ask(other, jpeg)
+    assert {row["id"] for row in first["record"]["track"]["objects"]} >= {1}
+    assert second["record"]["frame"] == 0
+    assert all(row["age_s"] == 0 for row in second["record"]["track"]["objects"])
+
+
+def test_the_newest_picture_is_answered_and_the_others_are_counted(server: Running, jpeg: bytes) -> None:
+    with opened(server, {"detect": {}}) as socket:
+        for n in range(10):
+            send(socket, jpeg, float(n))
+        answers = [json.loads(socket.recv(60))]
+        while answers[-1]["sent"] != 9.0:
+            answers.append(json.loads(socket.recv(60)))
+    assert len(answers) < 10
+    assert sum(answer["skipped"] for answer in answers) + len(answers) == 10
+
+
+def test_the_plan_may_be_switched_while_pictures_come(server: Running, jpeg: bytes) -> None:
+    with opened(server, {"track": {}}) as socket:
+        ask(socket, jpeg)
+        send(socket, jpeg, 40.0)
+        socket.send(json.dumps({"plan": {"detect": {"classes": ["car"], "min_score": 0.1}}}))
+        kinds = [json.loads(socket.recv(60)), json.loads(socket.recv(60))]
+        assert sorted(next(iter(kind)) for kind in kinds) == ["ready", "record"]
+        record = ask(socket, jpeg, 80.0)["record"]
+    assert "track" not in record
+    assert {row["label"] for row in record["detect"]["objects"]} == {"car"}
+
+
+@pytest.mark.parametrize(("message", "said"), [
+    ("nonsense", "a message is JSON"), ("[]", "a message is JSON"), ("{}", "a message is JSON"),
+    ("[" * 50_000, "a message is JSON"), ("x" * 70_000, "at most 65536 characters"),
+    ('{"plan": 3}', "a plan is its tasks"), ('{"plan": {}}', "a plan is its tasks"),
+    ('{"plan": {"detec": {}}}', "Nearest: detect"), ('{"plan": {"detect": []}}', "names with values"),
+    ('{"plan": {"detect": {"model": "/etc/passwd"}}}', "There are: gfl-voc"),
+    ('{"plan": {"detect": {"stored": "/etc/passwd"}}}', "no option 'stored'"),
+    ('{"plan": {"detect": {"min_score": NaN}}}', "number"), ('{"plan": {"detect": {"classes": {"a": 1}}}}', "class"),
+    ('{"plan": {"detect": {"max_detections": 1e400}}}', "number"), ('{"source": "/etc/passwd"}', "no source"),
+    ('{"source": {}}', "no source"), ('{"plan": {"track": {"looks": "mobilenet-v2"}}}', "no option 'looks'"),
+])
+def test_a_message_that_cannot_be(server: Running, jpeg: bytes, message: str, said: str) -> None:
+    with opened(server) as socket:
+        socket.send(message)
+        answer = json.loads(socket.recv(60))
+        assert answer["code"] == "usage"
+        assert said in answer["error"]
+        socket.send('{"plan": {"detect": {}}}')          # and the stream goes on
+        assert "ready" in json.loads(socket.recv(60))
+
+
+def test_garbage_for_pictures(server: Running, jpeg: bytes) -> None:
+    rng = np.random.default_rng(5)
+    with opened(server) as socket:
+        assert ask(socket, jpeg)["code"] == "no_plan"
+        socket.send('{"plan": {"detect": {}}}')
+        assert "ready" in json.loads(socket.recv(60))
+        socket.send(b"short")
+        assert json.loads(socket.recv(60))["code"] == "usage"
+        for n in range(40):
+            bad = bytearray(jpeg if n % 2 else rng.bytes(500))
+            for at in rng.integers(0, len(bad), 40):
+                bad[at] = rng.integers(256)
+            answer = ask(socket, bytes(bad[: int(rng.integers(1, len(bad)))]), float(n))
+            assert answer.get("code") == "bad_picture" or "record" in answer
+        bomb = cv2.imencode(".png", np.zeros((4000, 4000), np.uint8))[1].tobytes()
+        assert ask(socket, bomb)["code"] == "pixels"
+        assert ask(socket, jpeg)["record"]["detect"]["objects"]
+
+
+def test_clocks_that_lie(server: Running, jpeg: bytes) -> None:
+    with opened(server, {"track": {}}) as socket:
+        answers = [ask(socket, jpeg, sent) for sent in (5.0, 4.0, math.nan, math.inf, -1e300, 1e300, 1e300, 7.0)]
+    times = [answer["record"]["time_s"] for answer in answers]
+    assert times == sorted(set(times))
+    assert times[-1] < 60
+    assert answers[2]["sent"] is None
+
+
+def test_a_phone_that_is_turned(server: Running, jpeg: bytes) -> None:
+    turned = cv2.imencode(".jpg", cv2.rotate(cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1), cv2.ROTATE_90_CLOCKWISE))
+    with opened(server, {"track": {}}) as socket:
+        assert ask(socket, jpeg, 0)["record"]["size"] == [640, 480]
+        assert ask(socket, turned[1].tobytes(), 40)["record"]["size"] == [480, 640]
+        assert ask(socket, jpeg, 80)["record"]["frame"] == 2
+
+
+def test_past_the_bound_a_visitor_waits_and_gets_its_seat(jpeg: bytes) -> None:
+    service = Service(["detect"], limits=Limits(max_visitors=1))
+    with running(service) as server, opened(server, {"detect": {}}) as third:
+        with opened(server, {"detect": {}}) as first, opened(server, {"detect": {}}) as second:
+            assert "record" in ask(first, jpeg)
+            assert ask(second, jpeg) == {"wait": {"ahead": 1}}
+            assert ask(third, jpeg) == {"wait": {"ahead": 2}}
+            assert service.seats.taken == 1
+            first.close()
+            assert "record" in json.loads(second.recv(60))
+            assert json.loads(third.recv(60)) == {"wait": {"ahead": 1}}
+        assert "record" in json.loads(third.recv(60))
+
+
+def test_a_task_is_loaded_when_it_is_first_asked_for(jpeg: bytes) -> None:
+    service = Service(["classify", "detect"], lazy=True)
+    with running(service) as server, opened(server) as socket:
+        assert service.models["detect"] == {}
+        socket.send('{"plan": {"detect": {}}}')
+        assert json.loads(socket.recv(60)) == {"loading": "detect"}
+        assert "ready" in json.loads(socket.recv(60))
+        assert "record" in ask(socket, jpeg)
+
+
+def test_a_camera_of_the_server(server: Running, jpeg: bytes, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), 10, (640, 480))
+    for _ in range(5):
+        writer.write(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR))
+    writer.release()
+    service = Service(["detect"], cameras=[str(film), str(tmp_path / "not there.mp4")])
+    with running(service) as watched, opened(watched, {"detect": {}}) as socket:
+        with watched.client() as client:
+            assert [one["name"] for one in client.get("/v1/cameras").json()] == ["camera:0", "camera:1"]
+        socket.send('{"source": "camera:0"}')
+        shown = socket.recv(60)
+        assert isinstance(shown, bytes)
+        assert cv2.imdecode(np.frombuffer(shown[8:], np.uint8), cv2.IMREAD_COLOR).shape == (480, 640, 3)
+        record = json.loads(socket.recv(60))
+        assert record["sent"] == struct.unpack("<d", shown[:8])[0]
+        assert record["record"]["detect"]["objects"]
+        socket.send('{"source": "camera:1"}')
+        answer: Any = {}
+        while answer.get("code") != "camera":
+            message = socket.recv(60)
+            answer = json.loads(message) if isinstance(message, str) else {}
+        assert "not there.mp4" in answer["error"]
+        socket.send('{"source": null}')
+        until(lambda: not service.cameras._watchers["camera:1"])
+
+
+def test_eight_visitors_share_fairly_with_a_client_that_asks_for_much(server: Running, jpeg: bytes) -> None:
+    done: Counter[int] = Counter()
+    end = monotonic() + 4
+
+    def visit(number: int) -> None:
+        with opened(server, {"detect": {}}) as socket:
+            while monotonic() < end:
+                assert "record" in ask(socket, jpeg)
+                done[number] += 1
+
+    def flood() -> None:
+        files = [("picture", (f"{n}.jpg", jpeg, "image/jpeg")) for n in range(8)]
+        with server.client() as client:
+            while monotonic() < end:
+                assert client.post("/v1/detect", files=files).status_code == 200
+
+    threads = [Thread(target=visit, args=(n,)) for n in range(8)] + [Thread(target=flood) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    share = sum(done.values()) / 8
+    assert len(done) == 8
+    assert min(done.values()) >= 0.7 * share
+    assert share >= 2
+
+
+def test_one_that_does_not_read_is_dropped_and_hurts_nobody(jpeg: bytes) -> None:
+    service = Service(["detect"], limits=Limits(timeout=1))
+    with running(service) as server, opened(server, {"detect": {}}) as other:
+        assert "record" in ask(other, jpeg)
+        deaf = raw_socket.socket()
+        deaf.setsockopt(raw_socket.SOL_SOCKET, raw_socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", server.port))
+        deaf.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        assert b" 101 " in deaf.recv(4096)
+        plan = b'{"plan": {"detect": {"min_score": 0, "max_iou": 1, "max_detections": 3000}}}'
+        deaf.sendall(Frame(Opcode.TEXT, plan).serialize(mask=True))
+        picture = Frame(Opcode.BINARY, struct.pack("<d", 0) + jpeg).serialize(mask=True)
+        until(lambda: service.seats.taken == 1)
+        took: list[float] = []
+        for n in range(200):
+            try:
+                deaf.sendall(picture)
+            except OSError:                              # it was dropped
+                break
+            began = monotonic()
+            assert "record" in ask(other, jpeg, float(n))
+            took.append(monotonic() - began)
+        until(lambda: len(service.seats._taken) == 1, 5)
+        assert "record" in ask(other, jpeg)
+        assert len(took) < 200
+        assert float(np.median(took)) < 1
+        deaf.close()

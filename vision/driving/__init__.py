@@ -1,0 +1,1 @@
+"""What a driver looks at: lanes, the road, what is on it, and when to warn."""

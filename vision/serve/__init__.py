@@ -1,0 +1,1 @@
+"""Models behind HTTP and WebSocket: many visitors, one engine."""

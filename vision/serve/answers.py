@@ -1,0 +1,64 @@
+"""What is answered: JSON, and errors as `{"error": one line, "code": a word}` with the status that fits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi.responses import Response
+
+from vision.errors import DataError, SourceError, StepError, UsageError, VisionError
+from vision.serve.picture import TooLarge
+from vision.serve.turns import Busy
+
+STATUSES = {                                             # of the errors that a request may bring about, and their codes
+    400: "the body cannot be read", 401: "a token is needed", 403: "asked by a page of another server",
+    404: "there is no such task or job", 408: "it did not come in time", 413: "too large, or too many pixels",
+    415: "no kind of content that is taken", 421: "not this server's name",
+    422: "options that cannot be, or no picture that can be read", 429: "too often",
+    500: "a model failed", 503: "busy, loading, or not well",
+}
+
+
+class Refusal(VisionError):
+    """A request that is answered with a status of its own."""
+
+    def __init__(self, status: int, code: str, why: str) -> None:
+        super().__init__(why)
+        self.status, self.code = status, code
+
+
+def answer(values: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Plain values as JSON."""
+    return Response(json.dumps(values, ensure_ascii=False), status, headers, "application/json")
+
+
+def status_of(error: BaseException) -> tuple[int, str]:
+    """The status and the code of an error."""
+    cause = error.__cause__ if isinstance(error, StepError) else error
+    match cause:
+        case Refusal():
+            return cause.status, cause.code
+        case Busy():
+            return 503, "busy"
+        case TooLarge():
+            return 413, "pixels"
+        case SourceError():
+            return 422, "bad_picture"
+        case UsageError() | DataError():
+            return 422, "usage"
+    return 500, "failed"
+
+
+def told(error: BaseException) -> dict[str, Any]:
+    """An error as plain values. What was not foreseen is logged, and not told."""
+    more = {"ahead": error.ahead} if isinstance(error, Busy) else {}
+    text = str(error) if isinstance(error, VisionError) else "the server failed; its log says more."
+    return {"error": text, "code": status_of(error)[1], **more}
+
+
+def error_answer(error: BaseException) -> Response:
+    """An error as an answer."""
+    status = status_of(error)[0]
+    return answer(told(error), status, {"retry-after": "1"} if status in (429, 503) else None)

@@ -1,0 +1,141 @@
+"""`POST /v1/{task}`: pictures in, records out; a video becomes a job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from vision.errors import VisionError
+from vision.io import Info
+from vision.serve.answers import answer, error_answer, status_of, told
+from vision.serve.asked import plan_asked
+from vision.serve.chain import Chain
+from vision.serve.openapi import described_operation
+from vision.serve.picture import picture_of
+from vision.serve.safety import Refused
+from vision.serve.service import Service
+from vision.serve.turns import Busy
+from vision.serve.upload import Upload, received
+from vision.steps import Spec
+from vision.types import Frame
+
+_log = logging.getLogger("vision.serve")
+
+
+def task_routes(service: Service) -> APIRouter:
+    """A route for each task that is offered."""
+    router = APIRouter()
+    for name in service.offered:
+        router.add_api_route(
+            f"/v1/{name}", _endpoint(service, name), methods=["POST"], operation_id=name, tags=["tasks"],
+            **described_operation(name, service))
+    return router
+
+
+def _endpoint(service: Service, name: str) -> Callable[..., Any]:
+    async def endpoint(request: Request) -> Response:
+        began = monotonic()
+        service.metrics.began(name)
+        response = error_answer(RuntimeError())
+        try:
+            service.check_ready()
+            upload = await received(request, service.limits, service.folder)
+            response = await _done(service, name, upload, _client(request), began)
+        except VisionError as error:
+            response = error_answer(error)
+        except (Refused, ConnectionError):               # of the layer around us, while the body came
+            raise
+        except Exception:
+            _log.exception("a request for %s failed", name)
+        finally:
+            service.metrics.ended(name, response.status_code, monotonic() - began)
+        return response
+
+    return endpoint
+
+
+async def _done(service: Service, name: str, upload: Upload, client: str, began: float) -> Response:
+    """The answer to an upload."""
+    plan: list[Spec] = []
+    try:
+        await service.have([name])
+        plan = plan_asked({name: upload.options}, service.offered, service.models)
+        if upload.video is not None:
+            video, upload.video = upload.video, None     # whose file is the job's now
+            job = service.jobs.add(video, plan, client)
+            return answer(job.described(), 202, {"location": f"/v1/jobs/{job.id}"})
+    finally:
+        if upload.video is not None:
+            upload.video[1].unlink(missing_ok=True)
+    results = await looked_at(service, plan, upload, client)
+    failed = [one for one in results if isinstance(one, BaseException)]
+    shown = [told(one) if isinstance(one, BaseException) else {"record": one} for one in results]
+    whole: dict[str, Any] = {"results": shown, "server_ms": round(1000 * (monotonic() - began), 1)}
+    if len(failed) < len(results):
+        return answer(whole)
+    status = status_of(failed[0])[0]
+    return answer({**told(failed[0]), **whole}, status, {"retry-after": "1"} if status == 503 else None)
+
+
+async def looked_at(service: Service, plan: list[Spec], upload: Upload, client: str) -> list[Any]:
+    """The record of each picture, or the error that it met. Pictures of a task that needs their order are done one
+    after the other by the same steps, the others together."""
+    timed = any(one.timed for one in plan)
+    chain = await asyncio.to_thread(service.open, plan, Info("", "stream", rate=upload.rate)) if timed else None
+    results: list[Any] = []
+    try:
+        for index, (name, data) in enumerate(upload.pictures):
+            try:
+                future = service.turns.submit(
+                    client, partial(_look, service, plan, chain, name, data, index, index / upload.rate))
+            except Busy as error:                        # those before it are done
+                results.append(error)
+                continue
+            results.append(asyncio.wrap_future(future))
+            if timed:
+                await asyncio.wait(results[-1:], timeout=service.limits.timeout)
+        under_way = [one for one in results if isinstance(one, asyncio.Future)]
+        if under_way:
+            await asyncio.wait(under_way, timeout=service.limits.timeout)
+        results = [_settled(one, service) if isinstance(one, asyncio.Future) else one for one in results]
+    finally:
+        if chain is not None:
+            await asyncio.to_thread(chain.close)
+    for one in results:
+        if isinstance(one, BaseException) and not isinstance(one, VisionError):
+            _log.error("a picture failed", exc_info=one)
+    return results
+
+
+def _settled(waiting: asyncio.Future[Any], service: Service) -> Any:
+    """What became of a picture; one that had to wait for too long is given up."""
+    if not waiting.done():
+        waiting.cancel()
+        service.metrics.drop("busy")
+        return Busy(service.turns.waiting)
+    return waiting.exception() or waiting.result()
+
+
+def _look(
+    service: Service, plan: list[Spec], chain: Chain | None, name: str, data: bytes, index: int, time: float
+) -> dict[str, Any]:
+    """The record of one picture; called in a worker."""
+    image = picture_of(data, service.limits.max_pixels)
+    frame = Frame(image, index, time if chain is not None else float(index), name)
+    own = chain or service.open(plan, Info(name, "picture", frame.size_wh))
+    try:
+        return service.seen(own.look(frame))
+    finally:
+        if chain is None:
+            own.close()
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else ""

@@ -1,0 +1,138 @@
+"""What is written in frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from vision.errors import UsageError
+from vision.spec import Option, spec
+from vision.steps.base import ModelStep, Named, Pending, Pool, Spec, Step
+from vision.steps.faces import FollowedPeople
+from vision.text.lines import TextEvent, Texts, clock
+from vision.types import Frame, Result
+
+if TYPE_CHECKING:
+    from vision.io import Info
+
+
+@spec
+class ReadText(Spec):
+    """Read text: words and lines with their places, in the order of reading."""
+
+    task = "text"
+    result = Texts
+
+    model: Annotated[Named, Option(
+        "the model that reads: a name of `vision models`, a path to weights, or an .onnx file of PP-OCR")] = "default"
+    detector: Annotated[Named, Option(
+        "the model that finds text: a name, or an .onnx file of DB or EAST")] = "default"
+    min_score: Annotated[float | None, Option(
+        "the lowest score of a place where text is; the detector's own unless given", "0..1", min=0, max=1,
+        remote=True)] = None
+    min_text: Annotated[float | None, Option(
+        "the lowest score of what is read; the model's own unless given", "0..1", min=0, max=1, remote=True)] = None
+    alphabet: Annotated[str | None, Option(
+        "the characters that may be read: latin, capitals, digits, or themselves; all unless given",
+        remote=True)] = None
+    turned: Annotated[bool, Option("also read upside down", remote=True)] = False
+    find: Annotated[tuple[str, ...], Option(
+        'only texts like this one, as often as you like: "ABC*", ? is one character; case is ignored',
+        remote=True)] = ()
+    blur: Annotated[bool, Option("make the text unreadable in what is drawn, instead of marking it",
+                                 remote=True)] = False
+    lost_after: Annotated[float, Option(
+        "a text that is not seen for so long is over", "seconds", min=1e-3, remote=True)] = 1.0
+    stable: Annotated[float, Option(
+        "a text that was there for less is no event", "seconds", min=0, remote=True)] = 0.5
+
+    def check(self) -> None:
+        """Refuse an empty pattern."""
+        if any(not pattern.strip() for pattern in self.find):
+            raise UsageError('--find is a text such as "ABC*"; got an empty one.')
+
+    def load(self, pool: Pool) -> Any:
+        """The reader with its detector. Raises as `TextReader.load` does, UsageError for characters that it lacks."""
+        from vision.text.reader import TextReader
+
+        reader = pool.load(TextReader.load, self.model, detector=self.detector)
+        reader.characters(self.alphabet)
+        return reader
+
+    def open(self, info: Info, model: Any) -> Step:
+        """A step for one stream: text is followed on a video, and found anew on each picture."""
+        how: dict[str, Any] = {
+            "min_score": self.min_score, "min_text": self.min_text, "turned": self.turned, "alphabet": self.alphabet,
+        }
+        if info.kind in ("picture", "pictures"):
+            return ReadPictures(self, model, partial(model.submit, cover=self.blur, **how))
+        from vision.text.tracker import TextTracker
+
+        tracker = TextTracker(model, lost_after=self.lost_after, stable=self.stable, find=self.find, cover=self.blur,
+                              **how)
+        return ReadVideo(self, model, tracker)
+
+
+class ReadPictures(ModelStep):
+    """Text on pictures, each by itself."""
+
+    def __init__(self, spec: ReadText, model: Any, submit: Any) -> None:
+        super().__init__(spec.key, model, submit)
+        self.find, self.blur = spec.find, spec.blur
+        self._hits: list[str] = []
+
+    def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
+        """Start on the frame's picture."""
+        wait = super().begin(frame, sofar)
+        return lambda: self._kept(wait(), frame)
+
+    def _kept(self, texts: Any, frame: Frame) -> Texts:
+        from vision.text.tracker import matching
+
+        kept: Texts = matching(texts, self.find)
+        if self.find:
+            self._hits += [f"{line.line!r} in frame {frame.index}" for line in kept.by_line()]
+        return replace(kept, covered=(kept.quads if self.find else texts.covered) if self.blur else None)
+
+    def summary(self) -> Sequence[str]:
+        """Where what was looked for is."""
+        return found_lines(self.find, self._hits)
+
+
+class ReadVideo(FollowedPeople):
+    """Text on a video. tracker: called with each picture and its time."""
+
+    def __init__(self, spec: ReadText, model: Any, tracker: Any) -> None:
+        super().__init__(spec.key, model, tracker)
+        self.find = spec.find
+        self._events: list[TextEvent] = []
+
+    def look(self, frame: Frame, sofar: Mapping[str, Result]) -> Result:
+        """The text in the frame."""
+        texts = super().look(frame, sofar)
+        assert isinstance(texts, Texts)
+        self._events += texts.events if self.find else ()
+        return texts
+
+    def end(self) -> Sequence[TextEvent]:
+        """The texts that were there to the end."""
+        super().end()
+        last: tuple[TextEvent, ...] = self.tracker.close()
+        self._events += last if self.find else ()
+        return last
+
+    def summary(self) -> Sequence[str]:
+        """When what was looked for was there."""
+        times = [f"{clock(e.start)} to {clock(e.end)}  {e.text!r}  ({e.score:.2f})" for e in
+                 sorted(self._events, key=lambda event: event.start)]
+        return found_lines(self.find, times)
+
+
+def found_lines(find: Sequence[str], hits: Sequence[str]) -> list[str]:
+    """What a search tells at the end; nothing where nothing was looked for."""
+    if not find:
+        return []
+    wanted = ", ".join(find)
+    return [f"{wanted}: found {len(hits)} times", *(f"  {hit}" for hit in hits)] if hits else [f"{wanted}: not found"]
