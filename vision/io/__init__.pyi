@@ -9,3 +9,6 @@ from .prefetch import latest as latest
 from .source import Member as Member
 from .source import Source as Source
 from .source import read as read
+from .recording import records as records
+from .worker import read_apart as read_apart
+from .zenoh_source import Records as Records
