@@ -307,7 +307,7 @@ _TEXT = (
     _paddle("ppocrv6-tiny-det", "ppocrv6-tiny-det.onnx",
             "64099098a5c00160496d2289ef32d0dc7c129c6a93ca0e4a289b8ae7186d79ca", _TINYOCR,
             figures={"fp32": {"Hmean": 0.6630}, "bf16": {"Hmean": 0.6514}},
-            measured_on="100 photographs of ICDAR 2015, words at an IoU above 0.5, as vision text finds and splits them"),
+            measured_on="100 photographs of ICDAR 2015: words as vision text finds them, IoU above 0.5"),
     _paddle("ppocrv6-tiny-rec", "ppocrv6-tiny-rec.onnx",
             "4c7a9115bfe6ec60a921a18973875d285f84d6421bc0be0b33cb740367d6c05c", _TINYOCR, names="ppocrv6",
             figures={"fp32": {"word accuracy": 0.6650}, "bf16": {"word accuracy": 0.6583}},
