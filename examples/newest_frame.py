@@ -36,5 +36,5 @@ if __name__ == "__main__":
         tracker = Tracker(lost_after=1.0)
         for frame in frames:
             seen = look(frame, detector, segmenter, tracker)
-            late = " (too old to act on)" if seen.age_s > MAX_AGE_S else ""
-            print(f"{frame.index}: {len(seen.tracks)} tracks, {seen.road.mean():.0%} road, {seen.age_s:.3f} s old{late}")
+            late = ", too old to act on" if seen.age_s > MAX_AGE_S else ""
+            print(f"{frame.index}: {len(seen.tracks)} tracks, {seen.road.mean():.0%} road, {seen.age_s:.3f} s{late}")

@@ -31,10 +31,10 @@ _FAR_M = 100.0                                   # that free space is thought to
 class Bag(SinkSpec):
     """A ROS 2 bag of one video: a new folder.
 
-    Topics: `/vision/KEY` for each step whose result has boxes, as vision_msgs/Detection2DArray; `/vision/KEY/free` where
-    it has free space in metres (`vision drive`), as sensor_msgs/LaserScan; `/vision/records` (std_msgs/String) with the lines of `--jsonl`; and, asked for, the
-    pictures as `/vision/image/compressed`. Messages have the source's stamps (`stamp_ns`), or without such the film's
-    time.
+    Topics: `/vision/KEY` for each step whose result has boxes, as vision_msgs/Detection2DArray; `/vision/KEY/free`
+    where it has free space in metres (`vision drive`), as sensor_msgs/LaserScan; `/vision/records` (std_msgs/String)
+    with the lines of `--jsonl`; and, asked for, the pictures as `/vision/image/compressed`. Messages have the
+    source's stamps (`stamp_ns`), or without such the film's time.
     """
 
     name = "bag"
