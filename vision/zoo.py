@@ -68,6 +68,16 @@ def _elsewhere(name: str, task: str | None) -> Card:
     )
 
 
+def members(model: str | Path | Card) -> tuple[str, ...]:
+    """The names in `a,b,c`, an ensemble; empty for a single model. Raises ModelError for a name that is missing."""
+    if not isinstance(model, str) or "," not in model or Path(model).exists():
+        return ()
+    names = tuple(part.strip() for part in model.split(","))
+    if not all(names):
+        raise ModelError(f"an ensemble is names with commas between, a,b,c; got {model!r}")
+    return names
+
+
 def find(model: str | Path | Card, task: str | None = None) -> Card:
     """The card for `model`: a card, a name of the catalogue, `default`, a path to weights that carry
     their card, or one of `vision.published`.
