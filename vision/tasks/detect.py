@@ -13,8 +13,7 @@ import numpy as np
 
 from vision import zoo
 from vision.boxes import nms, weighted_box_fusion
-from vision.card import Card, Input
-from vision.data.truth import alike
+from vision.card import Card, Input, alike
 from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
 from vision.onnx_card import with_decoder
