@@ -108,7 +108,8 @@ async function answered(message) {
     const of = sent.find(({ time }) => time === message.sent);
     if (!of || paused && source.kind !== "picture") return;
     draw(of.canvas, of.canvas.width, of.canvas.height, came);
-    meters.add(performance.now() - of.time, message.skipped ?? 0);
+    meters.add(performance.now() - of.time, (message.skipped ?? 0) + source.skipped);
+    source.skipped = 0;
   }
   if (!document.body.dataset.first) document.body.dataset.first = performance.now().toFixed(0);
 }
