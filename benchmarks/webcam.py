@@ -104,7 +104,7 @@ def main() -> None:
     machine = platform.processor() or platform.machine()
     print(f"{date.today()}, {machine}, {os.cpu_count()} cores, --do {asked.do}, 640x480")
     print(f"first result {first:.0f} ms after the page's opening; then the last {said['count']} results: "
-          f"p50 {said['p50']} ms, p95 {said['p95']} ms, {rate} a second")
+          f"p50 {said['p50']} ms, p95 {said['p95']} ms, of which the server's p50 {said['server']} ms; {rate} a second")
 
 
 if __name__ == "__main__":
