@@ -66,7 +66,7 @@ class Service:
         self.monitor = Monitor(self.metrics.registry, reference, self._classifier)
         self._folder = tempfile.TemporaryDirectory(prefix="vision-serve-")
         self.folder = Path(self._folder.name)            # of uploads
-        self.jobs = Jobs(self.pool, lambda: self.turns, self.limits, self.seen)
+        self.jobs = Jobs(self.pool, self.turns, self.limits, self.seen)
         self.seats, self.cameras = Seats(self.limits.max_visitors), Cameras(cameras)
         self._further, self._lazy = models, lazy
         self._loading = threading.RLock()
@@ -134,9 +134,7 @@ class Service:
 
     def open(self, plan: Sequence[Spec], info: Info) -> Chain:
         """New steps for one stream, of models that are loaded. Raises UsageError for options that do not fit."""
-        with self._loading:
-            shared = {one.key: one.load(self.pool) for one in plan}
-        return Chain(plan, shared, info)
+        return Chain(plan, {one.key: one.load(self.pool) for one in plan}, info)
 
     def described(self) -> list[dict[str, Any]]:
         """The tasks that are offered, with the options that a request may set."""
@@ -205,9 +203,7 @@ class Service:
         """As many workers as the devices of all models like, and one that decodes meanwhile."""
         loaded = [model for models in self.models.values() for model in models.values() if model is not None]
         wanted = max((int(model.in_flight) for model in loaded), default=2)
-        if self.turns.workers < min(wanted + 1, _MOST_WORKERS):
-            before, self.turns = self.turns, Turns(min(wanted + 1, _MOST_WORKERS), self.limits.max_waiting)
-            before.close()
+        self.turns.staff(min(wanted + 1, _MOST_WORKERS))
 
 
 def _engines(name: str, model: Any) -> Iterator[tuple[str, Any]]:
