@@ -102,6 +102,8 @@ def _from_toml(table: Mapping[str, Any]) -> Setup:
             tuple(_numbers(one.get("distortion", ()))), float(one.get("error", math.nan))))
     if "mounting" in table:
         values = _known("mounting", table["mounting"], _MOUNTING)
+        if "height" not in values:
+            raise UsageError("[mounting] has no height, metres above the ground.")
         setup = replace(setup, mounting=Mounting(**{key: _number(value) for key, value in values.items()}))
     if "ground" in table:
         one = _known("ground", table["ground"], _GROUND)
@@ -128,7 +130,12 @@ def _yaml(path: Path) -> Mapping[str, Any]:
     import yaml
 
     class Plain(yaml.SafeLoader):                            # type: ignore[misc]
-        """Values alone: no tag but OpenCV's makes anything of them."""
+        """Values alone: no tag but OpenCV's makes anything of them, and none stands for another one."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it has aliases, which no calibration needs")
+            return super().compose_node(parent, index)
 
     Plain.add_constructor("tag:yaml.org,2002:opencv-matrix", yaml.SafeLoader.construct_yaml_map)
     try:

@@ -51,6 +51,9 @@ class FindLanes(Spec):
             raise UsageError("--height gives metres only together with a calibration: --camera camera.toml, which "
                              "`vision calibrate` makes. Without one, times and ratios are given.")
         known = read_setup(self.camera) if self.camera is not None else Setup()
+        if self.pitch is not None and self.height is None and known.mounting is None:
+            raise UsageError("--pitch tells metres only together with how high the camera is: give --height, too, and "
+                             "--camera camera.toml.")
         return sized(known, self.height, self.pitch)
 
     def check(self) -> None:
