@@ -22,6 +22,7 @@ from .people.cover import Covered as Covered
 from .people.enrol import enrol as enrol
 from .people.face_tracker import FaceTracker as FaceTracker
 from .people.gallery import Gallery as Gallery
+from .people.gestures import HandEvent as HandEvent
 from .people.hand import Hands as Hands
 from .people.hands import HandFinder as HandFinder, HandTracker as HandTracker
 from .people.identities import Identities as Identities

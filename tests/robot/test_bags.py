@@ -40,6 +40,45 @@ class FreeSpace:
         return {"ranges": [None if np.isinf(r) else float(r) for r in self.ranges]}
 
 
+@dataclass(frozen=True)
+class Road:
+    """What holds free space beside other things, as `vision drive` gives it."""
+
+    free: FreeSpace | None
+
+    def to_dict(self, names: Any = None) -> dict[str, Any]:
+        return {"objects": []}
+
+
+@spec
+class Drive(Spec):
+    """Free space in every second frame, and without a calibration in the first."""
+
+    task, result = "road", Road
+
+    def open(self, info: Any, model: Any) -> Step:
+        return DriveStep(self.key)
+
+
+class DriveStep(Step):
+    def begin(self, frame: Any, sofar: Any) -> Any:
+        angles = np.linspace(-0.7, 0.7, 31, dtype=np.float32)
+        metres = np.full(31, np.nan if frame.index == 0 else 5.0 + frame.index, np.float32)
+        return Ready(Road(None if frame.index % 2 else FreeSpace(angles, metres)))
+
+
+def test_free_space_beside_other_things(tmp_path: Path) -> None:
+    with Run(frames(5), Drive(), [Bag(tmp_path / "b")]) as run:
+        run.finish()
+    with AnyReader([tmp_path / "b"]) as reader:
+        assert {c.topic for c in reader.connections} == {"/vision/road/free", "/vision/records"}
+        (space,) = [c for c in reader.connections if c.topic.endswith("free")]
+        scans = [reader.deserialize(data, space.msgtype) for _, _, data in reader.messages([space])]
+    assert [scan.ranges[0] for scan in scans] == [7.0, 9.0]
+    assert [len(scan.ranges) for scan in scans] == [31, 31]
+    assert np.allclose([scans[0].angle_min, scans[0].angle_increment], [-0.7, 1.4 / 30])
+
+
 @spec
 class LookAhead(Spec):
     """As far as the number of the frame."""

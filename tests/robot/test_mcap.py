@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from mcap.reader import make_reader
-from mcap.records import Message
+from mcap.records import Chunk, Message
 from mcap.stream_reader import StreamReader
 from robot_made import BEGAN, frames, plan_of_square, square_at
 
 from vision import JsonLines, Mcap, Run, SinkSpec, VideoFile, read
 from vision.errors import SinkError, SourceError, UsageError
 from vision.io.base import Log
-from vision.io.mcap_file import McapFile
+from vision.io.mcap_file import MAX_CHUNK, McapFile, unpacked
 from vision.io.recording import records
 from vision.messages.annexb import unit_types
 from vision.messages.foxglove import message_type
@@ -257,6 +258,40 @@ def test_what_is_no_mcap_file(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(SourceError):
             read(path)
+
+
+def chunk(data: bytes, size: int, packing: str) -> Any:
+    return Chunk(packing, data, 0, 0, 0, size)
+
+
+def test_a_chunk_that_grows_is_refused() -> None:
+    """Packed a thousandfold: whatever it claims, no more than that is unpacked."""
+    import lz4.frame
+    import zstandard
+
+    zeros = bytes(64 << 20)
+    for packing, packed in (("zstd", zstandard.compress(zeros)), ("lz4", lz4.frame.compress(zeros))):
+        assert len(packed) < len(zeros) / 200
+        assert unpacked(chunk(packed, len(zeros), packing)) == zeros
+        with pytest.raises(ValueError, match=r"100 are allowed") if packing == "zstd" else nullcontext():
+            assert len(unpacked(chunk(packed, 100, packing))) == 100
+        with pytest.raises(ValueError, match=f"{MAX_CHUNK} are allowed"):
+            unpacked(chunk(packed, MAX_CHUNK + 1, packing))
+    with pytest.raises(ValueError, match="packed by 'brotli'"):
+        unpacked(chunk(b"", 0, "brotli"))
+
+
+def test_a_damaged_chunk_ends_the_reading_with_a_note(whole: Path, tmp_path: Path) -> None:
+    with whole.open("rb") as file:
+        third = make_reader(file).get_summary().chunk_indexes[2]
+    data = bytearray(whole.read_bytes())
+    data[third.chunk_start_offset + third.chunk_length - 40] ^= 0xFF
+    (tmp_path / "a.mcap").write_bytes(data)
+    with read(tmp_path / "a.mcap") as source:
+        stamps = [frame.stamp_ns for frame in source]
+        assert any("is broken" in note for note in source.notes)
+    assert stamps == [frame.stamp_ns for frame in frames(COUNT)][: len(stamps)]
+    assert 20 <= len(stamps) < COUNT - 30
 
 
 @pytest.mark.realdata

@@ -21,15 +21,6 @@ SWITCHES = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", 
             "--host-resolver-rules=MAP camera.test 127.0.0.1")
 
 
-def portrait() -> np.ndarray:
-    """(480,640,3) BGR: a person, of scikit-image's photograph (public domain)."""
-    package = find_spec("skimage")
-    assert package is not None
-    assert package.submodule_search_locations is not None
-    image = cv2.imread(str(Path(package.submodule_search_locations[0]) / "data/astronaut.png"))
-    return np.asarray(cv2.resize(image[:288, 128:], (640, 480)), np.uint8)
-
-
 def film(path: Path, images: Sequence[np.ndarray]) -> Path:
     """Pictures as Chromium's fake camera reads them."""
     path.write_bytes(b"".join(cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes() for one in images))
@@ -38,8 +29,8 @@ def film(path: Path, images: Sequence[np.ndarray]) -> Path:
 
 @contextmanager
 def browsing(camera: Path, *, allowed: bool = True, **context: Any) -> Iterator[Any]:
-    """A page of a new browser. camera: what its camera sees. allowed: whether pages may use it. context: as Playwright's
-    `new_context` has it."""
+    """A page of a new browser. camera: what its camera sees. allowed: whether pages may use it. context: the options
+    of Playwright's `new_context`."""
     if CHROMIUM is None or find_spec("playwright") is None:
         pytest.skip("needs chromium (`make system`) and playwright")
     from playwright.sync_api import sync_playwright

@@ -200,6 +200,7 @@ def test_a_camera_of_the_server(server: Running, jpeg: bytes, tmp_path: Path) ->
         until(lambda: not service.cameras._watchers["camera:1"])
 
 
+@pytest.mark.slow
 def test_eight_visitors_share_fairly_with_a_client_that_asks_for_much(server: Running, jpeg: bytes) -> None:
     done: Counter[int] = Counter()
     end = monotonic() + 4

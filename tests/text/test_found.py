@@ -47,7 +47,7 @@ def _opencvs(x: int, y: int, geometry: np.ndarray) -> np.ndarray:
     up, right, down, left, angle = geometry
     cos, sin, h, w = np.cos(angle), np.sin(angle), up + down, right + left
     offset = np.array([x * 4 + cos * right + sin * down, y * 4 - sin * right + cos * down])
-    top_right, bottom_left = offset + [-sin * h, -cos * h], offset + [-cos * w, sin * w]
+    top_right, bottom_left = offset - np.array([sin * h, cos * h]), offset - np.array([cos * w, -sin * w])
     return quads.ordered(np.array([top_right, offset, bottom_left, top_right + bottom_left - offset]))
 
 

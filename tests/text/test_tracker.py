@@ -121,3 +121,19 @@ def test_a_run_writes_events_and_documents(tmp_path: Path, reader: TextReader, f
 def test_times_are_readable() -> None:
     assert [clock(t) for t in (0, 61.5, 3661.0004, 59.9996)] == ["0:00:00.000", "0:01:01.500", "1:01:01.000",
                                                                  "0:01:00.000"]
+
+
+def test_a_search_in_pictures_names_them(tmp_path: Path, reader: TextReader) -> None:
+    import cv2
+
+    for name, text in (("a", "Gate A12"), ("b", "Gate B7")):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), page([(text, (20, 20), 28)], (240, 96)))
+    with Run(read(str(tmp_path)), ReadText(model=reader, find=("b?",), blur=True)) as run:
+        found = [(item["text"].text, item["text"].covered, item.drawn) for item in run]
+        summary = list(run.told) if hasattr(run, "told") else []
+    assert [text for text, _, _ in found] == ["", "B7"]
+    assert [len(covered) for _, covered, _ in found] == [0, 1]
+    assert reader(found[0][2]).text == "Gate A12"           # only what was looked for is hidden
+    assert reader(found[1][2]).texts.tolist()[0] == "Gate"
+    assert "B7" not in reader(found[1][2]).text
+    assert summary in ([], ["b?: found once", "  'B7' in b.png"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,15 +140,15 @@ class Recording:
         for message in first:
             codec = message.carried.format if isinstance(message.carried, Packet) else None
             with suppress(SourceError):
-                (_, image), *_ = pictures.put(*message) or [(0, None)]
-                if image is not None:
-                    size = (image.shape[1], image.shape[0])
+                if done := pictures.put(*message):
+                    height, width = done[0][1].shape[:2]
+                    size = width, height
                     break
         steps = sorted(b.stamp - a.stamp for a, b in pairwise(first) if b.stamp > a.stamp)
         self._step = steps[len(steps) // 2] / _SECOND if steps else 1 / 25
         spans = [file.span_ns for file in self._files if file.span_ns]
         seconds = (max(last for _, last in spans) - min(first for first, _ in spans)) / _SECOND if spans else None
-        count = self.topic.count if len(self._files) == 1 else None
+        count = self.topic.messages if len(self._files) == 1 else None
         rate = (count - 1) / seconds if count and count > 1 and seconds and seconds > 0 else None
         return Info(self.uri, "video", size, rate if rate and 0 < rate < 1e4 else None, seconds, count, codec)
 
@@ -221,9 +222,12 @@ class Recording:
                 log.note(str(error))
                 return None
 
+        def moving(image: Any) -> Any:
+            return image
+
         for message in messages:
             if not isinstance(message.carried, Packet):
-                yield message.stamp, lambda message=message: still(message)
+                yield message.stamp, partial(still, message)
                 continue
             if not pictures.began(message.carried):
                 early += 1
@@ -235,8 +239,8 @@ class Recording:
                 log.counts.corrupt += 1
                 log.note(str(error))
                 continue
-            yield from ((stamp, lambda image=image: image) for stamp, image in done)
-        yield from ((stamp, lambda image=image: image) for stamp, image in pictures.end())
+            yield from ((stamp, partial(moving, image)) for stamp, image in done)
+        yield from ((stamp, partial(moving, image)) for stamp, image in pictures.end())
         if early:
             log.note(f"{early} messages of {self._said} before the first key frame cannot be decoded")
 

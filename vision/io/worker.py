@@ -30,6 +30,8 @@ _POLL_S = 0.0005                     # while the other process waits for a place
 class _Block(SharedMemory):
     """Places for pictures, with a byte for each in front: 1 while it is held."""
 
+    buf: memoryview
+
     def __del__(self) -> None:
         with suppress(BufferError, OSError):             # an array that outlives everything still looks into it
             self.close()
@@ -59,7 +61,7 @@ class Apart:
             raise UsageError(f"slots must be at least 2; got {slots}.")
         context = multiprocessing.get_context("spawn")
         self._pipe, there = context.Pipe()
-        self._slots, self._block = slots, None
+        self._slots = slots
         self._blocks: list[_Block] = []
         self._log, self._stopped, self._closed = Log(), False, False
         self._process = context.Process(target=_work, args=(there, opener, slots), name="vision-reader", daemon=True)
@@ -179,7 +181,7 @@ def _work(pipe: Connection, opener: Callable[[], Any], slots: int) -> None:
                 if block is None or frame.image.nbytes > room:
                     room = frame.image.nbytes
                     pipe.send(room)
-                    block = SharedMemory(pipe.recv())
+                    block = _Block(pipe.recv())
                 slot = _place(pipe, block, slots)
                 at = slots + slot * room
                 block.buf[slot] = 1
@@ -197,7 +199,7 @@ def _work(pipe: Connection, opener: Callable[[], Any], slots: int) -> None:
         pipe.send((failed, log.counts, log.notes))
 
 
-def _place(pipe: Connection, block: SharedMemory, slots: int) -> int:
+def _place(pipe: Connection, block: _Block, slots: int) -> int:
     """A place that is free. Raises EOFError where nobody reads on."""
     while True:
         free = bytes(block.buf[:slots]).find(0)

@@ -22,6 +22,7 @@ from vision.serve.seen import Seen
 from vision.types import Floats
 
 STATISTICS = ("score", "count", "class", "brightness", "sharpness", "distance")
+SAMPLED = ("brightness", "sharpness", "distance")        # of some pictures alone
 SCHEMA = 1
 _BINS = 12                                              # that are shown
 _LEVELS = np.linspace(0.01, 0.99, 33)                    # of the quantiles that are compared
@@ -106,7 +107,7 @@ class Reference:
             raise DataError(f"thresholds need at least {10 * _STRETCHES} pictures of one model; got {most}.")
         window = min(window, most // _STRETCHES)
         known = [one.embedding for pictures in seen.values() for one in pictures if one.embedding is not None]
-        mean = None if not known else np.mean(known, axis=0, dtype=np.float32)
+        mean = None if not known else np.stack(known).mean(axis=0)
         models = {
             model: {name: found for name in STATISTICS
                     if (found := _distribution(name, [values_of(one, mean)[name] for one in pictures], window))}
@@ -158,6 +159,9 @@ def distance_of(embedding: Floats, mean: Floats) -> float:
 
 def _distribution(name: str, pictures: Sequence[list[Any]], window: int) -> Distribution | None:
     """A statistic of good pictures, with the threshold that their own stretches give; None where there is nothing."""
+    if name in SAMPLED:
+        pictures = [one for one in pictures if one]
+        window = min(window, max(1, len(pictures) // _STRETCHES))
     values = [value for one in pictures for value in one]
     if not values:
         return None

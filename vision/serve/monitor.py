@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from vision.item import Item
-from vision.serve.drift import STATISTICS, Distribution, Reference, values_of
+from vision.serve.drift import SAMPLED, STATISTICS, Distribution, Reference, values_of
 from vision.serve.seen import Seen, embedding, look, models_in
 
 _log = logging.getLogger("vision.serve")
@@ -57,7 +57,7 @@ class Monitor:
     ) -> None:
         self.reference, self._classifier = reference, classifier
         self.window = reference.window if reference else _WINDOW
-        self._lately: dict[str, deque[dict[str, list[Any]]]] = {}
+        self._lately: dict[str, dict[str, deque[list[Any]]]] = {}            # by model and statistic
         self._alarms: set[tuple[str, str]] = set()
         self._looked, self._embedded, self._checked = 0.0, 0.0, 0.0
         self._lock = threading.Lock()
@@ -87,8 +87,8 @@ class Monitor:
     def lately(self, model: str) -> dict[str, list[Any]]:
         """The values of each statistic in the latest pictures of a model."""
         with self._lock:
-            pictures = list(self._lately.get(model, ()))
-        return {name: [value for one in pictures for value in one[name]] for name in STATISTICS}
+            pictures = {name: list(several) for name, several in self._lately.get(model, {}).items()}
+        return {name: [value for one in pictures.get(name, ()) for value in one] for name in STATISTICS}
 
     def reference_of(self, model: str, statistic: str) -> Distribution | None:
         """What a statistic was when all was well."""
@@ -99,11 +99,10 @@ class Monitor:
         found = {}
         for model in self.models():
             with self._lock:
-                pictures = len(self._lately[model])
-            lately = self.lately(model) if pictures >= min(_LEAST, self.window) else {}
-            for name, values in lately.items():
+                pictures = {name: len(several) for name, several in self._lately[model].items()}
+            for name, values in self.lately(model).items():
                 then = self.reference_of(model, name)
-                if then is not None and values:
+                if then is not None and values and pictures[name] >= min(_LEAST, self.window):
                     found[model, name] = Drift(then.shift(values), then.threshold)
         return found
 
@@ -128,7 +127,10 @@ class Monitor:
         for label in seen.classes:
             self._classes.labels(model, label).inc()
         with self._lock:
-            self._lately.setdefault(model, deque(maxlen=self.window)).append(values)
+            lately = self._lately.setdefault(model, {name: deque(maxlen=self.window) for name in STATISTICS})
+            for name, found in values.items():
+                if found or name not in SAMPLED:         # nothing was found, or it was not looked for
+                    lately[name].append(found)
 
     def _warn(self) -> None:
         """Log an alarm when it begins, and when it ends."""

@@ -35,12 +35,12 @@ class Leader:
         seen = people[people.rows >= 0]
         looks = [_colours(crop) for crop in crops(image, seen.boxes)]
         if self.id not in people.ids:
-            row = self._again(looks) if self.id else self._choose(seen, poses)
-            if row is not None:
-                self.id, self._looks = int(seen.ids[row]), looks[row]
+            chosen = self._again(looks) if self.id else self._choose(seen, poses)
+            if chosen is not None:
+                self.id, self._looks = int(seen.ids[chosen]), looks[chosen]
         for row in np.flatnonzero(seen.ids == self.id):
-            self._looks = _SLOWLY * self._looks + (1 - _SLOWLY) * looks[row]
-            return seen.boxes[row]
+            self._looks = np.asarray(_SLOWLY * self._looks + (1 - _SLOWLY) * looks[int(row)], np.float32)
+            return np.asarray(seen.boxes[row], np.float32)
         return None
 
     def _again(self, looks: list[Floats]) -> int | None:

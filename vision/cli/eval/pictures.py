@@ -112,9 +112,9 @@ def classify(
     from vision.data.classification import labelled_pictures
     from vision.metrics.classification import accuracy
     from vision.tasks.classify import Classifier
-    from vision.zoo import find
+    from vision.zoo import find, members
 
-    pictures, left_out = labelled_pictures(data, find(options.model, "classify").classes)
+    pictures, left_out = labelled_pictures(data, find((*members(options.model), options.model)[0], "classify").classes)
     classifier = Classifier.load(*options.where)
     scores = list(results([path for path, _ in pictures], classifier, options.quiet))
     labels = [label for _, label in pictures]

@@ -1,7 +1,7 @@
 /** The page: a source's pictures go to the server one by one, and are drawn with what was found in them. */
 
 import { Meters } from "./meters.js";
-import { Painter, objectsOf } from "./paint.js";
+import { labelOf, Painter, objectsOf } from "./paint.js";
 import { element, KEYS, Plan, SeenList } from "./panel.js";
 import { Recorder, snapshot } from "./save.js";
 import { cameras, Source, whyNoCamera } from "./source.js";
@@ -136,7 +136,9 @@ async function pump() {
   }
 }
 
-/** Every picture of a video or a camera: it is sent, and shown as it is while no result comes. */
+source.onframe = pump;
+
+/** What comes without a picture: it is sent, and a video is shown as it is while no result comes. */
 function tick() {
   pump();
   if (source.picture && source.kind !== "server" && !paused && performance.now() - drawnAt > 500) {
@@ -173,8 +175,9 @@ function count() {
   if (!record) return;
   /** @type {Map<string, {count: string, key: number, n: number}>} */
   const counts = new Map();
-  for (const [, objects] of objectsOf(record)) {
-    for (const { label, class_id: key } of objects) {
+  for (const [task, objects] of objectsOf(record)) {
+    for (const one of objects) {
+      const label = labelOf(task, one), key = one.class_id ?? 0;
       const n = (counts.get(label)?.n ?? 0) + 1;
       counts.set(label, { n, count: String(n), key });
     }

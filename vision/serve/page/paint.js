@@ -1,10 +1,10 @@
 /** A record drawn on a canvas over its picture. */
 
 import { tint } from "./masks.js";
-import { BONES, FACE_LINES, IRISES, PALETTE } from "./shapes.js";
+import { BONES, FACE_LINES, HAND_BONES, IRISES, PALETTE } from "./shapes.js";
 
-/** @typedef {{label: string, class_id: number, score: number, box: number[], id?: number, mask?: any, points?: number[][],
- *   pose?: {yaw: number, pitch: number, roll: number}, eyes?: any}} Seen */
+/** @typedef {{label?: string, class_id?: number, score?: number, box: number[], id?: number, mask?: any, points?: number[][],
+ *   pose?: {yaw: number, pitch: number, roll: number}, eyes?: any, hand?: string, gesture?: string, text?: string}} Seen */
 /** @typedef {{mirror: boolean, labels: boolean, trails: boolean, hidden: Set<string>}} Look */
 
 const TRAIL_S = 1.5;
@@ -23,6 +23,9 @@ export function objectsOf(record) {
     .map(([key, value]) => [key, value.objects]);
 }
 
+/** What something is counted as, and hidden by. @param {string} key of the task @param {Seen} one @returns {string} */
+export const labelOf = (key, one) => one.label ?? key;
+
 /** Draws records; remembers where tracks were. */
 export class Painter {
   /** @param {HTMLCanvasElement} canvas */
@@ -32,7 +35,7 @@ export class Painter {
     /** @type {Map<number, {time: number, x: number, y: number}[]>} */
     this.paths = new Map();
     this.overlay = new OffscreenCanvas(1, 1);
-    this.scale = 1;
+    this.scale = this.unit = 1;
     this.width = 640;
     this.mirror = false;
   }
@@ -65,10 +68,12 @@ export class Painter {
     if (look.trails && record.track) this.trails(record.track.objects, record.time_s, look);
     for (const [key, objects] of objectsOf(record)) {
       for (const one of objects) {
-        if (look.hidden.has(one.label)) continue;
-        const shade = shadeOf(one.id ?? (key === "instances" ? objects.indexOf(one) : one.class_id));
+        if (look.hidden.has(labelOf(key, one))) continue;
+        const shade = shadeOf(one.id ?? (key === "instances" ? objects.indexOf(one) : one.class_id ?? 0));
         if (key === "faces") this.face(one, shade);
-        else if (key === "pose") this.body(one, shade);
+        else if (key === "pose") this.body(one, shade, BONES);
+        else if (key === "hands") this.body(one, shade, HAND_BONES);
+        else if (key === "blur") this.cover(one.box);
         else if (key !== "instances") this.box(one.box, shade);
         labels.push({ text: this.words(key, one), box: one.box, shade });
       }
@@ -102,7 +107,16 @@ export class Painter {
       const eyes = right && right === left && right !== "unknown" ? `eyes ${right}` : "face";
       return [one.id, eyes].filter(Boolean).join(" ");
     }
-    return [one.id, one.label, one.score.toFixed(2)].filter((part) => part !== undefined).join(" ");
+    if (key === "text") return one.text ?? "";
+    if (key === "hands") return [one.id, one.hand, one.gesture].filter(Boolean).join(" ");
+    return [one.id, one.label, one.score?.toFixed(2)].filter((part) => part !== undefined).join(" ");
+  }
+
+  /** @param {number[]} box that nobody is to recognise anybody in */
+  cover(box) {
+    const [left, top, right, bottom] = this.place(box);
+    this.context.fillStyle = "#30343c";
+    this.context.fillRect(left, top, right - left, bottom - top);
   }
 
   /** @param {number[]} box @param {[number, number, number]} shade */
@@ -143,7 +157,7 @@ export class Painter {
   trails(tracks, time, look) {
     const { context } = this;
     for (const { id, box, label } of tracks) {
-      if (id === undefined || look.hidden.has(label)) continue;
+      if (id === undefined || look.hidden.has(label ?? "")) continue;
       const path = (this.paths.get(id) ?? []).filter((one) => time - one.time >= 0 && time - one.time < TRAIL_S);
       path.push({ time, x: (box[0] + box[2]) / 2, y: box[3] });
       this.paths.set(id, path);
@@ -168,7 +182,7 @@ export class Painter {
     if (!found.length) return;
     const owner = new Map((record.track?.objects ?? []).map((/** @type {any} */ one) => [one.row, one.id]));
     this.layer(width, height, (image) => found.forEach((one, row) => {
-      if (!one.mask?.counts || look.hidden.has(one.label)) return;
+      if (!one.mask?.counts || look.hidden.has(one.label ?? "")) return;
       tint(image, one.mask, shadeOf(owner.get(row) ?? row), 115, 235);
     }));
   }
@@ -233,22 +247,22 @@ export class Painter {
     });
   }
 
-  /** @param {Seen} body @param {[number, number, number]} shade */
-  body(body, shade) {
+  /** @param {Seen} body @param {[number, number, number]} shade @param {[number, number][]} bones */
+  body(body, shade, bones) {
     const { context, scale } = this;
     const points = body.points ?? [];
     const thick = Math.max(1.2, Math.min(3 * this.unit, ((body.box[3] - body.box[1]) * scale) / 80));
     context.lineWidth = thick;
     context.strokeStyle = css(shade);
-    for (const [a, b] of BONES) {
-      if (!(points[a]?.[2] >= 0.5 && points[b]?.[2] >= 0.5)) continue;
+    for (const [a, b] of bones) {
+      if (!((points[a]?.[2] ?? 1) >= 0.5 && (points[b]?.[2] ?? 1) >= 0.5)) continue;
       context.beginPath();
       context.moveTo(this.x(points[a][0]), points[a][1] * scale);
       context.lineTo(this.x(points[b][0]), points[b][1] * scale);
       context.stroke();
     }
     context.fillStyle = "#fff";
-    for (const [x, y, score] of points) {
+    for (const [x, y, score = 1] of points) {
       if (score < 0.5) continue;
       context.beginPath();
       context.arc(this.x(x), y * scale, thick, 0, 7);

@@ -8,7 +8,7 @@ import { css, shadeOf } from "./paint.js";
 
 /** The key of each task: as in the window. @type {Record<string, string>} */
 export const KEYS = { detect: "d", track: "t", instances: "i", segment: "s", faces: "f", pose: "p", action: "a", classify: "c" };
-const NOT_HERE = new Set(["count", "follow"]);           // they need lines and boxes that this page cannot draw
+const NOT_HERE = new Set(["count", "follow", "identify"]);       // they need lines, boxes or a gallery from the visitor
 const OURS = new Set(["rle", "polygons", "detector"]);   // how masks are sent is this page's matter
 
 /** @param {string} tag @param {Record<string, any>} [values] @param {(Node | string)[]} children @returns {any} */

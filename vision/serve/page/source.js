@@ -35,6 +35,7 @@ export class Source {
     this.time = 0;                               // milliseconds of performance.now
     this.fresh = false;                          // since it was last sent
     this.name = "";
+    this.onframe = () => {};                     // called with every picture of a video or a camera
     this.turn = 0;                               // of sources: what comes late for an earlier one is not taken
   }
 
@@ -119,6 +120,7 @@ export class Source {
       if (turn !== this.turn) return;
       this.time = about.captureTime ?? now;
       this.fresh = true;
+      this.onframe();
       this.video.requestVideoFrameCallback(came);
     };
     this.video.requestVideoFrameCallback(came);
