@@ -90,9 +90,9 @@ class LanesStep(InTurn):
         """The finder of the stream's frames. Raises UsageError as `Setup.ground` does."""
         if self._finder is None or self._finder.size_wh != size_wh:
             self._finder = LaneFinder(size_wh, self.spec.setup, self.spec.height)
-            if self._state is not None:
-                self._finder.restore(self._state)
-                self._state = None
+        if self._state is not None:
+            self._finder.restore(self._state)
+            self._state = None
         return self._finder
 
     def look(self, frame: Frame, sofar: Mapping[str, Result]) -> Result:
@@ -127,6 +127,8 @@ class LanesStep(InTurn):
     def restore(self, state: State) -> None:
         """Continue from what `state` returned."""
         self._state = state.get("finder")
+        if self._finder is not None:
+            self.finder_for(self._finder.size_wh)
 
     def about(self) -> dict[str, Any]:
         """The model."""
