@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,9 @@ _SETTLES = 15                                  # frames of lanes until the one b
 _MOUNTED = 0.04                                # radians: one deviation of how cameras are mounted
 
 
+Look = Callable[[Rows], Evidence]              # what says where markings are
+
+
 class LaneFinder:
     """`finder(image, time) -> LaneLines`, called once a frame of one stream.
 
@@ -58,7 +61,7 @@ class LaneFinder:
         self._begun, self._since, self._last = False, [-np.inf, -np.inf], -np.inf
         self._count, self._against = 0, 0
 
-    def __call__(self, image: Image, time: float, evidence: Any = None) -> LaneLines:
+    def __call__(self, image: Image, time: float, evidence: Look | None = None) -> LaneLines:
         """The lines in the frame (H,W,3) uint8 BGR at `time` seconds.
 
         evidence: a function from `Rows` to `Evidence`, of a network's; the markings of the picture unless given."""
@@ -78,7 +81,7 @@ class LaneFinder:
             self._read_pitch()
         return self._result(time, crossed)
 
-    def _search(self, image: Image, look: Any, time: float) -> Evidence:
+    def _search(self, image: Image, look: Look, time: float) -> Evidence:
         """Begin: where the camera looks, if that is not known, and where the lane is."""
         width = _USUAL[0] if self.calibrated else _USUAL[1]
         if self.given is None and (self._pitch is None or self._told < _SETTLES):
@@ -145,7 +148,7 @@ class LaneFinder:
         shown = np.flatnonzero(scores > 0.12)
         if not len(shown) and time - max(self._since) > _LOST:
             self._begun = False
-        curves = np.array([self.fit.curve(side) for side in shown]).reshape(-1, 3)
+        curves = np.array([self.fit.curve(side) for side in shown.tolist()]).reshape(-1, 3)
         return LaneLines(curves, shown.astype(np.int64), scores[shown].astype(np.float32), self.rows.ahead,
                          self.rows.plane, self.calibrated, crossed)
 

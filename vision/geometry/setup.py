@@ -110,8 +110,11 @@ def _from_toml(table: Mapping[str, Any]) -> Setup:
         if len(one["image"]) != 4 or len(one["metres"]) != 4:
             raise UsageError(f"[ground] takes four points; got {len(one['image'])} in `image` and "
                              f"{len(one['metres'])} in `metres`.")
-        points = tuple(tuple(_pair(point) for point in one[key]) for key in ("image", "metres"))
-        size = tuple(map(_whole, _numbers(one["size"], 2))) if "size" in one else None
+        points = tuple(map(_pair, one["image"])), tuple(map(_pair, one["metres"]))
+        size = None
+        if "size" in one:
+            across, down = _numbers(one["size"], 2)
+            size = _whole(across), _whole(down)
         setup = replace(setup, points=points, points_wh=size, points_error=_number(one.get("pixel_error", 2.0)))
     return setup
 
