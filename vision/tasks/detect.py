@@ -13,8 +13,7 @@ import numpy as np
 
 from vision import zoo
 from vision.boxes import nms, weighted_box_fusion
-from vision.card import Card, Input
-from vision.data.truth import alike
+from vision.card import Card, Input, alike
 from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
 from vision.onnx_card import with_decoder
@@ -305,11 +304,12 @@ class DetectorEnsemble(Detector):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
+        tiles: bool = False,
     ) -> Detections:
         """Find the objects in a picture; see `Detector`."""
         return self.submit(
             [image], min_score=min_score, classes=classes, max_detections=max_detections, max_iou=max_iou,
-            agnostic=agnostic, weak=weak,
+            agnostic=agnostic, weak=weak, tiles=tiles,
         )()[0]
 
     def submit(
@@ -322,11 +322,13 @@ class DetectorEnsemble(Detector):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
+        tiles: bool = False,
     ) -> Callable[[], list[Detections]]:
         """Start on pictures with every member; see `Detector.submit`. max_iou: of each member's own suppression."""
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
         waiting = [
-            member.submit(images, min_score=min(choice.floor, _MEMBERS_FLOOR), max_iou=max_iou, agnostic=agnostic)
+            member.submit(
+                images, min_score=min(choice.floor, _MEMBERS_FLOOR), max_iou=max_iou, agnostic=agnostic, tiles=tiles)
             for member in self.members
         ]
         return lambda: [

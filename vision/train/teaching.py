@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from vision import zoo
-from vision.boxes import area, iou, nms
+from vision.boxes import area, iou, weighted_box_fusion
+from vision.card import alike
 from vision.data.detection import DetectionData, Labelled
-from vision.data.truth import alike
 from vision.data.unlabelled import is_labelled, read_unlabelled
 from vision.errors import DataError, UsageError
 from vision.io.pictures import decode_picture
@@ -27,7 +27,6 @@ from vision.tasks.detect import Detector
 SURE = 0.4                              # from this score on an object counts for a network that learns no scores
 _FLOOR = 0.1                            # what a teacher sees with less is noise
 _SAME = 0.5                             # overlap of a label with what a teacher sees: one object
-_AGREE = 0.6                            # of what two teachers see
 _FILE = "teacher.jsonl"
 _log = logging.getLogger("vision.train")
 
@@ -108,8 +107,11 @@ def _watch(pictures: Sequence[Labelled], teachers: Sequence[str], label_of: dict
                 mine = labels[found.labels] if len(found) else found.labels
                 parts.append(np.column_stack([found.boxes, mine, found.scores])[mine >= 0])
             rows = np.concatenate(parts).astype(np.float32).reshape(-1, 6)
-            if len(teachers) > 1:                        # each object as the surest of them sees it
-                rows = rows[nms(rows[:, :4], rows[:, 5], rows[:, 4].astype(np.int64), _AGREE)]
+            if len(teachers) > 1:
+                boxes, scores, classes = weighted_box_fusion(
+                    [part[:, :4] for part in parts], [part[:, 5] for part in parts],
+                    [part[:, 4].astype(np.int64) for part in parts])
+                rows = np.column_stack([boxes, classes, scores])[scores >= _FLOOR].astype(np.float32)
             yield rows
 
 
