@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import robot_readers
 from documents import as_json, as_json_lines, as_rows, as_toml, as_xml
 from rule import Reader
 from safetensors.numpy import save
@@ -482,4 +482,7 @@ READERS = {
         around=_picture("a.png"),
     ),
 }
-READERS |= robot_readers.readers(frames)
+if find_spec("mcap") and find_spec("rosbags"):           # the extra `robot`
+    import robot_readers
+
+    READERS |= robot_readers.readers(frames)
