@@ -114,7 +114,8 @@ class TextReader(Cascade):
         """Read what stands in quads (N,4,2) of `image`, each by itself. One that is tall is read from below and from
         above, and what is surer is kept. turned: read each upside down too. characters: those that may be read."""
         ways = [_ways(quad, turned) for quad in pieces]
-        strips = (quads.upright(image, quad, self.shape.height, self.shape.widths[-1]) for way in ways for quad in way)
+        height, widest = self.shape.height, self.shape.widths[-1]
+        strips = (quads.upright(image, quad, height, widest) for way in ways for quad in way)
         answers = read_strips(self.engine, strips, self.shape, characters or Characters(self.names))
         return [
             max((Piece(*next(answers), quad) for quad in way), key=lambda piece: piece.reading.score) for way in ways
@@ -126,7 +127,8 @@ class TextReader(Cascade):
         """Read pictures that are one word or one line each, (H,W,3) uint8 BGR, one after another: memory does not grow
         with their number. alphabet, lexicon: as in `submit`. Raises UsageError for another picture."""
         strips = (self._strip(checked_image(image)) for image in images)
-        return (reading for reading, _ in read_strips(self.engine, strips, self.shape, self.characters(alphabet, lexicon)))
+        characters = self.characters(alphabet, lexicon)
+        return (reading for reading, _ in read_strips(self.engine, strips, self.shape, characters))
 
     def _strip(self, image: Image) -> Image:
         height, width = image.shape[:2]

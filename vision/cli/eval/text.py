@@ -51,7 +51,7 @@ def text(
     scenes = find_scenes(data) if with_scenes else []
     if crops is None and not scenes:
         raise DataError(f"{str(data)!r} has neither crops (words.csv, gt.txt) nor photographs (scenes.json, gt_*.txt).")
-    how = {"alphabet": alphabet, "lexicon": None if lexicon is None else Lexicon.read(lexicon)}
+    how: dict[str, Any] = {"alphabet": alphabet, "lexicon": None if lexicon is None else Lexicon.read(lexicon)}
     figures: dict[str, Any] = {}
     with TextReader.load(*options.where, detector=detector) as reader:
         reader.characters(alphabet)
