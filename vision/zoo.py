@@ -11,6 +11,7 @@ from typing import Any
 from vision.card import Boxes, Card, Clip, Input, card_from_json, card_of
 from vision.errors import ModelError, WeightsError
 from vision.pulled import PULLED
+from vision.roads import LANES
 
 CAMVID = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
@@ -65,6 +66,16 @@ def _elsewhere(name: str, task: str | None) -> Card:
         f"no model {name!r}{f' for {task}' if task else ''}. Nearest: {', '.join(near) or 'none'}. "
         "All of them: vision models"
     )
+
+
+def members(model: str | Path | Card) -> tuple[str, ...]:
+    """The names in `a,b,c`, an ensemble; empty for a single model. Raises ModelError for a name that is missing."""
+    if not isinstance(model, str) or "," not in model or Path(model).exists():
+        return ()
+    names = tuple(part.strip() for part in model.split(","))
+    if not all(names):
+        raise ModelError(f"an ensemble is names with commas between, a,b,c; got {model!r}")
+    return names
 
 
 def find(model: str | Path | Card, task: str | None = None) -> Card:
@@ -341,6 +352,7 @@ CARDS: dict[str, Card] = {
         *_SEGMENTERS,
         _TWO_STREAM,
         *PULLED,
+        *LANES,
         *_TEXT,
     )
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import robot_readers
 from documents import as_json, as_json_lines, as_rows, as_toml, as_xml
 from rule import Reader
 from safetensors.numpy import save
@@ -447,3 +448,4 @@ READERS = {
         around=_picture("a.png"),
     ),
 }
+READERS |= robot_readers.readers(frames)

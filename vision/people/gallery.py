@@ -67,7 +67,8 @@ class Gallery:
         vectors = np.asarray(vectors, np.float32)
         before = next(iter(self.people.values()), vectors)
         if not name or vectors.ndim != 2 or not len(vectors) or vectors.shape[1] != before.shape[1]:
-            raise UsageError(f"a person has a name and vectors (M,{before.shape[-1]}); got {name!r} and {vectors.shape}.")
+            wanted = f"vectors (M,{before.shape[-1]})"
+            raise UsageError(f"a person has a name and {wanted}; got {name!r} and {vectors.shape}.")
         if not np.isfinite(vectors).all():
             raise UsageError(f"the vectors of {name!r} are not all finite numbers.")
         self.people[name] = vectors
@@ -178,4 +179,5 @@ def _opened(data: bytes, passphrase: str, path: Path) -> bytes:
     try:
         return bytes(cipher.decrypt(rest[:_NONCE], rest[_NONCE:], _SEALED))
     except Exception as error:                           # InvalidTag; ValueError of a file that is cut off
-        raise DataError(f"{str(path)!r} cannot be decrypted: the pass phrase is another, or the file is damaged.") from error
+        why = "the pass phrase is another, or the file is damaged"
+        raise DataError(f"{str(path)!r} cannot be decrypted: {why}.") from error

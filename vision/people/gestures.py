@@ -62,7 +62,7 @@ def _shown(points: np.ndarray) -> int:
     palm = max(float(np.linalg.norm(points[9] - points[0])), 1e-9)
     reach = float(np.linalg.norm(points[4] - points[5])) / palm
     straight = _bend(points[[1, 2, 3, 4]]) < _STRETCHED
-    index, middle, ring, pinky = out
+    index, middle = out[:2]
     if out.all():
         return GESTURES.index("open")
     if index and curled[1:].all():
@@ -87,7 +87,7 @@ class Gesturing:
     """One hand over time: which gesture it holds, and its events.
 
     A gesture begins when it has been seen for 0.2 seconds, and ends when it has not been for 0.25, so that a frame or
-    two of doubt change nothing. A swipe is a hand that moves by more than its width within half a second, about straight.
+    two of doubt change nothing. A swipe is a hand that moves by more than its length within half a second, straight on.
     """
 
     def __init__(self) -> None:

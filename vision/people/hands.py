@@ -1,7 +1,7 @@
 """Hands: a picture in, 21 points a hand out (Zhang et al. 2020, "MediaPipe Hands").
 
-Palms are found, for they are stiff and nearly square; a crop that is turned so that the fingers point up shows the whole
-hand to a second network; on a video the next crop follows from these points, and nobody looks for palms meanwhile.
+Palms are found, for they are stiff and nearly square; a crop that is turned so that the fingers point up shows the
+whole hand to a second network; on a video the next crop follows from these points, and palms are looked for seldom.
 """
 
 from __future__ import annotations

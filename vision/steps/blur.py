@@ -112,4 +112,5 @@ class BlurStep(ModelStep):
     def summary(self) -> Sequence[str]:
         """How many faces were covered."""
         many = len(self._faces)
-        return [f"{self.key}: {many} face{'' if many == 1 else 's'} covered; look at the result before you give it away"]
+        told = f"{many} face{'' if many == 1 else 's'} covered"
+        return [f"{self.key}: {told}; look at the result before you give it away"]

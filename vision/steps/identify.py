@@ -93,7 +93,8 @@ class IdentifyStep(InTurn):
         assert isinstance(faces, Faces)
         good = [self._quality(frame, faces, row) for row in range(len(faces))]
         said = self._alone(frame, faces, good) if self.still else self._over_time(frame, faces, good)
-        live = [Live.UNASKED] * len(faces) if self.still or not self.spec.liveness else self._liveness(faces, frame.time)
+        asked = self.spec.liveness and not self.still
+        live = self._liveness(faces, frame.time) if asked else [Live.UNASKED] * len(faces)
         passed = [state in (Live.UNASKED, Live.YES) for state in live]
         labels = [one.person + 1 if ok else UNKNOWN for one, ok in zip(said, passed, strict=True)]
         distances = np.array([one.distance for one in said], np.float32)
@@ -139,7 +140,7 @@ class IdentifyStep(InTurn):
         ids = faces.ids.tolist()
         self._live = {i: self._live.get(i) or Liveness() for i in {*ids, *(self._live.keys() & self._votes.keys())}}
         return [
-            self._live[i](faces.points[row], faces.angles[row], faces.eyes[row], time) for row, i in enumerate(ids)
+            self._live[i](faces.points[row], faces.eyes[row], time) for row, i in enumerate(ids)
         ]
 
     def state(self) -> State:

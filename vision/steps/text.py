@@ -29,10 +29,9 @@ class ReadText(Spec):
     result = Texts
 
     model: Annotated[Named, Option(
-        "the model that reads: a name of `vision models`, a path to weights, or an .onnx file of PP-OCR",
-        remote=True)] = "default"
+        "the model that reads: a name of `vision models`, a path to weights, or an .onnx file of PP-OCR")] = "default"
     detector: Annotated[Named, Option(
-        "the model that finds text: a name, or an .onnx file of DB or EAST", remote=True)] = "default"
+        "the model that finds text: a name, or an .onnx file of DB or EAST")] = "default"
     min_score: Annotated[float | None, Option(
         "the lowest score of a place where text is; the detector's own unless given", "0..1", min=0, max=1,
         remote=True)] = None
