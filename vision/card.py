@@ -129,6 +129,17 @@ class Card:
         return json.dumps({"version": _VERSION, **values})
 
 
+_COCO_NAME = {                                   # of what VOC calls otherwise
+    "aeroplane": "airplane", "diningtable": "dining table", "motorbike": "motorcycle",
+    "pottedplant": "potted plant", "sofa": "couch", "tvmonitor": "tv",
+}
+
+
+def alike(name: str) -> str:
+    """One name for a class, however VOC or COCO write it."""
+    return _COCO_NAME.get(name.casefold(), name.casefold())
+
+
 @cache
 def name_list(name: str) -> tuple[str, ...]:
     """The list of classes `name` in `vision/names`: voc, coco, ... Raises ModelError for another name."""

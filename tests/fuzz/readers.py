@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import robot_readers
 from documents import as_json, as_json_lines, as_rows, as_toml, as_xml
 from rule import Reader
 from safetensors.numpy import save
@@ -23,6 +24,8 @@ from vision.checkpoint import Checkpoint
 from vision.data.classification import labelled_pictures
 from vision.data.detection import DetectionData, read_detection
 from vision.data.faces import labelled_faces
+from vision.data.scenes import find_scenes
+from vision.data.words import Words, find_words
 from vision.io.base import Log, Span
 from vision.io.listing import MAX_FILES, leaves_of
 from vision.io.pictures import open_picture
@@ -48,6 +51,21 @@ def size(value: Any) -> bool:
 
 def share(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= 1
+
+
+def words(value: Any) -> None:
+    """What `find_words` gives."""
+    assert type(value) is Words
+    assert len(value.paths) == len(value.texts) == len(value.scenes) >= 1
+    assert texts(value.texts)
+
+
+def scenes(value: Any) -> None:
+    """What `find_scenes` gives."""
+    assert value
+    for scene in value:
+        assert all(place.quad.shape == (4, 2) and finite(place.quad) and type(place.text) is str
+                   for place in scene.words)
 
 
 def finite(values: Any) -> bool:
@@ -325,6 +343,8 @@ def _elsewhere(data: bytes) -> bool:
     return b".." in data or b"file:" in data.lower() or any(line.startswith((b"/", b"~", b"#!")) for line in lines)
 
 
+_SCENES = [{"file_name": "a.png", "words": [{"quad": [[1, 2], [9, 2], [9, 6], [1, 6]], "text": "x", "ignore": False}]}]
+
 READERS = {
     "records": Reader(
         "r.jsonl", Stored.read, stored, (as_json_lines(_RECORDS).encode(), as_json(_OLD_RECORD).encode()),
@@ -412,4 +432,20 @@ READERS = {
         "f.xml", labelled_faces, faces,
         (f"<d><images><image file='a.png'><box>{_PARTS}</box></image></images></d>".encode(), _BOMB),
     ),
+    "words-csv": Reader(
+        "words.csv", find_words, words, (b"image,text,scene\na.png,Hello,1\n",), around=_picture("a.png"),
+        document=[["image", "text", "scene"], ["a.png", "Hello", 1]], text=as_rows(","),
+    ),
+    "words-icdar": Reader(
+        "gt.txt", find_words, words, (b'a.png, "Genaxis"\n', b"\xef\xbb\xbfa.png, Theatre\n"), around=_picture("a.png"),
+    ),
+    "scenes-json": Reader(
+        "scenes.json", find_scenes, scenes, (json.dumps(_SCENES).encode(),), around=_picture("a.png"),
+        document=_SCENES, text=as_json,
+    ),
+    "scenes-icdar": Reader(
+        "gt_a.txt", lambda path: find_scenes(path.parent), scenes, (b"1,2,21,2,21,12,1,12,Hello, you\n",),
+        around=_picture("a.png"),
+    ),
 }
+READERS |= robot_readers.readers(frames)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vision.driving.fit import SPREAD, LaneFit, Vote
-from vision.driving.lines import LaneLines
+from vision.driving.lines import CLEAR, LaneLines
 from vision.driving.rows import Evidence, Rows
 from vision.driving.vanishing import vanishing_point
 from vision.geometry.camera import Camera
@@ -24,6 +24,7 @@ _USUAL = (3.5, 0.45), (3.6, 0.8)               # a lane's width in metres and it
 _SEEN = 0.07                                   # of the rows: less support of a line is none
 _SURE = 0.25
 _FADES = 0.6                                   # seconds in which the score of a line that is not seen falls by e
+_GAP = 0.9                                     # seconds between frames: what is further apart is apart
 _LOST = 1.5                                    # seconds without a line: begin anew
 _VOTE_EVERY = 5                                # frames between votes while both lines are held
 _ELSEWHERE = 0.9                               # metres: a vote so far from the lines that are held speaks against them
@@ -41,6 +42,7 @@ class LaneFinder:
     """
 
     def __init__(self, size_wh: tuple[int, int], setup: Setup = Setup(), height: float | None = None) -> None:  # noqa: B008
+        self.size_wh = size_wh
         self.given = setup.ground(size_wh)
         self.calibrated = self.given is not None or (setup.camera is not None and height is not None)
         lens = setup.camera.scaled(size_wh) if setup.camera is not None else Camera.of_view(size_wh, GUESS_VIEW)
@@ -57,7 +59,7 @@ class LaneFinder:
 
         evidence: a function from `Rows` to `Evidence`, of a network's; the markings of the picture unless given."""
         look = evidence or (lambda rows: rows.markings(image))
-        if time < self._last or time - self._last > _LOST:               # a cut, or another video: nothing goes on
+        if time < self._last or time - self._last > _GAP:                # a cut, another picture: nothing goes on
             self._begun = False
         self._last = time
         if not self._begun:
@@ -69,7 +71,7 @@ class LaneFinder:
         self.fit.update(points, self.rows.forward)
         crossed = self.fit.crossed()
         if self.given is None:
-            self._read_pitch(time)
+            self._read_pitch()
         return self._result(time, crossed)
 
     def _search(self, image: Image, look: Any, time: float) -> Evidence:
@@ -101,22 +103,23 @@ class LaneFinder:
             self.fit.begin(lane, time)
             self._against = 0
 
-    def _read_pitch(self, time: float) -> None:
+    def _read_pitch(self) -> None:
         """Lines that spread or close in are seen by a camera that looks further up or down."""
-        if (self.fit.support > 1.5 * _SEEN).all() and (self.fit.residual < 0.2).all():
+        far = (self.fit.reach > CLEAR).all()
+        if far and (self.fit.support > 1.5 * _SEEN).all() and (self.fit.residual < 0.2).all():
             self._nod(_NOD)
 
     def _nod(self, share: float) -> None:
         """Turn the camera by a share of what the spread of the lines says."""
         assert self._pitch is not None
         wide = float(self.fit.mean[0] - self.fit.mean[1])
-        off = float(np.degrees(np.arctan(self._height * -2 * self.fit.mean[SPREAD] / max(wide, 1.0))))
+        off = float(np.degrees(np.arctan(self._height * 2 * self.fit.mean[SPREAD] / max(wide, 1.0))))
         move = float(np.clip(share * off, -2, 2))
         self._pitch = float(np.clip(self._pitch + move, -30, 40))
         at = self.rows.plane.mounting
         if at is not None and abs(self._pitch - at.pitch) > 0.08:
             self.rows = self._at_pitch(self._pitch)
-            self.fit.mean[SPREAD] -= np.radians(self._pitch - at.pitch) * -wide / (2 * self._height)
+            self.fit.mean[SPREAD] -= np.radians(self._pitch - at.pitch) * wide / (2 * self._height)
 
     def _plane(self, pitch: float) -> Ground:
         return Ground.of(self._lens, Mounting(self._height, pitch, pitch_error=_KNOWN))

@@ -30,7 +30,7 @@ def vanishing_point(image: Image) -> tuple[float, float]:
     found = cv2.HoughLinesP(edges, 1, np.pi / 360, 18, minLineLength=14, maxLineGap=4)
     if found is None:
         return width / 2, height / 2
-    lines = np.asarray(found, np.float64).reshape(-1, 4) + [0, top, 0, top]
+    lines = np.asarray(found, np.float64).reshape(-1, 4) + np.array([0, top, 0, top])
     step = lines[:, 2:] - lines[:, :2]
     slope = np.abs(step[:, 1]) / np.maximum(np.abs(step[:, 0]), 1e-6)
     lines, step = (part[(slope > _STEEP[0]) & (slope < _STEEP[1])] for part in (lines, step))
@@ -39,7 +39,8 @@ def vanishing_point(image: Image) -> tuple[float, float]:
     long, middle = np.hypot(*step.T), (lines[:, :2] + lines[:, 2:]) / 2
     x, y = (grid.ravel() for grid in np.meshgrid(_X * small.shape[1], _Y * small.shape[0]))
     to = np.stack([x[:, None] - middle[:, 0], y[:, None] - middle[:, 1]], axis=-1)                # (K,L,2)
-    off = (to[..., 0] * step[:, 1] - to[..., 1] * step[:, 0]) / np.maximum(np.hypot(*to.transpose(2, 0, 1)) * long, 1e-6)
+    away = np.maximum(np.hypot(*to.transpose(2, 0, 1)) * long, 1e-6)
+    off = (to[..., 0] * step[:, 1] - to[..., 1] * step[:, 0]) / away
     fits = np.where(to[..., 1] < 0, np.exp(-0.5 * (off / _OFF) ** 2), 0.0) * np.minimum(long, 80)
     rising = (step[:, 0] * step[:, 1] < 0)
     score = np.sqrt(fits[:, rising].sum(1)) + np.sqrt(fits[:, ~rising].sum(1))

@@ -32,9 +32,10 @@ class Heard(NamedTuple):
 
 
 class Subscription:
-    """Messages under one key, as they come. newest: one that is not taken in time is replaced by the next. patience: seconds
-    of silence that end it; None: none do. missed: how many of the publisher's were not handed out. others: how many of other publishers of that name were passed over: the first
-    one is kept to until it has been silent for 2 seconds."""
+    """Messages under one key, as they come. newest: one that is not taken in time is replaced by the next. patience:
+    seconds of silence that end it; None: none do. missed: how many of the publisher's were not handed out. others:
+    how many of other publishers of that name were passed over: the first one is kept to until it has been silent for
+    2 seconds."""
 
     def __init__(self, address: Address, newest: bool = True, patience: float | None = None) -> None:
         self.address, self.missed, self.others = address, 0, 0
@@ -91,6 +92,7 @@ class Subscription:
     def close(self) -> None:
         """End the session."""
         self._put(None)
+        self._subscriber.undeclare()
         self._session.close()
 
     def __enter__(self) -> Self:
@@ -103,8 +105,8 @@ class Subscription:
 class Records(Subscription):
     """The records of a run that publishes them (`--publish`), as they come.
 
-    address: such as `zenoh://robot/vision`. newest: the newest alone, for who steers; else all that come in time. Raises
-    UsageError for another address, SourceError where Zenoh cannot begin.
+    address: such as `zenoh://robot/vision`. newest: the newest alone, for who steers; else all that come in time.
+    Raises UsageError for another address, SourceError where Zenoh cannot begin.
     """
 
     def __init__(self, address: str, newest: bool = True) -> None:
@@ -125,7 +127,8 @@ class _ZenohFeed:
         self.uri = shown(uri)
         self._subscription = Subscription(Address.parse(uri), patience=TIMEOUT_S)
         self.info = Info(self.uri, "stream", live=True)
-        self._images, self._files = (ros.Definitions(f"sensor_msgs/msg/{name}") for name in ("Image", "CompressedImage"))
+        self._images = ros.Definitions("sensor_msgs/msg/Image")
+        self._files = ros.Definitions("sensor_msgs/msg/CompressedImage")
 
     def arrivals(self, log: Log) -> Iterator[Arrival]:
         """Pictures until none has come for ten seconds."""

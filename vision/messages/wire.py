@@ -37,15 +37,16 @@ class Address(NamedTuple):
         such = "zenoh://robot/vision, or zenoh://robot/vision?connect=tcp/127.0.0.1:7447"
         if parts.scheme != SCHEME or not key or parts.fragment:
             raise UsageError(f"an address of Zenoh is such as {such}; got {text!r}.")
-        if set(key) & set("*$#?") or "//" in key:
+        if set(key) & set("*$#?") or "//" in f"{key}{parts.path}":
             raise UsageError(f"{key!r} is no key of one thing: it must have none of * $ # ? and no empty part.")
         unknown = sorted(set(asked) - {*_SETTINGS, "mode"})
         mode = asked.get("mode", ["peer"])[-1]
         if unknown or mode not in ("peer", "client"):
             raise UsageError(f"an address of Zenoh has connect, listen and mode (peer or client), such as {such}; got "
                              f"{unknown[0] if unknown else mode!r}.")
-        ends = {name: tuple(end for value in asked.get(name, ()) for end in value.split(",") if end) for name in _SETTINGS}
-        return cls(key, ends["connect"], ends["listen"], mode)
+        connect, listen = (tuple(end for value in asked.get(name, ()) for end in value.split(",") if end)
+                           for name in ("connect", "listen"))
+        return cls(key, connect, listen, mode)
 
 
 def zenoh() -> Any:
@@ -61,23 +62,23 @@ def session(address: Address, error: type[VisionError] = SourceError) -> Any:
     """A session of Zenoh. error: what is raised where there can be none: SourceError or SinkError."""
     package = zenoh()
     config = package.Config()
-    config.insert_json5("mode", json.dumps(address.mode))
-    for name, place in _SETTINGS.items():
-        ends = getattr(address, name)
-        if ends:
-            config.insert_json5(place, json.dumps(ends))
-    if address.connect or address.listen:
-        config.insert_json5("scouting/multicast/enabled", "false")
     try:
+        config.insert_json5("mode", json.dumps(address.mode))
+        for name, place in _SETTINGS.items():
+            ends = getattr(address, name)
+            if ends:
+                config.insert_json5(place, json.dumps(ends))
+        if address.connect or address.listen:
+            config.insert_json5("scouting/multicast/enabled", "false")
         return package.open(config)
     except Exception as problem:                 # Zenoh's own, which is the root of all that it raises
-        raise error(f"Zenoh cannot begin for {address.key!r} ({str(problem).splitlines()[0]}). Is the endpoint right, and "
-                    "free?") from None
+        said = str(problem).splitlines()[0].partition(" at /")[0][:300]
+        raise error(f"Zenoh cannot begin for {address.key!r} ({said}). Is the endpoint right, and free?") from None
 
 
 class Note(NamedTuple):
-    """What is written on a message: sender, a run's own name; number, of its messages from 0; made_ns, the wall clock when
-    the message was made; of pictures also the frame's time in seconds and stamp in nanoseconds."""
+    """What is written on a message: sender, a run's own name; number, of its messages from 0; made_ns, the wall clock
+    when the message was made; of pictures also the frame's time in seconds and stamp in nanoseconds."""
 
     sender: str
     number: int
@@ -141,4 +142,6 @@ class Sender:
 
     def close(self) -> None:
         """End the session."""
+        for one in (*self._asked, *self._publishers.values()):
+            one.undeclare()
         self._session.close()

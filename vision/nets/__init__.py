@@ -21,6 +21,7 @@ _LARGEST = 1 << 16                       # of a whole number that a card gives a
 # name -> "module:function"; imported when it is built, so that a card costs nothing
 NETS: dict[str, str] = {
     "smp": "smp:Smp",
+    "probable": "probable:Probable",
     "bayesian": "bayesian:Bayesian",
     "torchvision_segmenter": "published_segmenters:TorchvisionSegmenter",
     "fcn32s": "fcn:fcn32s",
@@ -44,6 +45,7 @@ NETS: dict[str, str] = {
     "frame2d": "frame2d:FrameNet",
     "face-resnet": "face_resnet:FaceResNet",
     "face-attributes": "face_attributes:FaceAttributes",
+    "classic": "classifiers:classic",
     "torchvision_classifier": "classifiers:torchvision_classifier",
     "timm_classifier": "classifiers:timm_classifier",
 }

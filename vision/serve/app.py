@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -50,11 +51,16 @@ def create_app(
                   description="Detection, tracking, segmentation, faces, bodies and actions.")
     app.state.service = service
     for router in (stream_routes(service), task_routes(service), job_routes(service), state_routes(service)):
+        for route in router.routes:
+            if isinstance(route, APIRoute) and not route.summary:
+                route.summary = route.description.strip().partition("\n")[0].rstrip(".")
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_middleware(Safety, limits=service.limits, token=token, hosts=hosts, secure=secure)
     if page is not None:
         app.mount("/", StaticFiles(directory=page, html=True), name="page")
+    else:
+        app.get("/", include_in_schema=False)(lambda: RedirectResponse("docs"))
     return app
 
 

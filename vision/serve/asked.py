@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, replace
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from vision.card import Card
 from vision.errors import UsageError
 from vision.spec import Field, nearest, options
 from vision.steps import Spec, find_task
 from vision.steps.plan import checked_plan, plan_of
 
 Loaded = Mapping[str, Mapping[str, Any]]                 # task -> name -> model, the default first
+_LOCAL = {Path, Card}                                    # what names a file here is no stranger's to set
 _KINDS: dict[Any, str] = {int: "integer", float: "number", bool: "boolean"}
 
 
@@ -57,7 +60,8 @@ def _with(one: Spec, values: Any, loaded: Loaded) -> Spec:
 
 def remote_fields(kind: type[Spec]) -> list[Field]:
     """The fields of a spec that a request may set."""
-    return [field for field in options(kind) if field.option.remote]
+    return [field for field in options(kind)
+            if field.option.remote and not _LOCAL & {field.hint, *get_args(field.hint)}]
 
 
 def described(name: str, loaded: Loaded) -> dict[str, Any]:

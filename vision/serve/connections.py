@@ -27,7 +27,8 @@ def guarded(limits: Limits) -> type[HttpToolsProtocol]:
             self.app_state = {**self.app_state, "abort": transport.abort}
             super().connection_made(transport)
             address = self.client[0] if self.client else ""
-            own = sum(1 for one in self.connections if one.client and one.client[0] == address)
+            clients = [getattr(one, "client", None) for one in self.connections]
+            own = sum(client is not None and client[0] == address for client in clients)
             if len(self.connections) > limits.max_connections or own > max(1, limits.max_connections // 2):
                 self._refuse(429, "too many connections. Try again in a moment.")
                 return

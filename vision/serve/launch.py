@@ -12,6 +12,7 @@ import uvicorn
 from vision.errors import UsageError
 from vision.serve.app import create_app
 from vision.serve.connections import guarded
+from vision.serve.drift import Reference
 from vision.serve.safety import LOOPBACK
 from vision.serve.service import Service
 from vision.serve.settings import ServerOptions
@@ -32,6 +33,7 @@ def launch(
     loaded raises.
     """
     offered = options.offered()
+    reference = None if options.monitor is None else Reference.load(options.monitor)
     listening = listen(options.host, options.port)
     files: tuple[Path, Path] | None = None
     if options.cert is not None and options.cert_key is not None:
@@ -39,7 +41,7 @@ def launch(
     elif options.tls:
         files = certificate(options.host)
     service = Service(offered, options.model, options.pool(), options, lazy=lazy,
-                      cameras=options.camera)
+                      cameras=options.camera, reference=reference)
     server: uvicorn.Server | None = None
 
     def fail() -> None:

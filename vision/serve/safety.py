@@ -177,7 +177,7 @@ def _token(scope: Scope, headers: dict[str, str]) -> str:
         found = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
     except CookieError:
         return ""
-    return found.value if found else ""
+    return str(found.value) if found else ""
 
 
 def _name(host: str) -> str:

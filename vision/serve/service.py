@@ -20,9 +20,11 @@ from vision.serve.answers import Refusal
 from vision.serve.asked import described
 from vision.serve.cameras import Cameras
 from vision.serve.chain import Chain
+from vision.serve.drift import Reference
 from vision.serve.jobs import Jobs
 from vision.serve.limits import Limits
 from vision.serve.metrics import Metrics
+from vision.serve.monitor import Monitor
 from vision.serve.seats import Seats
 from vision.serve.turns import Turns
 from vision.steps import Pool, Spec, find_task, tasks
@@ -41,12 +43,13 @@ class Service:
     offered: tasks by name; all unless given. models: names or paths of models beside the defaults, each for its own
     task. pool: where they run; it is closed with the service. limits: what is taken from clients. lazy: load the first
     task's model at the start, and each other one when it is first asked for. cameras: what `read` takes, for visitors
-    to watch.
+    to watch. reference: what models saw when all was well, for the drift alarm.
     """
 
     def __init__(
         self, offered: Sequence[str] = (), models: Sequence[str] = (), pool: Pool | None = None,
         limits: Limits | None = None, *, lazy: bool = False, cameras: Sequence[str] = (),
+        reference: Reference | None = None,
     ) -> None:
         self.offered = tuple(one.task for one in plan_of(list(offered))) if offered else tuple(tasks())
         self.pool, self.limits = pool or Pool(), limits or Limits()
@@ -56,6 +59,7 @@ class Service:
         self.models: dict[str, dict[str, Any]] = {name: {} for name in self.offered}
         self.turns = Turns(2, self.limits.max_waiting)
         self.metrics = Metrics()
+        self.monitor = Monitor(self.metrics.registry, reference, self._classifier)
         self._folder = tempfile.TemporaryDirectory(prefix="vision-serve-")
         self.folder = Path(self._folder.name)            # of uploads
         self.jobs = Jobs(self.pool, lambda: self.turns, self.limits, self.seen)
@@ -105,6 +109,7 @@ class Service:
         """An item's record, after it was counted."""
         record = item.record
         self.metrics.looked(record)
+        self.monitor.take(item)
         return record
 
     def engines(self) -> Iterator[tuple[str, Any]]:
@@ -135,6 +140,13 @@ class Service:
         self.turns.close()
         self.pool.close()
         self._folder.cleanup()
+
+    def _classifier(self) -> Any:
+        """What makes the embeddings that the monitor asks for."""
+        from vision.tasks.classify import Classifier
+
+        with self._loading:
+            return self.pool.load(Classifier.load)
 
     def _further_model(self, name: str) -> None:
         card = find(name)

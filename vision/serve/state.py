@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
-from vision.serve import metrics, openapi
+from vision.serve import metrics, monitor_page, openapi
 from vision.serve.answers import Refusal, answer, error_answer
 from vision.serve.openapi import content, refusals
 from vision.serve.service import Service
@@ -70,6 +70,11 @@ def state_routes(service: Service) -> APIRouter:
     def docs(request: Request) -> HTMLResponse:
         """The document below as a page."""
         return HTMLResponse(openapi.page(request.app.openapi()))
+
+    @router.get("/monitor", include_in_schema=False)
+    def monitor() -> HTMLResponse:
+        """What the models see, as a page."""
+        return HTMLResponse(monitor_page.page(service.monitor))
 
     @router.get("/own.css", include_in_schema=False)
     def css() -> FileResponse:

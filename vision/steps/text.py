@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from vision.errors import UsageError
 from vision.spec import Option, spec
+from vision.state import State
 from vision.steps.base import ModelStep, Named, Pending, Pool, Spec, Step
 from vision.steps.faces import FollowedPeople
 from vision.text.lines import TextEvent, Texts, clock
@@ -26,10 +28,9 @@ class ReadText(Spec):
     result = Texts
 
     model: Annotated[Named, Option(
-        "the model that reads: a name of `vision models`, a path to weights, or an .onnx file of PP-OCR",
-        remote=True)] = "default"
+        "the model that reads: a name of `vision models`, a path to weights, or an .onnx file of PP-OCR")] = "default"
     detector: Annotated[Named, Option(
-        "the model that finds text: a name, or an .onnx file of DB or EAST", remote=True)] = "default"
+        "the model that finds text: a name, or an .onnx file of DB or EAST")] = "default"
     min_score: Annotated[float | None, Option(
         "the lowest score of a place where text is; the detector's own unless given", "0..1", min=0, max=1,
         remote=True)] = None
@@ -94,7 +95,7 @@ class ReadPictures(ModelStep):
 
         kept: Texts = matching(texts, self.find)
         if self.find:
-            self._hits += [f"{line.line!r} in frame {frame.index}" for line in kept.by_line()]
+            self._hits += [f"{line.line!r} in {Path(frame.source).name}" for line in kept.by_line()]
         return replace(kept, covered=(kept.quads if self.find else texts.covered) if self.blur else None)
 
     def summary(self) -> Sequence[str]:
@@ -124,6 +125,15 @@ class ReadVideo(FollowedPeople):
         self._events += last if self.find else ()
         return last
 
+    def state(self) -> State:
+        """What is there, and what was found."""
+        return {**super().state(), "found": [asdict(event) for event in self._events]}
+
+    def restore(self, state: State) -> None:
+        """Continue from what `state` returned."""
+        super().restore(state)
+        self._events = [TextEvent(**{**one, "centre": tuple(one["centre"])}) for one in state["found"]]
+
     def summary(self) -> Sequence[str]:
         """When what was looked for was there."""
         times = [f"{clock(e.start)} to {clock(e.end)}  {e.text!r}  ({e.score:.2f})" for e in
@@ -136,4 +146,5 @@ def found_lines(find: Sequence[str], hits: Sequence[str]) -> list[str]:
     if not find:
         return []
     wanted = ", ".join(find)
-    return [f"{wanted}: found {len(hits)} times", *(f"  {hit}" for hit in hits)] if hits else [f"{wanted}: not found"]
+    times = "once" if len(hits) == 1 else f"{len(hits)} times"
+    return [f"{wanted}: found {times}", *(f"  {hit}" for hit in hits)] if hits else [f"{wanted}: not found"]

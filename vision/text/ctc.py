@@ -26,15 +26,17 @@ class Reading(NamedTuple):
 
 
 class Characters(NamedTuple):
-    """What a network can read. names: a character each. allowed: (C,) bool, which classes, the blank first, may be
-    read; None: all."""
+    """What a network can read.
+
+    names: a character each. allowed: (C,) bool, which classes, the blank first, may be read; None: all.
+    """
 
     names: Sequence[str]
     allowed: npt.NDArray[np.bool_] | None = None
 
     def only(self, wanted: str) -> Characters:
-        """Those of `wanted` alone, and the space. Raises UsageError, with what is lacking, where the network cannot read
-        one of them."""
+        """Those of `wanted` alone, and the space. Raises UsageError, with what is lacking, where the network cannot
+        read one of them."""
         lacking = sorted(set(wanted) - {*self.names, " "})
         if lacking:
             scripts = sorted({unicodedata.name(one, "?").split()[0].capitalize() for one in lacking})
@@ -54,7 +56,9 @@ def read_steps(
     """The reading of one strip.
 
     probs: (T,C) float32, the probability of each class at each step; class 0 is the blank, class i + 1 the i-th of
-    `characters`. allowed: (C,) bool, the classes that count; all unless given. The score is the mean of the probabilities of the steps at which the characters begin.
+    `characters`. allowed: (C,) bool, the classes that count; all unless given.
+
+    The score is the mean of the probabilities of the steps at which the characters begin.
     """
     probs = probs if allowed is None else probs * allowed
     best = probs.argmax(axis=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class TextReader(Cascade):
     characters along them, (B,T,C), the first class a blank. card: of the engine; its names are the characters.
     """
 
-    task: ClassVar[str] = "text"
+    task = "text"
     finder = TextFinder
 
     def __init__(self, detector: Any, engine: Engine, card: Card) -> None:
@@ -143,9 +143,10 @@ def laid_out(pieces: Sequence[Piece], min_text: float, ids: Sequence[int] | None
     held = [(piece, i) for piece, i in zip(pieces, numbers, strict=True)
             if piece.reading.text.strip() and piece.reading.score >= min_text]
     order, lines, blocks = reading_order(np.array([piece.quad for piece, _ in held], np.float32).reshape(-1, 4, 2))
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (quads.part(held[k][0].quad, begin, end), word, held[k][0].reading.score, line, block, held[k][1])
         for k, line, block in zip(order.tolist(), lines.tolist(), blocks.tolist(), strict=True)
         for word, begin, end in words_of(held[k][0].reading.text, held[k][0].places)
     ]
-    return Texts(*zip(*rows, strict=True)).rounded() if rows else Texts.empty()
+    columns: list[Any] = list(zip(*rows, strict=True))
+    return Texts(*columns).rounded() if rows else Texts.empty()

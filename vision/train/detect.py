@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from vision import zoo
-from vision.data.detection import read_splits
+from vision.data.detection import DetectionData, read_splits
 from vision.errors import ModelError, UsageError
 from vision.spec import Option, nearest, spec
 from vision.train import settings as common
@@ -68,6 +68,11 @@ class DetectSettings(VariedSettings):
     encoder_weights: common.EncoderWeights = "auto"
     frozen: common.Frozen = ()
     options: common.NetworkOptions = field(default_factory=dict)
+    teacher: Annotated[tuple[str, ...], Option(
+        "detectors that label what nobody has labelled, such as yolox-s; the data may be pictures alone",
+        separator=",")] = ()
+    classes: Annotated[tuple[str, ...], Option(
+        "of pictures without labels: only these classes of the teacher's, by name", separator=",")] = ()
 
     @property
     def yolo(self) -> bool:
@@ -87,7 +92,13 @@ class DetectSettings(VariedSettings):
 
 
 def _settle(settings: DetectSettings) -> DetectSettings:
+    for teacher in settings.teacher:
+        resolve(zoo.find(teacher, "detect"))
+    if settings.classes and not settings.teacher:
+        raise UsageError("classes are for pictures without labels, which need a teacher: --teacher yolox-s")
     if settings.yolo:
+        if settings.teacher:
+            raise UsageError("ultralytics' trainer takes no teacher; train nanodet, gfl or default with one.")
         from vision.train.yolo import source
 
         source(settings.model)
@@ -110,7 +121,14 @@ def _settle(settings: DetectSettings) -> DetectSettings:
     return settings
 
 
+def _read(data: Path, settings: DetectSettings) -> tuple[DetectionData, DetectionData]:
+    """The parts of the data set; of pictures alone where there is a teacher."""
+    from vision.train.teaching import read_for
+
+    return (read_for(settings.teacher, settings.classes, data) if settings.teacher else None) or read_splits(data)
+
+
 RECIPE = Recipe(
-    DetectSettings, lambda data, settings: read_splits(data), "vision.train.detection:train", _settle, again="--model",
+    DetectSettings, _read, "vision.train.detection:train", _settle, again="--model",
     doc="Detection, on pictures with boxes: a folder with train and val as COCO JSON, YOLO (data.yaml) or Pascal VOC.",
 )

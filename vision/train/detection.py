@@ -27,11 +27,12 @@ from vision.tasks.decoders import DECODERS
 from vision.tasks.detect import suppressed
 from vision.train.anchored import MultiboxCriterion, TwoStageCriterion
 from vision.train.criteria import Criterion, GflCriterion
-from vision.train.detection_set import DetectionSet, HeldOut, HeldOutPictures
+from vision.train.detection_set import DetectionSet, HeldOut, HeldOutPictures, TaughtSet
 from vision.train.detection_transforms import GREY
 from vision.train.fit import fit
 from vision.train.recipe import Objective, Parts, Told, Trained
 from vision.train.start import freeze, load_encoder
+from vision.train.teaching import SURE, taught
 from vision.types import Detections
 from vision.weights import resolve
 from vision.zoo import find
@@ -60,8 +61,13 @@ class Detection(Objective):
         self.rows: dict[int, list[dict[str, Any]]] = {}      # of each picture that was looked at
 
     def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
-        """The criterion's terms."""
-        pictures, boxes, labels = batch
+        """The criterion's terms. Of a teacher's labels those networks learn the scores that can; others learn what the
+        teacher is sure of."""
+        pictures, boxes, labels, *sure = batch
+        if sure and isinstance(self.criterion, GflCriterion):
+            return self.criterion(net, self.inputs(pictures), boxes, labels, sure[0])
+        if sure:
+            boxes, labels = surest(boxes, labels, sure[0])
         return self.criterion(net, self.inputs(pictures), boxes, labels)
 
     def found(self, net: nn.Module, items: Sequence[HeldOut]) -> list[Detections]:
@@ -106,6 +112,13 @@ class Detection(Objective):
             "ap": now.ap, "ap50": now.ap50, "ap75": now.ap75, "small": now.small, "medium": now.medium,
             "large": now.large, **{f"ap_{name}": ap for name, (ap, _) in now.classes.items()},
         }
+
+
+def surest(boxes: Tensor, labels: Tensor, sure: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes (B,M,4) and labels (B,M) of which a teacher is sure (B,M) enough; the others are -1, behind them."""
+    labels = labels.where(sure >= SURE, -1)
+    order = (labels < 0).long().argsort(dim=1, stable=True)
+    return boxes.gather(1, order[..., None].expand(-1, -1, 4)), labels.gather(1, order)
 
 
 def of_all_processes(rows: dict[int, Any]) -> dict[int, Any]:
@@ -155,7 +168,12 @@ def train(training: Training, told: Told) -> Trained:
     net, card = start(settings, training.names)
     card = replace(card, name=training.folder.name, source=f"trained on {training.source}")
     freeze(net, settings.frozen)
-    sets = DetectionSet(training.data[0], settings), HeldOutPictures(training.data[1], card.input)
+    learnt, held_out = training.data
+    if settings.teacher:
+        held_out = held_out if any(len(p.boxes) for p in held_out.pictures) else taught(
+            held_out, settings.teacher, training.folder, whole=True)
+        learnt = taught(learnt, settings.teacher, training.folder)
+    sets = (TaughtSet if settings.teacher else DetectionSet)(learnt, settings), HeldOutPictures(held_out, card.input)
     objective = Detection(CRITERIA[card.net](), card, sets[1])
     trained = fit(Parts(net, objective, *sets), training, told)
     unread = [str(path) for each in sets for path in each.pictures.unread]

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 def text(
     options: EvalOptions,
     data: Annotated[Path, typer.Option(
-        help="folder, or list, of word crops (words.csv, ICDAR's gt.txt), of photographs (scenes.json, gt_*.txt), or both")],
+        help="folder of word crops (words.csv, ICDAR's gt.txt), of photographs (scenes.json, gt_*.txt), or of both")],
     detector: Annotated[str, typer.Option(help="the model that finds text")] = "default",
-    alphabet: Annotated[str | None, typer.Option(help="the characters that may be read: latin, capitals, digits")] = None,
+    alphabet: Annotated[str | None, typer.Option(
+        help="the characters that may be read: latin, capitals, digits, or themselves")] = None,
     min_score: Annotated[float | None, typer.Option(min=0, max=1, help="of a place where text is")] = None,
     min_text: Annotated[float | None, typer.Option(min=0, max=1, help="of what is read")] = None,
 ) -> None:
@@ -80,7 +81,8 @@ def _scenes(reader: TextReader, scenes: Sequence[Any], submit: Any, quiet: bool)
           f"{counted(metric.there, 'word')} to be found")
     figures = {"detection": metric.detection, "end_to_end": metric.end_to_end}
     for name, of in figures.items():
-        print(f"{name.replace('_', ' '):<10} precision {of.precision:.4f}  recall {of.recall:.4f}  Hmean {of.hmean:.4f}")
+        print(f"{name.replace('_', ' '):<10} precision {of.precision:.4f}  recall {of.recall:.4f}  "
+              f"Hmean {of.hmean:.4f}")
     return {name: of._asdict() for name, of in figures.items()}
 
 

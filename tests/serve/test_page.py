@@ -1,0 +1,283 @@
+"""The page in a real browser: its boxes stand where the people are; it switches, takes files, and comes back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import uvicorn
+from browser import browsing, extent, film, pixels, until
+from portrait import portrait
+from serving import Running, running
+
+from vision import Detect
+from vision.drawing import colour
+from vision.masks import packed, run_lengths
+from vision.people import body, hand, mesh
+from vision.serve.app import PAGE, create_app
+from vision.serve.connections import guarded
+from vision.serve.launch import listen
+from vision.serve.service import Service
+from vision.steps import Pool
+
+PERSON = tuple(colour(14)[::-1])                         # RGB of boxes of VOC's class `person`
+SHOWN = "document.getElementById('canvas').dataset.frame"
+
+
+@pytest.fixture(scope="module")
+def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A person who sways a little."""
+    image, folder = portrait(), tmp_path_factory.mktemp("camera")
+    sway = [np.roll(image, shift, axis=1) for shift in (0, 0, 1, 1, 2, 2, 1, 1)]
+    return film(folder / "camera.mjpeg", sway * 4)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with running(Service(lazy=True), page=PAGE, hosts=None) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def person() -> list[float]:
+    """Where the detector sees the person, of 640x480."""
+    with Pool() as pool:
+        model = Detect().load(pool)
+        found = model(portrait())
+        return found.boxes[found.labels == 14][0].tolist()
+
+
+def scaled(box: list[float], image: np.ndarray) -> list[float]:
+    return [side * image.shape[1] / 640 for side in box]
+
+
+def test_boxes_stand_where_the_person_is(server: Running, camera: Path, person: list[float], tmp_path: Path) -> None:
+    with browsing(camera, accept_downloads=True) as page:
+        began = time.monotonic()
+        page.goto(f"{server.url}/?do=detect")
+        until(page, SHOWN)
+        assert time.monotonic() - began < 6                              # 3 s on an idle machine, by its clock
+        mirrored = pixels(page)
+        left, top, right, bottom = scaled(person, mirrored)
+        width = mirrored.shape[1]
+        assert extent(mirrored, PERSON) == pytest.approx([width - right, top, width - left, bottom], abs=22)
+
+        page.keyboard.press("m")
+        until(page, "document.getElementById('mirror').getAttribute('aria-pressed') === 'false'")
+        page.wait_for_timeout(500)
+        assert extent(pixels(page), PERSON) == pytest.approx([left, top, right, bottom], abs=22)
+        assert until(page, "document.querySelector('#seen b')?.textContent") == "1"
+        assert "person" in page.inner_text("#seen")
+
+        page.keyboard.press("r")
+        page.wait_for_timeout(700)
+        with page.expect_download() as got:
+            page.keyboard.press("r")
+        got.value.save_as(tmp_path / "records.jsonl")
+        lines = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
+        assert len(lines) >= 2
+        assert {line["kind"] for line in lines} == {"frame"}
+        assert lines[0]["detect"]["objects"][0]["box"] == pytest.approx(person, abs=16)
+        with page.expect_download() as got:
+            page.keyboard.press("w")
+        got.value.save_as(tmp_path / "snapshot.png")
+        shot = cv2.imread(str(tmp_path / "snapshot.png"))
+        assert extent(np.asarray(shot, np.uint8), PERSON) == pytest.approx([left, top, right, bottom], abs=22)
+
+        page.uncheck("#seen input")                                      # a class is hidden
+        page.wait_for_timeout(600)
+        assert extent(pixels(page), PERSON) is None
+        assert page.wrong == []
+
+
+@pytest.mark.slow
+def test_the_plan_is_switched_while_it_runs(server: Running, camera: Path) -> None:
+    with browsing(camera) as page:
+        page.goto(f"{server.url}/?do=detect")
+        until(page, SHOWN)
+        page.keyboard.press("f")
+        until(page, "document.getElementById('seen').innerText.includes('face')", 30)
+        assert page.get_attribute("#task-faces", "aria-pressed") == "true"
+        assert page.get_attribute("#task-detect", "aria-pressed") == "false"
+        page.keyboard.press("Shift+T")                                   # together
+        until(page, "document.getElementById('seen').innerText.includes('person')", 30)
+        assert "face" in page.inner_text("#seen")
+        page.click("#task-faces")
+        page.click("#task-track")                                        # one is always on
+        assert page.get_attribute("#task-track", "aria-pressed") == "true"
+        page.click("#options-detect summary")
+        page.fill("#options-detect input[type=range]", "0.99")           # no box is that sure
+        until(page, "document.querySelector('#seen-none').hidden === false", 10)
+        assert page.wrong == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["instances", "segment", "pose", "action", "classify"])
+def test_every_task_is_drawn(task: str, server: Running, camera: Path) -> None:
+    with browsing(camera) as page:
+        page.goto(f"{server.url}/?do={task}")
+        until(page, SHOWN, 40)
+        page.keyboard.press(" ")                                         # a still picture
+        with_it = pixels(page)
+        plain = cv2.resize(portrait(), with_it.shape[1::-1])[:, ::-1]
+        changed = (np.abs(with_it.astype(int) - plain).max(axis=2) > 60).mean()
+        least = {"instances": 0.05, "segment": 0.05, "pose": 0.002, "action": 0.002, "classify": 0.005}[task]
+        assert least < changed < 0.9
+        assert page.wrong == []
+
+
+@pytest.mark.slow
+def test_a_picture_and_a_video_are_dropped(server: Running, camera: Path, person: list[float], tmp_path: Path) -> None:
+    from vision import VideoWriter
+
+    cv2.imwrite(str(tmp_path / "person.png"), portrait())
+    with VideoWriter(tmp_path / "person.mp4") as out:
+        for n in range(30):
+            out.write(portrait(), n / 15)
+    with browsing(camera, permissions=[]) as page:
+        page.goto(f"{server.url}/?do=detect")
+        page.wait_for_selector("#use-file")
+        drop(page, tmp_path / "person.png", "image/png")
+        until(page, SHOWN)
+        page.wait_for_timeout(300)
+        image = pixels(page)
+        assert extent(image, PERSON) == pytest.approx(scaled(person, image), abs=22)
+        page.keyboard.press("d")                                         # the same picture, looked at again
+        before = page.evaluate(SHOWN)
+        drop(page, tmp_path / "person.mp4", "video/mp4")
+        until(page, f"{SHOWN} > {int(before) + 5}")
+        assert page.is_visible("#seek")
+        assert extent(pixels(page), PERSON) == pytest.approx(scaled(person, image), abs=22)
+        (tmp_path / "notes.txt").write_text("no picture")
+        drop(page, tmp_path / "notes.txt", "text/plain")
+        until(page, "document.getElementById('start-text').textContent.includes('neither a picture nor a video')")
+        assert page.wrong == []
+
+
+def drop(page: Any, path: Path, kind: str) -> None:
+    """Drop a file on the page."""
+    held = page.evaluate_handle(
+        """([bytes, name, type]) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([new Uint8Array(bytes)], name, { type }));
+          return transfer;
+        }""", [list(path.read_bytes()), path.name, kind])
+    page.dispatch_event("body", "drop", {"dataTransfer": held})
+
+
+@pytest.mark.slow
+def test_the_server_is_stopped_and_comes_back(camera: Path) -> None:
+    with stoppable() as (port, start, stop), browsing(camera) as page:
+        start()
+        page.goto(f"http://127.0.0.1:{port}/?do=detect")
+        until(page, SHOWN)
+        stop()
+        until(page, "document.getElementById('link').dataset.state === 'lost'")
+        assert "The server is not there" in page.inner_text("#notice")
+        page.wait_for_timeout(700)
+        assert extent(pixels(page), PERSON) is None                      # the camera goes on, without results
+        start()
+        until(page, "document.getElementById('link').dataset.state === 'open'", 30)
+        page.evaluate("delete document.getElementById('canvas').dataset.frame")
+        until(page, SHOWN, 30)
+        assert extent(pixels(page), PERSON) is not None
+        assert not page.is_visible("#notice")
+
+
+@contextmanager
+def stoppable() -> Iterator[tuple[int, Any, Any]]:
+    """A port, and what starts and stops a server there."""
+    import threading
+
+    free = listen("127.0.0.1", 0)
+    port = free.getsockname()[1]
+    free.close()
+    under_way: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def start() -> None:
+        service = Service(["detect"])
+        listening = listen("127.0.0.1", port)
+        server = uvicorn.Server(uvicorn.Config(
+            create_app(service, page=PAGE), http=guarded(service.limits), ws="websockets-sansio", log_config=None,
+            timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        under_way.append((server, thread))
+
+    def stop() -> None:
+        while under_way:
+            server, thread = under_way.pop()
+            server.should_exit = True
+            thread.join(30)
+
+    try:
+        yield port, start, stop
+    finally:
+        stop()
+
+
+@pytest.mark.slow
+def test_without_a_camera_the_page_says_why(server: Running, camera: Path) -> None:
+    with browsing(camera) as page:
+        page.goto(f"http://camera.test:{server.port}/")                  # plain HTTP on a network
+        assert "--tls" in until(page, "document.getElementById('start-text').textContent.includes('tls') && "
+                                      "document.getElementById('start-text').textContent")
+        assert page.is_disabled("#use-camera")
+        assert page.is_enabled("#use-file")
+    with browsing(camera, allowed=False) as page:
+        page.goto(server.url)
+        page.click("#use-camera")
+        until(page, "document.getElementById('start-text').textContent.includes('not allowed')")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious(server: Running, camera: Path, theme: str, width: int) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with browsing(camera, color_scheme=theme, viewport={"width": width, "height": 844}, has_touch=width < 500) as page:
+        page.goto(f"{server.url}/?do=detect")
+        until(page, SHOWN)
+        assert page.evaluate("document.documentElement.dataset.theme") == theme
+        found = axe.run(page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
+        wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert wide[0] <= wide[1]                                        # nothing is beside the screen
+        if width < 500:                                                  # one thumb: large, and at the bottom
+            for one in ("pause", "mirror", "record", "snapshot"):
+                place = page.locator(f"#{one}").bounding_box()
+                assert place["height"] >= 48
+                assert place["width"] >= 48
+                assert place["y"] > 844 * 0.8
+
+
+def test_masks_and_shapes_are_those_of_python(server: Running, camera: Path) -> None:
+    """The page reads COCO's text, and draws the same lines as the command line does."""
+    rng = np.random.default_rng(0)
+    masks = [cv2.blur(rng.random((37, 53)), (k, k)) > 0.5 for k in (1, 3, 9)]
+    runs = [run_lengths(mask) for mask in masks]
+    with browsing(camera) as page:
+        page.goto(server.url)
+        ours = page.evaluate("(texts) => import('/masks.js').then(({ runsOf }) => texts.map(runsOf))",
+                             [packed(one) for one in runs])
+        assert ours == runs
+        tinted = page.evaluate("""async (counts) => {
+          const { tint } = await import('/masks.js');
+          const image = new ImageData(53, 37);
+          tint(image, { size: [37, 53], counts }, [255, 0, 0], 200);
+          return [...image.data].filter((_, k) => k % 4 === 3);
+        }""", packed(runs[1]))
+        assert (np.array(tinted).reshape(37, 53) == 200 * masks[1]).all()
+        shapes = page.evaluate("import('/shapes.js').then((all) => ({ ...all }))")
+    assert shapes["PALETTE"] == [list(colour(k)[::-1]) for k in range(10)]
+    assert shapes["FACE_LINES"] == [[list(line), closed] for line, closed in mesh.OUTLINES]
+    assert shapes["IRISES"] == [list(mesh.RIGHT_IRIS), list(mesh.LEFT_IRIS)]
+    assert shapes["BONES"] == [list(bone) for bone in body._BONES]
+    assert shapes["HAND_BONES"] == [list(bone) for bone in hand._BONES]
