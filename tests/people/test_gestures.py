@@ -59,8 +59,8 @@ def test_a_little_noise_changes_nothing(seed: int) -> None:
 
 
 def test_hands_at_rest_show_nothing() -> None:
-    assert gestures(np.stack([made((45, 45, 45, 45), False), made((5, 5, 85, 5), True), np.zeros((21, 3))])).tolist() == [
-        0, 0, 0]
+    others = [made((45, 45, 45, 45), False), made((5, 5, 85, 5), True), np.zeros((21, 3))]
+    assert gestures(np.stack(others)).tolist() == [0, 0, 0]
     assert len(gestures(np.zeros((0, 21, 3)))) == 0
 
 

@@ -45,7 +45,8 @@ def test_points_on_one_spot_are_no_crash() -> None:
 
 def test_dlibs_places_are_dlibs() -> None:
     """Its mean face (eye corners, base of the nose), a quarter of its size around it on each side."""
-    mean = [(0.121737, 0.216423), (0.334606, 0.231733), (0.645647, 0.231733), (0.858516, 0.216423), (0.490127, 0.628106)]
+    mean = [(0.121737, 0.216423), (0.334606, 0.231733), (0.645647, 0.231733), (0.858516, 0.216423),
+            (0.490127, 0.628106)]
     assert np.abs((np.array(mean) + 0.25) / 1.5 - LAYOUTS["dlib"].places).max() < 0.003
 
 
@@ -82,7 +83,8 @@ def test_unit_vectors_where_the_layout_says_so() -> None:
 
     face = Faces([[0, 0, 9, 9]], np.random.default_rng(0).uniform(0, 60, (1, 478, 2)), np.ones((1, 478)), [0],
                  np.zeros((1, 3)), np.ones((1, 2)), np.ones((1, 2)), [0], np.zeros((1, 2)), [1])
-    vectors = FaceEmbedder(FakeEngine(network), card)(np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8), face)
+    picture = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
+    vectors = FaceEmbedder(FakeEngine(network), card)(picture, face)
     assert vectors.tolist() == [pytest.approx([0.6, 0.8])]
     assert (seen[0][0] == seen[1][0][:, ::-1]).all()                      # the picture, then its mirror image
 
@@ -90,12 +92,14 @@ def test_unit_vectors_where_the_layout_says_so() -> None:
 def made_file(path: Path, side: int, normalises: bool) -> Path:
     """An ONNX file of a face network's shape: the means of the colours."""
     first = [helper.make_node("Sub", ["image", "half"], ["a"]), helper.make_node("Mul", ["a", "by"], ["b"])]
-    nodes = [*(first if normalises else []), helper.make_node("GlobalAveragePool", ["b" if normalises else "image"], ["p"]),
+    nodes = [*(first if normalises else []),
+             helper.make_node("GlobalAveragePool", ["b" if normalises else "image"], ["p"]),
              helper.make_node("Flatten", ["p"], ["vector"])]
     graph = helper.make_graph(
         nodes, "made", [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, side, side])],
         [helper.make_tensor_value_info("vector", TensorProto.FLOAT, [1, 3])],
-        [helper.make_tensor("half", TensorProto.FLOAT, [], [127.5]), helper.make_tensor("by", TensorProto.FLOAT, [], [1 / 127.5])],
+        [helper.make_tensor("half", TensorProto.FLOAT, [], [127.5]),
+         helper.make_tensor("by", TensorProto.FLOAT, [], [1 / 127.5])],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
     return path
