@@ -13,8 +13,8 @@ from vision.train.settings import Settings
 
 def optimiser(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """SGD or AdamW over the parameters that learn: norms and biases (one axis) do not decay, and
-    what is pre-trained - `net.encoder`, or the parameters in `net.pre_trained` - learns `settings.backbone_lr` times as fast
-    as the rest."""
+    what is pre-trained - `net.encoder`, or the parameters in `net.pre_trained` - learns
+    `settings.backbone_lr` times as fast as the rest."""
     learns = {p: settings.lr * share for p, share in _shares(net, settings).items() if p.requires_grad}
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for parameter, rate in learns.items():

@@ -35,8 +35,8 @@ class Training:
     data: a folder, or the part to learn from and the part that is held out, as the recipe reads them.
     folder: of the run. Its `best.safetensors` carries the card of the result, `last.ckpt` is what a killed run goes on
         from, `curve.jsonl` has a line an epoch, `log` is for TensorBoard.
-    settings: `ClassifySettings`, `DetectSettings`, `InstanceSettings`, `SegmentSettings`, `ActionSettings`; the task's defaults unless
-        given.
+    settings: `ClassifySettings`, `DetectSettings`, `InstanceSettings`, `SegmentSettings`, `ActionSettings`; the
+        task's defaults unless given.
     resume: go on after the last whole epoch of the run in `folder`: exactly, where the settings are the same. `epochs`
         may be more; the learning rate then follows the longer schedule.
 
