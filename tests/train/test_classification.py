@@ -271,7 +271,7 @@ def test_beginnings_by_name() -> None:
     for way in ("zero", "normal", "xavier", "he", "orthogonal", "lsuv"):
         initialise(net, way, batch)  # type: ignore[arg-type]
         given: list[float] = []
-        hooks = [layer.register_forward_hook(lambda m, i, o: given.append(float(o.std())))
+        hooks = [layer.register_forward_hook(lambda m, i, o, given=given: given.append(float(o.std())))
                  for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
         with torch.no_grad():
             net.eval()(batch)

@@ -140,7 +140,8 @@ def _group(name: str, pattern: str) -> str:
     try:
         found = re.search(pattern, name)
     except re.error as error:
-        raise DataError(f"--group is a regular expression, such as '(day\\d+)_'; {pattern!r} is none ({error}).") from error
+        raise DataError(f"--group is a regular expression, such as '(day\\d+)_'; {pattern!r} is none "
+                        f"({error}).") from error
     if found is None:
         raise DataError(f"--group {pattern!r} does not match {name!r}: what does it come from?")
     return found[1] if found.groups() else found[0]

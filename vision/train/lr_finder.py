@@ -21,7 +21,7 @@ _FIRST, _LAST, _BATCHES = 1e-7, 1.0, 100
 
 
 def found(net: nn.Module, objective: Objective, data: Any, settings: Settings, folder: Path) -> float:
-    """The rate at which the smoothed loss falls fastest; the curve is drawn into `folder`/lr.png. `net` is untouched."""
+    """The rate at which the smoothed loss falls fastest; the curve is drawn into `folder`/lr.png. `net` stays."""
     trial = copy.deepcopy(net).train()
     steps = optimiser(trial, settings)
     shares = [group["lr"] / settings.lr for group in steps.param_groups]
