@@ -27,6 +27,7 @@ from vision.tasks.decoders import DECODERS
 from vision.tasks.detect import suppressed
 from vision.train.anchored import MultiboxCriterion, TwoStageCriterion
 from vision.train.criteria import Criterion, GflCriterion
+from vision.train.detect import DETECTORS, PROPOSED
 from vision.train.detection_set import DetectionSet, HeldOut, HeldOutPictures
 from vision.train.detection_transforms import GREY
 from vision.train.fit import fit
@@ -124,7 +125,7 @@ def start(settings: DetectSettings, names: tuple[str, ...]) -> tuple[nn.Module, 
     (`mean`, `std` in its metadata), or ImageNet's. A detector to start from keeps its own, and the layers
     that tell its classes for those of the same name. Raises WeightsError for weights that do not fit.
     """
-    base = None if settings.model in CRITERIA else find(settings.model, "detect")
+    base = None if settings.model in DETECTORS else find(settings.model, "detect")
     net_name = settings.model if base is None else base.net
     config = {**(base.config if base else {}), **settings.options, "classes": len(names)}
     net = build(net_name, **config)
@@ -135,12 +136,15 @@ def start(settings: DetectSettings, names: tuple[str, ...]) -> tuple[nn.Module, 
     elif settings.encoder_file is not None:
         mean, std = _normalisation(settings.encoder_file)
         load_encoder(net.get_submodule("encoder"), settings.encoder_file)
-    suppressed_inside = CRITERIA[net_name] is TwoStageCriterion
+    boxes = Boxes("rows", 1.0) if CRITERIA.get(net_name) is TwoStageCriterion else Boxes("dense", 0.5)
+    if net_name in PROPOSED:
+        boxes = Boxes("rows", PROPOSED[net_name], settings.proposals)
     card = Card(
         name="", task="detect", net=net_name, config=config, file="best.safetensors",
         licence="as the training data's", source="", names=names,
-        input=Input(settings.size, "letterbox", fixed=net_name == "single_shot", mean=mean, std=std),
-        boxes=Boxes("rows", 1.0) if suppressed_inside else Boxes("dense", 0.5),
+        input=Input(settings.size, "shrink" if net_name in PROPOSED else "letterbox", fixed=net_name == "single_shot",
+                    mean=mean, std=std),
+        boxes=boxes,
     )
     return net, card
 
@@ -152,11 +156,22 @@ def train(training: Training, told: Told) -> Trained:
         from vision.train.yolo import train_yolo
 
         return train_yolo(training)
+    if settings.net == "rcnn":
+        from vision.train.rcnn import train_rcnn
+
+        return train_rcnn(training, told)
     net, card = start(settings, training.names)
     card = replace(card, name=training.folder.name, source=f"trained on {training.source}")
     freeze(net, settings.frozen)
-    sets = DetectionSet(training.data[0], settings), HeldOutPictures(training.data[1], card.input)
-    objective = Detection(CRITERIA[card.net](), card, sets[1])
+    held_out = HeldOutPictures(training.data[1], card.input)
+    sets: tuple[Any, HeldOutPictures] = DetectionSet(training.data[0], settings), held_out
+    if settings.net in PROPOSED:
+        from vision.train.proposals import ProposalSet, ProposedDetection
+
+        sets = ProposalSet(training.data[0], card, settings), held_out
+        objective: Detection = ProposedDetection(card, held_out)
+    else:
+        objective = Detection(CRITERIA[card.net](), card, held_out)
     trained = fit(Parts(net, objective, *sets), training, told)
     unread = [str(path) for each in sets for path in each.pictures.unread]
     if unread:
