@@ -30,7 +30,8 @@ def optimiser(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     ]
     if settings.optimiser == "sgd":
         return torch.optim.SGD(params, lr=settings.lr, momentum=0.9)
-    return torch.optim.AdamW(params, lr=settings.lr, fused=True)
+    fused = settings.precision == "float32" or not settings.clip         # Lightning clips no others in mixed precision
+    return torch.optim.AdamW(params, lr=settings.lr, fused=fused)
 
 
 def schedule(settings: Settings, steps: int) -> Callable[[int], float]:
