@@ -11,7 +11,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import RoIPool
 
-from vision.nets.mobile import LAST
+from vision.nets.mobile import BOTTLENECK, LAST
 
 _CUT = 14                                # of MobileNetV2's 19 blocks: those before work on the picture, at stride 16
 _SIDE = 7                                # cells of a pooled region
@@ -21,19 +21,20 @@ class FastRCNN(nn.Module):
     """Fast R-CNN on MobileNetV2, whose last blocks are the head of each region, as VGG's dense layers are in the paper.
 
     classes: outputs. zoom: pictures are enlarged by it, as the paper does with VOC's. picked: regions of a picture that
-    it learns from at a time, a quarter of them objects. Norms stand still in training, as the paper's networks have
-    none that move. torchvision's `RoIHeads` does the sampling, the losses and the suppression.
+    it learns from at a time, a quarter of them objects. last: with the last convolution, which the encoders of our
+    dense detectors lack. Norms stand still in training, as the paper's networks have none that move. torchvision's `RoIHeads` does the sampling, the losses and the suppression.
     """
 
     traceable = False
 
-    def __init__(self, classes: int, zoom: float = 1.5, picked: int = 64) -> None:
+    def __init__(self, classes: int, zoom: float = 1.5, picked: int = 64, last: bool = True) -> None:
         super().__init__()
         self.zoom = zoom
         blocks = mobilenet_v2(weights=None).features
+        blocks = blocks if last else blocks[:-1]
         self.encoder = nn.ModuleDict({"features": blocks})         # as one, for weights and learning rate
         self.roi_heads = RoIHeads(
-            _Pool(), _Head(blocks[_CUT:]), _Predictor(LAST, classes + 1), 0.5, 0.5, picked, 0.25, None,
+            _Pool(), _Head(blocks[_CUT:]), _Predictor(LAST if last else BOTTLENECK, classes + 1), 0.5, 0.5, picked, 0.25, None,
             0.01, 0.5, 100)
 
     def train(self, mode: bool = True) -> Self:
@@ -84,7 +85,7 @@ class _Pool(nn.Module):
 
 
 class _Head(nn.Module):
-    """(R,96,7,7) -> (R,1280)."""
+    """(R,96,7,7) -> (R,1280), or (R,320)."""
 
     def __init__(self, blocks: nn.Sequential) -> None:
         super().__init__()

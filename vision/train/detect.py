@@ -69,6 +69,8 @@ class DetectSettings(VariedSettings):
     size: common.Size = (416, 416)
     proposals: Annotated[int, Option(
         "of rcnn and fast_rcnn: boxes of selective search a picture, in training and in use", min=1, max=2000)] = 2000
+    background: Annotated[int | None, Option(
+        "of rcnn: proposals of a picture that it learns from, the first so many; all unless given", min=1)] = None
     pictures: Annotated[int | None, Option("learn from the first so many only", min=1)] = None
     val_pictures: Annotated[int | None, Option("measure on the first so many only", min=1)] = None
     encoder_weights: common.EncoderWeights = "auto"

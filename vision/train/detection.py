@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from vision.card import IMAGENET_MEAN, IMAGENET_STD, Boxes, Card, Input
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, Boxes, Card, Input, card_of
 from vision.drawing import draw
 from vision.engine.program import state_dict
 from vision.errors import WeightsError
@@ -185,6 +185,9 @@ def _normalisation(path: Path) -> tuple[tuple[float, float, float], tuple[float,
         return IMAGENET_MEAN, IMAGENET_STD
     with safe_open(path, "numpy") as file:
         named = file.metadata() or {}
+    if "card" in named:
+        wanted = card_of(path).input
+        return wanted.mean, wanted.std
     if "mean" not in named:
         return IMAGENET_MEAN, IMAGENET_STD
     return tuple(json.loads(named["mean"])), tuple(json.loads(named["std"]))

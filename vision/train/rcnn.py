@@ -108,7 +108,7 @@ def of_picture(deploy: Deploy, labelled: Labelled, classes: int, image: Image, s
     keep = ~labelled.crowd
     objects, labels = labelled.boxes[keep], labelled.labels[keep]
     proposals = kept_proposals(image)
-    wanted = np.arange(len(proposals)) < settings.proposals
+    wanted = np.arange(len(proposals)) < (settings.background or settings.proposals)
     wanted |= iou(proposals, objects).max(1, initial=0) >= _NEAR
     boxes = np.concatenate([objects, proposals[wanted]])
     overlap = iou(boxes, objects)
