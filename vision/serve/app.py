@@ -20,7 +20,7 @@ from vision.serve.job_routes import job_routes
 from vision.serve.rest import task_routes
 from vision.serve.safety import LOOPBACK, Safety
 from vision.serve.service import Service
-from vision.serve.state import state_routes
+from vision.serve.state import health_routes, page_routes, state_routes
 from vision.serve.stream import stream_routes
 
 PAGE = Path(__file__).with_name("page")
@@ -50,7 +50,8 @@ def create_app(
     app = FastAPI(title="vision", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
                   description="Detection, tracking, segmentation, faces, bodies and actions.")
     app.state.service = service
-    for router in (stream_routes(service), task_routes(service), job_routes(service), state_routes(service)):
+    for routes in (stream_routes, task_routes, job_routes, state_routes, health_routes, page_routes):
+        router = routes(service)
         for route in router.routes:
             if isinstance(route, APIRoute) and not route.summary:
                 route.summary = route.description.strip().partition("\n")[0].rstrip(".")

@@ -20,7 +20,7 @@ _STATE = {"type": "object", "properties": {
 
 
 def state_routes(service: Service) -> APIRouter:
-    """Everything that changes nothing."""
+    """What there is: tasks, models, cameras."""
     router = APIRouter()
 
     @router.get("/v1/tasks", tags=["server"], responses={200: content(_LIST, "the tasks"), **refusals()})
@@ -38,6 +38,13 @@ def state_routes(service: Service) -> APIRouter:
     def cameras() -> Response:
         """The server's own cameras, which a visitor of the stream may watch."""
         return answer(service.cameras.described())
+
+    return router
+
+
+def health_routes(service: Service) -> APIRouter:
+    """How it is, for whoever starts it anew, and for Prometheus."""
+    router = APIRouter()
 
     @router.get("/healthz", tags=["server"], responses={
         200: content(_STATE, "all is well"), 503: content(_STATE, "the workers stand still"), **refusals()})
@@ -65,6 +72,13 @@ def state_routes(service: Service) -> APIRouter:
     def metrics_text() -> Response:
         """Requests, latency, what waits, batches, frames dropped, and what the models see."""
         return Response(service.metrics.text(), media_type=metrics.KIND)
+
+    return router
+
+
+def page_routes(service: Service) -> APIRouter:
+    """The server's own pages."""
+    router = APIRouter()
 
     @router.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:
