@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import robot_readers
 from documents import as_json, as_json_lines, as_rows, as_toml, as_xml
 from rule import Reader
 from safetensors.numpy import save
@@ -33,6 +33,7 @@ from vision.io.base import Log, Span
 from vision.io.listing import MAX_FILES, leaves_of
 from vision.io.pictures import open_picture
 from vision.io.stdin import open_stream
+from vision.people.gallery import Gallery
 from vision.published import onnx_detector
 from vision.steps import Spec
 from vision.steps.plan import read_plan, spec_of
@@ -93,6 +94,18 @@ def stored(value: Any) -> None:
             assert (every.scores >= 0).all()
             assert (every.scores <= 1).all()
             assert ((every.labels >= 0) & (every.labels < len(value.names))).all()
+
+
+def gallery(value: Any) -> None:
+    """What `Gallery.load` gives."""
+    assert type(value) is Gallery
+    assert texts((value.model, *value.names))
+    lengths = {vectors.shape[1] for vectors in value.people.values()}
+    assert len(lengths) <= 1
+    for vectors in value.people.values():
+        assert vectors.dtype == np.float32
+        assert len(vectors)
+        assert finite(vectors)
 
 
 def sequence(value: Any) -> None:
@@ -370,6 +383,11 @@ _YAML = {
     "camera_matrix": {"rows": 3, "cols": 3, "data": [500.0, 0, 319.5, 0, 500.0, 239.5, 0, 0, 1]},
     "distortion_coefficients": {"rows": 1, "cols": 5, "data": [-0.2, 0.1, 0, 0, 0]},
 }
+_GALLERY = save({
+    "vectors": np.arange(6, dtype=np.float32).reshape(3, 2),
+    "about": np.frombuffer(as_json({"version": 1, "model": "net", "people": {"Ann": 2, "Bob": 1}}).encode(), np.uint8),
+})
+
 READERS = {
     "records": Reader(
         "r.jsonl", Stored.read, stored, (as_json_lines(_RECORDS).encode(), as_json(_OLD_RECORD).encode()),
@@ -407,6 +425,7 @@ READERS = {
         "card.json", _card_of_text, card, (_card_json(_whole_card()).encode(),), document=_whole_card(),
         text=_card_json,
     ),
+    "gallery": Reader("g.faces", Gallery.load, gallery, (_GALLERY, b"vision gallery, encrypted 1\n" + b"x" * 60)),
     "weights": Reader(
         "w.safetensors", card_of, card, (save({"x": np.zeros(1, np.float32)}, {"card": _card_json(_whole_card())}),),
     ),
@@ -482,4 +501,7 @@ READERS = {
         around=_picture("a.png"),
     ),
 }
-READERS |= robot_readers.readers(frames)
+if find_spec("mcap") and find_spec("rosbags"):           # the extra `robot`
+    import robot_readers
+
+    READERS |= robot_readers.readers(frames)

@@ -32,7 +32,7 @@ class FindLanes(Spec):
     result = LaneLines
 
     model: Annotated[Named, Option(
-        "classical, which needs no weights, or a lane network: a name of `vision models`, a path", remote=True)
+        "classical, which needs no weights, or a lane network: a name of `vision models`, a path")
     ] = CLASSICAL
     camera: Annotated[Path | str | None, Option(
         "the camera's calibration: a .toml, or a .yaml of ROS or OpenCV; metres need one")] = None
