@@ -82,12 +82,12 @@ class Gallery:
         return Match(who, apart[np.arange(len(vectors)), who])
 
     def odd(self, layout: Layout) -> list[tuple[str, int, float]]:
-        """Pictures that may show somebody else: name, number of the picture, and distance to the mean of the person's
+        """Pictures that may show somebody else: name, number of the picture, and distance to the middle of the person's
         others, where that is beyond what two pictures of one person usually have."""
         found = []
         for name, vectors in self.people.items():
             for i in range(len(vectors) if len(vectors) > 2 else 0):
-                others = np.delete(vectors, i, axis=0).mean(axis=0)
+                others = np.median(np.delete(vectors, i, axis=0), axis=0)
                 apart = float(np.linalg.norm(vectors[i] - others))
                 if apart > layout.middle:
                     found.append((name, i, apart))
@@ -162,7 +162,7 @@ def _cipher(passphrase: str, salt: bytes) -> Any:
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError as error:
-        raise MissingExtra("a gallery with a pass phrase", "cryptography", "gallery") from error
+        raise MissingExtra("cryptography", "gallery", "a gallery with a pass phrase") from error
     return AESGCM(hashlib.scrypt(passphrase.encode(), salt=salt, dklen=32, **_SCRYPT))
 
 

@@ -31,8 +31,8 @@ class Layout:
     points: of the face mesh. places: where they lie on the network's picture, (K,2) in 0..1 of its side.
     unit: whether vectors are brought to length 1.
     named: the distance below which somebody of a gallery is named; same: below which two pictures are of one person.
-    middle, slope: at `middle` it is as likely as not that two pictures are of one person, where half of the pairs are;
-        the odds change by e with each `slope`.
+    middle: beyond it two pictures are rather of two people, where half of the pairs are. slope: of a score: a factor of
+        e in its odds.
     """
 
     points: tuple[int, ...]
@@ -42,10 +42,6 @@ class Layout:
     same: float
     middle: float
     slope: float
-
-    def likely(self, distances: Floats) -> Floats:
-        """How likely pictures at these distances are of one person: (...) in 0..1."""
-        return np.asarray(1 / (1 + np.exp((np.asarray(distances) - self.middle) / self.slope)), np.float32)
 
 
 _EYES_AND_NOSE = (RIGHT_EYE[0], RIGHT_EYE[8], LEFT_EYE[8], LEFT_EYE[0], 2)
