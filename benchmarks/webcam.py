@@ -2,9 +2,9 @@
 
     python benchmarks/webcam.py [CLIP] [--seconds 30] [--do detect]
 
-Chromium without a window (Debian's, `make system`) has a fake camera of 640x480 that plays the clip, `vision sample`'s unless
-given. A time stamp travels with each frame: from when the camera took it, as the browser says, to when its boxes are drawn.
-The processors are shared by the server, the browser and its fake camera, which decodes JPEG.
+Chromium without a window (Debian's, `make system`) has a fake camera of 640x480 that plays the clip, `vision sample`'s
+unless given. A time stamp travels with each frame: from when the camera took it, as the browser says, to when its boxes
+are drawn. The processors are shared by the server, the browser and its fake camera, which decodes JPEG.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ SWITCHES = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", 
             "--use-fake-ui-for-media-stream")
 
 
-def film(clip: Path, target: Path, size_wh: tuple[int, int] | None = (640, 480), first: int = 0, last: int = 10**6) -> Path:
+def film(
+    clip: Path, target: Path, size_wh: tuple[int, int] | None = (640, 480), first: int = 0, last: int = 10**6
+) -> Path:
     """Frames first..last of a clip as Chromium's fake camera reads them; size_wh None: as large as they are."""
     with target.open("wb") as out, read(clip) as frames:
         for frame in frames:
@@ -47,8 +49,8 @@ def film(clip: Path, target: Path, size_wh: tuple[int, int] | None = (640, 480),
 @contextmanager
 def server(do: str) -> Iterator[str]:
     """`vision webcam --web` on a free port: the address of its page."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vision", "webcam", "--web", "--port", "0", "--do", do], stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "vision", "webcam", "--web", "--port", "0", "--do", do]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
         found = next(filter(None, (re.search(r"open (http\S+)", line) for line in process.stderr)))
@@ -99,9 +101,10 @@ def main() -> None:
             page.wait_for_timeout(1000 * asked.seconds)
             said = page.evaluate("({ ...document.getElementById('latency').dataset })")
             rate = page.inner_text("#rate")
-    print(f"{date.today()}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores, --do {asked.do}, 640x480")
+    machine = platform.processor() or platform.machine()
+    print(f"{date.today()}, {machine}, {os.cpu_count()} cores, --do {asked.do}, 640x480")
     print(f"first result {first:.0f} ms after the page's opening; then the last {said['count']} results: "
-          f"p50 {said['p50']} ms, p95 {said['p95']} ms, {rate} a second")
+          f"p50 {said['p50']} ms, p95 {said['p95']} ms, of which the server's p50 {said['server']} ms; {rate} a second")
 
 
 if __name__ == "__main__":

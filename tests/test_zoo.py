@@ -38,7 +38,7 @@ def test_a_card_is_whole(card: Card) -> None:
         assert weights.resolve(card).is_file()
     else:                                                     # pulled: a whole digest, or what the name has
         assert len(card.sha256) == 64 or card.sha256 in card.file
-        assert card.url.endswith(card.file)
+        assert card.url.endswith(card.file) or card.task == "lanes"       # their publishers call them best.onnx
 
 
 def test_the_name_lists_are_those_of_their_data_sets() -> None:

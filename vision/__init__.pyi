@@ -64,6 +64,7 @@ from .text.reader import TextReader as TextReader
 from .text.tracker import TextTracker as TextTracker
 from .tracking import Counted as Counted, Counter as Counter, Event as Event, Target as Target, Tracker as Tracker
 from .train.action import ActionSettings as ActionSettings
+from .train.classify import ClassifySettings as ClassifySettings
 from .train.detect import DetectSettings as DetectSettings
 from .train.instances import InstanceSettings as InstanceSettings
 from .train.segment import SegmentSettings as SegmentSettings

@@ -140,6 +140,8 @@ def test_it_goes_on_where_it_was(camera: Path) -> None:
 def test_what_is_wrong_is_said_in_a_line(camera: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--height gives metres only together with a calibration"):
         Run(FRAMES, [FindLanes(height=1.3)])
+    with pytest.raises(UsageError, match="--pitch tells metres only together with how high"):
+        Run(FRAMES, [FindLanes(pitch=2.0)])
     with pytest.raises(DataError, match="cannot be read"):
         Run(FRAMES, [FindLanes(camera=tmp_path / "none.toml")])
     with pytest.raises(UsageError, match="'drive' needs the results of 'track', which is not in the plan"):

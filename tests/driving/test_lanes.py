@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from tests.driving.roads import CAMERA, GROUND, MOUNTING, road
-from vision import read
+from vision import FindLanes, Frame, Info, read
 from vision.driving.finder import LaneFinder
 from vision.driving.lines import LaneLines
 from vision.driving.rows import Rows
 from vision.driving.vanishing import vanishing_point
 from vision.geometry import Setup
+from vision.state import dumps, loads
 
 
 def errors(lanes: LaneLines, left: float, right: float, heading: float, bend: float) -> np.ndarray:
@@ -121,6 +122,22 @@ def test_it_goes_on_where_it_was() -> None:
     other.restore(one.state())
     for k, image in enumerate(frames[5:], 5):
         assert one(image, k / 25).to_dict() == other(image, k / 25).to_dict()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_step_goes_on_where_it_was(known: bool) -> None:
+    info = Info("made", "video", (640, 360))
+    one, other = (FindLanes(height=None).open(info, None) for _ in range(2))
+    if not known:                                                     # the size comes with the first frame
+        other = FindLanes().open(replace(info, size_wh=None), None)
+    frames = [Frame(road(start=k * 1.5, seed=k), k, k / 25) for k in range(8)]
+    for frame in frames[:5]:
+        one.begin(frame, {})()
+    other.restore(loads(dumps(one.state() or {})))
+    for frame in frames[5:]:
+        assert one.begin(frame, {})().to_dict() == other.begin(frame, {})().to_dict()
+    one.end()
+    other.end()
 
 
 def test_stripes_in_boxes_are_no_markings() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -13,7 +15,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import robot_readers
 from documents import as_json, as_json_lines, as_rows, as_toml, as_xml
 from rule import Reader
 from safetensors.numpy import save
@@ -26,6 +27,8 @@ from vision.data.detection import DetectionData, read_detection
 from vision.data.faces import labelled_faces
 from vision.data.scenes import find_scenes
 from vision.data.words import Words, find_words
+from vision.errors import UsageError
+from vision.geometry.setup import Setup, read_setup
 from vision.io.base import Log, Span
 from vision.io.listing import MAX_FILES, leaves_of
 from vision.io.pictures import open_picture
@@ -113,6 +116,17 @@ def sequence(value: Any) -> None:
     for time, found in islice(value.detections(), 10):
         assert math.isfinite(time)
         assert finite(found.boxes)
+
+
+def setup(value: Any) -> None:
+    """What `read_setup` gives: a camera that sees something, or says what is wrong."""
+    assert type(value) is Setup
+    if value.camera is not None:
+        assert size(value.camera.size_wh)
+        assert finite((*value.camera.focal, *value.camera.centre, *value.camera.distortion))
+    with suppress(UsageError):
+        ground = value.ground((640, 480))
+        assert ground is None or ground.metres([[320.0, 400.0]]).shape == (1, 2)
 
 
 def scene(value: Any) -> None:
@@ -358,6 +372,17 @@ def _elsewhere(data: bytes) -> bool:
 
 _SCENES = [{"file_name": "a.png", "words": [{"quad": [[1, 2], [9, 2], [9, 6], [1, 6]], "text": "x", "ignore": False}]}]
 
+_SETUP = {
+    "camera": {"size": [640, 480], "focal": [500.0, 500.0], "centre": [319.5, 239.5], "distortion": [-0.2, 0.1, 0, 0]},
+    "mounting": {"height": 1.4, "pitch": 2.0, "bounce": 0.3},
+    "ground": {"image": [[100, 400], [500, 400], [600, 470], [20, 470]],
+               "metres": [[20, 2], [20, -2], [8, -2], [8, 2]]},
+}
+_YAML = {
+    "image_width": 640, "image_height": 480, "distortion_model": "plumb_bob",
+    "camera_matrix": {"rows": 3, "cols": 3, "data": [500.0, 0, 319.5, 0, 500.0, 239.5, 0, 0, 1]},
+    "distortion_coefficients": {"rows": 1, "cols": 5, "data": [-0.2, 0.1, 0, 0, 0]},
+}
 _GALLERY = save({
     "vectors": np.arange(6, dtype=np.float32).reshape(3, 2),
     "about": np.frombuffer(as_json({"version": 1, "model": "net", "people": {"Ann": 2, "Bob": 1}}).encode(), np.uint8),
@@ -385,6 +410,15 @@ READERS = {
     ),
     "scene": Reader(
         "scene.toml", read_scene, scene, (as_toml(_SCENE).encode(),), document=_SCENE, text=as_toml,
+    ),
+    "setup": Reader(
+        "camera.toml", read_setup, setup, (as_toml(_SETUP).encode(),), document=_SETUP, text=as_toml,
+    ),
+    "setup-yaml": Reader(
+        "camera.yaml", read_setup, setup,
+        (as_json(_YAML).encode(), b"%YAML:1.0\n---\na: &a [1]\nimage_width: *a\n",
+         b"x: !!opencv-matrix\n   data: [1]\n"),
+        document=_YAML, text=as_json,
     ),
     "plan": Reader("plan.toml", read_plan, plan, (as_toml(_PLAN).encode(),), document=_PLAN, text=as_toml),
     "card": Reader(
@@ -467,4 +501,7 @@ READERS = {
         around=_picture("a.png"),
     ),
 }
-READERS |= robot_readers.readers(frames)
+if find_spec("mcap") and find_spec("rosbags"):           # the extra `robot`
+    import robot_readers
+
+    READERS |= robot_readers.readers(frames)

@@ -33,6 +33,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def started(screen: Screen, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    screen.hand("mousemove", 100, 100)                   # keys go to the window under the mouse
     return subprocess.Popen(
         [sys.executable, "-m", "vision", "webcam", *arguments, "-o", str(folder)], text=True, stderr=subprocess.PIPE,
         env=screen.environment)
@@ -44,9 +45,9 @@ def until(screen: Screen, process: subprocess.Popen[str], true: Callable[[], obj
     while not true():
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < end, "it does not come"
-        if keys and looks % 25 == 0:
+        if keys and looks % 15 == 0:
             screen.hand("key", *keys)
-        elif looks % 8 == 7:             # nobody manages windows here, and Qt may miss that its own is shown
+        elif not keys and looks % 8 == 7:        # nobody manages windows here, and Qt may miss that its own is shown
             screen.hand("search", "--name", "vision", "windowunmap", "windowmap", check=False)
         looks += 1
         time.sleep(0.3)

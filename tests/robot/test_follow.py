@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from vision import Poses, Tracks
+from vision import Poses, Tracks, VideoWriter
 from vision.tracking.leader import Leader
 from vision.tracking.pilot import Pilot
 
+ROOT = Path(__file__).parents[2]
 SIZE = WIDTH, HEIGHT = 640, 480
 TICK = 0.005                                     # seconds of the simulation
 STANDING = 4 * math.cos(0.4), 4 * math.sin(0.4)  # metres: 4 m away, 23 degrees to the left
@@ -221,3 +226,28 @@ def test_a_raised_hand_chooses() -> None:
     found = leader.box(people, image, Poses(people.boxes[::-1], points, np.ones((2, 33)), np.array([1, 2]), np.ones(2)))
     assert found is not None
     assert leader.id == 8
+
+
+# the page to copy
+
+
+@pytest.mark.slow
+def test_the_app_says_commands(tmp_path: Path) -> None:
+    """A photograph that plays a camera, and then is over: commands within their limits, as JSON lines."""
+    portrait = cv2.imread(str(ROOT / "docs" / "img" / "portrait.jpg"))
+    with VideoWriter(tmp_path / "a.mp4") as film:
+        for i in range(20):
+            film.write(portrait, i / 10)
+    done = subprocess.run([sys.executable, "-m", "apps.robot.follow", str(tmp_path / "a.mp4"), "--max-latency", "1"],
+                          cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    commands = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(commands) > 5
+    for one in commands:
+        assert one.keys() == {"forward", "turn"}
+        assert 0 <= one["forward"] <= 0.8
+        assert abs(one["turn"]) <= 1.2
+
+
+def test_the_apps_of_robots_are_short() -> None:
+    assert sum(len(page.read_text().splitlines()) for page in (ROOT / "apps" / "robot").glob("*.py")) < 150

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import nullcontext
 from itertools import islice, pairwise
 from pathlib import Path
@@ -15,8 +16,8 @@ from mcap.records import Chunk, Message
 from mcap.stream_reader import StreamReader
 from robot_made import BEGAN, frames, plan_of_square, square_at
 
-from vision import JsonLines, Mcap, Run, SinkSpec, VideoFile, read
-from vision.errors import SinkError, SourceError, UsageError
+from vision import Bag, JsonLines, Mcap, Publish, Run, SinkSpec, VideoFile, read
+from vision.errors import MissingExtra, SinkError, SourceError, UsageError
 from vision.io.base import Log
 from vision.io.mcap_file import MAX_CHUNK, McapFile, unpacked
 from vision.io.recording import records
@@ -207,7 +208,7 @@ def test_what_the_pictures_are(tmp_path: Path, plan: list[Any]) -> None:
     sinks: list[SinkSpec] = [Mcap(tmp_path / "n.mcap", pictures="none"), Mcap(tmp_path / "d.mcap", pictures="drawn")]
     with Run(frames(3), plan, sinks) as run:
         run.finish()
-    with pytest.raises(SourceError, match="no topics with pictures"):
+    with pytest.raises(SourceError, match=r"has no topic with pictures. Its topics: .*records"):
         read(tmp_path / "n.mcap")
     assert len(list(records(tmp_path / "n.mcap"))) == 3
     with read(tmp_path / "d.mcap") as source:
@@ -241,6 +242,20 @@ def test_it_is_refused(tmp_path: Path, plan: list[Any]) -> None:
         Run(frames(3), plan, [Mcap(tmp_path / "a.mp4")])
     with pytest.raises(SinkError, match="cannot be written"):
         Run(frames(3), plan, [Mcap(tmp_path / "no" / "a.mcap")]).finish()
+
+
+@pytest.mark.parametrize(("package", "asked"), [
+    ("mcap", lambda folder: Mcap(folder / "a.mcap").check()), ("mcap", lambda folder: read(folder / "b.mcap")),
+    ("rosbags", lambda folder: Bag(folder / "b").check()), ("zenoh", lambda folder: Publish("zenoh://a").check()),
+    ("zenoh", lambda folder: read("zenoh://a/b")),
+])
+def test_a_missing_package_is_named_with_its_extra(
+    package: str, asked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b.mcap").write_bytes(b"\x89MCAP0\r\n")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=rf"{package}.*pip install '.*\[robot\]'"):
+        asked(tmp_path)
 
 
 def test_topics_are_listed_where_the_wanted_one_is_not_there(whole: Path) -> None:

@@ -18,6 +18,7 @@ from portrait import portrait
 from serving import Running, running
 
 from vision import Detect
+from vision.boxes import iou
 from vision.drawing import colour
 from vision.masks import packed, run_lengths
 from vision.people import body, hand, mesh
@@ -54,8 +55,16 @@ def person() -> list[float]:
         return found.boxes[found.labels == 14][0].tolist()
 
 
-def scaled(box: list[float], image: np.ndarray) -> list[float]:
-    return [side * image.shape[1] / 640 for side in box]
+def there(image: np.ndarray, box: list[float], mirror: bool = False) -> bool:
+    """Whether a box of a class's colour stands at `box`, of a picture 640 wide, on the canvas: their overlap is 0.88 or
+    more (a few rows of boxes differ by what JPEG makes of the picture)."""
+    found = extent(image, PERSON)
+    if found is None:
+        return False
+    left, top, right, bottom = (side * image.shape[1] / 640 for side in box)
+    if mirror:
+        left, right = image.shape[1] - right, image.shape[1] - left
+    return float(iou(np.float32([found]), np.float32([[left, top, right, bottom]]))[0, 0]) >= 0.88
 
 
 def test_boxes_stand_where_the_person_is(server: Running, camera: Path, person: list[float], tmp_path: Path) -> None:
@@ -64,15 +73,12 @@ def test_boxes_stand_where_the_person_is(server: Running, camera: Path, person: 
         page.goto(f"{server.url}/?do=detect")
         until(page, SHOWN)
         assert time.monotonic() - began < 6                              # 3 s on an idle machine, by its clock
-        mirrored = pixels(page)
-        left, top, right, bottom = scaled(person, mirrored)
-        width = mirrored.shape[1]
-        assert extent(mirrored, PERSON) == pytest.approx([width - right, top, width - left, bottom], abs=22)
+        assert there(pixels(page), person, mirror=True)
 
         page.keyboard.press("m")
         until(page, "document.getElementById('mirror').getAttribute('aria-pressed') === 'false'")
         page.wait_for_timeout(500)
-        assert extent(pixels(page), PERSON) == pytest.approx([left, top, right, bottom], abs=22)
+        assert there(pixels(page), person)
         assert until(page, "document.querySelector('#seen b')?.textContent") == "1"
         assert "person" in page.inner_text("#seen")
 
@@ -84,12 +90,11 @@ def test_boxes_stand_where_the_person_is(server: Running, camera: Path, person: 
         lines = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
         assert len(lines) >= 2
         assert {line["kind"] for line in lines} == {"frame"}
-        assert lines[0]["detect"]["objects"][0]["box"] == pytest.approx(person, abs=16)
+        assert lines[0]["detect"]["objects"][0]["box"] == pytest.approx(person, abs=25)
         with page.expect_download() as got:
             page.keyboard.press("w")
         got.value.save_as(tmp_path / "snapshot.png")
-        shot = cv2.imread(str(tmp_path / "snapshot.png"))
-        assert extent(np.asarray(shot, np.uint8), PERSON) == pytest.approx([left, top, right, bottom], abs=22)
+        assert there(np.asarray(cv2.imread(str(tmp_path / "snapshot.png")), np.uint8), person)
 
         page.uncheck("#seen input")                                      # a class is hidden
         page.wait_for_timeout(600)
@@ -147,14 +152,13 @@ def test_a_picture_and_a_video_are_dropped(server: Running, camera: Path, person
         drop(page, tmp_path / "person.png", "image/png")
         until(page, SHOWN)
         page.wait_for_timeout(300)
-        image = pixels(page)
-        assert extent(image, PERSON) == pytest.approx(scaled(person, image), abs=22)
+        assert there(pixels(page), person)
         page.keyboard.press("d")                                         # the same picture, looked at again
         before = page.evaluate(SHOWN)
         drop(page, tmp_path / "person.mp4", "video/mp4")
         until(page, f"{SHOWN} > {int(before) + 5}")
         assert page.is_visible("#seek")
-        assert extent(pixels(page), PERSON) == pytest.approx(scaled(person, image), abs=22)
+        assert there(pixels(page), person)
         (tmp_path / "notes.txt").write_text("no picture")
         drop(page, tmp_path / "notes.txt", "text/plain")
         until(page, "document.getElementById('start-text').textContent.includes('neither a picture nor a video')")

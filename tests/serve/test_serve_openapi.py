@@ -78,7 +78,7 @@ def fuzz(server: Running, examples: int) -> None:
 
 
 def test_schemathesis_finds_nothing(server: Running) -> None:
-    fuzz(server, 3)
+    fuzz(server, 2)
 
 
 @pytest.mark.slow

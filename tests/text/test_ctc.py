@@ -38,8 +38,8 @@ def test_reading_is_the_twin_character_by_character(path: list[int]) -> None:
 def test_an_alphabet_keeps_others_out() -> None:
     probs = np.array([[0.0, 0.5, 0.4, 0.1], [0.9, 0.1, 0, 0]], np.float32)
     characters = Characters("áa1")
-    assert read_steps(probs, characters.names).text == "á"
-    assert read_steps(probs, "áa1", characters.only("a1").allowed).text == "a"
+    assert characters.read(probs).text == "á"
+    assert characters.only("a1").read(probs).text == "a"
 
 
 def test_what_a_model_lacks_is_said() -> None:

@@ -28,7 +28,7 @@ def _(result: Situation, canvas: Canvas, names: Names) -> None:
     _paint_way(result, canvas)
     paint(result.lanes, canvas, names)
     _paint_objects(result.obstacles, canvas, names)
-    _paint_above(result, canvas, names)
+    _paint_above(result, canvas)
     _paint_state(result, canvas)
     _paint_warnings(result, canvas, names)
 
@@ -81,7 +81,7 @@ def _paint_objects(found: Obstacles, canvas: Canvas, names: Names) -> None:
             canvas.label(" ".join(part for part in parts if part), (left, top, right, bottom), shade, must=in_path)
 
 
-def _paint_above(result: Situation, canvas: Canvas, names: Names) -> None:
+def _paint_above(result: Situation, canvas: Canvas) -> None:
     """A view from above at the upper right: lines, free road, objects; with metres where they are known."""
     image = canvas.image
     height, width = image.shape[:2]
@@ -98,13 +98,13 @@ def _paint_above(result: Situation, canvas: Canvas, names: Names) -> None:
             outline = np.concatenate([[[0, 0]], reach[spread]])
             order = np.concatenate([[0], 1 + np.argsort(np.arctan2(outline[1:, 1], outline[1:, 0]))])
             _tint(panel, view.place(outline[order]), _FREE, 0.5)
-    for metres in (10, 20, 30):
-        y = int(view.place([[metres, 0]])[0, 1])
+    rings = [(metres, int(view.place([[metres, 0]])[0, 1])) for metres in (10, 20, 30)]
+    for _, y in rings:
         cv2.line(panel, (0, y), (wide, y), (70, 70, 70), 1)
-        if result.calibrated:
-            cv2.putText(panel, f"{metres} m", (3, y - 3), _FONT, 0.4 * max(0.8, canvas.unit), _GREY, 1, cv2.LINE_AA)
     _lines_above(result.lanes, view, panel)
-    _objects_above(result.obstacles, view, panel, canvas.unit)
+    _objects_above(result.obstacles, view, panel)
+    for metres, y in rings if result.calibrated else ():
+        cv2.putText(panel, f"{metres} m", (3, y - 3), _FONT, 0.4 * max(0.8, canvas.unit), _INK, 1, cv2.LINE_AA)
     own = view.place([[0, 0.9], [3.0, -0.9]])
     x0, x1 = (int(value) for value in own[:, 0])
     cv2.rectangle(panel, (x0, high - round(0.07 * high)), (x1, high - 1), _INK, cv2.FILLED)
@@ -123,7 +123,7 @@ def _lines_above(lanes: LaneLines, view: BirdsEye, panel: Image) -> None:
         cv2.polylines(panel, [points], False, _INK if score > 0.4 else _GREY, 2, cv2.LINE_AA)
 
 
-def _objects_above(found: Obstacles, view: BirdsEye, panel: Image, unit: float) -> None:
+def _objects_above(found: Obstacles, view: BirdsEye, panel: Image) -> None:
     for n, (forward, left) in enumerate(found.places.tolist()):
         if not 0 < forward < _AHEAD[1] or found.states[n]:
             continue

@@ -26,7 +26,7 @@ _BEARINGS = 31
 class FreeSpace(Shown):
     """How far the road is free, direction by direction.
 
-    angles: (K,) float32, radians from straight ahead, positive: to the left, from right to left.
+    angles: (K,) float32, radians from straight ahead, positive: to the left, from right to left, evenly spaced.
     ranges: (K,) float32, metres; infinite: free to the horizon; without a calibration not numbers.
     ratios: (K,) float32 in 0..1: up to where in the picture, from its lower edge (0) to the horizon (1).
     border: (K,2) float32, xy in frame pixels: where each direction ends.
@@ -87,7 +87,12 @@ def free_space(
     boxes: (N,4) xyxy in frame pixels of what stands on the road. bearings: how many directions."""
     width, height = plane.size_wh
     h, w = road.shape
-    columns = (np.arange(bearings) + 0.5) / bearings * width
+    edge = 0.5 / bearings * width
+    corners = plane.metres([[width - edge, height - 1.0], [edge, height - 1.0]])
+    last, first = np.arctan2(corners[:, 1], corners[:, 0]).tolist()
+    angles = np.linspace(last, first, bearings)
+    reach = 2 * float(np.hypot(*corners.T).max())                       # a direction is a column of the picture
+    columns = plane.pixels(reach * np.column_stack([np.cos(angles), np.sin(angles)]))[:, 0].clip(0, width - 1)
     horizon = float(np.clip(plane.horizon(), 0, height - 2))
     across, down = w / width, h / height
     at = np.clip((columns * across).astype(int), 0, w - 1)
@@ -107,8 +112,4 @@ def free_space(
     open_road = (run >= len(rows) - 1) & ~hit
     ranges = np.where(open_road | np.isnan(place), np.inf, np.where((run == 0) & ~hit, 0.0, place))
     ranges = ranges if calibrated else np.full(bearings, np.nan)
-    near = plane.metres(np.column_stack([columns, np.full(bearings, height - 1.0)]))
-    angles = np.arctan2(near[:, 1], near[:, 0])
-    order = np.argsort(angles)
-    cast = (part[order].astype(np.float32) for part in (angles, ranges, ratios, border))
-    return FreeSpace(*cast)
+    return FreeSpace(*(part.astype(np.float32) for part in (angles, ranges, ratios, border)))

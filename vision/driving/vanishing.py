@@ -16,10 +16,11 @@ _OFF = 0.02                                    # radians: one deviation of a lin
 _AHEAD = 0.07                                  # of the width: one deviation of where a camera looks from straight ahead
 
 
-def vanishing_point(image: Image) -> tuple[float, float]:
+def vanishing_point(image: Image, level: tuple[float, float] | None = None) -> tuple[float, float]:
     """Where most straight lines of the lower half of a frame lead to.
 
-    image: (H,W,3) uint8 BGR. Returns (x, y) in frame pixels; the middle of the width at 0.5 of the height where there
+    image: (H,W,3) uint8 BGR. level: the row at which it is expected, with one standard deviation, in frame pixels;
+    None: anywhere. Returns (x, y) in frame pixels; the middle of the width at 0.5 of the height where there
     are no lines. Lines to both hands count alike, and that it lies ahead is likelier than not."""
     height, width = image.shape[:2]
     ratio = min(1.0, _WIDE / width)
@@ -45,5 +46,7 @@ def vanishing_point(image: Image) -> tuple[float, float]:
     rising = (step[:, 0] * step[:, 1] < 0)
     score = np.sqrt(fits[:, rising].sum(1)) + np.sqrt(fits[:, ~rising].sum(1))
     score *= np.exp(-0.5 * ((x / small.shape[1] - 0.5) / _AHEAD) ** 2)
+    if level is not None:
+        score *= np.exp(-0.5 * ((y / ratio - level[0]) / level[1]) ** 2)
     best = int(np.argmax(score))
     return float(x[best] / ratio), float(y[best] / ratio)

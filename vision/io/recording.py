@@ -114,13 +114,14 @@ class Recording:
             for name, several in here.items():
                 found.setdefault(name, several)
         of_pictures = sorted(name for name, several in found.items() if is_picture(several[0]))
-        there = f"Topics with pictures: {', '.join(map(repr, of_pictures)) or 'none'}"
         others = ", ".join(f"{name} ({several[0].kind or 'no type'})" for name, several in sorted(found.items())
                            if name not in of_pictures)
-        there += f"; others: {others}." if others else "."
+        there = f"Topics with pictures: {', '.join(map(repr, of_pictures))}; others: {others or 'none'}."
+        if not of_pictures:
+            there = f"Its topics: {others}." if others else "It has no topics."
         if wanted is None and len(of_pictures) != 1:
-            ask = "Give one as --topic (topic=). " if of_pictures else ""
-            raise SourceError(f"{self.uri!r} has {len(of_pictures) or 'no'} topics with pictures. {ask}{there}")
+            many = f"has {len(of_pictures)} topics with pictures. Give one as --topic (topic=)."
+            raise SourceError(f"{self.uri!r} {many if of_pictures else 'has no topic with pictures.'} {there}")
         name = wanted or of_pictures[0]
         if name not in found:
             raise SourceError(f"{self.uri!r} has no topic {name!r}. {there}")

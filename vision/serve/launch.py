@@ -17,6 +17,7 @@ from vision.serve.safety import LOOPBACK
 from vision.serve.service import Service
 from vision.serve.settings import ServerOptions
 from vision.serve.tls import certificate
+from vision.steps.plan import read_plan
 
 _LARGEST_MESSAGE = 16 << 20                              # of a WebSocket: a picture
 _UNREAD = 256 << 10                                      # bytes that may wait for a client that does not read
@@ -32,7 +33,8 @@ def launch(
     server's address, when it listens. Raises UsageError for a port that is taken, and what a model that cannot be
     loaded raises.
     """
-    offered = options.offered()
+    own = [] if options.plan is None else read_plan(options.plan)
+    offered = () if own and not options.do else options.offered()
     reference = None if options.monitor is None else Reference.load(options.monitor)
     listening = listen(options.host, options.port)
     files: tuple[Path, Path] | None = None
@@ -41,7 +43,7 @@ def launch(
     elif options.tls:
         files = certificate(options.host)
     service = Service(offered, options.model, options.pool(), options, lazy=lazy,
-                      cameras=options.camera, reference=reference)
+                      cameras=options.camera, reference=reference, own=own)
     server: uvicorn.Server | None = None
 
     def fail() -> None:

@@ -32,7 +32,7 @@ def state_routes(service: Service) -> APIRouter:
     def models() -> Response:
         """The models that are loaded, with where they run, their classes and their licence."""
         return answer([_model(task, name, model)
-                       for task, found in service.models.items() for name, model in found.items()])
+                       for task, found in service.models.items() for name, model in found.items() if model])
 
     @router.get("/v1/cameras", tags=["server"], responses={200: content(_LIST, "the cameras"), **refusals()})
     def cameras() -> Response:

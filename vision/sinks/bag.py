@@ -104,7 +104,9 @@ class _Bag(Sink):
             result = item[key]
             if hasattr(result, "boxes"):
                 self._put(f"/vision/{key}", ros.detections_message(item.record[key], head, self.spec.layout), stamp)
-            for topic, space in ((f"/vision/{key}", result), (f"/vision/{key}/free", getattr(result, "free", None))):
+            spaces: tuple[tuple[str, Any], ...] = (
+                (f"/vision/{key}", result), (f"/vision/{key}/free", getattr(result, "free", None)))
+            for topic, space in spaces:
                 if hasattr(space, "angles") and hasattr(space, "ranges") and not np.isnan(space.ranges).all():
                     most = float(getattr(space, "most", _FAR_M))
                     scan = ros.scan_message(space.angles, space.ranges, head, most=most, layout=self.spec.layout)

@@ -32,7 +32,7 @@ class FindLanes(Spec):
     result = LaneLines
 
     model: Annotated[Named, Option(
-        "classical, which needs no weights, or a lane network: a name of `vision models`, a path", remote=True)
+        "classical, which needs no weights, or a lane network: a name of `vision models`, a path")
     ] = CLASSICAL
     camera: Annotated[Path | str | None, Option(
         "the camera's calibration: a .toml, or a .yaml of ROS or OpenCV; metres need one")] = None
@@ -51,6 +51,9 @@ class FindLanes(Spec):
             raise UsageError("--height gives metres only together with a calibration: --camera camera.toml, which "
                              "`vision calibrate` makes. Without one, times and ratios are given.")
         known = read_setup(self.camera) if self.camera is not None else Setup()
+        if self.pitch is not None and self.height is None and known.mounting is None:
+            raise UsageError("--pitch tells metres only together with how high the camera is: give --height, too, and "
+                             "--camera camera.toml.")
         return sized(known, self.height, self.pitch)
 
     def check(self) -> None:
@@ -87,9 +90,9 @@ class LanesStep(InTurn):
         """The finder of the stream's frames. Raises UsageError as `Setup.ground` does."""
         if self._finder is None or self._finder.size_wh != size_wh:
             self._finder = LaneFinder(size_wh, self.spec.setup, self.spec.height)
-            if self._state is not None:
-                self._finder.restore(self._state)
-                self._state = None
+        if self._state is not None:
+            self._finder.restore(self._state)
+            self._state = None
         return self._finder
 
     def look(self, frame: Frame, sofar: Mapping[str, Result]) -> Result:
@@ -124,6 +127,8 @@ class LanesStep(InTurn):
     def restore(self, state: State) -> None:
         """Continue from what `state` returned."""
         self._state = state.get("finder")
+        if self._finder is not None:
+            self.finder_for(self._finder.size_wh)
 
     def about(self) -> dict[str, Any]:
         """The model."""

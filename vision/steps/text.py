@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from vision.types import Frame, Result
 
 if TYPE_CHECKING:
     from vision.io import Info
+    from vision.text.lexicon import Lexicon
 
 
 @spec
@@ -39,6 +40,8 @@ class ReadText(Spec):
     alphabet: Annotated[str | None, Option(
         "the characters that may be read: latin, capitals, digits, or themselves; all unless given",
         remote=True)] = None
+    lexicon: Annotated[Path | str | None, Option(
+        "file of likely words, one a line: a word that is none of them becomes one that is nearly as probable")] = None
     turned: Annotated[bool, Option("also read upside down", remote=True)] = False
     find: Annotated[tuple[str, ...], Option(
         'only texts like this one, as often as you like: "ABC*", ? is one character; case is ignored',
@@ -50,8 +53,16 @@ class ReadText(Spec):
     stable: Annotated[float, Option(
         "a text that was there for less is no event", "seconds", min=0, remote=True)] = 0.5
 
+    @cached_property
+    def likely(self) -> Lexicon | None:
+        """The words of `lexicon`. Raises DataError."""
+        from vision.data.words import read_lexicon
+
+        return None if self.lexicon is None else read_lexicon(Path(self.lexicon))
+
     def check(self) -> None:
-        """Refuse an empty pattern."""
+        """Read the lexicon, and refuse an empty pattern."""
+        _ = self.likely
         if any(not pattern.strip() for pattern in self.find):
             raise UsageError('--find is a text such as "ABC*"; got an empty one.')
 
@@ -67,6 +78,7 @@ class ReadText(Spec):
         """A step for one stream: text is followed on a video, and found anew on each picture."""
         how: dict[str, Any] = {
             "min_score": self.min_score, "min_text": self.min_text, "turned": self.turned, "alphabet": self.alphabet,
+            "lexicon": self.likely,
         }
         if info.kind in ("picture", "pictures"):
             return ReadPictures(self, model, partial(model.submit, cover=self.blur, **how))

@@ -21,10 +21,11 @@ from vision.published import onnx_detector
 from vision.tasks.decoders import DECODERS, Decoder
 from vision.tasks.model import Model
 from vision.tasks.own import OwnModel, rows
+from vision.tasks.proposed import ProposalEngine
 from vision.tasks.tiles import together, windows
 from vision.tasks.together import Engines, joint
 from vision.types import Detections, Image, Ints
-from vision.view import View, checked_image, letterbox, stretch, whole
+from vision.view import View, checked_image, letterbox, shrunk, stretch, whole
 from vision.weights import locate
 
 _STRIDE = 32                 # a network that takes any size gets multiples of this
@@ -207,6 +208,8 @@ def input_view(image: Image, wanted: Input, input_wh: tuple[int, int] | None = N
     if wanted.resize == "none":
         return whole(image)
     w, h = wanted.size_wh
+    if wanted.resize == "shrink":
+        return shrunk(image, (w, h))
     fixed = input_wh or (wanted.size_wh if wanted.fixed else None)
     if wanted.resize == "stretch":
         return stretch(image, fixed or (w, h))
@@ -257,7 +260,12 @@ class Detector(OwnModel, Finder[Detections]):
             return super().load(model, device, precision, backend)
         if decoder is not None:
             model = with_decoder(model.file if isinstance(model, Card) else model, decoder)
-        return super().load(to_onnx(cls._card(model)), device, precision, backend)
+        card = to_onnx(cls._card(model))
+        if not card.boxes.proposals:
+            return super().load(card, device, precision, backend)
+        made = cls(ProposalEngine(card, device, precision, backend), card)
+        made.loaded_as = {"model": card, "device": device, "precision": precision, "backend": backend}
+        return made
 
     @classmethod
     def _card(cls, model: str | Path | Card) -> Card:
@@ -304,11 +312,12 @@ class DetectorEnsemble(Detector):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
+        tiles: bool = False,
     ) -> Detections:
         """Find the objects in a picture; see `Detector`."""
         return self.submit(
             [image], min_score=min_score, classes=classes, max_detections=max_detections, max_iou=max_iou,
-            agnostic=agnostic, weak=weak,
+            agnostic=agnostic, weak=weak, tiles=tiles,
         )()[0]
 
     def submit(
@@ -321,11 +330,13 @@ class DetectorEnsemble(Detector):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
+        tiles: bool = False,
     ) -> Callable[[], list[Detections]]:
         """Start on pictures with every member; see `Detector.submit`. max_iou: of each member's own suppression."""
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
         waiting = [
-            member.submit(images, min_score=min(choice.floor, _MEMBERS_FLOOR), max_iou=max_iou, agnostic=agnostic)
+            member.submit(
+                images, min_score=min(choice.floor, _MEMBERS_FLOOR), max_iou=max_iou, agnostic=agnostic, tiles=tiles)
             for member in self.members
         ]
         return lambda: [

@@ -103,12 +103,13 @@ async function answered(message) {
     if (!picture || paused) return;
     source.server(picture, message.sent ?? 0);
     draw(picture, picture.width, picture.height, came);
-    meters.add(message.server_ms ?? 0, message.skipped ?? 0);
+    meters.add(message.server_ms ?? 0, message.server_ms ?? 0, message.skipped ?? 0);
   } else {
     const of = sent.find(({ time }) => time === message.sent);
     if (!of || paused && source.kind !== "picture") return;
     draw(of.canvas, of.canvas.width, of.canvas.height, came);
-    meters.add(performance.now() - of.time, message.skipped ?? 0);
+    meters.add(performance.now() - of.time, message.server_ms ?? 0, (message.skipped ?? 0) + source.skipped);
+    source.skipped = 0;
   }
   if (!document.body.dataset.first) document.body.dataset.first = performance.now().toFixed(0);
 }

@@ -8,14 +8,19 @@ export class Meters {
     this.delays = [];
     /** @type {number[]} */
     this.times = [];
+    /** @type {number[]} */
+    this.server = [];                            // milliseconds of each that the server took
     this.skipped = 0;
     this.chart = /** @type {HTMLCanvasElement} */ (document.getElementById("chart"));
     setInterval(() => this.show(), 250);
   }
 
-  /** @param {number} delay in milliseconds, from the camera to the result @param {number} skipped */
-  add(delay, skipped) {
+  /** @param {number} delay in milliseconds, from the camera to the result @param {number} server its part of that
+   * @param {number} skipped */
+  add(delay, server, skipped) {
     this.delays.push(delay);
+    this.server.push(server);
+    if (this.server.length > KEPT) this.server.shift();
     this.times.push(performance.now());
     if (this.delays.length > KEPT) this.delays.shift();
     if (this.times.length > 60) this.times.shift();
@@ -25,13 +30,14 @@ export class Meters {
   /** Begin anew. */
   forget() {
     this.delays = [];
+    this.server = [];
     this.times = [];
     this.skipped = 0;
   }
 
-  /** @param {number} share of the delays that are shorter, 0 to 1 @returns {number} milliseconds */
-  quantile(share) {
-    const sorted = [...this.delays].sort((a, b) => a - b);
+  /** @param {number} share of the delays that are shorter, 0 to 1 @param {number[]} [of] @returns {number} milliseconds */
+  quantile(share, of = this.delays) {
+    const sorted = [...of].sort((a, b) => a - b);
     return sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] : 0;
   }
 
@@ -50,6 +56,7 @@ export class Meters {
     const said = /** @type {HTMLElement} */ (document.getElementById("latency"));
     if (!this.delays.length) return;
     said.textContent = `half within ${half.toFixed(0)} ms, 95 % within ${most.toFixed(0)} ms`;
+    said.dataset.server = this.quantile(0.5, this.server).toFixed(1);
     said.dataset.p50 = half.toFixed(1);
     said.dataset.p95 = most.toFixed(1);
     said.dataset.count = String(this.delays.length);

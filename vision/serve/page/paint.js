@@ -20,7 +20,7 @@ export function objectsOf(record) {
   const found = Object.entries(record).filter(([, value]) => Array.isArray(value?.objects));
   const tracked = found.some(([key]) => key === "track");
   return found.filter(([key]) => !(tracked && (key === "detect" || key === "instances")))
-    .map(([key, value]) => [key, value.objects]);
+    .map(([key, value]) => [key, value.objects.filter((/** @type {Seen} */ one) => Array.isArray(one.box))]);
 }
 
 /** What something is counted as, and hidden by. @param {string} key of the task @param {Seen} one @returns {string} */

@@ -34,6 +34,7 @@ export class Source {
     this.kind = "";
     this.time = 0;                               // milliseconds of performance.now
     this.fresh = false;                          // since it was last sent
+    this.skipped = 0;                            // pictures that a newer one replaced before they were sent
     this.name = "";
     this.onframe = () => {};                     // called with every picture of a video or a camera
     this.turn = 0;                               // of sources: what comes late for an earlier one is not taken
@@ -119,6 +120,7 @@ export class Source {
     const came = (now, about) => {
       if (turn !== this.turn) return;
       this.time = about.captureTime ?? now;
+      if (this.fresh) this.skipped++;
       this.fresh = true;
       this.onframe();
       this.video.requestVideoFrameCallback(came);
