@@ -99,7 +99,7 @@ def root(
 # each module has `register(app)`, which adds its command or group of commands
 _MODULES = (
     "run", "webcam", "gallery", "features", "clip", "probe", "grid", "sample", "models", "weights", "doctor", "eval",
-    "train", "soup", "serve",
+    "train", "tune", "soup", "serve",
 )
 
 for _module in _MODULES:
