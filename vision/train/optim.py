@@ -41,7 +41,7 @@ def schedule(settings: Settings, steps: int) -> Callable[[int], float]:
     rise = round(settings.warmup * steps / settings.epochs)
     if settings.snapshots:
         cycle = steps / settings.snapshots
-        return lambda step: (1 + math.cos(math.pi * min(step, steps - 1) % cycle / cycle)) / 2
+        return lambda step: (1 + math.cos(math.pi * (min(step, steps - 1) % cycle) / cycle)) / 2
 
     def factor(step: int) -> float:
         if step < rise:
