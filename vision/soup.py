@@ -23,7 +23,7 @@ def soup(paths: Sequence[str | Path], output: str | Path, weights: Sequence[floa
     """Write the mean of several `.safetensors` of `vision train`, with the first one's card, to a file of its own.
 
     paths: at least two, of one network with the same classes. weights: how much each counts; all alike unless given.
-    Returns the card of the result. Raises UsageError for fewer than two and for weights that do not add up, WeightsError
+    Returns the card of the result. Raises UsageError for fewer than two and for weights of another number, WeightsError
     for files of different networks, SinkError where the file cannot be written.
 
     Whole numbers (a norm's counter of batches) are the first one's.
@@ -64,5 +64,5 @@ def _same(first: Card, other: Card, path: Path) -> None:
         mine, theirs = getattr(first, what), getattr(other, what)
         if mine != theirs:
             raise WeightsError(
-                f"{str(path)!r} differs from the first in its {what}: {str(theirs):.80} instead of {str(mine):.80}. "
+                f"{str(path)!r} differs from the first in its {what}: {theirs!s:.80} instead of {mine!s:.80}. "
                 "A mean is of one network; several are an ensemble: --model a,b")

@@ -25,10 +25,11 @@ def serve(options: ServerOptions, begin: Sequence[str] = (), page: Path = PAGE) 
     options: where it listens, who may ask, which cameras of this machine visitors may watch. begin: the tasks that the
     page begins with. Models are loaded when they are first asked for. Raises as `vision.serve.launch.launch` does.
     """
-    query = {**({"token": options.secret} if options.secret else {}), **({"do": ",".join(begin)} if begin else {})}
+    query = {"token": options.secret, "do": ",".join(begin), "source": "camera:0" if options.camera else ""}
+    query = {name: value for name, value in query.items() if value}
 
     def told(address: str) -> None:
-        asked = f"/?{urlencode(query, safe=',')}" if query else "/"
+        asked = f"/?{urlencode(query, safe=',:')}" if query else "/"
         scheme, port = address.partition(":")[0], address.rpartition(":")[2]
         print(f"open {scheme}://localhost:{port}{asked}", file=sys.stderr, flush=True)
         if not options.is_loopback:

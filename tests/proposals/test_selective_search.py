@@ -18,7 +18,7 @@ from vision.errors import UsageError
 from vision.metrics.proposals import proposal_figures
 from vision.proposals import SelectiveSearch
 from vision.proposals.grouping import Likeness, group
-from vision.proposals.kept import proposals_of
+from vision.proposals.kept import kept_proposals
 from vision.proposals.regions import Described, Regions, in_space
 
 
@@ -131,13 +131,11 @@ def test_recall_is_counted_by_hand() -> None:
 
 def test_what_was_found_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    path = tmp_path / "scene.png"
-    cv2.imwrite(str(path), scene())
     search = SelectiveSearch(("hsv",), (100,))
-    first = proposals_of(path, search)
+    first = kept_proposals(scene(), search)
     assert first.tolist() == search(scene()).tolist()
     monkeypatch.setattr(SelectiveSearch, "__call__", None)             # it would fail
-    assert proposals_of(path, search, 5).tolist() == first[:5].tolist()
+    assert kept_proposals(scene(), search, 5).tolist() == first[:5].tolist()
 
 
 def test_the_command_prints_recall_and_time(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vision.data.words import read_lexicon
 from vision.errors import DataError
 from vision.metrics.text import edits
 from vision.text.ctc import read_steps
@@ -75,4 +76,4 @@ def test_a_lexicon_has_words(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="1 to 1000000 words; got 0"):
         Lexicon(["two words", ""])
     (tmp_path / "w").write_text("Hotel\nsale\n")
-    assert "hotel" in Lexicon.read(tmp_path / "w")
+    assert "hotel" in read_lexicon(tmp_path / "w")

@@ -59,6 +59,10 @@ class DetectionData:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    def first(self, count: int | None) -> DetectionData:
+        """The first `count` pictures alone; all of them for None."""
+        return self if count is None else replace(self, pictures=self.pictures[:count])
+
     def summary(self) -> list[str]:
         """A line for each kind of problem: how many there are, and the first."""
         return [f"{kind}: {len(places)} (first: {places[0]})" for kind, places in self.problems.items()]

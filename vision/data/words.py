@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vision.data.files import text_of
 from vision.errors import DataError
+from vision.text.lexicon import Lexicon
 
 _LISTS = ("words.csv", "labels.csv", "gt.txt", "coords.txt")
 _LINE = re.compile(r'\s*(?P<image>[^,]+?)\s*,\s*"?(?P<text>.*?)"?\s*')
@@ -75,6 +76,11 @@ def find_words(data: Path, names: tuple[str, ...] = ()) -> Words:
         raise DataError(f"{str(path)!r} lists {len(rows)} words; no picture of them is beside it.")
     paths, texts, scenes = zip(*there, strict=True)
     return Words(paths, texts, scenes, names, len(rows) - len(there))
+
+
+def read_lexicon(path: Path) -> Lexicon:
+    """Likely words, from a file with a word a line. Raises DataError where it cannot be read, or has none."""
+    return Lexicon(line.strip() for line in text_of(path).splitlines())
 
 
 def has_words(data: Path) -> bool:

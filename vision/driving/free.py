@@ -89,7 +89,8 @@ def free_space(
     h, w = road.shape
     edge = 0.5 / bearings * width
     corners = plane.metres([[width - edge, height - 1.0], [edge, height - 1.0]])
-    angles = np.linspace(*np.arctan2(corners[:, 1], corners[:, 0]), bearings)
+    last, first = np.arctan2(corners[:, 1], corners[:, 0]).tolist()
+    angles = np.linspace(last, first, bearings)
     reach = 2 * float(np.hypot(*corners.T).max())                       # a direction is a column of the picture
     columns = plane.pixels(reach * np.column_stack([np.cos(angles), np.sin(angles)]))[:, 0].clip(0, width - 1)
     horizon = float(np.clip(plane.horizon(), 0, height - 2))

@@ -38,6 +38,8 @@ NETS: dict[str, str] = {
     "pyramidal": "published_detectors:pyramidal",
     "two_stage": "published_detectors:two_stage",
     "faster_rcnn": "published_detectors:faster_rcnn",
+    "rcnn": "rcnn:RCNN",
+    "fast_rcnn": "fast_rcnn:FastRCNN",
     "crnn": "crnn:CRNN",
     "c3d": "c3d:C3D",
     "c3d_lite": "c3d:c3d_lite",

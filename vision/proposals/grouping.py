@@ -1,4 +1,4 @@
-"""Hierarchical grouping (Uijlings et al. 2013): the two most similar neighbours become one region, until one is left."""
+"""Hierarchical grouping (Uijlings et al. 2013): the two neighbours that are most alike become one, until all are."""
 
 from __future__ import annotations
 

@@ -56,9 +56,9 @@ class ReadText(Spec):
     @cached_property
     def likely(self) -> Lexicon | None:
         """The words of `lexicon`. Raises DataError."""
-        from vision.text.lexicon import Lexicon
+        from vision.data.words import read_lexicon
 
-        return None if self.lexicon is None else Lexicon.read(Path(self.lexicon))
+        return None if self.lexicon is None else read_lexicon(Path(self.lexicon))
 
     def check(self) -> None:
         """Read the lexicon, and refuse an empty pattern."""

@@ -21,10 +21,11 @@ from vision.published import onnx_detector
 from vision.tasks.decoders import DECODERS, Decoder
 from vision.tasks.model import Model
 from vision.tasks.own import OwnModel, rows
+from vision.tasks.proposed import ProposalEngine
 from vision.tasks.tiles import together, windows
 from vision.tasks.together import Engines, joint
 from vision.types import Detections, Image, Ints
-from vision.view import View, checked_image, letterbox, stretch, whole
+from vision.view import View, checked_image, letterbox, shrunk, stretch, whole
 from vision.weights import locate
 
 _STRIDE = 32                 # a network that takes any size gets multiples of this
@@ -207,6 +208,8 @@ def input_view(image: Image, wanted: Input, input_wh: tuple[int, int] | None = N
     if wanted.resize == "none":
         return whole(image)
     w, h = wanted.size_wh
+    if wanted.resize == "shrink":
+        return shrunk(image, (w, h))
     fixed = input_wh or (wanted.size_wh if wanted.fixed else None)
     if wanted.resize == "stretch":
         return stretch(image, fixed or (w, h))
@@ -257,7 +260,12 @@ class Detector(OwnModel, Finder[Detections]):
             return super().load(model, device, precision, backend)
         if decoder is not None:
             model = with_decoder(model.file if isinstance(model, Card) else model, decoder)
-        return super().load(to_onnx(cls._card(model)), device, precision, backend)
+        card = to_onnx(cls._card(model))
+        if not card.boxes.proposals:
+            return super().load(card, device, precision, backend)
+        made = cls(ProposalEngine(card, device, precision, backend), card)
+        made.loaded_as = {"model": card, "device": device, "precision": precision, "backend": backend}
+        return made
 
     @classmethod
     def _card(cls, model: str | Path | Card) -> Card:

@@ -4,7 +4,6 @@ with a lexicon of Shi et al. 2017)."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -35,13 +34,6 @@ class Lexicon:
         self._words = np.array(known)
         self._codes = self._words.view(np.uint32).reshape(len(known), -1)           # (W,L), 0 behind a word's end
         self._lengths = (self._codes > 0).sum(axis=1)
-
-    @classmethod
-    def read(cls, path: Path) -> Lexicon:
-        """A file with a word a line. Raises DataError where it cannot be read, or has none."""
-        from vision.data.files import text_of
-
-        return cls(line.strip() for line in text_of(path).splitlines())
 
     def __contains__(self, word: str) -> bool:
         return word.casefold() in self._known

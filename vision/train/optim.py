@@ -23,9 +23,10 @@ def optimiser(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
         {"params": members, "lr": rate, "weight_decay": settings.weight_decay if decays else 0.0}
         for (rate, decays), members in sorted(groups.items(), key=lambda item: item[0])
     ]
+    fused = settings.precision == "float32" or not settings.clip         # Lightning clips no others in mixed precision
     made: torch.optim.Optimizer = (
         torch.optim.SGD(params, lr=settings.lr, momentum=0.9) if settings.optimiser == "sgd"
-        else torch.optim.AdamW(params, lr=settings.lr, fused=True))
+        else torch.optim.AdamW(params, lr=settings.lr, fused=fused))
     if length := float(getattr(settings, "max_norm", 0.0)):
         made.register_step_post_hook(lambda *_: _shorten(made, length))
     return made

@@ -40,8 +40,7 @@ def text(
     """Word accuracy and character error rate on crops; on photographs how words are found (ICDAR 2015, IoU above 0.5),
     and how they are found and read."""
     from vision.data.scenes import find_scenes, has_scenes
-    from vision.data.words import find_words, has_words
-    from vision.text.lexicon import Lexicon
+    from vision.data.words import find_words, has_words, read_lexicon
     from vision.text.reader import TextReader
 
     crops = find_words(data) if has_words(data) else None
@@ -51,7 +50,7 @@ def text(
     scenes = find_scenes(data) if with_scenes else []
     if crops is None and not scenes:
         raise DataError(f"{str(data)!r} has neither crops (words.csv, gt.txt) nor photographs (scenes.json, gt_*.txt).")
-    how: dict[str, Any] = {"alphabet": alphabet, "lexicon": None if lexicon is None else Lexicon.read(lexicon)}
+    how: dict[str, Any] = {"alphabet": alphabet, "lexicon": None if lexicon is None else read_lexicon(lexicon)}
     figures: dict[str, Any] = {}
     with TextReader.load(*options.where, detector=detector) as reader:
         reader.characters(alphabet)

@@ -50,6 +50,8 @@ async function tasks() {
     const wanted = (new URLSearchParams(location.search).get("do") ?? "track").split(",");
     plan.offer(await answer.json(), wanted);
     await list();
+    const begin = new URLSearchParams(location.search).get("source");
+    if (begin && !source.kind && [...at("source").options].some(({ value }) => value === begin)) useServer(begin);
   } catch (error) {
     notice(error instanceof Error ? error.message : String(error), "bad");
   }
@@ -142,7 +144,8 @@ source.onframe = pump;
 /** What comes without a picture: it is sent, and a video is shown as it is while no result comes. */
 function tick() {
   pump();
-  if (source.picture && source.kind !== "server" && !paused && performance.now() - drawnAt > 500) {
+  const patience = Math.max(1000, 4 * meters.quantile(0.5));
+  if (source.picture && source.kind !== "server" && !paused && performance.now() - drawnAt > patience) {
     const [width, height] = source.size;
     if (width) draw(source.picture, width, height, null, false);
   }
@@ -262,21 +265,25 @@ async function list() {
   if (select.selectedIndex < 0) select.selectedIndex = 0;
 }
 
+/** One of the server's cameras. @param {string} name */
+function useServer(name) {
+  source.close();
+  source.kind = "server";
+  look.mirror = false;
+  shown = null;
+  at("source").value = name;
+  stream.say({ source: name });
+  setPaused(false);
+  begun();
+}
+
 at("source").addEventListener("change", async () => {
   const { value } = at("source");
   if (value === "file") at("file").click();
   else if (value.startsWith("own:")) {
     stream.say({ source: null });
     await useCamera(value.slice(4));
-  } else if (value.startsWith("camera:")) {
-    source.close();
-    source.kind = "server";
-    look.mirror = false;
-    shown = null;
-    stream.say({ source: value });
-    setPaused(false);
-    begun();
-  }
+  } else if (value.startsWith("camera:")) useServer(value);
 });
 at("use-camera").addEventListener("click", () => useCamera());
 at("use-file").addEventListener("click", () => at("file").click());
@@ -342,7 +349,8 @@ addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-at("key-list").append(...Object.entries(KEYS).flatMap(([task, key]) => [element("dt", {}, key), element("dd", {}, `${task} alone; with shift: together with the others`)]),
+at("key-list").append(...Object.entries(KEYS).flatMap(([task, key]) => [element("dt", {}, key), element("dd", {}, task)]),
+  element("dt", {}, "shift"), element("dd", {}, "and a task's key: together with what runs, or without it"),
   ...PAGE_KEYS.flatMap(([, key, action]) => [element("dt", {}, key), element("dd", {}, action)]));
 
 // --- how it looks -------------------------------------------------------------------------------------------------
@@ -383,5 +391,5 @@ if (!navigator.mediaDevices?.getUserMedia) {
   at("start-text").textContent = whyNoCamera(null);
 } else {
   navigator.permissions?.query({ name: /** @type {any} */ ("camera") })
-    .then(({ state }) => { if (state === "granted" && !source.kind) useCamera(); }).catch(() => {});
+    .then(({ state }) => { if (state === "granted" && !source.kind && !location.search.includes("source=")) useCamera(); }).catch(() => {});
 }
