@@ -6,11 +6,14 @@ size, xywh is (left, top, width, height). Every function takes and returns array
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 
 
 def cxcywh_to_xyxy(boxes: npt.ArrayLike) -> Floats:
@@ -77,3 +80,55 @@ def nms(
     above_zero = scores.astype(np.float32) - scores.min() + 1.0          # NMSBoxes wants positive scores
     kept = cv2.dnn.NMSBoxes(xywh.tolist(), above_zero.tolist(), 0.0, max_iou)
     return np.asarray(kept, np.int64).reshape(-1)
+
+
+def weighted_box_fusion(
+    boxes: Sequence[Floats], scores: Sequence[Floats], labels: Sequence[Ints],
+    weights: Sequence[float] | None = None, max_iou: float = 0.55,
+) -> tuple[Floats, Floats, Ints]:
+    """What several detectors found in one picture, as one: boxes of a label that overlap by more than `max_iou` become
+    their mean, in which each counts by its score (Solovyev et al. 2021, "Weighted boxes fusion").
+
+    boxes (N,4) xyxy, scores (N,) in 0..1 and labels (N,) of each detector, its own suppression done; a box without
+    score or area is left out. weights: how much each detector counts; all alike unless given.
+    Returns boxes (M,4) xyxy, scores (M,) in 0..1 and labels (M,), best first. A score is the mean of those of the
+    boxes, less where some of the detectors found nothing there.
+    """
+    share = np.ones(len(boxes)) if weights is None else np.asarray(weights, np.float64)
+    rows = [
+        np.column_stack([of_label, score * weight, box])[(score > 0) & (area(np.asarray(box, np.float32)) > 0)]
+        for box, score, of_label, weight in zip(boxes, scores, labels, share, strict=True)
+    ]
+    table = np.concatenate([np.empty((0, 6)), *rows]).astype(np.float64)
+    fused = [
+        _fused(table[table[:, 0] == label], max_iou, share) for label in np.unique(table[:, 0])
+    ]
+    whole = np.concatenate([np.empty((0, 6)), *fused])
+    whole = whole[np.argsort(-whole[:, 1], kind="stable")]
+    return whole[:, 2:].astype(np.float32), whole[:, 1].astype(np.float32), whole[:, 0].astype(np.int64)
+
+
+def _fused(rows: npt.NDArray[np.float64], max_iou: float, share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Rows (N,6) of one label - label, weighted score, xyxy - as one row for each object."""
+    sums, means = np.empty((0, 6)), np.empty((0, 4), np.float64)   # label, scores, boxes times scores; boxes
+    counts = np.empty(0, np.int64)
+    for row in rows[np.argsort(-rows[:, 1], kind="stable")]:
+        weighted = np.concatenate([row[:2], row[2:] * row[1]])
+        overlap = _iou64(row[2:], means)
+        best = int(overlap.argmax()) if len(overlap) else -1
+        if best >= 0 and overlap[best] > max_iou:
+            sums[best, 1:] += weighted[1:]
+            counts[best] += 1
+            means[best] = sums[best, 2:] / sums[best, 1]
+        else:
+            sums, means = np.vstack([sums, weighted]), np.vstack([means, row[2:]])
+            counts = np.append(counts, 1)
+    scores = sums[:, 1] / counts * np.minimum(len(share), counts) / share.sum()
+    return np.column_stack([sums[:, 0], scores, means])
+
+
+def _iou64(one: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(4,) and (M,4) xyxy -> (M,): `iou` in the numbers that decide which boxes are one."""
+    sides = np.minimum(one[2:], others[:, 2:]) - np.maximum(one[:2], others[:, :2])
+    inter = np.maximum(sides, 0).prod(1)
+    return np.asarray(inter / ((one[2:] - one[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(1) - inter))

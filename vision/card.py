@@ -23,6 +23,7 @@ _MAX_FRAMES = 512
 MAX_SIDE = 8192                          # pixels of a network's input
 _VERSION = 2                             # of the JSON; 1 said none, and was flat
 _MAX_CLASSES = 1 << 16
+_MAX_PROPOSALS = 10_000
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Input:
     """How a frame becomes the network's input.
 
     size_wh: in pixels.
-    resize: how a frame gets to that size (`vision.view`); "none": it stays as it is.
+    resize: how a frame gets to that size (`vision.view`); "none": it stays as it is; "shrink": so does one that fits
+        into that size.
     fixed: the network takes this size alone; else a letterboxed one may be smaller.
     enlarge: with "letterbox", whether a smaller frame is brought to that size or stays as it is.
     crop: with "crop", the share of the frame's shorter side that the middle keeps, 0..1.
@@ -38,7 +40,7 @@ class Input:
     """
 
     size_wh: tuple[int, int]
-    resize: Literal["letterbox", "corner", "stretch", "crop", "none"]
+    resize: Literal["letterbox", "corner", "stretch", "crop", "none", "shrink"]
     fixed: bool = False
     enlarge: bool = True
     crop: float = 0.875
@@ -52,10 +54,12 @@ class Boxes:
 
     layout: of its outputs, a key of `vision.tasks.decoders.DECODERS`, or "yunet".
     max_iou: the default for suppression, 0..1; 1 where the graph suppresses by itself.
+    proposals: so many boxes of selective search the network is handed with a picture; 0: it finds its own.
     """
 
     layout: str = "dense"
     max_iou: float = 0.5
+    proposals: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Card:
         `vision models compress` wrote, an `ultralytics` pickle, or nothing: a `module` in memory.
     net: of a network, its key in `vision.nets.NETS`. config: its keyword arguments.
     file: the file's name, or its path. sha256: its digest, whole or the leading digits that its
-        publisher states. url: where `vision weights pull` finds it.
+        publisher states. url: where `vision weights pull` finds it. megabytes: of what is fetched; 0: not known.
     licence, source: of the weights. use: "research" where they are not for products.
     figures: what was measured, by precision and metric: `{"fp32": {"AP": 0.435}, "int8": {"AP": 0.43}}`. The first
         metric judges which precisions may be taken. measured_on: the data, and who measured.
@@ -106,6 +110,7 @@ class Card:
     config: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
     url: str | None = None
+    megabytes: float = 0.0
     use: Literal["free", "research"] = "free"
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     measured_on: str = ""
@@ -126,6 +131,17 @@ class Card:
         values = asdict(replace(self, int8=None))
         del values["int8"]
         return json.dumps({"version": _VERSION, **values})
+
+
+_COCO_NAME = {                                   # of what VOC calls otherwise
+    "aeroplane": "airplane", "diningtable": "dining table", "motorbike": "motorcycle",
+    "pottedplant": "potted plant", "sofa": "couch", "tvmonitor": "tv",
+}
+
+
+def alike(name: str) -> str:
+    """One name for a class, however VOC or COCO write it."""
+    return _COCO_NAME.get(name.casefold(), name.casefold())
 
 
 @cache
@@ -181,6 +197,8 @@ def checked_card(card: Card) -> Card:
         raise ValueError("min_score and boxes.max_iou lie in 0..1, input.crop in (0..1]")
     if len(card.classes) > _MAX_CLASSES:
         raise ValueError(f"names are at most {_MAX_CLASSES}; got {len(card.classes)}")
+    if not 0 <= card.boxes.proposals <= _MAX_PROPOSALS:
+        raise ValueError(f"boxes.proposals are 0 to {_MAX_PROPOSALS}; got {card.boxes.proposals}")
     classes = card.config.get("classes", len(card.classes))
     if classes != len(card.classes):
         raise ValueError(f"it names {len(card.classes)} classes and its network has {classes!s:.20}")

@@ -96,6 +96,13 @@ def stretch(image: Image, size_wh: tuple[int, int]) -> View:
     return View(_resized(image, size_wh), (size_wh[0] / w, size_wh[1] / h), (0.0, 0.0), (w, h))
 
 
+def shrunk(image: Image, size_wh: tuple[int, int]) -> View:
+    """The frame as it is where it fits into `size_wh`; else the largest with its aspect that does."""
+    h, w = checked_image(image).shape[:2]
+    factor = min(1.0, size_wh[0] / w, size_wh[1] / h)
+    return whole(image) if factor == 1 else stretch(image, (max(1, round(w * factor)), max(1, round(h * factor))))
+
+
 def whole(image: Image) -> View:
     """The frame as it is."""
     h, w = checked_image(image).shape[:2]

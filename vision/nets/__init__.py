@@ -21,6 +21,7 @@ _LARGEST = 1 << 16                       # of a whole number that a card gives a
 # name -> "module:function"; imported when it is built, so that a card costs nothing
 NETS: dict[str, str] = {
     "smp": "smp:Smp",
+    "probable": "probable:Probable",
     "bayesian": "bayesian:Bayesian",
     "torchvision_segmenter": "published_segmenters:TorchvisionSegmenter",
     "fcn32s": "fcn:fcn32s",
@@ -37,6 +38,8 @@ NETS: dict[str, str] = {
     "pyramidal": "published_detectors:pyramidal",
     "two_stage": "published_detectors:two_stage",
     "faster_rcnn": "published_detectors:faster_rcnn",
+    "rcnn": "rcnn:RCNN",
+    "fast_rcnn": "fast_rcnn:FastRCNN",
     "crnn": "crnn:CRNN",
     "c3d": "c3d:C3D",
     "c3d_lite": "c3d:c3d_lite",

@@ -36,8 +36,8 @@ _ALTO = """<?xml version="1.0" encoding="UTF-8"?>
 <Description>
 <MeasurementUnit>pixel</MeasurementUnit>
 <sourceImageInformation><fileName></fileName></sourceImageInformation>
-<OCRProcessing ID="OCR_0"><ocrProcessingStep><processingSoftware><softwareName>vision</softwareName></processingSoftware>\
-</ocrProcessingStep></OCRProcessing>
+<OCRProcessing ID="OCR_0"><ocrProcessingStep><processingSoftware><softwareName>vision</softwareName>\
+</processingSoftware></ocrProcessingStep></OCRProcessing>
 </Description>
 <Layout>
 """

@@ -7,23 +7,30 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Generic, Self, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar, cast
 
 import numpy as np
 
-from vision.boxes import nms
-from vision.card import Card, Input
+from vision import zoo
+from vision.boxes import nms, weighted_box_fusion
+from vision.card import Card, Input, alike
 from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
 from vision.onnx_card import with_decoder
+from vision.published import onnx_detector
 from vision.tasks.decoders import DECODERS, Decoder
 from vision.tasks.model import Model
 from vision.tasks.own import OwnModel, rows
+from vision.tasks.proposed import ProposalEngine
+from vision.tasks.tiles import together, windows
+from vision.tasks.together import Engines, joint
 from vision.types import Detections, Image, Ints
-from vision.view import View, checked_image, letterbox, stretch, whole
+from vision.view import View, checked_image, letterbox, shrunk, stretch, whole
+from vision.weights import locate
 
 _STRIDE = 32                 # a network that takes any size gets multiples of this
 _CANDIDATES = 4096           # at most this many boxes of a picture go into suppression, best first
+_MEMBERS_FLOOR = 0.05        # of what an ensemble's members find: what two of them see faintly counts
 Found = TypeVar("Found", bound=Detections)
 
 
@@ -66,6 +73,7 @@ class Finder(Model, Generic[Found]):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
+        tiles: bool = False,
     ) -> Found:
         """Find the objects in a picture, with the whole device for it alone.
 
@@ -77,11 +85,14 @@ class Finder(Model, Generic[Found]):
             unless given.
         agnostic: of overlapping boxes of different classes, too, only the better is kept.
         weak: also return boxes from this score up to `min_score`, as `Detections.weak`; none unless given.
+        tiles: look at overlapping windows at full resolution, too, for small objects in large pictures.
 
         Returns the objects in pixels of the picture, best first. Raises UsageError for another picture, or an
         option outside its range.
         """
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
+        if tiles:
+            return self._tiled(image, choice)()
         view = input_view(image, self.card.input, self.engine.input_wh)
         return self._found(self.engine(view.pixels[None]), view, choice)
 
@@ -95,11 +106,12 @@ class Finder(Model, Generic[Found]):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
+        tiles: bool = False,
     ) -> list[Found]:
         """Find the objects in each of `images`, (H,W,3) uint8 BGR of any sizes. The options are those of a call."""
         return self.submit(
             images, min_score=min_score, classes=classes, max_detections=max_detections, max_iou=max_iou,
-            agnostic=agnostic, weak=weak,
+            agnostic=agnostic, weak=weak, tiles=tiles,
         )()
 
     def submit(
@@ -112,21 +124,45 @@ class Finder(Model, Generic[Found]):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
+        tiles: bool = False,
     ) -> Callable[[], list[Found]]:
         """Start on pictures, and do not wait.
 
         images: (H,W,3) uint8 BGR each, of any sizes; they must not change until the results are there.
-        min_score, classes, max_detections, max_iou, agnostic, weak: as in a call.
+        min_score, classes, max_detections, max_iou, agnostic, weak, tiles: as in a call.
 
         Returns a function that waits and returns one result for each picture, rounded as in a record
         (`Detections.rounded`). Raises UsageError for another picture, or an option outside its range.
         """
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
+        if tiles:
+            waiting = [self._tiled(image, choice) for image in images]
+            return lambda: [wait() for wait in waiting]
         views = [input_view(image, self.card.input, self.engine.input_wh) for image in images]
         under_way = [self.engine.submit(view.pixels[None]) for view in views]
         return lambda: [
             self._found(future.result(), view, choice) for view, future in zip(views, under_way, strict=True)
         ]
+
+    def _tiled(self, image: Image, choice: _Choice) -> Callable[[], Found]:
+        """Start on a picture and on windows of it; the function waits and puts together what they show."""
+        h, w = checked_image(image).shape[:2]
+        size_wh = self.engine.input_wh or self.card.input.size_wh
+        turns = h > w and self.engine.input_wh is None and self.card.input.resize == "letterbox"     # as `input_view`
+        seen = windows((w, h), (min(size_wh), max(size_wh)) if turns else size_wh)
+        parts = [input_view(image[y0:y1, x0:x1], self.card.input, self.engine.input_wh) for x0, y0, x1, y1 in seen]
+        under_way = [self.engine.submit(part.pixels[None]) for part in parts]
+        everything = replace(choice, min_score=choice.floor)
+
+        def collect() -> Found:
+            each = [self._found(f.result(), part, everything) for f, part in zip(under_way, parts, strict=True)]
+            found = together(each, seen, choice.max_iou, choice.agnostic)[: choice.max_detections]
+            shown = int((found.scores >= choice.min_score).sum())
+            rest = found[shown:]
+            weak = None if choice.floor == choice.min_score else Detections(rest.boxes, rest.scores, rest.labels)
+            return replace(found[:shown], weak=weak).rounded()
+
+        return collect
 
     def _found(self, outputs: Outputs, view: View, choice: _Choice) -> Found:
         """The objects of one picture, in frame pixels."""
@@ -172,6 +208,8 @@ def input_view(image: Image, wanted: Input, input_wh: tuple[int, int] | None = N
     if wanted.resize == "none":
         return whole(image)
     w, h = wanted.size_wh
+    if wanted.resize == "shrink":
+        return shrunk(image, (w, h))
     fixed = input_wh or (wanted.size_wh if wanted.fixed else None)
     if wanted.resize == "stretch":
         return stretch(image, fixed or (w, h))
@@ -216,12 +254,110 @@ class Detector(OwnModel, Finder[Detections]):
         """
         from vision.tasks.yolo import to_onnx
 
+        if zoo.members(model):
+            if decoder is not None:
+                raise UsageError("--decoder is of one model, not of an ensemble")
+            return super().load(model, device, precision, backend)
         if decoder is not None:
             model = with_decoder(model.file if isinstance(model, Card) else model, decoder)
-        return super().load(to_onnx(cls._card(model)), device, precision, backend)
+        card = to_onnx(cls._card(model))
+        if not card.boxes.proposals:
+            return super().load(card, device, precision, backend)
+        made = cls(ProposalEngine(card, device, precision, backend), card)
+        made.loaded_as = {"model": card, "device": device, "precision": precision, "backend": backend}
+        return made
+
+    @classmethod
+    def _card(cls, model: str | Path | Card) -> Card:
+        card = super()._card(model)
+        here = locate(card)
+        if card.form != "onnx" or card.boxes.layout or here is None:
+            return card
+        seen = onnx_detector(here[1])                    # what is pulled tells its layout when it is here
+        return replace(card, input=seen.input, boxes=seen.boxes, config=seen.config)
+
+    @classmethod
+    def _together(cls, members: list[Self]) -> Self:
+        return cast(Self, DetectorEnsemble(members))
 
     def _result(self, found: Detections, outputs: Outputs, view: View) -> Detections:
         return in_frame(found, view)
+
+
+class DetectorEnsemble(Detector):
+    """Several detectors as one: their boxes are fused (`vision.boxes.weighted_box_fusion`).
+
+    members: at least one. Its classes are those of all members; VOC's and COCO's names for one thing are one. A class
+    is judged by the members that know it.
+    """
+
+    def __init__(self, members: Sequence[Detector]) -> None:
+        self.members = tuple(members)
+        classes: dict[str, str] = {}
+        for member in members:
+            for name in member.names:
+                classes.setdefault(alike(name), name)
+        places = {name: i for i, name in enumerate(classes)}
+        self._labels_of = [np.array([places[alike(name)] for name in member.names]) for member in members]
+        engines = Engines([member.engine for member in members])
+        super().__init__(engines, joint([member.card for member in members], tuple(classes.values())))
+
+    def __call__(
+        self,
+        image: Image,
+        *,
+        min_score: float | None = None,
+        classes: Sequence[str] | None = None,
+        max_detections: int = 300,
+        max_iou: float | None = None,
+        agnostic: bool = False,
+        weak: float | None = None,
+        tiles: bool = False,
+    ) -> Detections:
+        """Find the objects in a picture; see `Detector`."""
+        return self.submit(
+            [image], min_score=min_score, classes=classes, max_detections=max_detections, max_iou=max_iou,
+            agnostic=agnostic, weak=weak, tiles=tiles,
+        )()[0]
+
+    def submit(
+        self,
+        images: Sequence[Image],
+        *,
+        min_score: float | None = None,
+        classes: Sequence[str] | None = None,
+        max_detections: int = 300,
+        max_iou: float | None = None,
+        agnostic: bool = False,
+        weak: float | None = None,
+        tiles: bool = False,
+    ) -> Callable[[], list[Detections]]:
+        """Start on pictures with every member; see `Detector.submit`. max_iou: of each member's own suppression."""
+        choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
+        waiting = [
+            member.submit(
+                images, min_score=min(choice.floor, _MEMBERS_FLOOR), max_iou=max_iou, agnostic=agnostic, tiles=tiles)
+            for member in self.members
+        ]
+        return lambda: [
+            self._fused(of_picture, choice) for of_picture in zip(*(wait() for wait in waiting), strict=True)
+        ]
+
+    def _fused(self, found: Sequence[Detections], choice: _Choice) -> Detections:
+        """The members' boxes as one list, class by class, with the members that know the class."""
+        fused = []
+        for label in range(len(self.names)) if choice.labels is None else choice.labels.tolist():
+            of = [(one, known[one.labels] == label) for one, known in zip(found, self._labels_of, strict=True)
+                  if label in known]
+            fused.append(weighted_box_fusion(
+                [one.boxes[mine] for one, mine in of], [one.scores[mine] for one, mine in of],
+                [np.full(mine.sum(), label) for _, mine in of]))
+        whole = Detections(*(np.concatenate(column) for column in zip(*fused, strict=True)))
+        whole = whole[whole.scores >= choice.floor]
+        whole = whole[np.argsort(-whole.scores, kind="stable")[: choice.max_detections]]
+        shown = int((whole.scores >= choice.min_score).sum())
+        weak = None if choice.floor == choice.min_score else whole[shown:]
+        return replace(whole[:shown], weak=weak).rounded()
 
 
 def in_frame(found: Detections, view: View) -> Detections:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from vision import zoo
 from vision.card import Card
 from vision.engine import Engine, load
-from vision.errors import UsageError
+from vision.errors import ModelError, UsageError
 from vision.types import Names
 
 
@@ -48,13 +48,18 @@ class Model:
         """A model of this task, ready to run.
 
         model: a name of `vision models`, a path to weights with their card, or a card. Detectors also open
-            `.onnx` and `.pt`, classifiers `torchvision:NAME` and `timm:NAME`.
+            `.onnx` and `.pt`, classifiers `torchvision:NAME` and `timm:NAME`. Of detectors, classifiers and
+            segmenters several, `a,b,c`: an ensemble.
         device: auto, cpu, cuda, cuda:1 or mps. precision: auto, int8, fp32, fp16 or bf16.
         backend: auto, torch, openvino, onnxruntime or opencv.
 
         Raises ModelError for an unknown name, WeightsError where its weights are missing or damaged, EngineError
         for a device or a back end that is not there.
         """
+        if names := zoo.members(model):
+            ensemble = cls._together([cls.load(name, device, precision, backend) for name in names])
+            ensemble.loaded_as = {"model": model, "device": device, "precision": precision, "backend": backend}
+            return ensemble
         card = cls._card(model)
         made = cls(load(card, device, precision, backend), card)
         made.loaded_as = {"model": card, "device": device, "precision": precision, "backend": backend}
@@ -63,6 +68,11 @@ class Model:
     @classmethod
     def _card(cls, model: str | Path | Card) -> Card:
         return zoo.find(model, cls.task)
+
+    @classmethod
+    def _together(cls, members: list[Self]) -> Self:
+        """Several models as one. Raises ModelError where the task knows no ensembles."""
+        raise ModelError(f"there are ensembles for classify, detect and segment; {cls.task} takes one model")
 
     @property
     def in_flight(self) -> int:

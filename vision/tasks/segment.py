@@ -11,10 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vision import zoo
 from vision.card import Card
 from vision.engine import Outputs
-from vision.errors import ModelError
+from vision.errors import ModelError, UsageError
 from vision.tasks.own import OwnModel, argmax, labels
+from vision.tasks.together import Engines, joint, same_classes
 from vision.types import ClassMap, Image, UncertainMap
 from vision.view import checked_image, stretch
 
@@ -50,6 +52,16 @@ class Segmenter(OwnModel):
         uncertainty: results are `UncertainMap`, from `passes` passes with dropout on (Kendall et al. 2017,
             "Bayesian SegNet"); only torch runs it. Raises ModelError for a network without dropout.
         """
+        if names := zoo.members(model):
+            if uncertainty:
+                raise ModelError("how sure a network is comes of one network's dropout, not of an ensemble")
+            load, cards = super().load, [cls._card(name) for name in names]
+            config = [{"of": card.net, "config": dict(card.config)} for card in cards]
+            likely = [replace(card, net="probable", config=one, int8=None)
+                      for card, one in zip(cards, config, strict=True)]
+            ensemble = SegmenterEnsemble([load(card, device, precision, backend) for card in likely])
+            ensemble.loaded_as = {"model": model, "device": device, "precision": precision, "backend": backend}
+            return ensemble
         card = cls._card(model)
         if uncertainty:
             if backend not in ("auto", "torch"):
@@ -106,6 +118,38 @@ class Segmenter(OwnModel):
             return results
 
         return collect
+
+
+class SegmenterEnsemble(Segmenter):
+    """Several segmenters of the same classes: the class whose probabilities have the highest mean.
+
+    members: at least one, whose networks hand out probabilities (`vision.nets.probable`). Raises ModelError where
+    their classes differ.
+    """
+
+    def __init__(self, members: Sequence[Segmenter]) -> None:
+        cards = [member.card for member in members]
+        super().__init__(Engines([member.engine for member in members]), joint(cards, same_classes(cards)))
+        self.members = tuple(members)
+
+    def submit(self, images: Sequence[Image], *, tiled: bool = False) -> Callable[[], list[ClassMap]]:
+        """Start on pictures with every member; see `Segmenter.submit`. Raises UsageError for tiles: the members' sizes
+        may differ."""
+        if tiled:
+            raise UsageError("an ensemble looks at a picture as a whole; leave out tiled")
+        sizes = [member.engine.input_wh or member.card.input.size_wh for member in self.members]
+        futures = [
+            [member.engine.submit(stretch(checked_image(image), size_wh).pixels[None])
+             for member, size_wh in zip(self.members, sizes, strict=True)]
+            for image in images
+        ]
+
+        def averaged(image: Image, waited: list[Future[Outputs]]) -> ClassMap:
+            maps = [np.moveaxis(future.result()[0][0], 0, -1) for future in waited]           # (h,w,C)
+            total = sum(cv2.resize(one, sizes[0], interpolation=cv2.INTER_LINEAR) for one in maps)
+            return ClassMap(_resized(np.asarray(total).argmax(-1).astype(np.uint8), (image.shape[1], image.shape[0])))
+
+        return lambda: [averaged(image, waited) for image, waited in zip(images, futures, strict=True)]
 
 
 def _result(planes: list[np.ndarray]) -> ClassMap:

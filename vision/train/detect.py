@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from vision import zoo
-from vision.data.detection import read_splits
+from vision.data.detection import DetectionData, read_splits
 from vision.errors import ModelError, UsageError
 from vision.spec import Option, nearest, spec
 from vision.train import settings as common
@@ -16,8 +16,10 @@ from vision.train.settings import Settings
 from vision.train.start import encoder_file
 from vision.weights import resolve
 
-DETECTORS = ("nanodet", "gfl", "ssdlite", "single_shot", "faster_rcnn", "two_stage")      # keys of `nets.NETS`
-_ON_MOBILENET = ("gfl", "ssdlite", "faster_rcnn")
+# classify proposals: the overlap from which the weaker of two boxes goes, 1 where the network sees to it
+PROPOSED = {"rcnn": 0.3, "fast_rcnn": 1.0}
+DETECTORS = ("nanodet", "gfl", "ssdlite", "single_shot", "faster_rcnn", "two_stage", *PROPOSED)   # keys of `nets.NETS`
+_ON_MOBILENET = ("gfl", "ssdlite", "faster_rcnn", *PROPOSED)
 _STRIDE = 32                           # the largest of all but SSD's, which has one size
 
 
@@ -62,12 +64,23 @@ class DetectSettings(VariedSettings):
     ema: common.Averaging = 0.997
     clip: common.Clip = 10.0
     model: Annotated[str, Option(
-        "a new network: nanodet, gfl, ssdlite, single_shot, faster_rcnn; default, or a file: its weights, with a new "
-        "head for new classes; yolo11n: ultralytics' trainer")] = "default"
+        "a new network: nanodet, gfl, ssdlite, single_shot, rcnn, fast_rcnn, faster_rcnn; default, or a file: its "
+        "weights, with a new head for new classes; yolo11n: ultralytics' trainer")] = "default"
     size: common.Size = (416, 416)
+    proposals: Annotated[int, Option(
+        "of rcnn and fast_rcnn: boxes of selective search a picture, in training and in use", min=1, max=2000)] = 2000
+    background: Annotated[int | None, Option(
+        "of rcnn: proposals of a picture that it learns from, the first so many; all unless given", min=1)] = None
+    pictures: Annotated[int | None, Option("learn from the first so many only", min=1)] = None
+    val_pictures: Annotated[int | None, Option("measure on the first so many only", min=1)] = None
     encoder_weights: common.EncoderWeights = "auto"
     frozen: common.Frozen = ()
     options: common.NetworkOptions = field(default_factory=dict)
+    teacher: Annotated[tuple[str, ...], Option(
+        "detectors that label what nobody has labelled, such as yolox-s; the data may be pictures alone",
+        separator=",")] = ()
+    classes: Annotated[tuple[str, ...], Option(
+        "of pictures without labels: only these classes of the teacher's, by name", separator=",")] = ()
 
     @property
     def yolo(self) -> bool:
@@ -75,8 +88,15 @@ class DetectSettings(VariedSettings):
         return Path(self.model).name.startswith("yolo")
 
     @property
+    def net(self) -> str:
+        """The network, a key of `nets.NETS`. Raises ModelError for a name that is no model."""
+        return self.model if self.model in DETECTORS else zoo.find(self.model, "detect").net
+
+    @property
     def checkpoint(self) -> str:
         """What a run leaves to go on from."""
+        if self.model == "rcnn":
+            return "features/000000.npz"
         return "ultralytics/weights/last.pt" if self.yolo else super().checkpoint
 
     @property
@@ -87,7 +107,13 @@ class DetectSettings(VariedSettings):
 
 
 def _settle(settings: DetectSettings) -> DetectSettings:
+    for teacher in settings.teacher:
+        resolve(zoo.find(teacher, "detect"))
+    if settings.classes and not settings.teacher:
+        raise UsageError("classes are for pictures without labels, which need a teacher: --teacher yolox-s")
     if settings.yolo:
+        if settings.teacher:
+            raise UsageError("ultralytics' trainer takes no teacher; train nanodet, gfl or default with one.")
         from vision.train.yolo import source
 
         source(settings.model)
@@ -98,6 +124,8 @@ def _settle(settings: DetectSettings) -> DetectSettings:
             settings = replace(settings, backbone_lr=1.0)      # one from nothing learns as fast as the rest
     else:
         card = zoo.find(settings.model, "detect")
+        if card.net == "rcnn":
+            raise ModelError(f"{card.name!r} is an R-CNN, which is fitted at once. Fit a new one: --model rcnn")
         if card.net not in DETECTORS:
             raise ModelError(
                 f"{card.name!r} is a {card.net or card.form!r}, which is not trained here. "
@@ -105,12 +133,21 @@ def _settle(settings: DetectSettings) -> DetectSettings:
             )
         resolve(card)
         net = card.net
-    if net != "single_shot":
+    if net != "single_shot" and net not in PROPOSED:
         settings.check_crop()
     return settings
 
 
+def _read(data: Path, settings: DetectSettings) -> tuple[DetectionData, DetectionData]:
+    """Both splits, or their first pictures where the settings say so; of pictures alone where there is a teacher."""
+    from vision.train.teaching import read_for
+
+    parts = read_for(settings.teacher, settings.classes, data) if settings.teacher else None
+    train, val = parts or read_splits(data)
+    return train.first(settings.pictures), val.first(settings.val_pictures)
+
+
 RECIPE = Recipe(
-    DetectSettings, lambda data, settings: read_splits(data), "vision.train.detection:train", _settle, again="--model",
+    DetectSettings, _read, "vision.train.detection:train", _settle, again="--model",
     doc="Detection, on pictures with boxes: a folder with train and val as COCO JSON, YOLO (data.yaml) or Pascal VOC.",
 )

@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from vision.card import IMAGENET_MEAN, IMAGENET_STD, Boxes, Card, Input
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, Boxes, Card, Input, card_of
 from vision.drawing import draw
 from vision.engine.program import state_dict
 from vision.errors import WeightsError
@@ -27,11 +27,13 @@ from vision.tasks.decoders import DECODERS
 from vision.tasks.detect import suppressed
 from vision.train.anchored import MultiboxCriterion, TwoStageCriterion
 from vision.train.criteria import Criterion, GflCriterion
-from vision.train.detection_set import DetectionSet, HeldOut, HeldOutPictures
+from vision.train.detect import DETECTORS, PROPOSED
+from vision.train.detection_set import DetectionSet, HeldOut, HeldOutPictures, TaughtSet
 from vision.train.detection_transforms import GREY
 from vision.train.fit import fit
 from vision.train.recipe import Objective, Parts, Told, Trained
 from vision.train.start import freeze, load_encoder
+from vision.train.teaching import SURE, taught
 from vision.types import Detections
 from vision.weights import resolve
 from vision.zoo import find
@@ -60,8 +62,13 @@ class Detection(Objective):
         self.rows: dict[int, list[dict[str, Any]]] = {}      # of each picture that was looked at
 
     def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
-        """The criterion's terms."""
-        pictures, boxes, labels = batch
+        """The criterion's terms. Of a teacher's labels those networks learn the scores that can; others learn what the
+        teacher is sure of."""
+        pictures, boxes, labels, *sure = batch
+        if sure and isinstance(self.criterion, GflCriterion):
+            return self.criterion(net, self.inputs(pictures), boxes, labels, sure[0])
+        if sure:
+            boxes, labels = surest(boxes, labels, sure[0])
         return self.criterion(net, self.inputs(pictures), boxes, labels)
 
     def found(self, net: nn.Module, items: Sequence[HeldOut]) -> list[Detections]:
@@ -108,6 +115,13 @@ class Detection(Objective):
         }
 
 
+def surest(boxes: Tensor, labels: Tensor, sure: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes (B,M,4) and labels (B,M) of which a teacher is sure (B,M) enough; the others are -1, behind them."""
+    labels = labels.where(sure >= SURE, -1)
+    order = (labels < 0).long().argsort(dim=1, stable=True)
+    return boxes.gather(1, order[..., None].expand(-1, -1, 4)), labels.gather(1, order)
+
+
 def of_all_processes(rows: dict[int, Any]) -> dict[int, Any]:
     """The rows of every process of a DDP run; a picture that several have seen to come out even is one."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
@@ -124,7 +138,7 @@ def start(settings: DetectSettings, names: tuple[str, ...]) -> tuple[nn.Module, 
     (`mean`, `std` in its metadata), or ImageNet's. A detector to start from keeps its own, and the layers
     that tell its classes for those of the same name. Raises WeightsError for weights that do not fit.
     """
-    base = None if settings.model in CRITERIA else find(settings.model, "detect")
+    base = None if settings.model in DETECTORS else find(settings.model, "detect")
     net_name = settings.model if base is None else base.net
     config = {**(base.config if base else {}), **settings.options, "classes": len(names)}
     net = build(net_name, **config)
@@ -135,12 +149,15 @@ def start(settings: DetectSettings, names: tuple[str, ...]) -> tuple[nn.Module, 
     elif settings.encoder_file is not None:
         mean, std = _normalisation(settings.encoder_file)
         load_encoder(net.get_submodule("encoder"), settings.encoder_file)
-    suppressed_inside = CRITERIA[net_name] is TwoStageCriterion
+    boxes = Boxes("rows", 1.0) if CRITERIA.get(net_name) is TwoStageCriterion else Boxes("dense", 0.5)
+    if net_name in PROPOSED:
+        boxes = Boxes("rows", PROPOSED[net_name], settings.proposals)
     card = Card(
         name="", task="detect", net=net_name, config=config, file="best.safetensors",
         licence="as the training data's", source="", names=names,
-        input=Input(settings.size, "letterbox", fixed=net_name == "single_shot", mean=mean, std=std),
-        boxes=Boxes("rows", 1.0) if suppressed_inside else Boxes("dense", 0.5),
+        input=Input(settings.size, "shrink" if net_name in PROPOSED else "letterbox", fixed=net_name == "single_shot",
+                    mean=mean, std=std),
+        boxes=boxes,
     )
     return net, card
 
@@ -152,11 +169,28 @@ def train(training: Training, told: Told) -> Trained:
         from vision.train.yolo import train_yolo
 
         return train_yolo(training)
+    if settings.net == "rcnn":
+        from vision.train.rcnn import train_rcnn
+
+        return train_rcnn(training, told)
     net, card = start(settings, training.names)
     card = replace(card, name=training.folder.name, source=f"trained on {training.source}")
     freeze(net, settings.frozen)
-    sets = DetectionSet(training.data[0], settings), HeldOutPictures(training.data[1], card.input)
-    objective = Detection(CRITERIA[card.net](), card, sets[1])
+    learnt, judged = training.data
+    if settings.teacher:
+        judged = judged if any(len(p.boxes) for p in judged.pictures) else taught(
+            judged, settings.teacher, training.folder, whole=True)
+        learnt = taught(learnt, settings.teacher, training.folder)
+    held_out = HeldOutPictures(judged, card.input)
+    kind = TaughtSet if settings.teacher else DetectionSet
+    sets: tuple[Any, HeldOutPictures] = kind(learnt, settings), held_out
+    if settings.net in PROPOSED:
+        from vision.train.proposals import ProposalSet, ProposedDetection
+
+        sets = ProposalSet(learnt, card, settings), held_out
+        objective: Detection = ProposedDetection(card, held_out)
+    else:
+        objective = Detection(CRITERIA[card.net](), card, held_out)
     trained = fit(Parts(net, objective, *sets), training, told)
     unread = [str(path) for each in sets for path in each.pictures.unread]
     if unread:
@@ -170,6 +204,9 @@ def _normalisation(path: Path) -> tuple[tuple[float, float, float], tuple[float,
         return IMAGENET_MEAN, IMAGENET_STD
     with safe_open(path, "numpy") as file:
         named = file.metadata() or {}
+    if "card" in named:
+        wanted = card_of(path).input
+        return wanted.mean, wanted.std
     if "mean" not in named:
         return IMAGENET_MEAN, IMAGENET_STD
     return tuple(json.loads(named["mean"])), tuple(json.loads(named["std"]))

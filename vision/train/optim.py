@@ -23,9 +23,10 @@ def optimiser(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
         {"params": members, "lr": rate, "weight_decay": settings.weight_decay if decays else 0.0}
         for (rate, decays), members in sorted(groups.items(), key=lambda item: item[0])
     ]
+    fused = settings.precision == "float32" or not settings.clip         # Lightning clips no others in mixed precision
     made: torch.optim.Optimizer = (
         torch.optim.SGD(params, lr=settings.lr, momentum=0.9) if settings.optimiser == "sgd"
-        else torch.optim.AdamW(params, lr=settings.lr, fused=True))
+        else torch.optim.AdamW(params, lr=settings.lr, fused=fused))
     if length := float(getattr(settings, "max_norm", 0.0)):
         made.register_step_post_hook(lambda *_: _shorten(made, length))
     return made
@@ -57,8 +58,12 @@ def _shorten(steps: torch.optim.Optimizer, length: float) -> None:
 
 def schedule(settings: Settings, steps: int) -> Callable[[int], float]:
     """The factor on the learning rate at a step, for a run of `steps` steps: a function of the step
-    alone, so that a resumed run goes on where it was."""
+    alone, so that a resumed run goes on where it was. With snapshots it begins anew in each cycle (Huang et al. 2017,
+    "Snapshot Ensembles"), without a warm-up."""
     rise = round(settings.warmup * steps / settings.epochs)
+    if settings.snapshots:
+        cycle = steps / settings.snapshots
+        return lambda step: (1 + math.cos(math.pi * (min(step, steps - 1) % cycle) / cycle)) / 2
 
     def factor(step: int) -> float:
         if step < rise and settings.schedule != "one-cycle":

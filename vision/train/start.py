@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _COUNTER = "num_batches_tracked"       # of a norm; plays no part in what it computes
+_ENCODER = "encoder."                   # of a whole network of `vision train`: its encoder alone is wanted
 _LAST_LAYER = ("fc.", "fc8.")          # of the networks on clips
 
 
@@ -37,10 +38,13 @@ def encoder_file(choice: str, mobilenet: bool) -> Path | None:
 
 def load_encoder(encoder: nn.Module, path: Path) -> None:
     """Load ImageNet weights strictly into an encoder: by name, or - where the file has the same layers in the same
-    order under other names - by order and shape. A classifier that the file has beyond the encoder is left out.
+    order under other names - by order and shape. What the file has beyond the encoder is left out: a classifier, the
+    rest of a network of `vision train`.
     Raises WeightsError where they do not fit."""
     state = _state(path)
     mine = {name for name in encoder.state_dict() if not name.endswith(_COUNTER)}
+    if inner := {name.removeprefix(_ENCODER): t for name, t in state.items() if name.startswith(_ENCODER)}:
+        state = inner
     if not mine <= state.keys():
         names = (name for name in encoder.state_dict() if name in mine)
         state = dict(zip(names, (v for n, v in state.items() if not n.endswith(_COUNTER)), strict=False))

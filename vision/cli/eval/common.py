@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from vision.types import Image
 
 
-def _images(paths: Sequence[Path]) -> Iterator[Image]:
+def images_of(paths: Sequence[Path]) -> Iterator[Image]:
+    """Each picture as it is read, one at a time."""
     from vision.io import read
 
     for path in paths:
@@ -32,7 +33,7 @@ def results(paths: Sequence[Path], model: Any, quiet: bool, submit: Any = None) 
     begun: deque[Callable[[], Sequence[Any]]] = deque()
     report = Report(model.name)
     with progress(model.name, quiet=quiet) as update:
-        images = iter(ahead(_images(paths)))
+        images = iter(ahead(images_of(paths)))
         while (image := next(images, None)) is not None or begun:
             if image is not None:
                 begun.append((submit or model.submit)([image]))

@@ -44,6 +44,7 @@ def detect(
         help="folder of the pictures that the file names; beside it unless given")] = None,
     max_iou: Annotated[float | None, typer.Option(
         min=0, max=1, help="of two boxes of one class that overlap by more, only the better is kept")] = None,
+    tiles: Annotated[bool, typer.Option("--tiles", help="windows at full resolution, too")] = False,
     html: Annotated[Path | None, typer.Option(
         help="a page with plots, the confusion matrix and the worst pictures")] = None,
 ) -> None:
@@ -65,7 +66,7 @@ def detect(
         truth, folder = labelled.truth(), Path()                          # file names are whole paths
     detector = Detector.load(*options.where)
     truth, category_of, unknown = truth.restricted(detector.names)
-    submit = partial(detector.submit, min_score=0.01, max_detections=100, max_iou=max_iou)
+    submit = partial(detector.submit, min_score=0.01, max_detections=100, max_iou=max_iou, tiles=tiles)
     paths = [folder / image["file_name"] for image in truth.images]
     found = list(results(paths, detector, options.quiet, submit))
     rows = [coco_rows(i["id"], objects, category_of) for i, objects in zip(truth.images, found, strict=True)]
@@ -111,9 +112,9 @@ def classify(
     from vision.data.classification import labelled_pictures
     from vision.metrics.classification import accuracy
     from vision.tasks.classify import Classifier
-    from vision.zoo import find
+    from vision.zoo import find, members
 
-    pictures, left_out = labelled_pictures(data, find(options.model, "classify").classes)
+    pictures, left_out = labelled_pictures(data, find((*members(options.model), options.model)[0], "classify").classes)
     classifier = Classifier.load(*options.where)
     scores = list(results([path for path, _ in pictures], classifier, options.quiet))
     labels = [label for _, label in pictures]
