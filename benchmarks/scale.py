@@ -64,7 +64,8 @@ def alone(folder: str, output: str, number: int, of: int) -> None:
 def independent(folder: Path, output: Path, count: int) -> float:
     """Seconds that `count` independent processes take for a folder."""
     command = [sys.executable, __file__, "alone", str(folder), str(output)]
-    processes = [subprocess.Popen([*command, str(n), str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen([*command, str(n), str(count)], stdin=pipe, stdout=pipe, text=True)
                  for n in range(count)]
     for one in processes:
         assert one.stdout is not None
@@ -125,10 +126,10 @@ def measure(files: int, frames: int, tiny: int) -> None:
         from vision.steps.plan import spec_of
 
         each, memory = on_ray(small, folder / "s", [spec_of({"task": "lanes"})], 1, skip=20)
-        print(f"{tiny} clips of a frame, one worker: {1000 * bare:.1f} ms a file in the worker, {1000 * each:.1f} on Ray")
+        print(f"{tiny} clips of a frame, one worker: {1000 * bare:.1f} ms a file by itself, {1000 * each:.1f} on Ray")
         tenth = len(memory) // 10
-        print(f"the driver's memory: {memory[tenth] / 1024:.1f} MB after {tenth} files, {memory[-1] / 1024:.1f} MB after "
-              f"{len(memory)}")
+        print(f"the driver's memory: {memory[tenth] / 1024:.1f} MB after {tenth} files, {memory[-1] / 1024:.1f} MB "
+              f"after {len(memory)}")
 
 
 def simulate(hours: float, fps: float, rate: float, cut_s: float, overhead_s: float, driver_s: float, price: float,

@@ -152,7 +152,7 @@ def test_records_are_there_when_their_note_is(kind: str, tmp_path: Path) -> None
     store.fetch(f"{RECORDS}/a.jsonl", tmp_path / "back")
     assert (tmp_path / "back").read_text() == "one\ntwo\n"
     if kind == "local":
-        assert not [one for one in (tmp_path / "out").rglob("*.part")]
+        assert not list((tmp_path / "out").rglob("*.part"))
 
 
 def test_a_disk_that_is_full_leaves_the_older_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

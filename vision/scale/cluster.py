@@ -25,7 +25,6 @@ def cluster(address: str) -> Iterator[Any]:
     address: `local`, `auto` (one that runs on this machine), HOST:PORT, or ray://HOST:PORT, a client's. Raises
     MissingExtra; UsageError for one that does not answer within 10 seconds, or has another version."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")              # what goes wrong is told in words of ours
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")     # no word on graphics cards that are not there
     if address == HERE:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # which means: on loopback

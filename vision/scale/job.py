@@ -93,7 +93,7 @@ class Job:
             with cluster(self.address) as ray:
                 self.store.write(_JOB, self.settings.same())
                 crew = Crew(ray, self.settings, self.workers)
-                for unit, outcome, what in crew.run(self._next):
+                for unit, outcome, what in crew.run(self._next, lambda: bool(self._todo)):
                     line = self._took(unit, outcome, what)
                     progress.workers, progress.died, progress.seconds = len(crew), crew.died, monotonic() - began
                     told(progress, line)
