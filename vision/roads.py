@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vision.card import Card, Input
+from vision.errors import ModelError, WeightsError
 
 _ZERO, _ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 _RAW = "https://raw.githubusercontent.com"
@@ -44,3 +47,27 @@ LANES = (
                 "constants": {"input_mask": 0.0}},
     ),
 )
+
+
+def lane_card(path: Path) -> Card:
+    """The card for a lane network's `.onnx` file of one's own, by the names of its outputs.
+
+    Raises WeightsError for a file that is no ONNX, ModelError for outputs of no lane network that is known."""
+    import onnx
+
+    if not path.is_file():
+        raise WeightsError(f"there is no file {str(path)!r}. Give a path, or a name: "
+                           f"{', '.join(card.name for card in LANES)}.")
+    try:
+        graph = onnx.load(str(path), load_external_data=False).graph
+    except Exception as error:
+        raise WeightsError(f"{str(path)!r} is not a readable ONNX file ({type(error).__name__}).") from error
+    outputs = [output.name for output in graph.output]
+    sides = [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim][-2:] if graph.input else []
+    alike = [card for card in LANES if set(card.config["outputs"]) <= set(outputs)]
+    if not alike:
+        wanted = " or ".join(sorted({" and ".join(card.config["outputs"]) for card in LANES}))
+        raise ModelError(f"the outputs of {str(path)!r} are {', '.join(outputs)}; a lane network has {wanted}.")
+    base = next((card for card in alike if [*card.input.size_wh[::-1]] == sides), alike[0])
+    return replace(base, name=path.name, file=str(path.absolute()), sha256="", url=None, source=str(path),
+                   licence="as its publisher states")

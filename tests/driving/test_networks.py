@@ -14,9 +14,9 @@ from tests.driving.test_lanes import errors
 from vision import FakeEngine, FindLanes, Run, zoo
 from vision.card import Card
 from vision.driving.finder import LaneFinder
-from vision.errors import ModelError
+from vision.errors import ModelError, WeightsError
 from vision.geometry import Setup
-from vision.roads import LANES
+from vision.roads import LANES, lane_card
 from vision.tasks.lanes import LaneNetwork
 from vision.types import Frame
 
@@ -82,6 +82,8 @@ def test_cards() -> None:
     assert all(one.url and len(one.sha256) == 64 for one in LANES)
     with pytest.raises(ModelError, match="names no decoder of lanes"):
         LaneNetwork(FakeEngine(twin), replace(card("lstr"), config={}))(road())
+    with pytest.raises(WeightsError, match=r"there is no file 'none\.onnx'"):
+        LaneNetwork.load("none.onnx")
 
 
 @pytest.mark.realdata
@@ -91,6 +93,8 @@ def test_the_published_files(name: str, data: Path) -> None:
     image = cv2.imread(str(data / "driving/test_images/advanced_straight_lines1.jpg"))
     with LaneNetwork.load(replace(card(name), file=str(path)), device="cpu") as network:       # with its sha256
         found = network(image)
+    assert lane_card(path).input.size_wh == card(name).input.size_wh
+    assert lane_card(path).config == card(name).config
     lanes = LaneFinder((1280, 720))(image, 0.0, found.evidence)
     at = [lanes.x_at(side, 540) for side in (0, 1)]
     if name == "lstr":

@@ -37,7 +37,7 @@ def inspect(
     if html is not None:
         from vision.inspect.page import page
 
-        note = "Time: the median of seven runs on one thread, layers as they stand, none joined." if time else ""
+        note = "Time: the best of seven runs on one thread, layers as they stand, none joined." if time else ""
         write_whole(html, page(networks, note).encode())
         print(f"page: {plain(str(html))}")
 
@@ -53,14 +53,14 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 def _read(model: str, size_wh: tuple[int, int] | None, time: bool) -> Network:
     from vision.inspect.layers import read_layers
-    from vision.inspect.opened import opened, title_of
+    from vision.inspect.opened import opened
     from vision.inspect.timing import measure
 
     found = opened(model, size_wh)
     if found.random:
-        print(plain(f"{found.card.name} has no weights here: random ones stand in, which changes no figure"),
+        print(plain(f"{found.title} has no weights here: random ones stand in, which changes no figure"),
               file=sys.stderr)
-    network = read_layers(found.graph, title_of(found.card, model), found.learns, found.leaves)
+    network = read_layers(found.graph, found.title, found.learns, found.leaves)
     if time:
         measure(network, found.graph)
     return network

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vision.drawing import Canvas, paint
-from vision.geometry.camera import Points
-from vision.geometry.ground import Ground
 from vision.shown import Shown
 from vision.types import Floats, Names
+
+if TYPE_CHECKING:
+    from vision.geometry.camera import Points
+    from vision.geometry.ground import Ground
 
 SIDES = ("left", "right")
 _SHADE = {"sure": (80, 220, 80), "unsure": (60, 200, 230)}               # BGR

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from vision.driving.alerts import Alert
-from vision.driving.free import FreeSpace
-from vision.driving.lines import LaneLines
-from vision.driving.obstacles import Obstacles
 from vision.shown import Shown
 from vision.types import Names
+
+if TYPE_CHECKING:
+    from vision.driving.alerts import Alert
+    from vision.driving.free import FreeSpace
+    from vision.driving.lines import LaneLines
+    from vision.driving.obstacles import Obstacles
 
 
 @dataclass(frozen=True, eq=False, repr=False)

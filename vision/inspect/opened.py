@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Opened:
-    """A model's graph. learns, leaves: names of what learns, and of the modules without others inside, where they are
+    """A model's graph. title: its name for people. learns, leaves: names of what learns, and of the modules without others inside, where they are
     known. random: its weights are."""
 
-    card: Card
+    title: str
     graph: bytes
     random: bool = False
     learns: frozenset[str] | None = None
@@ -67,6 +67,9 @@ def opened(model: str, size_wh: tuple[int, int] | None = None) -> Opened:
     from vision.engine.base import CannotRun
     from vision.engine.program import exported, program_of
 
+    path = Path(model)
+    if path.suffix == ".onnx" and path.is_file():
+        return Opened(path.name, _fixed(path, size_wh))
     card = card_of(model)
     if card.form not in ("network", "onnx"):
         plain = model.removesuffix("-int8")
@@ -76,7 +79,7 @@ def opened(model: str, size_wh: tuple[int, int] | None = None) -> Opened:
         if card.form == "onnx":
             program = program_of(card)
             shape = (*reversed(size_wh), 3) if size_wh else program.shape
-            return Opened(card, program.onnx(shape))
+            return Opened(card.name, program.onnx(shape))
         card, module, random = module_of(model)
         width, height = size_wh or card.input.size_wh
         clip = card.clip
@@ -87,7 +90,7 @@ def opened(model: str, size_wh: tuple[int, int] | None = None) -> Opened:
     except CannotRun as error:
         raise ModelError(str(error)) from error
     return Opened(
-        card, graph, random, frozenset(name for name, _ in module.named_parameters()),
+        path.name if path.exists() else card.name, graph, random, frozenset(name for name, _ in module.named_parameters()),
         frozenset(name.removeprefix("net.") for name, one in module.named_modules() if not list(one.children())),
     )
 
@@ -101,6 +104,24 @@ def _unlike(module: nn.Module) -> None:
             parameter.view(-1)[0] += 1e-6 * (number + 1)
 
 
-def title_of(card: Card, model: str) -> str:
-    """A model's name for people: of a file the file's."""
-    return Path(model).name if Path(model).exists() else card.name
+def _fixed(path: Path, size_wh: tuple[int, int] | None) -> bytes:
+    """An ONNX file as it is, for one picture of a size. Raises WeightsError for another file, ModelError for a graph
+    of which the weights lie elsewhere."""
+    from vision.published import onnx_outputs, picture_wh
+
+    model, _, told = onnx_outputs(path)
+    if any(weight.external_data for weight in model.graph.initializer):
+        raise ModelError(f"{str(path)!r} has its weights in another file. Save it as one: onnx.save(onnx.load(...)).")
+    weights = {weight.name for weight in model.graph.initializer}
+    for given in model.graph.input:
+        dims = given.type.tensor_type.shape.dim
+        if given.name in weights or len(dims) not in (4, 5):
+            continue
+        width, height = size_wh or picture_wh(model, told)
+        last = dims[-1].dim_value in (1, 3) and dims[-3].dim_value not in (1, 3)         # channels
+        tall, wide = (dims[-3], dims[-2]) if last else (dims[-2], dims[-1])
+        for dim, side in ((dims[0], 1), (tall, height), (wide, width)):
+            if not dim.dim_value or dim is not dims[0]:
+                dim.dim_value = side
+    del model.graph.value_info[:]                        # what it says of other sizes
+    return bytes(model.SerializeToString())

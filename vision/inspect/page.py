@@ -20,7 +20,8 @@ dl { display: grid; grid-template-columns: auto auto; gap: 0 1em; width: max-con
 dt { color: #666 } dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums }
 .graph { display: flex } svg { flex: none } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 td, th { height: ROWpx; padding: 0 .6em; text-align: right; white-space: nowrap; font-weight: normal; font-size: 13px }
-thead th { color: #666; position: sticky; top: 0; background: #fff } td:first-child, td:nth-child(2) { text-align: left }
+thead th { color: #666; position: sticky; top: 0; background: #fff }
+tr > :first-child, tr > :nth-child(2) { text-align: left }
 tbody tr:hover, tbody tr.near { background: #eef3fa } tbody tr.here { background: #d7e5f7 }
 .share { background: linear-gradient(to left, #f6c9a8 var(--of), transparent var(--of)) }
 path { fill: none; stroke: #b5bfcc; stroke-width: 1.5 } path.near { stroke: #d1495b; stroke-width: 2.5 }

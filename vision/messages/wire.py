@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from threading import Thread
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -13,6 +14,7 @@ from vision.errors import MissingExtra, SinkError, SourceError, UsageError, Visi
 SCHEME = "zenoh"
 PICTURE = "picture"                              # below the key of the records
 _SETTINGS = {"connect": "connect/endpoints", "listen": "listen/endpoints"}
+_ASKING = 64                                     # who are late, at the same time
 _MAX_NOTE = 1 << 16                              # bytes of what is written on a message
 
 
@@ -104,15 +106,19 @@ class Note(NamedTuple):
 
 
 class Sender:
-    """Puts messages under one key, and keeps the last for whoever asks late. address: where. Raises SinkError."""
+    """Puts messages under one key, and keeps the last for whoever asks late. address: where. below: the parts of keys
+    below the address's that will be used too. Raises SinkError."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *below: str) -> None:
         self.address, self.name = address, uuid4().hex
         self._session = session(address, SinkError)
         self._publishers: dict[str, Any] = {}
         self._asked: list[Any] = []
+        self._threads: list[Thread] = []
         self._last: dict[str, tuple[bytes, str, bytes]] = {}
         self._numbers: dict[str, int] = {}
+        for part in ("", *below):                        # at once: so that the first message finds who listens
+            self._declare(f"{address.key}/{part}" if part else address.key)
 
     def put(self, data: bytes, encoding: str, below: str = "", time_s: float | None = None,
             stamp_ns: int | None = None) -> None:
@@ -134,14 +140,24 @@ class Sender:
         self._publishers[key] = self._session.declare_publisher(
             key, congestion_control=package.CongestionControl.DROP, express=True)
 
-        def answer(query: Any) -> None:
+        asked = self._session.declare_queryable(key, package.handlers.RingChannel(_ASKING))
+        self._asked.append(asked)
+        self._threads.append(Thread(target=self._answer, args=(key, asked), daemon=True, name="vision-zenoh"))
+        self._threads[-1].start()
+
+    def _answer(self, key: str, asked: Any) -> None:
+        """Give the last message to who is late, until the session ends."""
+        for query in asked:
+            if key not in self._last:
+                continue
             data, encoding, note = self._last[key]
             query.reply(key, data, encoding=encoding, attachment=note)
-
-        self._asked.append(self._session.declare_queryable(key, answer))
+            del query
 
     def close(self) -> None:
         """End the session."""
         for one in (*self._asked, *self._publishers.values()):
             one.undeclare()
+        for thread in self._threads:                     # none is left that Zenoh could wake when Python has ended
+            thread.join()
         self._session.close()

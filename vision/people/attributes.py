@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,8 +60,7 @@ class Attributes(_Rows):
     }
 
     def __getitem__(self, index: Any) -> Attributes:
-        rows = super().__getitem__(index)
-        return Attributes(*(getattr(rows, name) for name in self._layout), self.asked)
+        return replace(super().__getitem__(index), asked=self.asked)
 
     def expression(self, row: int) -> str:
         """The expression of a face; `unsure` where none is likely enough, empty where none was guessed."""

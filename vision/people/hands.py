@@ -207,7 +207,10 @@ class HandTracker:
         if looking is not None:
             self.detections += 1
             fresh = self._new(image, looking()[0])
-            hands = Hands(*(np.concatenate([getattr(hands, name), getattr(fresh, name)]) for name in Hands._layout))
+            both: dict[str, Any] = {
+                name: np.concatenate([getattr(hands, name), getattr(fresh, name)]) for name in Hands._layout
+            }
+            hands = Hands(**both)
         self._crops = [crop_of_points(points) for points in hands.points]
         return self._over_time(hands, time)
 

@@ -58,7 +58,8 @@ class _Publish(Sink):
 
     def begin(self, info: Info) -> None:
         """Open the session, with the first source. Raises SinkError."""
-        self._sender = self._sender or Sender(Address.parse(self.spec.address))
+        below = () if self.spec.pictures == "none" else (PICTURE,)
+        self._sender = self._sender or Sender(Address.parse(self.spec.address), *below)
 
     def take(self, item: Item) -> None:
         """Send the record, and the picture before it."""

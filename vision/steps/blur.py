@@ -96,7 +96,8 @@ class BlurStep(ModelStep):
             del self._seen[0]
             self._due -= 1
         self._faces |= found.keys()
-        return Covered(np.array([*found.values()], np.float32).reshape(-1, 4), [i in here.boxes for i in found])
+        seen = np.array([i in here.boxes for i in found], bool)
+        return Covered(np.array([*found.values()], np.float32).reshape(-1, 4), seen)
 
     def shown(self, frame: Frame, result: Any) -> Image:
         """The picture with all of these faces covered."""

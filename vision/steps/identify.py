@@ -96,12 +96,13 @@ class IdentifyStep(InTurn):
         asked = self.spec.liveness and not self.still
         live = self._liveness(faces, frame.time) if asked else [Live.UNASKED] * len(faces)
         passed = [state in (Live.UNASKED, Live.YES) for state in live]
-        labels = [one.person + 1 if ok else UNKNOWN for one, ok in zip(said, passed, strict=True)]
+        labels = np.array([one.person + 1 if ok else UNKNOWN for one, ok in zip(said, passed, strict=True)], np.int64)
+        ages = [frame.time - self._votes[i].since if i in self._votes else 0.0 for i in faces.ids.tolist()]
         distances = np.array([one.distance for one in said], np.float32)
         return Identities(
             faces.boxes, self._certain(distances), labels, faces.ids,
-            [frame.time - self._votes[i].since if i in self._votes else 0.0 for i in faces.ids.tolist()],
-            np.arange(len(faces)), np.where(np.isfinite(distances), distances, np.nan), good, live,
+            np.array(ages, np.float32), np.arange(len(faces)), np.where(np.isfinite(distances), distances, np.nan),
+            np.array(good, np.int64), np.array(live, np.int64),
         ).rounded()
 
     def _certain(self, distances: Floats) -> Floats:

@@ -8,17 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from vision.driving.finder import LaneFinder, sized
 from vision.driving.lines import LaneLines
-from vision.driving.rows import Evidence, Rows
 from vision.errors import UsageError
-from vision.geometry.setup import Setup, read_setup
 from vision.spec import Option, spec
 from vision.state import State
 from vision.steps.base import InTurn, Named, Pool, Spec, Step, told
 from vision.types import Detections, Floats, Frame, Result
 
 if TYPE_CHECKING:
+    from vision.driving.finder import LaneFinder
+    from vision.driving.rows import Evidence, Rows
+    from vision.geometry import Setup
     from vision.io import Info
 
 CLASSICAL = "classical"
@@ -50,6 +50,9 @@ class FindLanes(Spec):
         if self.camera is None and self.height is not None:
             raise UsageError("--height gives metres only together with a calibration: --camera camera.toml, which "
                              "`vision calibrate` makes. Without one, times and ratios are given.")
+        from vision.driving.finder import sized
+        from vision.geometry import Setup, read_setup
+
         known = read_setup(self.camera) if self.camera is not None else Setup()
         if self.pitch is not None and self.height is None and known.mounting is None:
             raise UsageError("--pitch tells metres only together with how high the camera is: give --height, too, and "
@@ -88,6 +91,8 @@ class LanesStep(InTurn):
 
     def finder_for(self, size_wh: tuple[int, int]) -> LaneFinder:
         """The finder of the stream's frames. Raises UsageError as `Setup.ground` does."""
+        from vision.driving.finder import LaneFinder
+
         if self._finder is None or self._finder.size_wh != size_wh:
             self._finder = LaneFinder(size_wh, self.spec.setup, self.spec.height)
         if self._state is not None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vision.card import Card
 from vision.driving.rows import Evidence, Rows
 from vision.engine import Outputs
 from vision.errors import ModelError
 from vision.geometry.camera import Points
+from vision.roads import lane_card
 from vision.shown import Shown
 from vision.tasks.model import Model
 from vision.types import Image
@@ -59,6 +62,13 @@ class LaneNetwork(Model):
     """
 
     task = "lanes"
+
+    @classmethod
+    def _card(cls, model: str | Path | Card) -> Card:
+        """The card of a name, or of an `.onnx` file."""
+        if not isinstance(model, Card) and Path(model).suffix == ".onnx":
+            return lane_card(Path(model))
+        return super()._card(model)
 
     def __call__(self, image: Image) -> FoundLanes:
         """What the network says of a picture (H,W,3) uint8 BGR. Raises UsageError for another picture, ModelError for
