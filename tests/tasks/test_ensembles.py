@@ -59,7 +59,7 @@ def assert_equal(given: dict[str, Any], rows: list[list[float]]) -> None:
     expected = np.array(rows)
     boxes, scores, labels = weighted_box_fusion(**given)
     ours, theirs = np.column_stack([boxes, scores, labels]), expected
-    order = [np.lexsort(np.round(table, 5).T) for table in (ours, theirs)]         # those of one score come in any order
+    order = [np.lexsort(np.round(table, 5).T) for table in (ours, theirs)]       # those of one score come in any order
     assert np.allclose(ours[order[0]], theirs[order[1]], atol=1e-5)
     assert (np.diff(scores) <= 0).all()
 
@@ -125,7 +125,7 @@ def test_the_probabilities_of_classifiers_are_averaged() -> None:
     assert both(IMAGE).probs == pytest.approx([0.6, 0.4])
     assert both.batch([IMAGE, IMAGE])[1].probs == pytest.approx([0.6, 0.4])
     assert both.name == "mine,other"
-    with pytest.raises(ModelError, match="same classes in the same order.*'mine' has 2 .*'other' has 3"):
+    with pytest.raises(ModelError, match=r"same classes in the same order.*'mine' has 2 .*'other' has 3"):
         ClassifierEnsemble([classifier(0.8, 0.2), classifier(0.1, 0.2, 0.7, name="other", names=("a", "b", "c"))])
 
 

@@ -22,7 +22,7 @@ from vision.types import Floats, Image
 from vision.view import fitted, two_streams
 
 How = Literal["grad-cam", "occlusion"]
-_BODIES = ("encoder", "backbone", "body", "features")    # of detectors: names of what comes before pyramids and heads
+_BODIES = ("encoder", "backbone", "body", "features", "net")     # names of what comes before pyramids and heads
 _BOXES = 6
 
 
@@ -123,7 +123,8 @@ class Explainer:
         where = labels == of
         if not where.any():
             raise UsageError(f"nothing here is {self.names[of]!r} to this model.")
-        heat = self._heat(x, lambda outputs: _first(outputs)[0, of][where].mean(), self.layer)
+        layer = self.layer or _body(self.net, x)
+        heat = self._heat(x, lambda outputs: _first(outputs)[0, of][where].mean(), layer)
         return Explained(f"{self.names[of]}, {float(where.float().mean()):.0%} of the picture", seen, heat)
 
     def _boxes(self, seen: Image, x: Tensor, label: int | None) -> list[Explained]:
@@ -181,7 +182,7 @@ def _first(outputs: Any) -> Tensor:
 
 
 def _body(net: torch.nn.Module, x: Tensor) -> str:
-    """The deepest map before a detector's heads."""
+    """The deepest map before a detector's or a segmenter's heads."""
     inside = tuple(name for name, _ in net.named_children() if name in _BODIES)
     return last_map(net, x, tuple(f"{name}." for name in inside) or ("",))
 

@@ -27,13 +27,14 @@ from vision.tasks.decoders import DECODERS
 from vision.tasks.detect import suppressed
 from vision.train.anchored import MultiboxCriterion, TwoStageCriterion
 from vision.train.criteria import Criterion, GflCriterion
-from vision.train.detect import DETECTORS, PROPOSED
+from vision.train.detect import DETECTORS, ONE_SIZE, PROPOSED
 from vision.train.detection_set import DetectionSet, HeldOut, HeldOutPictures, TaughtSet
 from vision.train.detection_transforms import GREY
 from vision.train.fit import fit
 from vision.train.recipe import Objective, Parts, Told, Trained
 from vision.train.start import freeze, load_encoder
 from vision.train.teaching import SURE, taught
+from vision.train.yolo_v1 import YoloCriterion
 from vision.types import Detections
 from vision.weights import resolve
 from vision.zoo import find
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 # a network of `nets.NETS` that can be trained -> what it learns by
 CRITERIA: dict[str, Callable[[], Criterion]] = {
     "nanodet": GflCriterion, "gfl": GflCriterion, "ssdlite": MultiboxCriterion, "single_shot": MultiboxCriterion,
-    "faster_rcnn": TwoStageCriterion, "two_stage": TwoStageCriterion,
+    "faster_rcnn": TwoStageCriterion, "two_stage": TwoStageCriterion, "yolo_v1": YoloCriterion,
 }
 _PER_CLASS = re.compile(r"classify\.\d+(\.ssdlite\.1|\.level)?\.(weight|bias)")     # layers with a row a class
 _MIN_SCORE, _MOST = 0.01, 100          # of what average precision looks at, as `vision eval detect`
@@ -155,7 +156,7 @@ def start(settings: DetectSettings, names: tuple[str, ...]) -> tuple[nn.Module, 
     card = Card(
         name="", task="detect", net=net_name, config=config, file="best.safetensors",
         licence="as the training data's", source="", names=names,
-        input=Input(settings.size, "shrink" if net_name in PROPOSED else "letterbox", fixed=net_name == "single_shot",
+        input=Input(settings.size, "shrink" if net_name in PROPOSED else "letterbox", fixed=net_name in ONE_SIZE,
                     mean=mean, std=std),
         boxes=boxes,
     )

@@ -82,10 +82,20 @@ class _Keeper(Callback):  # type: ignore[misc]
             if trainer.is_global_zero:
                 notes = {"settings": self.facts, "figures": self.best, "epoch": self.best_epoch}
                 save_weights(self.folder / "best.safetensors", pl_module.judged, self.card, notes)
+        self._snapshot(trainer, pl_module)
         part = self.folder / "last.ckpt.part"
         trainer.save_checkpoint(part)
         if trainer.is_global_zero:
             os.replace(part, self.folder / "last.ckpt")
+
+
+    def _snapshot(self, trainer: L.Trainer, learner: Learner) -> None:
+        """At the end of a cycle, its weights."""
+        settings, done = learner.settings, trainer.current_epoch + 1
+        if settings.snapshots and done % (settings.epochs // settings.snapshots) == 0 and trainer.is_global_zero:
+            number = done * settings.snapshots // settings.epochs
+            notes = {"settings": self.facts, "figures": learner.latest, "epoch": trainer.current_epoch}
+            save_weights(self.folder / f"snapshot{number}.safetensors", learner.judged, self.card, notes)
 
 
 class _Teller(Callback):  # type: ignore[misc]

@@ -58,8 +58,12 @@ def _shorten(steps: torch.optim.Optimizer, length: float) -> None:
 
 def schedule(settings: Settings, steps: int) -> Callable[[int], float]:
     """The factor on the learning rate at a step, for a run of `steps` steps: a function of the step
-    alone, so that a resumed run goes on where it was."""
+    alone, so that a resumed run goes on where it was. With snapshots it begins anew in each cycle (Huang et al. 2017,
+    "Snapshot Ensembles"), without a warm-up."""
     rise = round(settings.warmup * steps / settings.epochs)
+    if settings.snapshots:
+        cycle = steps / settings.snapshots
+        return lambda step: (1 + math.cos(math.pi * (min(step, steps - 1) % cycle) / cycle)) / 2
 
     def factor(step: int) -> float:
         if step < rise and settings.schedule != "one-cycle":

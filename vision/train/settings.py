@@ -49,6 +49,9 @@ class Settings(Described):
     schedule: Annotated[Literal["cosine", "poly", "step", "constant", "one-cycle", "plateau"], Option(
         "of the learning rate: cosine and poly end at 0, step divides by ten at 60 % and 85 %, one-cycle rises over "
         "the first 30 %, plateau divides by ten after 3 validations without a better one")] = "cosine"
+    snapshots: Annotated[int, Option(
+        "cycles of the cosine, each of which ends at 0 and leaves a model, snapshot1.safetensors ...; 0: one, and none",
+        min=0)] = 0
     warmup: Annotated[float, Option("time over which the learning rate rises at first", "epochs", min=0)] = 1.0
     ema: Averaging = 0.0
     clip: Clip = 0.0
@@ -73,6 +76,10 @@ class Settings(Described):
                 raise UsageError(f"{name} is a range above 0 that rises, for example 0.5,1.0; got {low:g},{high:g}.")
         if self.val_every > self.epochs:
             raise UsageError(f"val_every is at most epochs ({self.epochs}); got {self.val_every}.")
+        if self.snapshots and (self.epochs % self.snapshots or self.schedule != "cosine"):
+            raise UsageError(
+                f"snapshots are the ends of cosines of whole epochs: epochs is a multiple of {self.snapshots} and "
+                f"schedule is cosine; got {self.epochs} and {self.schedule}.")
         if not self.lr or self.ema == 1:
             raise UsageError(f"lr is above 0 and ema below 1; got {self.lr:g} and {self.ema:g}.")
 

@@ -38,8 +38,8 @@ def encoder_file(choice: str, mobilenet: bool) -> Path | None:
 
 def load_encoder(encoder: nn.Module, path: Path) -> None:
     """Load ImageNet weights strictly into an encoder: by name, or - where the file has the same layers in the same
-    order under other names - by order and shape. What the file has beyond the encoder is left out: a classifier, the rest
-    of a network of `vision train`.
+    order under other names - by order and shape. What the file has beyond the encoder is left out: a classifier, the
+    rest of a network of `vision train`.
     Raises WeightsError where they do not fit."""
     state = _state(path)
     mine = {name for name in encoder.state_dict() if not name.endswith(_COUNTER)}
