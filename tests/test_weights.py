@@ -188,3 +188,17 @@ def test_the_commands_list_pull_and_verify(run: CliRunner, own_cache: Path) -> N
     assert spoilt.exit_code == 1
     assert "not the file of 'remote'" in spoilt.output
     assert "ok  gfl-voc" in spoilt.output                 # the others are looked at all the same
+
+
+def test_what_can_be_pulled_is_listed_with_its_size_and_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    from vision.cli import app
+    from vision.zoo import CARDS
+
+    for arguments in (["--list"], []):
+        assert app(["weights", "pull", *arguments], standalone_mode=False) in (None, 0)
+        said = capsys.readouterr().out
+        for card in CARDS.values():
+            assert (card.name in said) == (card.url is not None), card.name
+        assert "AP 0.405" in said
+        assert "35.9" in said
+    assert all(card.megabytes for card in CARDS.values() if card.url)

@@ -31,12 +31,14 @@ def test_a_card_is_whole(card: Card) -> None:
     assert card.licence
     assert card.source
     assert len(set(card.classes)) == len(card.classes) or "coco90" in card.names
-    if card.url is None:                                      # it ships: whole digest, file here
+    if "extra `" in card.source:                              # in a package that need not be there
+        assert len(card.sha256) == 64
+    elif card.url is None:                                    # it ships: whole digest, file here
         assert len(card.sha256) == 64
         assert weights.resolve(card).is_file()
     else:                                                     # pulled: a whole digest, or what the name has
         assert len(card.sha256) == 64 or card.sha256 in card.file
-        assert card.url.endswith(card.file)
+        assert card.url.endswith(card.file) or card.task == "lanes"       # their publishers call them best.onnx
 
 
 def test_the_name_lists_are_those_of_their_data_sets() -> None:
@@ -214,7 +216,7 @@ def test_a_task_need_not_be_said() -> None:
     assert find("torchvision:resnet18").task == "classify"
     with pytest.raises(ModelError, match=r"no model 'mobile'. Nearest: mobilenet-v2"):
         find("mobile")
-    with pytest.raises(ModelError, match=r"each task has a default. Name one: two-stream-ucf101-3, "):
+    with pytest.raises(ModelError, match=r"each task has a default. Name one: .*two-stream-ucf101-3, "):
         find("default")
 
 

@@ -2,22 +2,27 @@
 and type checkers read it."""
 
 from . import (
-    card as card, data as data, engine as engine, errors as errors, io as io, metrics as metrics, nets as nets,
-    people as people, sinks as sinks, spec as spec, steps as steps, tasks as tasks, text as text,
-    tracking as tracking, train as train, view as view,
+    card as card, data as data, driving as driving, engine as engine, errors as errors, geometry as geometry, io as io,
+    metrics as metrics, nets as nets, people as people, sinks as sinks, spec as spec, steps as steps, tasks as tasks,
+    text as text, tracking as tracking, train as train, view as view,
 )
 from .card import Card as Card
 from .drawing import Style as Style, draw as draw
+from .driving.lines import LaneLines as LaneLines
+from .driving.situation import Situation as Situation
 from .engine import FakeEngine as FakeEngine
 from .errors import VisionError as VisionError
 from .io import Info as Info, Source as Source, ahead as ahead, latest as latest, read as read
 from .instances import Instances as Instances
 from .item import Item as Item
+from .people.attributes import AttributeGuesser as AttributeGuesser, Attributes as Attributes
 from .people.body import Poses as Poses
 from .people.face import Faces as Faces
+from .people.cover import Covered as Covered
 from .people.enrol import enrol as enrol
 from .people.face_tracker import FaceTracker as FaceTracker
 from .people.gallery import Gallery as Gallery
+from .people.gestures import HandEvent as HandEvent
 from .people.hand import Hands as Hands
 from .people.hands import HandFinder as HandFinder, HandTracker as HandTracker
 from .people.identities import Identities as Identities
@@ -39,9 +44,11 @@ from .sinks import (
 from .sinks.film import VideoWriter as VideoWriter
 from .spec import Option as Option
 from .steps import (
-    BlurFaces as BlurFaces, Classify as Classify, Count as Count, Detect as Detect, EstimatePose as EstimatePose,
-    FindFaces as FindFaces, FindHands as FindHands, Follow as Follow, Identify as Identify, Pool as Pool,
-    ReadText as ReadText, Ready as Ready, RecognizeActions as RecognizeActions, Segment as Segment,
+    BlurFaces as BlurFaces, Classify as Classify, Count as Count, DescribeFaces as DescribeFaces, Detect as Detect,
+    Drive as Drive, EstimatePose as EstimatePose, FindFaces as FindFaces, FindHands as FindHands,
+    FindLanes as FindLanes,
+    Follow as Follow, Identify as Identify, Pool as Pool, ReadText as ReadText, Ready as Ready,
+    RecognizeActions as RecognizeActions, Segment as Segment,
     SegmentInstances as SegmentInstances,
     Spec as Spec, Step as Step, TASKS as TASKS, Track as Track,
 )
@@ -52,11 +59,13 @@ from .tasks.detect import Detector as Detector
 from .tasks.instances import InstanceSegmenter as InstanceSegmenter
 from .tasks.segment import Segmenter as Segmenter
 from .text.finder import TextFinder as TextFinder
+from .text.lexicon import Lexicon as Lexicon
 from .text.lines import TextEvent as TextEvent, Texts as Texts
 from .text.reader import TextReader as TextReader
 from .text.tracker import TextTracker as TextTracker
 from .tracking import Counted as Counted, Counter as Counter, Event as Event, Target as Target, Tracker as Tracker
 from .train.action import ActionSettings as ActionSettings
+from .train.classify import ClassifySettings as ClassifySettings
 from .train.detect import DetectSettings as DetectSettings
 from .train.instances import InstanceSettings as InstanceSettings
 from .train.segment import SegmentSettings as SegmentSettings

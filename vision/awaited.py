@@ -14,7 +14,8 @@ _END = object()
 async def awaited(items: Iterator[T], interrupt: Callable[[], None]) -> AsyncGenerator[T]:
     """The items of an iterator, each taken in one other thread.
 
-    interrupt: ends the wait for the next one, where this is left or cancelled meanwhile. Raises what the iterator raises.
+    interrupt: ends the wait for the next one, where this is left or cancelled meanwhile. Raises what the iterator
+    raises.
     """
     loop = asyncio.get_running_loop()
     thread = ThreadPoolExecutor(1, thread_name_prefix="vision-awaited")

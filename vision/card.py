@@ -88,7 +88,7 @@ class Card:
         `vision models compress` wrote, an `ultralytics` pickle, or nothing: a `module` in memory.
     net: of a network, its key in `vision.nets.NETS`. config: its keyword arguments.
     file: the file's name, or its path. sha256: its digest, whole or the leading digits that its
-        publisher states. url: where `vision weights pull` finds it.
+        publisher states. url: where `vision weights pull` finds it. megabytes: of what is fetched; 0: not known.
     licence, source: of the weights. use: "research" where they are not for products.
     figures: what was measured, by precision and metric: `{"fp32": {"AP": 0.435}, "int8": {"AP": 0.43}}`. The first
         metric judges which precisions may be taken. measured_on: the data, and who measured.
@@ -110,6 +110,7 @@ class Card:
     config: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
     url: str | None = None
+    megabytes: float = 0.0
     use: Literal["free", "research"] = "free"
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     measured_on: str = ""
@@ -130,6 +131,17 @@ class Card:
         values = asdict(replace(self, int8=None))
         del values["int8"]
         return json.dumps({"version": _VERSION, **values})
+
+
+_COCO_NAME = {                                   # of what VOC calls otherwise
+    "aeroplane": "airplane", "diningtable": "dining table", "motorbike": "motorcycle",
+    "pottedplant": "potted plant", "sofa": "couch", "tvmonitor": "tv",
+}
+
+
+def alike(name: str) -> str:
+    """One name for a class, however VOC or COCO write it."""
+    return _COCO_NAME.get(name.casefold(), name.casefold())
 
 
 @cache

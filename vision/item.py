@@ -81,7 +81,8 @@ class Item:
         maps = [step for step in shown if hasattr(self.results[step.key], "areas")]
         for step in maps:
             step.paint(self.results[step.key], canvas, self.results)
-        for path in self._paths.values():
+        hidden = {key for step in self._steps for key in step.hides}
+        for path in (path for key, path in self._paths.items() if key not in hidden):
             paint_trails(path, canvas)
         for step in (step for step in shown if step not in maps):
             step.paint(self.results[step.key], canvas, self.results)

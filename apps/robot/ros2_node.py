@@ -69,7 +69,7 @@ class Vision(Node):
         try:
             for item in self.run:
                 head = ros.header(ros.types(self.layout), item.frame.stamp_ns, item.frame.source)
-                found = next(item.record[key] for key in reversed(item.shown) if "objects" in item.record[key])
+                found = next((item.record[key] for key in reversed(item.shown) if hasattr(item[key], "boxes")), {})
                 self.detections.publish(ros.packed(ros.detections_message(found, head, self.layout), self.layout))
         except Exception as error:
             self.failed = f"{type(error).__name__}: {error}"

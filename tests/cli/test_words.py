@@ -110,7 +110,7 @@ def test_shells_complete_commands_and_the_options_of_each() -> None:
 
 @pytest.mark.parametrize(("arguments", "says"), [
     (["predict", "x.mp4"], "Here it is: vision detect, segment or classify."),
-    (["dtect", "x.mp4"], "Nearest: detect."),
+    (["dtect", "x.mp4"], "Nearest: detect, text."),
     (["detect", "source=x.mp4"], "Write x.mp4."),
     (["detect", "clip.mp4", "min_score=0.4"], "Write --min-score 0.4."),
     (["detect", "clip.mp4", "conf=0.4"], "Here it is --min-score."),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -23,10 +25,15 @@ from vision.checkpoint import Checkpoint
 from vision.data.classification import labelled_pictures
 from vision.data.detection import DetectionData, read_detection
 from vision.data.faces import labelled_faces
+from vision.data.scenes import find_scenes
+from vision.data.words import Words, find_words
+from vision.errors import UsageError
+from vision.geometry.setup import Setup, read_setup
 from vision.io.base import Log, Span
 from vision.io.listing import MAX_FILES, leaves_of
 from vision.io.pictures import open_picture
 from vision.io.stdin import open_stream
+from vision.people.gallery import Gallery
 from vision.published import onnx_detector
 from vision.steps import Spec
 from vision.steps.plan import read_plan, spec_of
@@ -48,6 +55,21 @@ def size(value: Any) -> bool:
 
 def share(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= 1
+
+
+def words(value: Any) -> None:
+    """What `find_words` gives."""
+    assert type(value) is Words
+    assert len(value.paths) == len(value.texts) == len(value.scenes) >= 1
+    assert texts(value.texts)
+
+
+def scenes(value: Any) -> None:
+    """What `find_scenes` gives."""
+    assert value
+    for scene in value:
+        assert all(place.quad.shape == (4, 2) and finite(place.quad) and type(place.text) is str
+                   for place in scene.words)
 
 
 def finite(values: Any) -> bool:
@@ -74,6 +96,18 @@ def stored(value: Any) -> None:
             assert ((every.labels >= 0) & (every.labels < len(value.names))).all()
 
 
+def gallery(value: Any) -> None:
+    """What `Gallery.load` gives."""
+    assert type(value) is Gallery
+    assert texts((value.model, *value.names))
+    lengths = {vectors.shape[1] for vectors in value.people.values()}
+    assert len(lengths) <= 1
+    for vectors in value.people.values():
+        assert vectors.dtype == np.float32
+        assert len(vectors)
+        assert finite(vectors)
+
+
 def sequence(value: Any) -> None:
     """What `Sequence.read` gives; its detections are looked at for the first frames."""
     assert 0 < value.rate < math.inf
@@ -82,6 +116,17 @@ def sequence(value: Any) -> None:
     for time, found in islice(value.detections(), 10):
         assert math.isfinite(time)
         assert finite(found.boxes)
+
+
+def setup(value: Any) -> None:
+    """What `read_setup` gives: a camera that sees something, or says what is wrong."""
+    assert type(value) is Setup
+    if value.camera is not None:
+        assert size(value.camera.size_wh)
+        assert finite((*value.camera.focal, *value.camera.centre, *value.camera.distortion))
+    with suppress(UsageError):
+        ground = value.ground((640, 480))
+        assert ground is None or ground.metres([[320.0, 400.0]]).shape == (1, 2)
 
 
 def scene(value: Any) -> None:
@@ -325,6 +370,24 @@ def _elsewhere(data: bytes) -> bool:
     return b".." in data or b"file:" in data.lower() or any(line.startswith((b"/", b"~", b"#!")) for line in lines)
 
 
+_SCENES = [{"file_name": "a.png", "words": [{"quad": [[1, 2], [9, 2], [9, 6], [1, 6]], "text": "x", "ignore": False}]}]
+
+_SETUP = {
+    "camera": {"size": [640, 480], "focal": [500.0, 500.0], "centre": [319.5, 239.5], "distortion": [-0.2, 0.1, 0, 0]},
+    "mounting": {"height": 1.4, "pitch": 2.0, "bounce": 0.3},
+    "ground": {"image": [[100, 400], [500, 400], [600, 470], [20, 470]],
+               "metres": [[20, 2], [20, -2], [8, -2], [8, 2]]},
+}
+_YAML = {
+    "image_width": 640, "image_height": 480, "distortion_model": "plumb_bob",
+    "camera_matrix": {"rows": 3, "cols": 3, "data": [500.0, 0, 319.5, 0, 500.0, 239.5, 0, 0, 1]},
+    "distortion_coefficients": {"rows": 1, "cols": 5, "data": [-0.2, 0.1, 0, 0, 0]},
+}
+_GALLERY = save({
+    "vectors": np.arange(6, dtype=np.float32).reshape(3, 2),
+    "about": np.frombuffer(as_json({"version": 1, "model": "net", "people": {"Ann": 2, "Bob": 1}}).encode(), np.uint8),
+})
+
 READERS = {
     "records": Reader(
         "r.jsonl", Stored.read, stored, (as_json_lines(_RECORDS).encode(), as_json(_OLD_RECORD).encode()),
@@ -348,11 +411,21 @@ READERS = {
     "scene": Reader(
         "scene.toml", read_scene, scene, (as_toml(_SCENE).encode(),), document=_SCENE, text=as_toml,
     ),
+    "setup": Reader(
+        "camera.toml", read_setup, setup, (as_toml(_SETUP).encode(),), document=_SETUP, text=as_toml,
+    ),
+    "setup-yaml": Reader(
+        "camera.yaml", read_setup, setup,
+        (as_json(_YAML).encode(), b"%YAML:1.0\n---\na: &a [1]\nimage_width: *a\n",
+         b"x: !!opencv-matrix\n   data: [1]\n"),
+        document=_YAML, text=as_json,
+    ),
     "plan": Reader("plan.toml", read_plan, plan, (as_toml(_PLAN).encode(),), document=_PLAN, text=as_toml),
     "card": Reader(
         "card.json", _card_of_text, card, (_card_json(_whole_card()).encode(),), document=_whole_card(),
         text=_card_json,
     ),
+    "gallery": Reader("g.faces", Gallery.load, gallery, (_GALLERY, b"vision gallery, encrypted 1\n" + b"x" * 60)),
     "weights": Reader(
         "w.safetensors", card_of, card, (save({"x": np.zeros(1, np.float32)}, {"card": _card_json(_whole_card())}),),
     ),
@@ -412,4 +485,23 @@ READERS = {
         "f.xml", labelled_faces, faces,
         (f"<d><images><image file='a.png'><box>{_PARTS}</box></image></images></d>".encode(), _BOMB),
     ),
+    "words-csv": Reader(
+        "words.csv", find_words, words, (b"image,text,scene\na.png,Hello,1\n",), around=_picture("a.png"),
+        document=[["image", "text", "scene"], ["a.png", "Hello", 1]], text=as_rows(","),
+    ),
+    "words-icdar": Reader(
+        "gt.txt", find_words, words, (b'a.png, "Genaxis"\n', b"\xef\xbb\xbfa.png, Theatre\n"), around=_picture("a.png"),
+    ),
+    "scenes-json": Reader(
+        "scenes.json", find_scenes, scenes, (json.dumps(_SCENES).encode(),), around=_picture("a.png"),
+        document=_SCENES, text=as_json,
+    ),
+    "scenes-icdar": Reader(
+        "gt_a.txt", lambda path: find_scenes(path.parent), scenes, (b"1,2,21,2,21,12,1,12,Hello, you\n",),
+        around=_picture("a.png"),
+    ),
 }
+if find_spec("mcap") and find_spec("rosbags"):           # the extra `robot`
+    import robot_readers
+
+    READERS |= robot_readers.readers(frames)

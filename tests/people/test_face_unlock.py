@@ -1,4 +1,4 @@
-"""The gate on real pictures, and an identity that only the user can bring."""
+"""The gate on real pictures, and who is let through."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from apps import face_unlock
-from apps.face_unlock import TEMPLATE, Gate, Identity, aligned
-from vision.engine import FakeEngine
-from vision.errors import UsageError
+from apps.face_unlock import Gate
+from vision.errors import DataError
 from vision.people.face import Faces
 from vision.people.landmarks import FaceLandmarker
 from vision.sinks.film import VideoWriter
@@ -70,34 +69,6 @@ def test_what_is_in_the_way(landmarker: FaceLandmarker, zidane: Image, ancelotti
                                                               "glasses, hold still"}
 
 
-def test_an_aligned_face_meets_the_template(landmarker: FaceLandmarker, zidane: Image):
-    faces = landmarker(zidane)
-    face = faces[int(np.argmax(faces.boxes[:, 0]))]
-    picture = aligned(zidane, face)
-    assert picture.shape == (112, 112, 3)
-    large = cv2.resize(picture, (448, 448), interpolation=cv2.INTER_CUBIC)
-    (again,) = landmarker(cv2.copyMakeBorder(large, 100, 100, 100, 100, cv2.BORDER_REPLICATE))
-    five = (again.points[0, list(face_unlock.FIVE)] - 100) / 4
-    assert np.linalg.norm(five - TEMPLATE, axis=1).max() < 7                # an old face is not the mean one
-    assert abs(again.angles[0, 2]) < 5
-
-
-def test_an_identity_is_a_unit_vector(landmarker: FaceLandmarker, ancelotti: Image):
-    identity = Identity(FakeEngine(lambda batch: (np.array([[3.0, 4.0]], np.float32),)))
-    assert identity(ancelotti, landmarker(ancelotti)).tolist() == pytest.approx([0.6, 0.8])
-
-
-def test_nobody_is_identified_without_the_users_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    with pytest.raises(UsageError, match="no identity network ships"):
-        Identity.load(None, "sface")
-    with pytest.raises(UsageError, match="no layout 'facenet'"):
-        Identity.load(tmp_path / "x.onnx", "facenet")
-    monkeypatch.setattr(sys, "argv", ["face_unlock", "verify", "clip.mp4"])
-    with pytest.raises(SystemExit) as end:
-        face_unlock.main()
-    assert end.value.code == UsageError.exit_code
-
-
 @pytest.fixture
 def embedding(tmp_path: Path) -> Path:
     """An ONNX file of the ArcFace layout that knows no faces: colours on a grid of 4x4."""
@@ -120,22 +91,36 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     return int(end.value.code or 0)
 
 
-def test_gate_enrol_verify(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, embedding: Path, ancelotti: Image,
-    capsys: pytest.CaptureFixture[str],
-):
+@pytest.fixture
+def films(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, zidane: Image, ancelotti: Image) -> None:
+    """me.mp4 and other.mp4, a second each: Ancelotti, and somebody who is made of him with another face's shape."""
     monkeypatch.chdir(tmp_path)
-    for name, image in (("me.mp4", ancelotti), ("other.mp4", ancelotti[..., ::-1].copy())):
+    wider = np.ascontiguousarray(cv2.resize(ancelotti, (640, 430))[:, ::-1])
+    for name, image in (("me.mp4", ancelotti), ("other.mp4", wider)):
         with VideoWriter(name) as out:
             for i in range(20):
                 out.write(image, i / RATE)
-    mine = ("--embedding", embedding, "--layout", "arcface", "--profile", "me.npz")
+
+
+@pytest.mark.usefixtures("films")
+def test_gate_enrol_verify_with_what_ships(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     assert run(monkeypatch, "gate", "me.mp4") == 0
     assert "nobody has been identified" in capsys.readouterr().out
     assert run(monkeypatch, "gate", "me.mp4", "--blink") == 1                 # nobody blinks in it
-    assert run(monkeypatch, "verify", "me.mp4", *mine) != 0                   # nobody is enrolled yet
-    assert run(monkeypatch, "enrol", "me.mp4", *mine, "--count", "3") == 0
-    assert run(monkeypatch, "verify", "me.mp4", *mine, "--min-similarity", "0.99") == 0
-    assert run(monkeypatch, "verify", "other.mp4", *mine, "--min-similarity", "0.99") == 1
-    assert "another person" in capsys.readouterr().out
-    assert run(monkeypatch, "enrol", "me.mp4", *mine, "--count", "50") != 0   # too few passed
+    assert run(monkeypatch, "gate", "me.mp4", "--live") == 1                  # nor turns his head
+    assert run(monkeypatch, "verify", "me.mp4") == DataError.exit_code        # nobody is enrolled yet
+    assert run(monkeypatch, "enrol", "me.mp4", "--count", "3", "--name", "Carlo") == 0
+    assert run(monkeypatch, "verify", "me.mp4") == 0
+    assert "Carlo: distance 0.0" in capsys.readouterr().out
+    assert run(monkeypatch, "verify", "me.mp4", "--max-distance", "0") == 1
+    assert "a stranger: distance" in capsys.readouterr().out
+    assert run(monkeypatch, "enrol", "me.mp4", "--count", "50") != 0          # too few passed
+
+
+@pytest.mark.usefixtures("films")
+def test_a_file_of_the_users(monkeypatch: pytest.MonkeyPatch, embedding: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(monkeypatch, "enrol", "me.mp4", "--model", embedding, "--count", "2") == 0
+    assert run(monkeypatch, "verify", "me.mp4", "--model", embedding, "--count", "1") == 0
+    assert run(monkeypatch, "verify", "other.mp4", "--model", embedding, "--max-distance", "0.05") == 1
+    assert run(monkeypatch, "verify", "me.mp4") == DataError.exit_code        # of another network
+    assert "was made with 'grid'" in capsys.readouterr().err

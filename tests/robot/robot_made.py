@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Event
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from vision.card import Input
 from vision.steps.base import Spec
 
 WIDTH, HEIGHT = 160, 120
+FREE = Event()                                   # cleared by who wants the detector to be busy
+FREE.set()
 BEGAN = 1_700_000_000_123_456_789                # nanoseconds
 
 
@@ -33,6 +36,7 @@ def frames(count: int, *, stamps: Sequence[int] | None = None, source: str = "ma
 
 def find_square(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(B,h,w,3) uint8 -> the box of what is bright, in input pixels, and its score."""
+    FREE.wait(10)
     boxes, scores = [], []
     for image in batch:
         rows, columns = np.nonzero(image[..., 0] > 128)

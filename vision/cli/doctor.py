@@ -17,9 +17,9 @@ from vision.errors import VisionError
 
 _PACKAGES = (
     "vision", "numpy", "opencv-python", "av", "torch", "torchvision", "openvino", "onnxruntime", "onnx",
-    "ultralytics", "lightning", "nncf",
+    "ultralytics", "lightning", "nncf", "fastapi", "uvicorn",
 )
-_EXTRAS = {"ultralytics": "yolo", "lightning": "train", "nncf": "compress"}
+_EXTRAS = {"ultralytics": "yolo", "lightning": "train", "nncf": "compress", "fastapi": "web", "uvicorn": "web"}
 _CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg", "mpeg4")
 _ENCODERS = ("libx264", "h264_nvenc", "h264_videotoolbox", "h264_vaapi")
 _PATIENCE = 10.0                        # seconds for anything that may hang: a driver, a camera, a display

@@ -126,7 +126,7 @@ def _phrase(confirm: bool = False) -> str:
     if not found and sys.stdin.isatty():
         found = str(typer.prompt("pass phrase", hide_input=True, confirmation_prompt=confirm, err=True))
     if not found:
-        raise UsageError(f"a gallery that is encrypted needs a pass phrase: put it into the environment as {PASSPHRASE}.")
+        raise UsageError(f"a gallery that is encrypted needs a pass phrase: put it into the environment, {PASSPHRASE}.")
     return found
 
 

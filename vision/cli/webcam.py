@@ -13,21 +13,43 @@ from typing import Annotated
 import typer
 
 from vision.cli.options import Engine, opened
-from vision.errors import SinkError
+from vision.errors import SinkError, UsageError
+from vision.spec import Option, spec
+
+
+@spec
+class Webcam(Engine):
+    """What `vision webcam` shows, and where. Those of a server are as `vision serve` has them."""
+
+    do: Annotated[tuple[str, ...], Option(
+        "tasks to begin with, such as detect,faces; keys change them", separator=",")] = ("track",)
+    plan: Annotated[Path | None, Option(r"a TOML file with one \[\[do]] for each step, in place of --do")] = None
+    mirror: Annotated[bool | None, Option(
+        "show it as a mirror does; a camera is, unless given", flags=("--mirror/--no-mirror",))] = None
+    folder: Annotated[Path, Option("folder of recordings and pictures", flags=("--output", "-o"))] = Path()
+    web: Annotated[bool, Option("in a browser, in place of a window: the visitor's camera, files, and SOURCE")] = False
+    host: Annotated[str, Option("with --web: the address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Option("with --web: the port; 0: a free one", min=0, max=65535)] = 8000
+    tls: Annotated[bool, Option("with --web: HTTPS, which browsers want before they give a camera to another machine")
+                   ] = False
+    token: Annotated[str | None, Option("with --web: what visitors must show; $VISION_TOKEN unless given")] = None
+    open: Annotated[bool, Option("with --web: listen on a network without a token")] = False
 
 
 def webcam(
-    options: Engine,
-    source: Annotated[str, typer.Argument(
-        metavar="SOURCE", help="camera number, RTSP or HTTP address, or a file, which plays a camera")] = "0",
-    do: Annotated[str, typer.Option(help="tasks to begin with, such as detect,faces; keys change them")] = "track",
-    plan: Annotated[Path | None, typer.Option(
-        help=r"a TOML file with one \[\[do]] for each step, in place of --do")] = None,
-    mirror: Annotated[bool | None, typer.Option(
-        "--mirror/--no-mirror", help="show it as a mirror does; a camera is, unless given")] = None,
-    folder: Annotated[Path, typer.Option("--output", "-o", help="folder of recordings and pictures")] = Path(),
+    options: Webcam,
+    source: Annotated[str | None, typer.Argument(
+        metavar="SOURCE", help="camera number (0 unless given), RTSP or HTTP address, or a file, which plays a camera")
+    ] = None,
 ) -> None:
-    """Show a camera, and what is found in it, in a window or (--web) in a browser."""
+    """Show a camera, and what is found in it, in a window or in a browser."""
+    if options.web:
+        _in_browser(options, source)
+    else:
+        _in_window(options, source or "0")
+
+
+def _in_window(options: Webcam, source: str) -> None:
     from dataclasses import replace
 
     from vision.files import make_folder
@@ -41,16 +63,33 @@ def webcam(
         check_display()
     except SinkError:
         raise SinkError("there is no display for a window. See it in a browser: vision webcam --web") from None
-    own = {one.key: one for one in read_plan(plan)} if plan is not None else {}
+    own = {one.key: one for one in read_plan(options.plan)} if options.plan is not None else {}
 
     def planned(names: Sequence[str]) -> list[Spec]:
         """A plan of tasks by name, with the options that the file has for them."""
         return [replace(own[one.key]) if one.key in own else one for one in plan_of(names)]
 
-    begin = list(own.values()) or planned([name.strip() for name in do.split(",") if name.strip()])
-    make_folder(folder)
+    begin = list(own.values()) or planned(options.do)
+    make_folder(options.folder)
+    mirror = is_camera(source) if options.mirror is None else options.mirror
     with Watch(source, begin, device=options.device, precision=options.precision, backend=options.backend) as watch:
-        page("webcam.window").show(watch, planned, folder, is_camera(source) if mirror is None else mirror)
+        page("webcam.window").show(watch, planned, options.folder, mirror)
+
+
+def _in_browser(options: Webcam, source: str | None) -> None:
+    from vision.cli.serve import check_web
+    from vision.steps import find_task
+
+    check_web("vision webcam --web")
+    from vision.serve.settings import ServerOptions
+
+    if options.plan is not None:
+        raise UsageError("--plan is for the window: in a browser the page has the options. Give --do.")
+    begin = [find_task(name).spec.task for name in options.do]
+    shared = {name: getattr(options, name)
+              for name in ("host", "port", "tls", "token", "open", "device", "precision", "backend")}
+    cameras = () if source is None else (source,)
+    page("webcam.browser").serve(ServerOptions(camera=cameras, **shared), begin)
 
 
 def page(name: str) -> ModuleType:

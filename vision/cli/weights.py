@@ -54,11 +54,34 @@ def check(names: Names = None) -> None:
         raise typer.Exit(1)
 
 
-def fetch(names: Annotated[list[str], typer.Argument(help="names of `vision models`")]) -> None:
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="names of `vision models`, or a YOLO .pt")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="only list what can be fetched")] = False,
+) -> None:
     """Fetch weights into the user's cache: the only command that uses the network."""
+    if listed or not names:
+        _list_pullable()
+        return
     for card in map(find, names):
         path = _pulled(card)
         print(f"{path}\n{card.name}: {card.licence}")
+
+
+def _list_pullable() -> None:
+    """What can be fetched: size, task, licence, what its publisher measured."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, caption="figures are their publishers'; vision weights pull NAME")
+    for title in ("name", "task", "MB", "figure"):
+        table.add_column(title, no_wrap=True, justify="right" if title == "MB" else "left")
+    table.add_column("licence")
+    for card in sorted((c for c in CARDS.values() if c.url), key=lambda c: (c.task, c.megabytes)):
+        figure = ", ".join(f"{metric} {value:.3f}" for metric, value in card.figures.get("fp32", {}).items())
+        here = " (here)" if locate(card) else ""
+        size = f"{card.megabytes:.1f}" if card.megabytes else "?"
+        table.add_row(card.name + here, card.task, size, figure, card.licence)
+    Console().print(table)
 
 
 def _pulled(card: Card) -> Path:

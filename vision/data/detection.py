@@ -28,7 +28,7 @@ class Labelled:
     """A picture and its objects: boxes (N,4) float32 xyxy in its pixels, labels (N,) int64; difficult
     (N,), hard to see: trained on, not scored; crowd (N,), many in one box: neither. areas (N,), square pixels: of the
     boxes, or of what the data says (COCO: of the masks). masks: N, where they were asked for; None of an object without
-    one."""
+    one. sure (N,) in 0..1: 1 of a person's label, a teacher's score of what it sees; None: all are a person's."""
 
     path: Path
     size_wh: tuple[int, int]
@@ -38,12 +38,14 @@ class Labelled:
     crowd: Bools
     areas: Floats
     masks: tuple[Segmentation | None, ...] = ()
+    sure: Floats | None = None
 
     def chosen(self, keep: Bools, labels: Ints) -> Labelled:
         """The picture with the objects of `keep` (N,) alone, and other labels (N,) for them."""
         rows = np.flatnonzero(keep)
         columns = {name: getattr(self, name)[rows] for name in ("boxes", "difficult", "crowd", "areas")}
-        return replace(self, **columns, labels=labels[rows], masks=tuple(self.masks[i] for i in rows))
+        sure = None if self.sure is None else self.sure[rows]
+        return replace(self, **columns, labels=labels[rows], masks=tuple(self.masks[i] for i in rows), sure=sure)
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,8 @@ def pictures_of_people(folder: Path) -> list[tuple[Path, str]]:
     """
     found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES]
     if not found:
-        raise DataError(f"{str(folder)!r} has no pictures: it needs a folder of them for each person, or files named as "
-                        "ann_01.jpg, ann_02.jpg.")
+        raise DataError(f"{str(folder)!r} has no pictures: it needs a folder of them for each person, or files named "
+                        "as ann_01.jpg, ann_02.jpg.")
     alone = all(path.parent == folder for path in found)
     return [(path, re.sub(r"[ _-]*\d+$", "", path.stem) if alone else path.relative_to(folder).parts[0])
             for path in found]

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from vision.card import alike
 from vision.data.detection import DetectionData, read_detection
 from vision.data.files import class_names, text_of
 from vision.data.layouts import LOOKED_FOR, Found, Layout, Problem, Problems, Row, coco, note, voc, yolo
 from vision.data.masks import box_around
 from vision.data.segmentation import IGNORE, indices
-from vision.data.truth import alike
 from vision.errors import DataError
 from vision.io.pictures import PICTURE_SUFFIXES, natural
 from vision.masks import packed, run_lengths

@@ -81,11 +81,31 @@ class Typesetter:
 
 
 def _is_latin(path: Path) -> bool:
+    """Whether a font's letters look like letters: like those of Pillow's own font, with what fonts vary in allowed."""
     try:
         font = _font(path)
-        return all(font.getmask(c).getbbox() and bytes(font.getmask(c)) != bytes(font.getmask("\uffff")) for c in "Ag5")
+        likeness = [float((_glyph(font, one) * _glyph(None, one)).sum()) for one in "HOTLEX"]
+        return float(np.mean(likeness)) > 0.1 and all(_glyph(font, one).any() for one in "ag5")
     except (OSError, ValueError):
         return False
+
+
+def _glyph(font: ImageFont.FreeTypeFont | None, character: str) -> Floats:
+    """A character as large as 24 by 24 pixels, of mean 0 and length 1; nothing but 0 where a font has none."""
+    mask = (font or _own_font()).getmask(character)
+    values = np.array(mask, np.float32).reshape(mask.size[::-1])
+    rows, columns = np.nonzero(values > 100)
+    if not len(rows):
+        return np.zeros((24, 24), np.float32)
+    ink = values[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    whole = cv2.resize(ink, (24, 24), interpolation=cv2.INTER_AREA)
+    whole = whole - whole.mean()
+    return np.asarray(whole / max(float(np.linalg.norm(whole)), 1e-6), np.float32)
+
+
+@lru_cache(1)
+def _own_font() -> Any:
+    return ImageFont.load_default(_SIZE)
 
 
 @lru_cache(512)
@@ -118,7 +138,7 @@ def _set(text: str, font: ImageFont.FreeTypeFont, random: np.random.Generator) -
             x += step
     else:
         draw.text((margin - left, margin - top), text, 255, font, stroke_width=stroke)
-    return np.asarray(canvas, np.float32) / 255
+    return np.asarray(canvas, np.float32) / np.float32(255)
 
 
 def _bent(ink: Floats, random: np.random.Generator) -> Floats:
@@ -126,10 +146,11 @@ def _bent(ink: Floats, random: np.random.Generator) -> Floats:
     height, width = ink.shape
     if random.random() < 0.15:
         x = np.arange(width, dtype=np.float32)
-        swing = random.uniform(1, height / 6) * np.sin(x / width * np.pi * random.uniform(0.7, 1.5) + random.uniform(0, 3))
+        phase = x / width * np.pi * random.uniform(0.7, 1.5) + random.uniform(0, 3)
+        swing = random.uniform(1, height / 6) * np.sin(phase)
         down = np.arange(height, dtype=np.float32)[:, None] + swing[None].astype(np.float32)
         ink = cv2.remap(ink, np.broadcast_to(x, down.shape).copy(), down, cv2.INTER_LINEAR)
-    corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     shift = random.normal(0, 0.06, (4, 2)) * height
     angle = np.radians(random.normal(0, 3.5))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -150,7 +171,7 @@ def _bent(ink: Floats, random: np.random.Generator) -> Floats:
 def _colours(random: np.random.Generator) -> tuple[Floats, Floats]:
     """Ground and ink, BGR, far enough apart to be read."""
     while True:
-        ground, ink = random.uniform(0, 255, (2, 3)).astype(np.float32)
+        ground, ink = np.asarray(random.uniform(0, 255, (2, 3)), np.float32)
         if random.random() < 0.5:                                       # paint is often grey
             ground, ink = ground.mean() + (ground - ground.mean()) * 0.2, ink.mean() + (ink - ink.mean()) * 0.2
         if abs(float(ground.mean() - ink.mean())) > random.uniform(25, 120):
@@ -185,5 +206,6 @@ def _photographed(picture: Floats, random: np.random.Generator) -> Image:
     picture = picture + random.normal(0, random.uniform(0, 12), picture.shape).astype(np.float32)
     made = np.asarray(picture.clip(0, 255), np.uint8)
     if random.random() < 0.5:
-        made = cv2.imdecode(cv2.imencode(".jpg", made, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(30, 95))])[1], 1)
+        packed = cv2.imencode(".jpg", made, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(30, 95))])[1]
+        made = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return np.asarray(made, np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from os.path import isfile  # False, too, for what can be no name
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def find_scenes(data: Path) -> list[Scene]:
     """
     listed = data / _JSON if data.is_dir() else data
     scenes = _of_json(listed) if listed.is_file() and listed.suffix == ".json" else _of_icdar(data)
-    there = [scene for scene in scenes if scene.path.is_file()]
+    there = [scene for scene in scenes if isfile(scene.path)]
     if not there:
         raise DataError(f"{str(data)!r} lists {len(scenes)} photographs; none of them is beside it.")
     return there
@@ -69,7 +70,7 @@ def _of_icdar(folder: Path) -> list[Scene]:
     for path in lists:
         words = []
         for number, line in enumerate(text_of(path).splitlines(), start=1):
-            match = re.fullmatch(r"\s*((?:-?\d+\s*,\s*){7}-?\d+)\s*,(.*)", line)
+            match = re.fullmatch(r"\s*((?:-?[0-9]{1,6}\s*,\s*){7}-?[0-9]{1,6})\s*,(.*)", line)
             if line.strip() and match is None:
                 raise DataError(f"{str(path)!r}, line {number} is not x1,y1,...,x4,y4,text: {line[:60]!r}")
             if match:

@@ -6,20 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vision.card import alike
 from vision.data.files import class_names, coco_content
 from vision.data.masks import segmentation_of
 from vision.errors import DataError
 from vision.types import Names
-
-_COCO_NAME = {                                   # of what VOC calls otherwise
-    "aeroplane": "airplane", "diningtable": "dining table", "motorbike": "motorcycle",
-    "pottedplant": "potted plant", "sofa": "couch", "tvmonitor": "tv",
-}
-
-
-def alike(name: str) -> str:
-    """One name for a class, however VOC or COCO write it."""
-    return _COCO_NAME.get(name.casefold(), name.casefold())
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ import csv
 import io
 import re
 from dataclasses import dataclass, replace
+from os.path import isfile  # False, too, for what can be no name
 from pathlib import Path
 
 from vision.data.files import text_of
 from vision.errors import DataError
-from vision.types import Names
+from vision.text.lexicon import Lexicon
 
 _LISTS = ("words.csv", "labels.csv", "gt.txt", "coords.txt")
 _LINE = re.compile(r'\s*(?P<image>[^,]+?)\s*,\s*"?(?P<text>.*?)"?\s*')
@@ -27,7 +28,7 @@ class Words:
     paths: tuple[Path, ...]
     texts: tuple[str, ...]
     scenes: tuple[str, ...]
-    names: Names = ()
+    names: tuple[str, ...] = ()
     skipped: int = 0
 
     def __len__(self) -> int:
@@ -35,8 +36,9 @@ class Words:
 
     def some(self, rows: list[int]) -> Words:
         """Only these rows."""
-        columns = (tuple(column[i] for i in rows) for column in (self.paths, self.texts, self.scenes))
-        return Words(*columns, names=self.names)
+        paths, texts, scenes = self.paths, self.texts, self.scenes
+        return Words(
+            tuple(paths[i] for i in rows), tuple(texts[i] for i in rows), tuple(scenes[i] for i in rows), self.names)
 
     def fold(self, fold: int, folds: int) -> tuple[Words, Words]:
         """What is learnt from and what is held out: every `folds`-th scene from the `fold`-th on, in the list's
@@ -58,7 +60,7 @@ class Words:
         return lines + ([f"lines without a picture, left out: {self.skipped}"] if self.skipped else [])
 
 
-def find_words(data: Path, names: Names = ()) -> Words:
+def find_words(data: Path, names: tuple[str, ...] = ()) -> Words:
     """The words that a folder's list names: `words.csv` with the columns image (or file), text and, so that words
     of one photograph can be kept together, scene; or ICDAR's `gt.txt` with lines such as `word_1.png, "Genaxis"`.
 
@@ -69,11 +71,16 @@ def find_words(data: Path, names: Names = ()) -> Words:
         raise DataError(f"{str(data)!r} has no list of words. Give a folder with words.csv (image,text,scene) or with "
                         'ICDAR\'s gt.txt (word_1.png, "Genaxis").')
     rows = _of_csv(path) if path.suffix == ".csv" else _of_icdar(path)
-    there = [(path.parent / image, text, scene) for image, text, scene in rows if (path.parent / image).is_file()]
+    there = [(path.parent / image, text, scene) for image, text, scene in rows if isfile(path.parent / image)]
     if not there:
         raise DataError(f"{str(path)!r} lists {len(rows)} words; no picture of them is beside it.")
     paths, texts, scenes = zip(*there, strict=True)
     return Words(paths, texts, scenes, names, len(rows) - len(there))
+
+
+def read_lexicon(path: Path) -> Lexicon:
+    """Likely words, from a file with a word a line. Raises DataError where it cannot be read, or has none."""
+    return Lexicon(line.strip() for line in text_of(path).splitlines())
 
 
 def has_words(data: Path) -> bool:
@@ -87,7 +94,7 @@ def _list_of(data: Path) -> Path | None:
     return next((data / name for name in _LISTS if (data / name).is_file()), None)
 
 
-def in_folds(data: Path, names: Names, fold: int, folds: int) -> tuple[Words, Words]:
+def in_folds(data: Path, names: tuple[str, ...], fold: int, folds: int) -> tuple[Words, Words]:
     """The part to learn from and the part that is held out: the folders train and val of `data` where it has them,
     else every `folds`-th scene. Raises DataError."""
     if (data / "train").is_dir() and (data / "val").is_dir():

@@ -44,7 +44,9 @@ class Vote:
         self.heading, self.bend = heading, bend
         self.offset = (np.arange(count) + 0.5) * _BIN - _REACH
 
-    def best(self, width: tuple[float, float], centre: tuple[float, float], near: Points | None) -> tuple[Points, float]:
+    def best(
+        self, width: tuple[float, float], centre: tuple[float, float], near: Points | None
+    ) -> tuple[Points, float]:
         """The likeliest lane (5,), and its votes.
 
         width, centre: of the lane, in metres, each with one standard deviation. near: a lane (5,) that it should be
@@ -72,14 +74,15 @@ class Vote:
 class LaneFit:
     """The two lines of the ego lane over time: mean (5,) and covariance (5,5), as an information filter takes points.
 
-    support: for left and right, the share of the rows that had a marking on the line in the last frame.
+    support: for left and right, the share of the rows that had a marking on the line in the last frame. residual: how
+    far these lay from it, in metres. reach: how far ahead the furthest lay, in metres.
     """
 
-    _FIELDS = ("mean", "covariance", "support", "residual", "_time")
+    _FIELDS = ("mean", "covariance", "support", "residual", "reach", "_time")
 
     def __init__(self) -> None:
         self.mean, self.covariance = np.array([1.8, -1.8, 0, 0, 0]), np.diag(_FREE**2)
-        self.support, self.residual = np.zeros(2), np.full(2, 1.0)
+        self.support, self.residual, self.reach = np.zeros(2), np.full(2, 1.0), np.zeros(2)
         self._time: float | None = None
 
     def begin(self, lane: Points, time: float) -> None:
@@ -112,7 +115,9 @@ class LaneFit:
         for side in (0, 1):
             mine = near[side]
             self.support[side] = len(np.unique(z[mine])) / len(rows)
-            self.residual[side] = float(np.sqrt(np.average(away[side][mine] ** 2, weights=w[mine]))) if mine.any() else 1.0
+            self.reach[side] = float(z[mine].max()) if mine.any() else 0.0
+            rest = np.average(away[side][mine] ** 2, weights=w[mine]) if mine.any() else 1.0
+            self.residual[side] = float(np.sqrt(rest))
 
     def _prior_mean(self, band: float) -> Points:
         if band == _BANDS[0]:

@@ -26,7 +26,7 @@ _BEARINGS = 31
 class FreeSpace(Shown):
     """How far the road is free, direction by direction.
 
-    angles: (K,) float32, radians from straight ahead, positive: to the left, from right to left.
+    angles: (K,) float32, radians from straight ahead, positive: to the left, from right to left, evenly spaced.
     ranges: (K,) float32, metres; infinite: free to the horizon; without a calibration not numbers.
     ratios: (K,) float32 in 0..1: up to where in the picture, from its lower edge (0) to the horizon (1).
     border: (K,2) float32, xy in frame pixels: where each direction ends.
@@ -87,30 +87,29 @@ def free_space(
     boxes: (N,4) xyxy in frame pixels of what stands on the road. bearings: how many directions."""
     width, height = plane.size_wh
     h, w = road.shape
-    columns = (np.arange(bearings) + 0.5) / bearings * width
+    edge = 0.5 / bearings * width
+    corners = plane.metres([[width - edge, height - 1.0], [edge, height - 1.0]])
+    last, first = np.arctan2(corners[:, 1], corners[:, 0]).tolist()
+    angles = np.linspace(last, first, bearings)
+    reach = 2 * float(np.hypot(*corners.T).max())                       # a direction is a column of the picture
+    columns = plane.pixels(reach * np.column_stack([np.cos(angles), np.sin(angles)]))[:, 0].clip(0, width - 1)
     horizon = float(np.clip(plane.horizon(), 0, height - 2))
-    blocked = road.astype(np.uint8)
-    scale = np.array([w / width, h / height])
-    for left, top, right, bottom in boxes.tolist():
-        x0, x1 = round(left * scale[0]), round(right * scale[0])
-        y0, y1 = round((top + 0.5 * (bottom - top)) * scale[1]), round(bottom * scale[1])
-        blocked[max(0, y0):max(0, y1), max(0, x0):max(0, x1)] = 0
-    at = np.clip((columns * scale[0]).astype(int), 0, w - 1)
+    across, down = w / width, h / height
+    at = np.clip((columns * across).astype(int), 0, w - 1)
     start = min(h - 1, round(_LOOKED[0] * h))
-    rows = np.arange(start, max(0, round(horizon * scale[1])) - 1, -1)
-    strip = blocked[rows][:, at]                                          # (R,K) from the car to the horizon
+    rows = np.arange(start, max(0, round(horizon * down)) - 1, -1)
+    strip = road[rows][:, at].astype(np.uint8)                            # (R,K) from the car to the horizon
     run = np.cumprod(cv2.dilate(strip, np.ones((3, 1), np.uint8)), axis=0).sum(axis=0)       # a gap of a row is none
     run = np.where(strip[: max(2, len(rows) // 12)].any(axis=0), run, 0)
-    ends = (rows[np.clip(run - 1, 0, len(rows) - 1)]) / scale[1]
-    ends = np.where(run == 0, height, ends)
+    ends = np.where(run > 0, rows[np.clip(run - 1, 0, len(rows) - 1)] / down, height)
+    hit = np.zeros(bearings, bool)
+    for left, _, right, bottom in boxes.tolist():
+        inside = (columns >= left) & (columns <= right) & (bottom > ends)
+        ends, hit = np.where(inside, min(bottom, height - 1.0), ends), hit | inside
     ratios = np.clip((height - ends) / max(height - horizon, 1), 0, 1)
     border = np.column_stack([columns, ends])
-    place = plane.metres(border)
-    ranges = np.where(run >= len(rows) - 1, np.inf, np.hypot(*place.T))
-    ranges = np.where(np.isnan(ranges), np.inf, ranges) if calibrated else np.full(bearings, np.nan)
-    ranges = np.where((run == 0) & calibrated, 0.0, ranges)
-    near = plane.metres(np.column_stack([columns, np.full(bearings, height - 1.0)]))
-    angles = np.arctan2(near[:, 1], near[:, 0])
-    order = np.argsort(angles)
-    cast = (part[order].astype(np.float32) for part in (angles, ranges, ratios, border))
-    return FreeSpace(*cast)
+    place = np.hypot(*plane.metres(border).T)
+    open_road = (run >= len(rows) - 1) & ~hit
+    ranges = np.where(open_road | np.isnan(place), np.inf, np.where((run == 0) & ~hit, 0.0, place))
+    ranges = ranges if calibrated else np.full(bearings, np.nan)
+    return FreeSpace(*(part.astype(np.float32) for part in (angles, ranges, ratios, border)))

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vision.drawing import Canvas, paint
-from vision.geometry.camera import Points
-from vision.geometry.ground import Ground
 from vision.shown import Shown
 from vision.types import Floats, Names
+
+if TYPE_CHECKING:
+    from vision.geometry.camera import Points
+    from vision.geometry.ground import Ground
 
 SIDES = ("left", "right")
 _SHADE = {"sure": (80, 220, 80), "unsure": (60, 200, 230)}               # BGR
 _SURE = 0.5
+CLEAR = 14.0                       # metres: lines that are hidden from here on tell neither a bend nor where it leads
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LaneLines(Shown):
     """The lines of the lane that the car is in.
 
-    curves: (N,3) float64: offset, heading and bend of each: left = offset + heading * forward + bend * forward^2, in
-        metres of `plane`. sides: (N,) int64, 0: left of the car, 1: right of it. scores: (N,) float32 in 0..1, how sure.
+    curves: (N,3) float64: offset, heading and bend of each: left = offset + heading * forward + bend * forward^2,
+        in metres of `plane`. sides: (N,) int64, 0: left of the car, 1: right of it. scores: (N,) float32 in 0..1,
+        how sure.
     ahead: metres of the nearest and furthest row that was looked at.
     plane: the ground that the curves lie on. calibrated: whether its metres are metres; without a calibration they
         are a guess that only places the lines in the picture.
+    road: (h,w) bool, where one may drive, of a network that tells; None.
     crossed: 1 in the frame in which the car has come into the lane to the left, -1 to the right, else 0.
     """
 
@@ -39,6 +44,7 @@ class LaneLines(Shown):
     plane: Ground
     calibrated: bool
     crossed: int = 0
+    road: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.sides)
@@ -85,11 +91,17 @@ class LaneLines(Shown):
 
     @property
     def curvature(self) -> float | None:
-        """One over the radius in metres, positive: the lane bends to the left; None without a calibration or lines."""
-        if not len(self) or not self.calibrated:
+        """One over the radius in metres, positive: the lane bends to the left; None without a calibration or lines,
+        or where they are hidden so near that nobody could tell."""
+        if not len(self) or not self.calibrated or self.ahead[1] < CLEAR:
             return None
         curve = self.curves[int(np.argmax(self.scores))]
         return float(2 * curve[2] / (1 + curve[1] ** 2) ** 1.5)
+
+    def until(self, metres: float) -> LaneLines:
+        """The same lines, seen only so far: what stands there hides the rest."""
+        near, far = self.ahead
+        return self if metres >= far else replace(self, ahead=(near, max(metres, 1.1 * near)))
 
     def middle(self, forward: npt.ArrayLike) -> Points:
         """Where the car goes: (N,) left in metres of the plane at each `forward` (N,): between the lines, beside one at
@@ -100,7 +112,7 @@ class LaneLines(Shown):
         shape = self.curves.mean(axis=0) if len(self) == 2 else self.curves[0]
         aside = 0.0 if len(self) == 2 else (-1.8 if self.sides[0] == 0 else 1.8)
         start = shape[0] + aside
-        fade = np.clip(at / 10.0, 0, 1)                                # it is in its own place now, and keeps to the lane
+        fade = np.clip(at / 10.0, 0, 1)                        # it is in its own place now, and keeps to the lane
         return np.asarray(start * fade + shape[1] * at + shape[2] * at**2, np.float64)
 
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:

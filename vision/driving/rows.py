@@ -67,10 +67,10 @@ class Rows:
     def _maps(self) -> tuple[np.ndarray, np.ndarray, npt.NDArray[np.bool_]]:
         forward, left = np.meshgrid(self.forward, self.left, indexing="ij")
         seen = self.plane.pixels(np.column_stack([forward.ravel(), left.ravel()])) - 0.5
-        seen = np.nan_to_num(seen, nan=-1e4).clip(-1e4, 3e4).astype(np.float32).reshape(*forward.shape, 2)
+        places = np.nan_to_num(seen, nan=-1e4).clip(-1e4, 3e4).astype(np.float32).reshape(*forward.shape, 2)
         width, height = self.plane.size_wh
-        inside = (seen >= 1).all(axis=2) & (seen[..., 0] < width - 2) & (seen[..., 1] < height - 2)
-        across, down = cv2.convertMaps(seen[..., 0], seen[..., 1], cv2.CV_16SC2)
+        inside = (places >= 1).all(axis=2) & (places[..., 0] < width - 2) & (places[..., 1] < height - 2)
+        across, down = cv2.convertMaps(places[..., 0], places[..., 1], cv2.CV_16SC2)
         return across, down, inside
 
     def look(self, image: Image) -> npt.NDArray[np.uint8]:

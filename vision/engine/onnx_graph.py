@@ -7,7 +7,8 @@ channels are from the input's shape, or from `config={"layout": "NHWC"}` where t
 `config={"channels": "BGR"}` is for a network that wants them in that order, `config={"outputs": [...]}`
 names the outputs that are kept, in their order, and `config={"finish": "softmax"}` (or "argmax", of (B,C,h,w)) what
 is done to the only one. A second input of whole numbers (B,2), which DETRs have for the size of the picture, becomes
-a constant: the size of the first. A graph that already takes uint8 (B,H,W,3) is left as it is.
+a constant: the size of the first. `config={"constants": {"mask": 0.0}}` fills other inputs with a number. A graph that
+already takes uint8 (B,H,W,3) is left as it is.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from vision.errors import ModelError
 def input_wh(path: Path, card: Card) -> tuple[int, int] | None:
     """The only picture size that the graph takes, or None where it takes any."""
     graph = _load(path, weights=False).graph
+    _fill(graph, card)
     sides = _sides(graph, card)
     return None if 0 in sides else (sides[1], sides[0])
 
@@ -39,6 +41,7 @@ def adapt(path: Path, card: Card, shape: Sequence[int | str]) -> onnx.ModelProto
     """
     model = _load(path)
     graph = model.graph
+    _fill(graph, card)
     image = _image(graph)
     fixed = image.type.tensor_type.shape.dim[0].dim_value
     if fixed not in (0, 1) or (fixed == 1 and isinstance(shape[0], str)):
@@ -138,6 +141,16 @@ def _give_size(graph: onnx.GraphProto, shape: Sequence[int | str]) -> None:
             raise CannotRun("the graph asks for the picture's size, so it is made for one size at a time")
         kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         graph.initializer.append(numpy_helper.from_array(np.array([[shape[2], shape[1]]], kind), value.name))
+        graph.input.remove(value)
+
+
+def _fill(graph: onnx.GraphProto, card: Card) -> None:
+    """Turn the inputs that the card gives numbers for into constants."""
+    numbers = card.config.get("constants", {})
+    for value in [i for i in _inputs(graph) if i.name in numbers]:
+        kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        sides = [d.dim_value or 1 for d in value.type.tensor_type.shape.dim]
+        graph.initializer.append(numpy_helper.from_array(np.full(sides, numbers[value.name], kind), value.name))
         graph.input.remove(value)
 
 

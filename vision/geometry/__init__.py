@@ -4,16 +4,6 @@ Coordinates on the ground are metres from the point below the camera: `forward`,
 positive), as ROS has them (REP 103). Angles of a mounting are degrees.
 """
 
-from vision.geometry.birdseye import BirdsEye
-from vision.geometry.calibrate import Board, Calibrated, calibrate
-from vision.geometry.camera import Camera, Undistorted
-from vision.geometry.closing import Closing, time_to_collision
-from vision.geometry.distance import SIZES, Estimate, Size, by_foot, by_size, combined
-from vision.geometry.ground import Ground
-from vision.geometry.mounting import Mounting
-from vision.geometry.setup import Setup, read_setup, write_setup
+from lazy_loader import attach_stub
 
-__all__ = [
-    "SIZES", "BirdsEye", "Board", "Calibrated", "Camera", "Closing", "Estimate", "Ground", "Mounting", "Setup", "Size",
-    "Undistorted", "by_foot", "by_size", "calibrate", "combined", "read_setup", "time_to_collision", "write_setup",
-]
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)          # the names: __init__.pyi

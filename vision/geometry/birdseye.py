@@ -69,6 +69,6 @@ class BirdsEye:
         width, height = self.size_wh
         x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
         seen = self.ground.pixels(self.metres(np.column_stack([x.ravel(), y.ravel()]))) - 0.5
-        seen = np.nan_to_num(seen, nan=-1e4).clip(-1e4, 3e4).astype(np.float32).reshape(height, width, 2)
-        across, down = cv2.convertMaps(seen[..., 0], seen[..., 1], cv2.CV_16SC2)
+        places = np.nan_to_num(seen, nan=-1e4).clip(-1e4, 3e4).astype(np.float32).reshape(height, width, 2)
+        across, down = cv2.convertMaps(places[..., 0], places[..., 1], cv2.CV_16SC2)
         return across, down

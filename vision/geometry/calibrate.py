@@ -89,7 +89,9 @@ class Calibrated:
             f"reprojection error {camera.error:.3f} px over {len(self.used)} of {len(self.used) + len(self.left_out)} "
             f"pictures of {camera.size_wh[0]}x{camera.size_wh[1]}",
             f"focal {camera.focal[0]:.1f} +- {fx:.1f}, {camera.focal[1]:.1f} +- {fy:.1f} px ({camera.view:.1f} degrees "
-            f"across); centre {camera.centre[0]:.1f} +- {cx:.1f}, {camera.centre[1]:.1f} +- {cy:.1f} px",
+            "across)",
+            f"centre {camera.centre[0]:.1f} +- {cx:.1f}, {camera.centre[1]:.1f} +- {cy:.1f} px" if cx or cy else
+            f"centre in the middle of the picture: {_CENTRED} boards would tell it",
             f"corners in {self.coverage:.0%} of the picture",
         ]
         lines += [f"left out: {name}: {why}" for name, why in self.left_out]
@@ -121,8 +123,8 @@ def calibrate(frames: Iterable[Frame], board: Board) -> Calibrated:
             seen.append((_name(frame), corners))
     if size_wh is None or len(seen) < _FEWEST:
         first = f" First: {left_out[0][0]}: {left_out[0][1]}." if left_out else ""
-        raise DataError(f"a board of {board.inner[0]}x{board.inner[1]} inner corners was found in {len(seen)} pictures, "
-                        f"and {_FEWEST} are needed.{first} --board counts inner corners: squares less one a side.")
+        raise DataError(f"a board of {board.inner[0]}x{board.inner[1]} inner corners was found in {len(seen)} pictures"
+                        f", and {_FEWEST} are needed.{first} --board counts inner corners: squares less one a side.")
     fit = _fit(seen, board, size_wh)
     kept = [one for one, error in zip(seen, fit[1], strict=True) if error <= _WORSE * float(np.median(fit[1]))]
     if _FEWEST <= len(kept) < len(seen):

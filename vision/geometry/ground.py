@@ -48,8 +48,8 @@ class Ground:
                    camera, mounting)
         width, height = camera.size_wh
         if not (made.inverse([[width / 2, height]]) > 0).all():
-            raise UsageError(f"the horizon lies below the picture: with a pitch of {mounting.pitch:g} degrees (positive: "
-                             f"looking down) a camera that sees {camera.view:.0f} degrees across sees no ground.")
+            raise UsageError(f"the horizon lies below the picture: with a pitch of {mounting.pitch:g} degrees (positive"
+                             f": looking down) a camera that sees {camera.view:.0f} degrees across sees no ground.")
         return made
 
     @classmethod
@@ -109,15 +109,15 @@ class Ground:
         return _inverse(self._rays(points), self.homography)
 
     def inverse_errors(self, points: npt.ArrayLike, pixel_error: npt.ArrayLike = 1.0) -> tuple[Points, Points]:
-        """Standard deviations of `inverse`: (N,) of what is wrong all the time (mounting, reference points), and (N,) of
-        what differs from frame to frame (bounce, pixels).
+        """Standard deviations of `inverse`: (N,) of what is wrong all the time (mounting, reference points), and (N,)
+        of what differs from frame to frame (bounce, pixels).
 
         pixel_error: one standard deviation of the points, in pixels: a number or (N,)."""
         at = np.asarray(points, np.float64).reshape(-1, 2)
         rays = self._rays(at)
         here = _inverse(rays, self.homography)
         lasting = np.sqrt(sum(((_inverse(rays, one) - here) ** 2 for one in self.varied), np.zeros(len(at))))
-        slope = _inverse(self._rays(at + [0.0, 1.0]), self.homography) - here
+        slope = _inverse(self._rays(at + np.array([0.0, 1.0])), self.homography) - here
         passing = (slope * np.asarray(pixel_error, np.float64)) ** 2
         if self.bounced is not None:
             passing = passing + (_inverse(rays, self.bounced) - here) ** 2
@@ -172,8 +172,8 @@ def _through(seen: Points, true: Points) -> Points:
     lie on both sides of it."""
     found = np.asarray(cv2.getPerspectiveTransform(seen.astype(np.float32), true.astype(np.float32)), np.float64)
     thirds = np.column_stack([seen, np.ones(4)]) @ found[2]
-    if not (np.isfinite(found).all() and (thirds > 0).all() or (thirds < 0).all()):
-        raise UsageError("the four points are not seen from above: their order in the picture and on the ground differs.")
+    if not (np.isfinite(found).all() and ((thirds > 0).all() or (thirds < 0).all())):
+        raise UsageError("the four points are not seen from above: their order in the picture is another one.")
     return np.asarray(found * np.sign(thirds[0]), np.float64)
 
 

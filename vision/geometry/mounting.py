@@ -73,7 +73,8 @@ class Mounting:
         pixel_error: one standard deviation of the point, which becomes that of the pitch."""
         turned = camera.rays(np.reshape(np.asarray(point, np.float64), (1, 2)))[0]
         if not np.isfinite(turned).all():
-            raise UsageError(f"the vanishing point {tuple(np.round(point, 1))} is none that this camera can see.")
+            where = np.round(np.asarray(point, np.float64), 1).tolist()
+            raise UsageError(f"the vanishing point {where} is none that this camera can see.")
         angle = np.radians(roll)
         x, y = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ turned
         pitch, yaw = -np.degrees(np.arctan(y)), np.degrees(np.arctan2(x, np.hypot(1.0, y)))

@@ -102,14 +102,19 @@ def _from_toml(table: Mapping[str, Any]) -> Setup:
             tuple(_numbers(one.get("distortion", ()))), float(one.get("error", math.nan))))
     if "mounting" in table:
         values = _known("mounting", table["mounting"], _MOUNTING)
+        if "height" not in values:
+            raise UsageError("[mounting] has no height, metres above the ground.")
         setup = replace(setup, mounting=Mounting(**{key: _number(value) for key, value in values.items()}))
     if "ground" in table:
         one = _known("ground", table["ground"], _GROUND)
         if len(one["image"]) != 4 or len(one["metres"]) != 4:
             raise UsageError(f"[ground] takes four points; got {len(one['image'])} in `image` and "
                              f"{len(one['metres'])} in `metres`.")
-        points = tuple(tuple(_pair(point) for point in one[key]) for key in ("image", "metres"))
-        size = tuple(map(_whole, _numbers(one["size"], 2))) if "size" in one else None
+        points = tuple(map(_pair, one["image"])), tuple(map(_pair, one["metres"]))
+        size = None
+        if "size" in one:
+            across, down = _numbers(one["size"], 2)
+            size = _whole(across), _whole(down)
         setup = replace(setup, points=points, points_wh=size, points_error=_number(one.get("pixel_error", 2.0)))
     return setup
 
@@ -128,7 +133,12 @@ def _yaml(path: Path) -> Mapping[str, Any]:
     import yaml
 
     class Plain(yaml.SafeLoader):                            # type: ignore[misc]
-        """Values alone: no tag but OpenCV's makes anything of them."""
+        """Values alone: no tag but OpenCV's makes anything of them, and none stands for another one."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it has aliases, which no calibration needs")
+            return super().compose_node(parent, index)
 
     Plain.add_constructor("tag:yaml.org,2002:opencv-matrix", yaml.SafeLoader.construct_yaml_map)
     try:

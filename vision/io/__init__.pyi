@@ -6,6 +6,9 @@ from .prefetch import Ahead as Ahead
 from .prefetch import Latest as Latest
 from .prefetch import ahead as ahead
 from .prefetch import latest as latest
+from .recording import records as records
 from .source import Member as Member
 from .source import Source as Source
 from .source import read as read
+from .worker import read_apart as read_apart
+from .zenoh_source import Records as Records

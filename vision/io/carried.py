@@ -6,6 +6,7 @@ from typing import Any
 
 import av
 import av.error
+import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from vision.errors import SourceError
@@ -31,8 +32,8 @@ class Pictures:
         self._fed = 0
 
     def put(self, stamp: int, carried: Carried) -> list[Dated]:
-        """Add a message. Returns the pictures that are done by then, each with its stamp. Raises SourceError for one that
-        cannot be decoded."""
+        """Add a message. Returns the pictures that are done by then, each with its stamp. Raises SourceError for one
+        that cannot be decoded."""
         if isinstance(carried, Raw):
             return [(stamp, raw_picture(carried, self.name, self.still))]
         if isinstance(carried, Compressed):
@@ -72,7 +73,8 @@ class Pictures:
             for frame in self._context.decode(packet):
                 stamp = self._stamps.pop(frame.pts, None)
                 if stamp is not None and not frame.is_corrupt:
-                    found.append((stamp, self._to_bgr.reformat(frame, format="bgr24").to_ndarray()))
+                    bgr = self._to_bgr.reformat(frame, format="bgr24").to_ndarray()
+                    found.append((stamp, np.asarray(bgr, np.uint8)))
         except (av.error.FFmpegError, ValueError) as error:
             raise SourceError(f"{self.name} cannot be decoded ({error}).") from error
         if len(self._stamps) > 64:                       # of pictures that never came

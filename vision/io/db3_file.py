@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,11 +27,16 @@ class Db3File:
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.topics = name, list[Topic]()
         self.span_ns: tuple[int, int] | None = None
-        self._base = sqlite3.connect(f"file:{quote(str(path.resolve()))}?immutable=1", uri=True, check_same_thread=False)
+        where = f"file:{quote(str(path.resolve()))}?immutable=1"
+        self._base = sqlite3.connect(where, uri=True, check_same_thread=False)
         try:
             self._base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CHUNK)
             self._base.execute("PRAGMA trusted_schema = OFF")
             self._base.set_progress_handler(lambda: 1, _STEPS)
+            try:
+                self._base.execute("SELECT count(*) FROM sqlite_master")
+            except sqlite3.DatabaseError:                # shorter than its head says: what is there can be read so
+                self._base.execute("PRAGMA writable_schema = ON")
             self._open()
             self._base.set_progress_handler(None, 0)
         except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
@@ -51,15 +57,16 @@ class Db3File:
         for number, topic, kind, encoding in rows:
             words, text = written.get(str(kind), ("", ""))
             self.topics.append(Topic(int(number), str(topic), str(kind), str(encoding), words, text))
-        first, last = (ask(f"SELECT timestamp FROM messages ORDER BY id {way} LIMIT 1").fetchone()
-                       for way in ("ASC", "DESC"))
-        if first and last:
-            self.span_ns = int(first[0]), int(last[0])
+        with suppress(sqlite3.Error):                    # the end may be cut off
+            first, last = (ask(f"SELECT timestamp FROM messages ORDER BY id {way} LIMIT 1").fetchone()
+                           for way in ("ASC", "DESC"))
+            self.span_ns = (int(first[0]), int(last[0])) if first and last else None
 
     def messages(self, topic: Topic, log: Log, first: int = 0) -> Iterator[Logged]:
         """The messages of a topic in the order in which they were written down."""
         try:
-            rows = self._base.execute("SELECT timestamp, data FROM messages WHERE topic_id = ? ORDER BY id", (topic.number,))
+            asked = "SELECT timestamp, data FROM messages WHERE topic_id = ? ORDER BY id"
+            rows = self._base.execute(asked, (topic.number,))
             for stamp, data in rows:
                 packed = bytes(data)
                 yield Logged(int(stamp), unzstd(packed, MAX_CHUNK) if packed.startswith(_ZSTD) else packed)

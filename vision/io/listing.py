@@ -137,8 +137,8 @@ def _below(folder: Path, log: Log) -> Iterator[Path]:
 
 
 def bag_files(folder: Path, names: Iterable[str] | None = None) -> list[Path]:
-    """The files of a ROS 2 bag, in natural order; none where the folder is no bag. names: of what lies in it, where that
-    is known."""
+    """The files of a ROS 2 bag, in natural order; none where the folder is no bag. names: of what lies in it, where
+    that is known."""
     try:
         inside = os.listdir(folder) if names is None else list(names)
     except OSError:

@@ -127,8 +127,8 @@ class Live:
             return
 
     def interrupt(self) -> None:
-        """End a wait for a lost source, or for the next picture of a feed that can be interrupted, from another thread: no
-        attempt follows."""
+        """End a wait for a lost source, or for the next picture of a feed that can be interrupted, from another
+        thread: no attempt follows."""
         self._stop.set()
         interrupt = getattr(self._feed, "interrupt", None)
         if interrupt is not None:
@@ -193,10 +193,6 @@ def open_url(uri: str, max_pixels: int, reconnect: bool = False) -> Reader:
     reaches the opener alone. reconnect: a stream is waited for, as `Live` has it. Raises SourceError for a scheme that
     is none of a network's."""
     name, scheme = shown(uri), uri.partition("://")[0].lower()
-    if scheme == "zenoh":
-        from vision.io.zenoh_source import open_zenoh
-
-        return open_zenoh(uri)
     if scheme not in _SERVED_SCHEMES | _LIVE_SCHEMES:
         known = ", ".join(sorted(_SERVED_SCHEMES | _LIVE_SCHEMES | {"zenoh"}))
         raise SourceError(f"{name!r} is no address that can be read: its scheme is {scheme!r}. There are: {known}.")

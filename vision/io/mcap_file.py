@@ -1,8 +1,10 @@
-"""MCAP files, of whoever wrote them: chunk by chunk, in bounded memory, to the last whole chunk of one that is cut off."""
+"""MCAP files, of whoever wrote them: chunk by chunk, in bounded memory, to the last whole chunk of one that is cut
+off."""
 
 from __future__ import annotations
 
 import os
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -39,10 +41,11 @@ class _Bounded:
 
 
 class McapFile:
-    """An MCAP file that is open for reading. name: in messages. Raises SourceError for a file that is none, MissingExtra.
+    """An MCAP file that is open for reading. name: in messages. Raises SourceError for a file that is none,
+    MissingExtra.
 
-    topics: the channels that its index or its first chunks tell of, in order. span_ns: the first and the last stamp, where
-    the index knows them.
+    topics: the channels that its index or its first chunks tell of, in order. span_ns: the first and the last stamp,
+    where the index knows them.
     """
 
     def __init__(self, name: str, path: Path) -> None:
@@ -86,16 +89,16 @@ class McapFile:
         return found
 
     def messages(self, topic: Topic, log: Log, first: int = 0) -> Iterator[Logged]:
-        """The messages of a channel in the order of the file, to its end or to where it is cut off, which is told to the
-        log. first: the number of the chunk to begin at, of those in the index."""
+        """The messages of a channel in the order of the file, to its end or to where it is cut off, which is told to
+        the log. first: the number of the chunk to begin at, of those in the index."""
         place = len(MAGIC) if not first else self.chunks[first].chunk_start_offset
         try:
             for record in self._walk(place):
                 if type(record) is self._records.Message and record.channel_id == topic.number:
                     yield Logged(record.log_time, record.data)
         except _FAILURES as error:
-            log.note(f"{self.name!r} is broken after {self._file.tell()} of {self._size} bytes ({_said(error)}); what came "
-                     "before was read")
+            where = f"{self._file.tell()} of {self._size} bytes"
+            log.note(f"{self.name!r} is broken after {where} ({_said(error)}); what came before was read")
         if self._cut:
             log.note(f"{self.name!r} is cut off: it was read to its last whole chunk")
 
@@ -107,10 +110,10 @@ class McapFile:
                 place = one.message_index_offsets.get(topic.number)
                 if place is not None:
                     self._file.seek(place)
-                    kind, index = self._one()
-                    if kind != "MessageIndex":
+                    found = self._one()
+                    if found is None or found[0] != "MessageIndex":
                         return None
-                    total += len(index.records)
+                    total += len(found[1].records)
         except _FAILURES:
             return None
         return total
@@ -171,28 +174,22 @@ class McapFile:
         self._cut = True
 
     def _in_chunk(self, chunk: Any) -> Iterator[Any]:
-        from mcap.data_stream import ReadDataStream
-
         data = unpacked(chunk)
-        stream, records = BytesIO(data), self._records
+        stream = BytesIO(data)
         while len(head := stream.read(_HEAD)) == _HEAD:
             length = int.from_bytes(head[1:], "little")
             after = stream.tell() + length
             if after > len(data):
                 raise ValueError("a record that is longer than its chunk")
             kind = _KINDS.get(head[0], "")
-            if kind == "Message":
-                yield records.Message.read(ReadDataStream(stream), max(22, length))
-            elif kind in ("Schema", "Channel"):
-                record = getattr(records, kind).read(ReadDataStream(stream))
+            if kind in ("Message", "Schema", "Channel"):
+                record = self._parsed(kind, stream, length)
                 self._keep(kind, record)
                 yield record
             stream.seek(after)
 
     def _one(self) -> tuple[str, Any] | None:
         """The next record, by its kind; None at the end of the file or where it is cut off."""
-        from mcap.data_stream import ReadDataStream
-
         head = self._file.read(_HEAD)
         if len(head) < _HEAD:
             return None
@@ -204,11 +201,20 @@ class McapFile:
         if kind:
             if length > MAX_CHUNK:
                 raise ValueError(f"a record of {length} bytes; {MAX_CHUNK} are allowed")
-            stream = ReadDataStream(self._stream)        # type: ignore[arg-type]
-            reader = getattr(self._records, kind).read
-            record = reader(stream, max(22, length)) if kind == "Message" else reader(stream)
+            record = self._parsed(kind, self._stream, length)
         self._file.seek(begin + length)
         return kind, record
+
+    def _parsed(self, kind: str, stream: Any, length: int) -> Any:
+        """A record of a kind. Raises ValueError for bytes that are none."""
+        from mcap.data_stream import ReadDataStream
+        from mcap.exceptions import McapError
+
+        reader = getattr(self._records, kind).read
+        try:
+            return reader(ReadDataStream(stream), *([max(22, length)] if kind == "Message" else []))
+        except (McapError, struct.error) as error:
+            raise ValueError(f"a {kind} that is cut off ({type(error).__name__})") from error
 
     def _keep(self, kind: str, record: Any) -> None:
         """Remember what a record says of the file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,8 +34,8 @@ class _Message(NamedTuple):
 
 
 class Recording:
-    """The pictures of one topic. uri: its name. files: one, or those that a bag is split into, in order. topic: which one,
-    of several. still, moving: pixels that a picture, and a frame of a film, may have. Raises SourceError."""
+    """The pictures of one topic. uri: its name. files: one, or those that a bag is split into, in order. topic: which
+    one, of several. still, moving: pixels that a picture, and a frame of a film, may have. Raises SourceError."""
 
     def __init__(
         self, uri: str, files: Sequence[Path], topic: str | None = None,
@@ -48,17 +49,19 @@ class Recording:
             self._files = [opened(uri if len(files) == 1 else str(file), file) for file in files]
             self.topic = self._chosen(topic)
             self._reads = reader_of(self.topic)
-            self._first = next(self._messages(Log()), None)
+            log = Log()
+            self._first = next(self._messages(log), None)
             if self._first is None:
-                raise SourceError(f"{uri!r} has no message of {self.topic.name!r} that can be read as {self.topic.kind}.")
+                why = f" ({'; '.join(log.notes)})" if log.notes else ""
+                raise SourceError(f"{self._said} has no message that can be read as {self.topic.kind}{why}.")
             self.info = self._info()
         except BaseException:
             self.close()
             raise
 
     def frames(self, span: Span, log: Log) -> Iterator[Frame]:
-        """The wanted frames; messages that cannot be decoded are counted and passed over. Where `start` is far in, reading
-        begins at the last key frame before it, by the file's index where it has one."""
+        """The wanted frames; messages that cannot be decoded are counted and passed over. Where `start` is far in,
+        reading begins at the last key frame before it, by the file's index where it has one."""
         log.notes += self._notes
         messages, index = self._from(span.start, log)
         log.counts.decoded += index
@@ -111,20 +114,21 @@ class Recording:
             for name, several in here.items():
                 found.setdefault(name, several)
         of_pictures = sorted(name for name, several in found.items() if is_picture(several[0]))
-        there = f"Topics with pictures: {', '.join(map(repr, of_pictures)) or 'none'}"
         others = ", ".join(f"{name} ({several[0].kind or 'no type'})" for name, several in sorted(found.items())
                            if name not in of_pictures)
-        there += f"; others: {others}." if others else "."
+        there = f"Topics with pictures: {', '.join(map(repr, of_pictures))}; others: {others or 'none'}."
+        if not of_pictures:
+            there = f"Its topics: {others}." if others else "It has no topics."
         if wanted is None and len(of_pictures) != 1:
-            ask = "Give one as --topic (topic=). " if of_pictures else ""
-            raise SourceError(f"{self.uri!r} has {len(of_pictures) or 'no'} topics with pictures. {ask}{there}")
+            many = f"has {len(of_pictures)} topics with pictures. Give one as --topic (topic=)."
+            raise SourceError(f"{self.uri!r} {many if of_pictures else 'has no topic with pictures.'} {there}")
         name = wanted or of_pictures[0]
         if name not in found:
             raise SourceError(f"{self.uri!r} has no topic {name!r}. {there}")
         topic = found[name][0]
         if not is_picture(topic):
-            raise SourceError(f"{name!r} of {self.uri!r} holds {topic.kind or 'messages of no type'} as {topic.encoding}, "
-                              f"which is no picture. {there}")
+            what = f"{topic.kind or 'messages of no type'} as {topic.encoding}"
+            raise SourceError(f"{name!r} of {self.uri!r} holds {what}, which is no picture. {there}")
         if len(found[name]) > 1:
             self._notes.append(f"{name!r} has {len(found[name])} publishers; the first one's messages are read, as "
                                f"{topic.kind}, and the others' are passed over")
@@ -137,15 +141,15 @@ class Recording:
         for message in first:
             codec = message.carried.format if isinstance(message.carried, Packet) else None
             with suppress(SourceError):
-                (_, image), *_ = pictures.put(*message) or [(0, None)]
-                if image is not None:
-                    size = (image.shape[1], image.shape[0])
+                if done := pictures.put(*message):
+                    height, width = done[0][1].shape[:2]
+                    size = width, height
                     break
         steps = sorted(b.stamp - a.stamp for a, b in pairwise(first) if b.stamp > a.stamp)
         self._step = steps[len(steps) // 2] / _SECOND if steps else 1 / 25
         spans = [file.span_ns for file in self._files if file.span_ns]
         seconds = (max(last for _, last in spans) - min(first for first, _ in spans)) / _SECOND if spans else None
-        count = self.topic.count if len(self._files) == 1 else None
+        count = self.topic.messages if len(self._files) == 1 else None
         rate = (count - 1) / seconds if count and count > 1 and seconds and seconds > 0 else None
         return Info(self.uri, "video", size, rate if rate and 0 < rate < 1e4 else None, seconds, count, codec)
 
@@ -219,9 +223,12 @@ class Recording:
                 log.note(str(error))
                 return None
 
+        def moving(image: Any) -> Any:
+            return image
+
         for message in messages:
             if not isinstance(message.carried, Packet):
-                yield message.stamp, lambda message=message: still(message)
+                yield message.stamp, partial(still, message)
                 continue
             if not pictures.began(message.carried):
                 early += 1
@@ -233,8 +240,8 @@ class Recording:
                 log.counts.corrupt += 1
                 log.note(str(error))
                 continue
-            yield from ((stamp, lambda image=image: image) for stamp, image in done)
-        yield from ((stamp, lambda image=image: image) for stamp, image in pictures.end())
+            yield from ((stamp, partial(moving, image)) for stamp, image in done)
+        yield from ((stamp, partial(moving, image)) for stamp, image in pictures.end())
         if early:
             log.note(f"{early} messages of {self._said} before the first key frame cannot be decoded")
 

@@ -174,21 +174,20 @@ def read(
 ) -> Source:
     """Open a source of frames.
 
-    uri: a picture; a video file; a folder (recursive, in natural order: a2 before a10, each folder's
-    files before its folders); a glob; a `.txt` file of URIs, one a line; an HTTP or RTSP URL; a
-    camera's number or /dev/video path; `-`, standard input, with JPEG or PNG pictures one after
-    the other or a video; an MCAP file or a ROS 2 bag. An animated GIF, WebP or PNG and a TIFF of several pages give all of their
-    pictures when named by themselves, the first one among others.
+    uri: a picture; a video file; a folder (recursive, in natural order: a2 before a10, each folder's files before its
+    folders); a glob; a `.txt` file of URIs, one a line; an HTTP or RTSP URL; a camera's number or /dev/video path;
+    `-`, standard input, with JPEG or PNG pictures one after the other or a video; an MCAP file or a ROS 2 bag. An
+    animated GIF, WebP or PNG and a TIFF of several pages give all of their pictures when named by themselves, the
+    first one among others.
 
-    start, end: seconds of presentation time, start <= time < end. stride: every so many frames, from
-    the first one in the range. Both hold for each video of several by itself. max_frames: at most so
-    many in all. reader: `opencv` reads videos with cv2.VideoCapture instead of PyAV. max_pixels: a
-    larger picture is refused, before it is decoded; 200 million unless given, 50 million of a frame of a video, of
-    which several are held at once. realtime: a file plays a camera: it counts as live,
-    and each frame comes when it is due on the wall clock, the first one at once. rate: frames a second of still
-    pictures, which have no times of their own; one a second unless given. reconnect: a camera or a stream that is
-    missing at the start, or is lost, is waited for as long as it takes; else it is given up after some ten seconds.
-    topic: whose pictures are read of an MCAP file or a bag, where it has several.
+    start, end: seconds of presentation time, start <= time < end. stride: every so many frames, from the first one in
+    the range. Both hold for each video of several by itself. max_frames: at most so many in all. reader: `opencv`
+    reads videos with cv2.VideoCapture instead of PyAV. max_pixels: a larger picture is refused, before it is decoded;
+    200 million unless given, 50 million of a frame of a video, of which several are held at once. realtime: a file
+    plays a camera: it counts as live, and each frame comes when it is due on the wall clock, the first one at once.
+    rate: frames a second of still pictures, which have no times of their own; one a second unless given. reconnect: a
+    camera or a stream that is missing at the start, or is lost, is waited for as long as it takes; else it is given up
+    after some ten seconds. topic: whose pictures are read of an MCAP file or a bag, where it has several.
 
     Raises SourceError when there is nothing to read, UsageError for an impossible range.
     """
@@ -244,6 +243,10 @@ def open_reader(
         from vision.io.live import open_camera
 
         return open_camera(uri, reconnect)
+    if uri.startswith("zenoh://"):
+        from vision.io.zenoh_source import open_zenoh
+
+        return open_zenoh(uri)
     if is_url(uri):
         from vision.io.live import open_url
 

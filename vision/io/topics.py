@@ -12,7 +12,7 @@ class Topic(NamedTuple):
     """A channel of a recording: who says what, in which words.
 
     number: within its file. kind: the type of its messages, such as `sensor_msgs/msg/Image`. encoding: of the messages;
-    schema_encoding, schema: their definition. count: messages, where the file says it; rate: a second."""
+    schema_encoding, schema: their definition. messages: how many, where the file says it; rate: a second."""
 
     number: int
     name: str
@@ -20,7 +20,7 @@ class Topic(NamedTuple):
     encoding: str
     schema_encoding: str = ""
     schema: str = ""
-    count: int | None = None
+    messages: int | None = None
     metadata: tuple[tuple[str, str], ...] = ()
 
 
@@ -34,13 +34,15 @@ class Logged(NamedTuple):
 class RecordingFile(Protocol):
     """A file of messages, open for reading.
 
-    chunks: parts that reading may begin at, in order; empty where it begins at the beginning alone. span_ns: the first
-    and the last time, in nanoseconds, where the file says it.
+    span_ns: the first and the last time, in nanoseconds, where the file says it.
     """
 
     name: str
-    chunks: Sequence[Any]
     span_ns: tuple[int, int] | None
+
+    @property
+    def chunks(self) -> Sequence[Any]:
+        """Parts that reading may begin at, in order; empty where it begins at the beginning alone."""
 
     @property
     def topics(self) -> list[Topic]:

@@ -1,4 +1,5 @@
-"""A source that is read in a process of its own, whose pictures come through shared memory: none is sent or copied here."""
+"""A source that is read in a process of its own, whose pictures come through shared memory: none is sent or copied
+here."""
 
 from __future__ import annotations
 
@@ -29,6 +30,8 @@ _POLL_S = 0.0005                     # while the other process waits for a place
 class _Block(SharedMemory):
     """Places for pictures, with a byte for each in front: 1 while it is held."""
 
+    buf: memoryview
+
     def __del__(self) -> None:
         with suppress(BufferError, OSError):             # an array that outlives everything still looks into it
             self.close()
@@ -45,12 +48,12 @@ class _Sent(NamedTuple):
 
 
 class Apart:
-    """An iterator over the frames of a source that another process reads; as a `Source`, it has `info`, `counts`, `notes`
-    and `close`.
+    """An iterator over the frames of a source that another process reads; as a `Source`, it has `info`, `counts`,
+    `notes` and `close`.
 
-    A frame's image is a view of memory that both processes have. Its place is free for another picture when the last array
-    that looks into it is gone: what is kept for long is to be copied. While all places are held the other process waits,
-    for ten seconds; then UsageError is raised.
+    A frame's image is a view of memory that both processes have. Its place is free for another picture when the last
+    array that looks into it is gone: what is kept for long is to be copied. While all places are held the other
+    process waits, for ten seconds; then UsageError is raised.
     """
 
     def __init__(self, opener: Callable[[], Any], slots: int = SLOTS) -> None:
@@ -58,7 +61,7 @@ class Apart:
             raise UsageError(f"slots must be at least 2; got {slots}.")
         context = multiprocessing.get_context("spawn")
         self._pipe, there = context.Pipe()
-        self._slots, self._block = slots, None
+        self._slots = slots
         self._blocks: list[_Block] = []
         self._log, self._stopped, self._closed = Log(), False, False
         self._process = context.Process(target=_work, args=(there, opener, slots), name="vision-reader", daemon=True)
@@ -120,8 +123,8 @@ class Apart:
         """What the other process says next. Raises UsageError where it waits for a place, and none gets free."""
         while not self._pipe.poll(PATIENCE_S):
             if self._blocks and all(self._blocks[-1].buf[: self._slots]):
-                raise UsageError(f"all {self._slots} pictures are held, and no other can come. Copy those that are kept for "
-                                 "long (frame.image.copy()), or give more slots.")
+                raise UsageError(f"all {self._slots} pictures are held, and no other can come. Copy those that are "
+                                 "kept for long (frame.image.copy()), or give more slots.")
         return self._pipe.recv()
 
     def interrupt(self) -> None:
@@ -154,8 +157,8 @@ def read_apart(uri: str | int | Path, slots: int = SLOTS, **how: Any) -> Apart:
     """Open a source in a process of its own: decoding and Python's lock are then that process's.
 
     uri, how: as `vision.read` has them. slots: pictures that may be held at once, those that are read ahead included.
-    A script that calls it begins its work under `if __name__ == "__main__":`, since the other process imports it. Raises
-    what `vision.read` raises.
+    A script that calls it begins its work under `if __name__ == "__main__":`, since the other process imports it.
+    Raises what `vision.read` raises.
     """
     return Apart(partial(read, uri, **how), slots)
 
@@ -178,7 +181,7 @@ def _work(pipe: Connection, opener: Callable[[], Any], slots: int) -> None:
                 if block is None or frame.image.nbytes > room:
                     room = frame.image.nbytes
                     pipe.send(room)
-                    block = SharedMemory(pipe.recv())
+                    block = _Block(pipe.recv())
                 slot = _place(pipe, block, slots)
                 at = slots + slot * room
                 block.buf[slot] = 1
@@ -196,7 +199,7 @@ def _work(pipe: Connection, opener: Callable[[], Any], slots: int) -> None:
         pipe.send((failed, log.counts, log.notes))
 
 
-def _place(pipe: Connection, block: SharedMemory, slots: int) -> int:
+def _place(pipe: Connection, block: _Block, slots: int) -> int:
     """A place that is free. Raises EOFError where nobody reads on."""
     while True:
         free = bytes(block.buf[:slots]).find(0)

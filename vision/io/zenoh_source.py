@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from queue import Empty, Full, Queue
+from threading import Thread
 from typing import Any, NamedTuple, Self
 
 from vision.errors import SourceError
@@ -18,6 +19,7 @@ from vision.messages.pictures import Carried, Compressed
 from vision.messages.wire import Address, Note, session, zenoh
 
 _OLDEST_S = 10.0                     # that a message is thought to be: beyond it the two clocks do not agree
+_LATE_S = 1.0                        # for an answer to who is late
 _SILENT_S = 2.0                      # after which another publisher of the same name takes the place of one
 _MAX_BYTES = 256 << 20               # of a message
 _DEPTH = 256                         # messages that wait, where none is to be left out
@@ -32,9 +34,10 @@ class Heard(NamedTuple):
 
 
 class Subscription:
-    """Messages under one key, as they come. newest: one that is not taken in time is replaced by the next. patience: seconds
-    of silence that end it; None: none do. missed: how many of the publisher's were not handed out. others: how many of other publishers of that name were passed over: the first
-    one is kept to until it has been silent for 2 seconds."""
+    """Messages under one key, as they come. newest: one that is not taken in time is replaced by the next. patience:
+    seconds of silence that end it; None: none do. missed: how many of the publisher's were not handed out. others:
+    how many of other publishers of that name were passed over: the first one is kept to until it has been silent for
+    2 seconds."""
 
     def __init__(self, address: Address, newest: bool = True, patience: float | None = None) -> None:
         self.address, self.missed, self.others = address, 0, 0
@@ -43,8 +46,23 @@ class Subscription:
         self._patience = patience
         self._sender, self._last = "", 0.0
         self._number: int | None = None
-        self._subscriber = self._session.declare_subscriber(address.key, self._heard)
-        self._session.get(address.key, self._answered, timeout=TIMEOUT_S)        # the last one, for who is late
+        channel = zenoh().handlers.RingChannel(1 if newest else _DEPTH)
+        self._subscriber = self._session.declare_subscriber(address.key, channel)
+        self._threads = [Thread(target=work, daemon=True, name="vision-zenoh") for work in (self._late, self._listen)]
+        for thread in self._threads:
+            thread.start()
+
+    def _listen(self) -> None:
+        """What comes, until the session ends."""
+        for sample in self._subscriber:
+            self._heard(sample)
+            del sample
+
+    def _late(self) -> None:
+        """The last message, for who is late."""
+        for reply in self._session.get(self.address.key, timeout=_LATE_S):
+            if reply.ok is not None:
+                self._heard(reply.ok)
 
     def _heard(self, sample: Any) -> None:
         if len(sample.payload) <= _MAX_BYTES:
@@ -58,10 +76,6 @@ class Subscription:
                 return
             with suppress(Empty):
                 self._waiting.get_nowait()
-
-    def _answered(self, reply: Any) -> None:
-        if reply.ok is not None:
-            self._heard(reply.ok)
 
     def __iter__(self) -> Iterator[Heard]:
         while True:
@@ -91,6 +105,9 @@ class Subscription:
     def close(self) -> None:
         """End the session."""
         self._put(None)
+        self._subscriber.undeclare()
+        for thread in self._threads:                     # none is left that Zenoh could wake when Python has ended
+            thread.join()
         self._session.close()
 
     def __enter__(self) -> Self:
@@ -103,8 +120,8 @@ class Subscription:
 class Records(Subscription):
     """The records of a run that publishes them (`--publish`), as they come.
 
-    address: such as `zenoh://robot/vision`. newest: the newest alone, for who steers; else all that come in time. Raises
-    UsageError for another address, SourceError where Zenoh cannot begin.
+    address: such as `zenoh://robot/vision`. newest: the newest alone, for who steers; else all that come in time.
+    Raises UsageError for another address, SourceError where Zenoh cannot begin.
     """
 
     def __init__(self, address: str, newest: bool = True) -> None:
@@ -125,7 +142,8 @@ class _ZenohFeed:
         self.uri = shown(uri)
         self._subscription = Subscription(Address.parse(uri), patience=TIMEOUT_S)
         self.info = Info(self.uri, "stream", live=True)
-        self._images, self._files = (ros.Definitions(f"sensor_msgs/msg/{name}") for name in ("Image", "CompressedImage"))
+        self._images = ros.Definitions("sensor_msgs/msg/Image")
+        self._files = ros.Definitions("sensor_msgs/msg/CompressedImage")
 
     def arrivals(self, log: Log) -> Iterator[Arrival]:
         """Pictures until none has come for ten seconds."""

@@ -54,7 +54,7 @@ def video_message(packet: bytes, stamp_ns: int, frame_id: str) -> bytes:
     return bytes(kind(timestamp=_time(stamp_ns), data=packet, format="h264", frame_id=frame_id).SerializeToString())
 
 
-def annotations(payloads: Iterable[Mapping[str, Any]], stamp_ns: int) -> bytes:
+def annotations_message(payloads: Iterable[Mapping[str, Any]], stamp_ns: int) -> bytes:
     """A foxglove.ImageAnnotations of all objects of some payloads of a record, in pixels of the frame: the box of each
     with its name and score, and its points."""
     points: list[dict[str, Any]] = []
@@ -125,8 +125,8 @@ def _picture_of(name: str, values: Mapping[str, Any]) -> tuple[int, Carried]:
     stamp, data = values["stamp_ns"], values["data"]
     try:
         if name == "foxglove.RawImage":
-            sides = (int(values[side]) for side in ("width", "height"))
-            return stamp, Raw(*sides, str(values["encoding"]), int(values.get("step", 0)), data)
+            width, height = int(values["width"]), int(values["height"])
+            return stamp, Raw(width, height, str(values["encoding"]), int(values.get("step", 0)), data)
         form = str(values["format"])
     except (LookupError, ValueError, TypeError, OverflowError) as error:
         raise SourceError(f"a message is no {name} ({type(error).__name__}: {error}).") from error

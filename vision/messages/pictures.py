@@ -64,7 +64,7 @@ def raw_picture(raw: Raw, name: str, max_pixels: int) -> Image:
     bytes_each, code = _LAYOUTS[encoding]
     row = raw.width * bytes_each
     step = raw.step or row
-    if not (0 < raw.width and 0 < raw.height and raw.width * raw.height <= max_pixels):
+    if not (raw.width > 0 and raw.height > 0 and raw.width * raw.height <= max_pixels):
         raise SourceError(f"{name} has {raw.width}x{raw.height} pixels; 1 to {max_pixels} are allowed.")
     if step < row or len(raw.data) < step * (raw.height - 1) + row:
         raise SourceError(f"{name} has {len(raw.data)} bytes, too few for {raw.width}x{raw.height} {raw.encoding}.")

@@ -96,7 +96,8 @@ def detections_message(payload: Mapping[str, Any], head: Any, layout: Layout = "
 
 
 def _no_pose(kinds: Mapping[str, Any]) -> Any:
-    point, turn = kinds["geometry_msgs/msg/Point"](0.0, 0.0, 0.0), kinds["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
+    point = kinds["geometry_msgs/msg/Point"](0.0, 0.0, 0.0)
+    turn = kinds["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
     return kinds["geometry_msgs/msg/PoseWithCovariance"](
         kinds["geometry_msgs/msg/Pose"](point, turn), np.zeros(36, np.float64))
 
@@ -110,19 +111,21 @@ def scan_message(
 ) -> Any:
     """A sensor_msgs/LaserScan of free space: how far one may go in each direction.
 
-    angles: radians, evenly spaced, counter-clockwise from straight ahead, in the order of `ranges`. ranges: metres; what
-    is not known is NaN, what is free as far as can be seen is infinite. most: metres that can be seen. ROS wants angles
-    that grow; others are turned round. Raises ValueError for angles that are not evenly spaced."""
+    angles: radians to the left of straight ahead, growing or falling. ranges: metres; what is not known is NaN, what is
+    free as far as can be seen is infinite. most: metres that can be seen. ROS wants angles that grow by equal steps:
+    others are made so, and a direction has the shortest way of those around it. Raises ValueError for fewer than two.
+    """
     at, far = np.asarray(angles, np.float64), np.asarray(ranges, np.float32)
-    if at.shape != far.shape or at.ndim != 1 or len(at) < 2:
+    if at.shape != far.shape or at.ndim != 1 or len(at) < 2 or not abs(at[-1] - at[0]) > 0:
         raise ValueError(f"as many ranges as angles, two at least; got {far.shape} and {at.shape}")
     if at[0] > at[-1]:
         at, far = at[::-1], far[::-1]
-    steps = np.diff(at)
-    if not np.allclose(steps, steps[0], atol=1e-6) or steps[0] <= 0:
-        raise ValueError("the directions of a LaserScan are evenly spaced")
+    even = np.linspace(at[0], at[-1], len(at))
+    if not np.allclose(at, even, atol=1e-4):
+        near = np.abs(at - even[:, None]) <= max(even[1] - even[0], float(np.diff(at).max()))
+        at, far = even, np.where(near, far, np.inf).min(axis=1)
     kind = types(layout).types["sensor_msgs/msg/LaserScan"]
-    return kind(head, float(at[0]), float(at[-1]), float(steps[0]), 0.0, 0.0, 0.0, float(most),
+    return kind(head, float(at[0]), float(at[-1]), float(even[1] - even[0]), 0.0, 0.0, 0.0, float(most),
                 np.ascontiguousarray(far), np.empty(0, np.float32))
 
 
@@ -203,7 +206,8 @@ def _registered(name: str, text: str) -> Any:
         store = get_typestore(Stores.EMPTY)
         store.register(needed)
     except Exception as error:                   # the parser's own, and whatever odd text makes it trip over
-        raise SourceError(f"the bag's definition of {name} cannot be read ({type(error).__name__}: {error}).") from error
+        said = f"{type(error).__name__}: {error}"
+        raise SourceError(f"the bag's definition of {name} cannot be read ({said}).") from error
     return store
 
 

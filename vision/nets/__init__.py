@@ -48,6 +48,7 @@ NETS: dict[str, str] = {
     "frame2d": "frame2d:FrameNet",
     "face-resnet": "face_resnet:FaceResNet",
     "face-attributes": "face_attributes:FaceAttributes",
+    "classic": "classifiers:classic",
     "torchvision_classifier": "classifiers:torchvision_classifier",
     "timm_classifier": "classifiers:timm_classifier",
 }

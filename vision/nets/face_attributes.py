@@ -56,7 +56,8 @@ class _Reduce(nn.Module):
         """(B,before,H,W) -> (B,after,H/2,W/2)."""
         out = self.convs[0](F.relu(x) if self.activate else x)
         out = self.convs[1](F.relu(out))
-        return F.max_pool2d(out, 3, 2, ceil_mode=True) + self.beside(x)
+        beside: Tensor = self.beside(x)
+        return F.max_pool2d(out, 3, 2, ceil_mode=True) + beside
 
 
 class _Main(nn.Module):

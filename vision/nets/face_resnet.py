@@ -50,4 +50,5 @@ class FaceResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Vectors whose Euclidean distance says how unlike two faces are."""
         x = self.blocks(F.max_pool2d(F.relu(self.stem(x)), 3, 2))
-        return self.head(x.mean((2, 3), keepdim=True)).flatten(1)
+        vectors: Tensor = self.head(x.mean((2, 3), keepdim=True))
+        return vectors.flatten(1)

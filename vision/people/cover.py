@@ -1,7 +1,8 @@
 """Faces that must not be seen: found in every frame, held across gaps, and made unreadable.
 
 A detector misses a face now and then: when it turns, when somebody walks past. What is covered in a frame are the faces
-that were found in it, and those that were there a moment before or will be a moment later, where they were or in between.
+that were found in it, and those that were there a moment before or will be a moment later, where they were or in
+between.
 """
 
 from __future__ import annotations
@@ -135,6 +136,7 @@ def covered(image: Image, boxes: Floats, factor: float) -> Image:
         x, y = max(0, int(np.floor(left))), max(0, int(np.floor(top)))
         part = image[y : min(height, int(np.ceil(bottom))), x : min(width, int(np.ceil(right)))]
         if part.size:
-            small = cv2.resize(part, (min(_CELLS, part.shape[1]), min(_CELLS, part.shape[0])), interpolation=cv2.INTER_AREA)
+            cells = min(_CELLS, part.shape[1]), min(_CELLS, part.shape[0])
+            small = cv2.resize(part, cells, interpolation=cv2.INTER_AREA)
             part[:] = cv2.resize(small, part.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     return image

@@ -67,7 +67,8 @@ class Gallery:
         vectors = np.asarray(vectors, np.float32)
         before = next(iter(self.people.values()), vectors)
         if not name or vectors.ndim != 2 or not len(vectors) or vectors.shape[1] != before.shape[1]:
-            raise UsageError(f"a person has a name and vectors (M,{before.shape[-1]}); got {name!r} and {vectors.shape}.")
+            wanted = f"vectors (M,{before.shape[-1]})"
+            raise UsageError(f"a person has a name and {wanted}; got {name!r} and {vectors.shape}.")
         if not np.isfinite(vectors).all():
             raise UsageError(f"the vectors of {name!r} are not all finite numbers.")
         self.people[name] = vectors
@@ -81,12 +82,12 @@ class Gallery:
         return Match(who, apart[np.arange(len(vectors)), who])
 
     def odd(self, layout: Layout) -> list[tuple[str, int, float]]:
-        """Pictures that may show somebody else: name, number of the picture, and distance to the mean of the person's
+        """Pictures that may show somebody else: name, number of the picture, and distance to the middle of the person's
         others, where that is beyond what two pictures of one person usually have."""
         found = []
         for name, vectors in self.people.items():
             for i in range(len(vectors) if len(vectors) > 2 else 0):
-                others = np.delete(vectors, i, axis=0).mean(axis=0)
+                others = np.median(np.delete(vectors, i, axis=0), axis=0)
                 apart = float(np.linalg.norm(vectors[i] - others))
                 if apart > layout.middle:
                     found.append((name, i, apart))
@@ -161,7 +162,7 @@ def _cipher(passphrase: str, salt: bytes) -> Any:
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError as error:
-        raise MissingExtra("a gallery with a pass phrase", "cryptography", "gallery") from error
+        raise MissingExtra("cryptography", "gallery", "a gallery with a pass phrase") from error
     return AESGCM(hashlib.scrypt(passphrase.encode(), salt=salt, dklen=32, **_SCRYPT))
 
 
@@ -178,4 +179,5 @@ def _opened(data: bytes, passphrase: str, path: Path) -> bytes:
     try:
         return bytes(cipher.decrypt(rest[:_NONCE], rest[_NONCE:], _SEALED))
     except Exception as error:                           # InvalidTag; ValueError of a file that is cut off
-        raise DataError(f"{str(path)!r} cannot be decrypted: the pass phrase is another, or the file is damaged.") from error
+        why = "the pass phrase is another, or the file is damaged"
+        raise DataError(f"{str(path)!r} cannot be decrypted: {why}.") from error

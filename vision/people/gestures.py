@@ -20,7 +20,7 @@ _FINGERS = ((5, 6, 7, 8), (9, 10, 11, 12), (13, 14, 15, 16), (17, 18, 19, 20))
 _STRETCHED, _BENT = 55.0, 95.0           # degrees that a finger bends in all: below, above; between is neither
 _CLENCHED = 115.0                        # the mean of a fist's fingers: hands at rest bend them by about 100
 _THUMB_OUT = 0.75                        # tip of the thumb from the index finger's knuckle, in palms: beyond
-_BEGIN, _END = 0.2, 0.25                 # seconds for which a gesture is seen, or is not, before it begins or ends
+_BEGIN, _END = 0.2 - 1e-6, 0.25 - 1e-6   # seconds for which a gesture is seen, or is not, before it begins or ends
 _SWIPE, _SWIPE_TIME, _REST = 1.2, 0.5, 0.7           # hands' widths that it moves, in so many seconds; pause after it
 
 
@@ -59,10 +59,12 @@ def gestures(world: Floats) -> Ints:
 def _shown(points: np.ndarray) -> int:
     bends = np.array([_bend(points[[0, *finger]]) for finger in _FINGERS])
     out, curled = bends < _STRETCHED, bends > _BENT
-    palm = max(float(np.linalg.norm(points[9] - points[0])), 1e-9)
+    palm = float(np.linalg.norm(points[9] - points[0]))
+    if palm < 1e-9:
+        return 0
     reach = float(np.linalg.norm(points[4] - points[5])) / palm
     straight = _bend(points[[1, 2, 3, 4]]) < _STRETCHED
-    index, middle, ring, pinky = out
+    index, middle = out[:2]
     if out.all():
         return GESTURES.index("open")
     if index and curled[1:].all():
@@ -87,7 +89,7 @@ class Gesturing:
     """One hand over time: which gesture it holds, and its events.
 
     A gesture begins when it has been seen for 0.2 seconds, and ends when it has not been for 0.25, so that a frame or
-    two of doubt change nothing. A swipe is a hand that moves by more than its width within half a second, about straight.
+    two of doubt change nothing. A swipe is a hand that moves by more than its length within half a second, straight on.
     """
 
     def __init__(self) -> None:

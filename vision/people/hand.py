@@ -44,6 +44,7 @@ class Hands(Landmarks):
     events: tuple[HandEvent, ...] = ()
 
     columns: ClassVar[Names] = ("hand", "gesture", "points")
+    event_columns: ClassVar[Names] = ("source", "frame", "time_s", "event", "label", "id", "x", "y", "lasted_s")
 
     _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {
         **Landmarks._layout,

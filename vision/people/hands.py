@@ -1,7 +1,7 @@
 """Hands: a picture in, 21 points a hand out (Zhang et al. 2020, "MediaPipe Hands").
 
-Palms are found, for they are stiff and nearly square; a crop that is turned so that the fingers point up shows the whole
-hand to a second network; on a video the next crop follows from these points, and nobody looks for palms meanwhile.
+Palms are found, for they are stiff and nearly square; a crop that is turned so that the fingers point up shows the
+whole hand to a second network; on a video the next crop follows from these points, and palms are looked for seldom.
 """
 
 from __future__ import annotations
@@ -207,7 +207,10 @@ class HandTracker:
         if looking is not None:
             self.detections += 1
             fresh = self._new(image, looking()[0])
-            hands = Hands(*(np.concatenate([getattr(hands, name), getattr(fresh, name)]) for name in Hands._layout))
+            both: dict[str, Any] = {
+                name: np.concatenate([getattr(hands, name), getattr(fresh, name)]) for name in Hands._layout
+            }
+            hands = Hands(**both)
         self._crops = [crop_of_points(points) for points in hands.points]
         return self._over_time(hands, time)
 

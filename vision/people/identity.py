@@ -15,7 +15,6 @@ import numpy as np
 
 from vision import zoo
 from vision.card import Card, Input
-from vision.engine.onnx_graph import begins_with_arithmetic
 from vision.errors import ModelError, WeightsError
 from vision.people.face import Faces
 from vision.people.mesh import LEFT_EYE, RIGHT_EYE
@@ -31,8 +30,8 @@ class Layout:
     points: of the face mesh. places: where they lie on the network's picture, (K,2) in 0..1 of its side.
     unit: whether vectors are brought to length 1.
     named: the distance below which somebody of a gallery is named; same: below which two pictures are of one person.
-    middle, slope: at `middle` it is as likely as not that two pictures are of one person, where half of the pairs are;
-        the odds change by e with each `slope`.
+    middle: beyond it two pictures are rather of two people, where half of the pairs are. slope: of a score: a factor of
+        e in its odds.
     """
 
     points: tuple[int, ...]
@@ -42,10 +41,6 @@ class Layout:
     same: float
     middle: float
     slope: float
-
-    def likely(self, distances: Floats) -> Floats:
-        """How likely pictures at these distances are of one person: (...) in 0..1."""
-        return np.asarray(1 / (1 + np.exp((np.asarray(distances) - self.middle) / self.slope)), np.float32)
 
 
 _EYES_AND_NOSE = (RIGHT_EYE[0], RIGHT_EYE[8], LEFT_EYE[8], LEFT_EYE[0], 2)
@@ -68,7 +63,7 @@ _ARCFACE_SIDE = 112
 class FaceEmbedder(Model):
     """Turns faces into vectors. `FaceEmbedder.load()` makes one.
 
-    engine: (B,s,s,3) uint8 to vectors (B,D). card: of the network; its `config["layout"]` is a key of `LAYOUTS`, dlib's
+    engine: (B,s,s,3) uint8 to vectors (B,D). card: of the network; its `config["faces"]` is a key of `LAYOUTS`, dlib's
     where it has none.
     """
 
@@ -77,7 +72,7 @@ class FaceEmbedder(Model):
     @property
     def layout(self) -> Layout:
         """How faces are cut out and vectors compared."""
-        return LAYOUTS[str(self.card.config.get("layout", "dlib"))]
+        return LAYOUTS[str(self.card.config.get("faces", "dlib"))]
 
     @classmethod
     def _card(cls, model: str | Path | Card) -> Card:
@@ -150,15 +145,17 @@ def _unit(vectors: Floats) -> Floats:
 def _card_of(path: Path) -> Card:
     """The card of somebody's ONNX file of the SFace or ArcFace layout: 112x112 RGB in, a vector out. Raises
     WeightsError where it is not there, ModelError for a graph of another input."""
+    from vision.engine.onnx_graph import begins_with_arithmetic
+
     if not path.is_file():
         raise WeightsError(f"there is no file {str(path)!r}. Give the path of an ONNX file, or leave out --model.")
     normalises = begins_with_arithmetic(path, _ARCFACE_SIDE)
     if normalises is None:
-        raise ModelError(f"{str(path)!r} takes no faces of {_ARCFACE_SIDE}x{_ARCFACE_SIDE} pixels, as SFace and ArcFace "
-                         "do.")
+        side = _ARCFACE_SIDE
+        raise ModelError(f"{str(path)!r} takes no faces of {side}x{side} pixels, as SFace and ArcFace do.")
     mean, std = ((0.0,) * 3, (1 / 255,) * 3) if normalises else ((0.5,) * 3, (0.5,) * 3)
     return Card(
         name=path.stem, task="identity", form="onnx", file=str(path.resolve()), licence="", source=str(path),
         tolerance=0.001, input=Input((_ARCFACE_SIDE,) * 2, "stretch", fixed=True, mean=mean, std=std),
-        config={"layout": "arcface"},
+        config={"faces": "arcface"},
     )

@@ -51,6 +51,12 @@ def status_of(error: BaseException) -> tuple[int, str]:
     return 500, "failed"
 
 
+def cause_of(error: BaseException) -> str:
+    """Why a picture has no result, for the metrics."""
+    code = status_of(error)[1]
+    return {"busy": "busy", "bad_picture": "not a picture", "pixels": "not a picture"}.get(code, "failed")
+
+
 def told(error: BaseException) -> dict[str, Any]:
     """An error as plain values. What was not foreseen is logged, and not told."""
     more = {"ahead": error.ahead} if isinstance(error, Busy) else {}

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -19,7 +20,7 @@ from vision.serve.job_routes import job_routes
 from vision.serve.rest import task_routes
 from vision.serve.safety import LOOPBACK, Safety
 from vision.serve.service import Service
-from vision.serve.state import state_routes
+from vision.serve.state import health_routes, page_routes, state_routes
 from vision.serve.stream import stream_routes
 
 PAGE = Path(__file__).with_name("page")
@@ -49,12 +50,18 @@ def create_app(
     app = FastAPI(title="vision", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
                   description="Detection, tracking, segmentation, faces, bodies and actions.")
     app.state.service = service
-    for router in (stream_routes(service), task_routes(service), job_routes(service), state_routes(service)):
+    for routes in (stream_routes, task_routes, job_routes, state_routes, health_routes, page_routes):
+        router = routes(service)
+        for route in router.routes:
+            if isinstance(route, APIRoute) and not route.summary:
+                route.summary = route.description.strip().partition("\n")[0].rstrip(".")
         app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_middleware(Safety, limits=service.limits, token=token, hosts=hosts, secure=secure)
     if page is not None:
         app.mount("/", StaticFiles(directory=page, html=True), name="page")
+    else:
+        app.get("/", include_in_schema=False)(lambda: RedirectResponse("docs"))
     return app
 
 

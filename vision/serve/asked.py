@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, replace
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from vision.card import Card
 from vision.errors import UsageError
 from vision.spec import Field, nearest, options
 from vision.steps import Spec, find_task
 from vision.steps.plan import checked_plan, plan_of
 
-Loaded = Mapping[str, Mapping[str, Any]]                 # task -> name -> model, the default first
+Loaded = Mapping[str, Mapping[str, Any]]                 # task -> name -> model, the default first; None: the spec's
+_LOCAL = {Path, Card}                                    # what names a file here is no stranger's to set
+_NONE: Mapping[str, Spec] = {}
 _KINDS: dict[Any, str] = {int: "integer", float: "number", bool: "boolean"}
 
 
-def plan_asked(asked: Any, offered: Iterable[str], loaded: Loaded) -> list[Spec]:
+def plan_asked(asked: Any, offered: Iterable[str], loaded: Loaded, own: Mapping[str, Spec] = _NONE) -> list[Spec]:
     """The plan in `{"detect": {"min_score": 0.4}, "track": {}}`, with the tasks before it that it needs.
 
-    offered: the tasks that may be asked for. loaded: the models that may. Raises UsageError in one line.
+    offered: the tasks that may be asked for. loaded: the models that may. own: what the server does in a task unless it
+    is told otherwise. Raises UsageError in one line.
     """
     if not isinstance(asked, Mapping) or not asked:
         raise UsageError('a plan is its tasks with their options, {"detect": {"min_score": 0.4}}; '
@@ -27,7 +32,7 @@ def plan_asked(asked: Any, offered: Iterable[str], loaded: Loaded) -> list[Spec]
     for name in asked:
         if name not in offered:
             raise UsageError(f"this server has no task {name!r:.60}. {nearest(str(name), offered)}")
-    plan = [_with(one, asked.get(one.key, {}), loaded) for one in plan_of(list(asked))]
+    plan = [_with(own.get(one.key, one), asked.get(one.key, {}), loaded) for one in plan_of(list(asked))]
     return checked_plan(plan)
 
 
@@ -45,8 +50,9 @@ def _with(one: Spec, values: Any, loaded: Loaded) -> Spec:
                              f"{nearest(field, [*known, *(['model'] if models else [])])}")
     if name is not None and name not in models:
         raise UsageError(f"{one.key!r} has no model {name!r:.60} here. {nearest(str(name), models)}")
-    if models:
-        given["model"] = models[name] if name is not None else next(iter(models.values()))
+    chosen = models.get(name) if name is not None else next(iter(models.values()), None)
+    if chosen is not None:
+        given["model"] = chosen
     try:
         return replace(one, **given)
     except (TypeError, ValueError, OverflowError) as error:
@@ -57,7 +63,8 @@ def _with(one: Spec, values: Any, loaded: Loaded) -> Spec:
 
 def remote_fields(kind: type[Spec]) -> list[Field]:
     """The fields of a spec that a request may set."""
-    return [field for field in options(kind) if field.option.remote]
+    return [field for field in options(kind)
+            if field.option.remote and not _LOCAL & {field.hint, *get_args(field.hint)}]
 
 
 def described(name: str, loaded: Loaded) -> dict[str, Any]:

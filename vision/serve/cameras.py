@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from vision.errors import UsageError, VisionError
@@ -14,6 +15,7 @@ from vision.spec import nearest
 from vision.types import Frame
 
 _log = logging.getLogger("vision.serve")
+_BETWEEN_S = 0.04                                        # from the end of a source to its beginning
 _RETRY_S = 2.0                                           # between two attempts at a camera that is not there
 Watcher = Callable[[Frame | VisionError], None]          # called in the camera's thread; must not wait
 
@@ -55,13 +57,17 @@ class Cameras:
                 self._watchers[name].remove(watcher)
 
     def _read(self, name: str) -> None:
-        """Read a camera until nobody watches it; one that fails is tried again."""
+        """Read a camera until nobody watches it; one that fails is tried again. A file plays a camera, and begins anew
+        at its end: its time goes on."""
         pause = threading.Event()
+        time = 0.0
         while self._watched(name):
             try:
-                with latest(read(self._sources[name])) as frames:
+                before = time
+                with latest(read(self._sources[name], realtime=True)) as frames:
                     for frame in frames:
-                        if not self._tell(name, frame):
+                        time = before + frame.time + _BETWEEN_S
+                        if not self._tell(name, replace(frame, time=time)):
                             break
             except VisionError as error:
                 self._tell(name, error)

@@ -7,7 +7,6 @@ from fastapi.responses import Response, StreamingResponse
 
 from vision.errors import VisionError
 from vision.serve.answers import Refusal, answer, error_answer
-from vision.serve.asked import plan_asked
 from vision.serve.jobs import records_of
 from vision.serve.openapi import JOB, content, refusals
 from vision.serve.service import Service
@@ -37,7 +36,7 @@ def job_routes(service: Service) -> APIRouter:
             if upload.video is None:
                 raise Refusal(415, "kind", "a job is of a video. Pictures go to /v1/{task}.")
             await service.have(list(upload.options))
-            plan = plan_asked(upload.options, service.offered, service.models)
+            plan = service.asked(upload.options)
             video, upload.video = upload.video, None
             job = service.jobs.add(video, plan, request.client.host if request.client else "")
             return answer(job.described(), 202, {"location": f"/v1/jobs/{job.id}"})

@@ -71,11 +71,11 @@ class Job:
 class Jobs:
     """The videos of all clients, each item done in its client's turn.
 
-    pool, turns: the server's. seen: called with each item, gives its record. dropped: told of frames that get none.
+    pool, turns: the server's. seen: called with each item, gives its record.
     """
 
     def __init__(
-        self, pool: Pool, turns: Callable[[], Turns], limits: Limits, seen: Callable[[Item], dict[str, Any]]
+        self, pool: Pool, turns: Turns, limits: Limits, seen: Callable[[Item], dict[str, Any]]
     ) -> None:
         self._pool, self._turns, self._limits, self._seen = pool, turns, limits, seen
         self._jobs: dict[str, Job] = {}
@@ -167,7 +167,7 @@ class Jobs:
     def _turn(self, job: Job, piece: Callable[[], Any]) -> Any:
         while not job.stopping.is_set():
             try:
-                return self._turns().submit(f"{job.client} {job.id}", piece).result()
+                return self._turns.submit(f"{job.client} {job.id}", piece).result()
             except Busy:
                 sleep(0.2)
             except CancelledError:

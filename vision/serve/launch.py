@@ -12,10 +12,12 @@ import uvicorn
 from vision.errors import UsageError
 from vision.serve.app import create_app
 from vision.serve.connections import guarded
+from vision.serve.drift import Reference
 from vision.serve.safety import LOOPBACK
 from vision.serve.service import Service
 from vision.serve.settings import ServerOptions
 from vision.serve.tls import certificate
+from vision.steps.plan import read_plan
 
 _LARGEST_MESSAGE = 16 << 20                              # of a WebSocket: a picture
 _UNREAD = 256 << 10                                      # bytes that may wait for a client that does not read
@@ -31,7 +33,9 @@ def launch(
     server's address, when it listens. Raises UsageError for a port that is taken, and what a model that cannot be
     loaded raises.
     """
-    offered = options.offered()
+    own = [] if options.plan is None else read_plan(options.plan)
+    offered = () if own and not options.do else options.offered()
+    reference = None if options.monitor is None else Reference.load(options.monitor)
     listening = listen(options.host, options.port)
     files: tuple[Path, Path] | None = None
     if options.cert is not None and options.cert_key is not None:
@@ -39,7 +43,7 @@ def launch(
     elif options.tls:
         files = certificate(options.host)
     service = Service(offered, options.model, options.pool(), options, lazy=lazy,
-                      cameras=options.camera)
+                      cameras=options.camera, reference=reference, own=own)
     server: uvicorn.Server | None = None
 
     def fail() -> None:

@@ -17,14 +17,14 @@ from prometheus_client.core import CounterMetricFamily, Metric
 
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.12, 0.18, 0.25, 0.5, 1, 2, 5, 10, 30)
-CAUSES = ("replaced by a newer one", "busy", "not a picture", "failed", "waiting for a seat", "the visitor has gone")
+CAUSES = ("replaced by a newer one", "busy", "not a picture", "failed", "the visitor has gone")
 
 
 class Metrics:
     """The figures of one server, in a registry of its own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()                        # of each series, when it began: twice the text for nothing
+        disable_created_metrics()  # type: ignore[no-untyped-call]      # the time at which each series began
         self.registry = CollectorRegistry()
         here: Any = {"registry": self.registry}
         self.requests = Counter("vision_requests", "Requests by task and status.", ["task", "status"], **here)

@@ -14,8 +14,7 @@ from fastapi.responses import Response
 
 from vision.errors import VisionError
 from vision.io import Info
-from vision.serve.answers import answer, error_answer, status_of, told
-from vision.serve.asked import plan_asked
+from vision.serve.answers import answer, cause_of, error_answer, status_of, told
 from vision.serve.chain import Chain
 from vision.serve.openapi import described_operation
 from vision.serve.picture import picture_of
@@ -66,7 +65,7 @@ async def _done(service: Service, name: str, upload: Upload, client: str, began:
     plan: list[Spec] = []
     try:
         await service.have([name])
-        plan = plan_asked({name: upload.options}, service.offered, service.models)
+        plan = service.asked({name: upload.options})
         if upload.video is not None:
             video, upload.video = upload.video, None     # whose file is the job's now
             job = service.jobs.add(video, plan, client)
@@ -109,8 +108,10 @@ async def looked_at(service: Service, plan: list[Spec], upload: Upload, client: 
         if chain is not None:
             await asyncio.to_thread(chain.close)
     for one in results:
-        if isinstance(one, BaseException) and not isinstance(one, VisionError):
-            _log.error("a picture failed", exc_info=one)
+        if isinstance(one, BaseException):
+            service.metrics.drop(cause_of(one))
+            if not isinstance(one, VisionError):
+                _log.error("a picture failed", exc_info=one)
     return results
 
 
@@ -118,7 +119,6 @@ def _settled(waiting: asyncio.Future[Any], service: Service) -> Any:
     """What became of a picture; one that had to wait for too long is given up."""
     if not waiting.done():
         waiting.cancel()
-        service.metrics.drop("busy")
         return Busy(service.turns.waiting)
     return waiting.exception() or waiting.result()
 

@@ -172,12 +172,12 @@ def _token(scope: Scope, headers: dict[str, str]) -> str:
         return value.strip()
     asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token")
     if asked:
-        return asked[0]
+        return str(asked[0])
     try:
         found = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
     except CookieError:
         return ""
-    return found.value if found else ""
+    return str(found.value) if found else ""
 
 
 def _name(host: str) -> str:

@@ -13,16 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from vision.errors import UsageError
+from vision.errors import UsageError, VisionError
 from vision.io import Info
 from vision.item import Item
 from vision.serve.answers import Refusal
-from vision.serve.asked import described
+from vision.serve.asked import described, plan_asked
 from vision.serve.cameras import Cameras
 from vision.serve.chain import Chain
+from vision.serve.drift import Reference
 from vision.serve.jobs import Jobs
 from vision.serve.limits import Limits
 from vision.serve.metrics import Metrics
+from vision.serve.monitor import Monitor
 from vision.serve.seats import Seats
 from vision.serve.turns import Turns
 from vision.steps import Pool, Spec, find_task, tasks
@@ -41,14 +43,19 @@ class Service:
     offered: tasks by name; all unless given. models: names or paths of models beside the defaults, each for its own
     task. pool: where they run; it is closed with the service. limits: what is taken from clients. lazy: load the first
     task's model at the start, and each other one when it is first asked for. cameras: what `read` takes, for visitors
-    to watch.
+    to watch. reference: what models saw when all was well, for the drift alarm. own: what
+    is done in a task unless a request says otherwise, with what no request may set: a gallery, a scene.
     """
 
     def __init__(
         self, offered: Sequence[str] = (), models: Sequence[str] = (), pool: Pool | None = None,
         limits: Limits | None = None, *, lazy: bool = False, cameras: Sequence[str] = (),
+        reference: Reference | None = None, own: Sequence[Spec] = (),
     ) -> None:
-        self.offered = tuple(one.task for one in plan_of(list(offered))) if offered else tuple(tasks())
+        self.own = {one.key: one for one in own}
+        self._all = not offered and not own
+        wanted = list(offered) or list(self.own) or list(tasks())
+        self.offered = tuple(dict.fromkeys(one.task for name in wanted for one in plan_of([name])))
         self.pool, self.limits = pool or Pool(), limits or Limits()
         self.ready = False
         self.failure: BaseException | None = None        # of the start
@@ -56,9 +63,10 @@ class Service:
         self.models: dict[str, dict[str, Any]] = {name: {} for name in self.offered}
         self.turns = Turns(2, self.limits.max_waiting)
         self.metrics = Metrics()
+        self.monitor = Monitor(self.metrics.registry, reference, self._classifier)
         self._folder = tempfile.TemporaryDirectory(prefix="vision-serve-")
         self.folder = Path(self._folder.name)            # of uploads
-        self.jobs = Jobs(self.pool, lambda: self.turns, self.limits, self.seen)
+        self.jobs = Jobs(self.pool, self.turns, self.limits, self.seen)
         self.seats, self.cameras = Seats(self.limits.max_visitors), Cameras(cameras)
         self._further, self._lazy = models, lazy
         self._loading = threading.RLock()
@@ -76,7 +84,7 @@ class Service:
             for name in self._further:
                 self._further_model(name)
             for name in self.offered[:1] if self._lazy else self.offered:
-                self.load(name)
+                self._load_or_leave(name)
             self._staff()
             self.ready = True
             _log.info("ready after %.1f s", monotonic() - self.begun)
@@ -86,7 +94,7 @@ class Service:
 
     def load(self, task: str) -> None:
         """Load and warm the default model of a task, unless a model is there, and so the tasks that it needs."""
-        for one in plan_of([task]):
+        for one in self._plan_of([task]):
             with self._loading:
                 if one.task in self.models and not self.models[one.task] and hasattr(one, "model"):
                     self._add(one)
@@ -105,24 +113,28 @@ class Service:
         """An item's record, after it was counted."""
         record = item.record
         self.metrics.looked(record)
+        self.monitor.take(item)
         return record
 
     def engines(self) -> Iterator[tuple[str, Any]]:
         """The name of each model with each of its engines."""
         for models in list(self.models.values()):
             for name, model in list(models.items()):
-                yield from _engines(name, model)
+                if model is not None:
+                    yield from _engines(name, model)
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """The tasks among these, and among what they need, whose model is not loaded yet."""
         offered = [name for name in names if name in self.models]
-        return [one.task for one in plan_of(offered) if hasattr(one, "model") and not self.models[one.task]]
+        return [one.task for one in plan_of(offered) if hasattr(one, "model") and not self.models.get(one.task)]
+
+    def asked(self, plan: Any) -> list[Spec]:
+        """The plan of a request. Raises UsageError in one line."""
+        return plan_asked(plan, self.offered, self.models, self.own)
 
     def open(self, plan: Sequence[Spec], info: Info) -> Chain:
         """New steps for one stream, of models that are loaded. Raises UsageError for options that do not fit."""
-        with self._loading:
-            shared = {one.key: one.load(self.pool) for one in plan}
-        return Chain(plan, shared, info)
+        return Chain(plan, {one.key: one.load(self.pool) for one in plan}, info)
 
     def described(self) -> list[dict[str, Any]]:
         """The tasks that are offered, with the options that a request may set."""
@@ -135,6 +147,33 @@ class Service:
         self.turns.close()
         self.pool.close()
         self._folder.cleanup()
+
+    def _plan_of(self, names: Sequence[str]) -> list[Spec]:
+        """The plan of tasks, each as the server does it."""
+        return [self.own.get(one.key, one) for one in plan_of(list(names))]
+
+    def _load_or_leave(self, name: str) -> None:
+        """Load a task; where nobody asked for it by name, one that needs what only its user has is left out."""
+        one = self._plan_of([name])[-1]
+        try:
+            self.load(name)
+        except VisionError:
+            try:
+                one.check()
+            except UsageError as lacks:
+                if self._all:
+                    self.offered = tuple(task for task in self.offered if task != name)
+                    self.models.pop(name, None)
+                    _log.info("%s is not served: %s", name, lacks)
+                    return
+            raise
+
+    def _classifier(self) -> Any:
+        """What makes the embeddings that the monitor asks for."""
+        from vision.tasks.classify import Classifier
+
+        with self._loading:
+            return self.pool.load(Classifier.load)
 
     def _further_model(self, name: str) -> None:
         card = find(name)
@@ -153,15 +192,18 @@ class Service:
                 chain.look(Frame(np.full((height, width, 3), 114, np.uint8), 0, 0.0))
         finally:
             chain.close()
-        self.models[one.task][model.name] = model
-        _log.info("%s: %s on %s, %.1f s", one.task, model.name, model.engine.label, monotonic() - began)
+        whole = hasattr(model, "engine") and hasattr(model, "card")
+        named = find_task(one.task).card if one.model == "default" else str(one.model)
+        name = model.name if whole else named
+        self.models[one.task][name] = model if whole else None
+        where = f" on {model.engine.label}" if whole else ""
+        _log.info("%s: %s%s, %.1f s", one.task, name, where, monotonic() - began)
 
     def _staff(self) -> None:
         """As many workers as the devices of all models like, and one that decodes meanwhile."""
-        wanted = max((int(model.in_flight) for models in self.models.values() for model in models.values()), default=2)
-        if self.turns.workers < min(wanted + 1, _MOST_WORKERS):
-            before, self.turns = self.turns, Turns(min(wanted + 1, _MOST_WORKERS), self.limits.max_waiting)
-            before.close()
+        loaded = [model for models in self.models.values() for model in models.values() if model is not None]
+        wanted = max((int(model.in_flight) for model in loaded), default=2)
+        self.turns.staff(min(wanted + 1, _MOST_WORKERS))
 
 
 def _engines(name: str, model: Any) -> Iterator[tuple[str, Any]]:

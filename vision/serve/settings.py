@@ -29,6 +29,8 @@ class ServerOptions(Limits):
     cert: Annotated[Path | None, Option("HTTPS with this certificate, a PEM file; its key is --cert-key")] = None
     cert_key: Annotated[Path | None, Option("the key of --cert, a PEM file")] = None
     do: Annotated[tuple[str, ...], Option("the tasks to offer; all unless given", separator=",")] = ()
+    plan: Annotated[Path | None, Option(
+        "a TOML file with what each task does unless a request says otherwise: a gallery, a scene")] = None
     model: Annotated[tuple[str, ...], Option(
         "a further model, by name or path, which a request may choose: as often as you like")] = ()
     camera: Annotated[tuple[str, ...], Option(

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
-from vision.serve import metrics, openapi
+from vision.serve import metrics, monitor_page, openapi
 from vision.serve.answers import Refusal, answer, error_answer
 from vision.serve.openapi import content, refusals
 from vision.serve.service import Service
@@ -20,7 +20,7 @@ _STATE = {"type": "object", "properties": {
 
 
 def state_routes(service: Service) -> APIRouter:
-    """Everything that changes nothing."""
+    """What there is: tasks, models, cameras."""
     router = APIRouter()
 
     @router.get("/v1/tasks", tags=["server"], responses={200: content(_LIST, "the tasks"), **refusals()})
@@ -32,12 +32,19 @@ def state_routes(service: Service) -> APIRouter:
     def models() -> Response:
         """The models that are loaded, with where they run, their classes and their licence."""
         return answer([_model(task, name, model)
-                       for task, found in service.models.items() for name, model in found.items()])
+                       for task, found in service.models.items() for name, model in found.items() if model])
 
     @router.get("/v1/cameras", tags=["server"], responses={200: content(_LIST, "the cameras"), **refusals()})
     def cameras() -> Response:
         """The server's own cameras, which a visitor of the stream may watch."""
         return answer(service.cameras.described())
+
+    return router
+
+
+def health_routes(service: Service) -> APIRouter:
+    """How it is, for whoever starts it anew, and for Prometheus."""
+    router = APIRouter()
 
     @router.get("/healthz", tags=["server"], responses={
         200: content(_STATE, "all is well"), 503: content(_STATE, "the workers stand still"), **refusals()})
@@ -66,10 +73,22 @@ def state_routes(service: Service) -> APIRouter:
         """Requests, latency, what waits, batches, frames dropped, and what the models see."""
         return Response(service.metrics.text(), media_type=metrics.KIND)
 
+    return router
+
+
+def page_routes(service: Service) -> APIRouter:
+    """The server's own pages."""
+    router = APIRouter()
+
     @router.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:
         """The document below as a page."""
         return HTMLResponse(openapi.page(request.app.openapi()))
+
+    @router.get("/monitor", include_in_schema=False)
+    def monitor() -> HTMLResponse:
+        """What the models see, as a page."""
+        return HTMLResponse(monitor_page.page(service.monitor))
 
     @router.get("/own.css", include_in_schema=False)
     def css() -> FileResponse:

@@ -8,9 +8,13 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vision.files import write_whole
 from vision.weights import cache_dir
+
+if TYPE_CHECKING:
+    from cryptography.x509 import GeneralName
 
 _DAYS = 397                                              # the longest that browsers take
 _AHEAD = datetime.timedelta(days=7)                      # a certificate that ends sooner is made anew
@@ -81,7 +85,7 @@ def _make(files: tuple[Path, Path], names: list[str]) -> None:
     write_whole(files[0], made.public_bytes(serialization.Encoding.PEM))
 
 
-def _general(name: str) -> object:
+def _general(name: str) -> GeneralName:
     from cryptography import x509
 
     try:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from vision.errors import VisionError
 
 T = TypeVar("T")
+_PATIENCE_S = 10.0                                       # for what is at work when it is closed
 _Job = tuple[Callable[[], Any], Future[Any]]
 
 
@@ -37,16 +38,20 @@ class Turns:
         self._change = threading.Condition()
         self._last = monotonic()                         # when a piece was begun or ended, or the first came
         self._closed = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"vision-turn-{n}", daemon=True) for n in range(max(1, workers))
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        self.staff(max(1, workers))
 
     @property
     def workers(self) -> int:
         """How many pieces are worked on at a time."""
         return len(self._threads)
+
+    def staff(self, workers: int) -> None:
+        """Have at least so many workers."""
+        with self._change:
+            for number in range(len(self._threads), workers):
+                self._threads.append(threading.Thread(target=self._work, name=f"vision-turn-{number}", daemon=True))
+                self._threads[-1].start()
 
     @property
     def waiting(self) -> int:
@@ -93,8 +98,9 @@ class Turns:
             self._change.notify_all()
         for _, future in left:
             future.cancel()
+        end = monotonic() + _PATIENCE_S
         for thread in self._threads:
-            thread.join(timeout=10)
+            thread.join(timeout=max(0.0, end - monotonic()))
 
     def _work(self) -> None:
         me = threading.get_ident()

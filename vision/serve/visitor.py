@@ -19,8 +19,7 @@ import cv2
 from vision.errors import UsageError, VisionError
 from vision.io import Info
 from vision.record import gap
-from vision.serve.answers import told
-from vision.serve.asked import plan_asked
+from vision.serve.answers import cause_of, told
 from vision.serve.chain import Chain
 from vision.serve.picture import picture_of
 from vision.serve.service import Service
@@ -179,7 +178,7 @@ class Visitor:
         for task in service.missing(list(asked) if isinstance(asked, dict) else []):
             await self.wire.tell({"loading": task})
             await asyncio.to_thread(service.load, task)
-        plan = plan_asked(asked, service.offered, service.models)
+        plan = service.asked(asked)
         chain = await asyncio.to_thread(service.open, plan, Info(SOURCE, "stream", live=True))
         await asyncio.to_thread(self._exchange, chain, plan)
         about = chain.about()
@@ -200,16 +199,11 @@ class Visitor:
         try:
             future = self.service.turns.submit(self.client, partial(self._look, waiting))
             record, shown = await asyncio.wrap_future(future)
-        except Busy as error:
-            self.service.metrics.drop("busy")
-            await self.wire.tell({"wait": {"ahead": error.ahead}})
-            return
         except Exception as error:
             if not isinstance(error, VisionError):
                 _log.error("a picture failed", exc_info=error)
-            said = told(error)
-            self.service.metrics.drop("not a picture" if said["code"] in ("bad_picture", "pixels") else "failed")
-            await self.wire.tell(said)
+            self.service.metrics.drop(cause_of(error))
+            await self.wire.tell({"wait": {"ahead": error.ahead}} if isinstance(error, Busy) else told(error))
             return
         skipped, self.skipped = self.skipped, 0
         if shown is not None:

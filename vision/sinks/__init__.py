@@ -21,9 +21,8 @@ from vision.spec import installed
 
 __all__ = [
     "SINKS", "Alto", "Bag", "BasisPicture", "CocoResults", "ContactSheet", "Csv", "Cutouts", "Events", "HeatMapPicture",
-    "Hocr", "InstanceMaps", "JsonLines", "LabelMaps", "Mcap", "MotText", "PlainText", "Publish", "SaveFrames", "Segments",
-    "Show", "Sink", "SinkSpec",
-    "Timeline", "VarianceMaps", "VideoFile", "YoloText", "sinks",
+    "Hocr", "InstanceMaps", "JsonLines", "LabelMaps", "Mcap", "MotText", "PlainText", "Publish", "SaveFrames",
+    "Segments", "Show", "Sink", "SinkSpec", "Timeline", "VarianceMaps", "VideoFile", "YoloText", "sinks",
 ]
 
 SINKS: dict[str, type[SinkSpec]] = {

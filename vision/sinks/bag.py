@@ -31,10 +31,10 @@ _FAR_M = 100.0                                   # that free space is thought to
 class Bag(SinkSpec):
     """A ROS 2 bag of one video: a new folder.
 
-    Topics: `/vision/KEY` for each step, as vision_msgs/Detection2DArray where it has boxes and as sensor_msgs/LaserScan
-    where it has free space; `/vision/records` (std_msgs/String) with the lines of `--jsonl`; and, asked for, the
-    pictures as `/vision/image/compressed`. Messages have the source's stamps (`stamp_ns`), or without such the film's
-    time.
+    Topics: `/vision/KEY` for each step whose result has boxes, as vision_msgs/Detection2DArray; `/vision/KEY/free`
+    where it has free space in metres (`vision drive`), as sensor_msgs/LaserScan; `/vision/records` (std_msgs/String)
+    with the lines of `--jsonl`; and, asked for, the pictures as `/vision/image/compressed`. Messages have the
+    source's stamps (`stamp_ns`), or without such the film's time.
     """
 
     name = "bag"
@@ -55,8 +55,8 @@ class Bag(SinkSpec):
     def check(self) -> None:
         """Raise SinkError for a folder that is there, MissingExtra without the package."""
         if Path(self.folder).exists():
-            raise SinkError(f"{str(self.folder)!r} is there already, and a bag is a new folder. Give another name, or move "
-                            "it away.")
+            raise SinkError(f"{str(self.folder)!r} is there already, and a bag is a new folder. Give another name, or "
+                            "move it away.")
         try:
             import rosbags  # noqa: F401
         except ImportError:
@@ -101,9 +101,16 @@ class _Bag(Sink):
         stamp = frame.stamp_ns if frame.stamp_ns is not None else max(0, round(frame.time * 1e9))
         head = ros.header(self._store, stamp, self.spec.frame_id)
         for key in item:
-            message = self._message(item[key], item.record[key], head)
-            if message is not None:
-                self._put(f"/vision/{key}", message, stamp)
+            result = item[key]
+            if hasattr(result, "boxes"):
+                self._put(f"/vision/{key}", ros.detections_message(item.record[key], head, self.spec.layout), stamp)
+            spaces: tuple[tuple[str, Any], ...] = (
+                (f"/vision/{key}", result), (f"/vision/{key}/free", getattr(result, "free", None)))
+            for topic, space in spaces:
+                if hasattr(space, "angles") and hasattr(space, "ranges") and not np.isnan(space.ranges).all():
+                    most = float(getattr(space, "most", _FAR_M))
+                    scan = ros.scan_message(space.angles, space.ranges, head, most=most, layout=self.spec.layout)
+                    self._put(topic, scan, stamp)
         for values in [*([record.gap(frame)] if frame.gap else []), item.record]:
             self._put(RECORDS, self._store.types["std_msgs/msg/String"](record.line(values).rstrip("\n")), stamp)
         if self.spec.pictures != "none":
@@ -111,17 +118,6 @@ class _Bag(Sink):
             data = cv2.imencode(".jpg", image)[1].ravel()
             kind = self._store.types["sensor_msgs/msg/CompressedImage"]
             self._put(PICTURE, kind(head, "jpeg", np.asarray(data, np.uint8)), stamp)
-
-    def _message(self, result: Any, payload: Mapping[str, Any], head: Any) -> Any:
-        """A result as a message of ROS; None for one that is in the record alone."""
-        from vision.messages import ros
-
-        if hasattr(result, "angles") and hasattr(result, "ranges"):
-            most = float(getattr(result, "most", _FAR_M))
-            return ros.scan_message(result.angles, result.ranges, head, most=most, layout=self.spec.layout)
-        if all("box" in entry for entry in payload.get("objects", [{}])):
-            return ros.detections_message(payload, head, self.spec.layout)
-        return None
 
     def _put(self, topic: str, message: Any, stamp: int) -> None:
         kind = message.__msgtype__

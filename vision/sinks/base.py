@@ -81,14 +81,19 @@ class Sink(ABC):
 class SinkSpec(Described, ABC):
     """Where results go. A sink spec of your own derives from this.
 
-    name: the key in `SINKS`. of: the task whose results it writes; empty for any. also: other such tasks. streams: whether it can go to
-    standard output, `-`.
+    name: the key in `SINKS`. of: the task whose results it writes; empty for any. also: other such tasks. streams:
+    whether it can go to standard output, `-`.
     """
 
     name: ClassVar[str]
     of: ClassVar[str] = ""
     also: ClassVar[tuple[str, ...]] = ()
     streams: ClassVar[bool] = False
+
+    @classmethod
+    def writes(cls, task: str) -> bool:
+        """Whether it can write the results of a task."""
+        return cls.of == "" or task in (cls.of, *cls.also)
 
     @property
     def not_resumed(self) -> str:
@@ -113,7 +118,7 @@ class SinkSpec(Described, ABC):
 
     def key_in(self, plan: Sequence[Spec]) -> str:
         """The key of the last step of the plan of its task (`of`). Raises UsageError where there is none."""
-        keys = [one.key for one in plan if one.task == self.of]
+        keys = [one.key for one in plan if self.of and self.writes(one.task)]
         if not keys:
             raise UsageError(f"{type(self).__name__} writes what {self.of!r} finds, which is not in the plan. "
                              f"Add it: --do {','.join([*(one.task for one in plan), self.of])}")

@@ -30,10 +30,10 @@ Of = Annotated[str | None, Option("the step whose events are written, by its key
 
 @spec
 class Events(SinkSpec):
-    """The events of `vision count` and `vision text`, as JSON lines or as CSV by the file's suffix."""
+    """What happened in `vision count`, `text`, `drive` or `hands`, as JSON lines or as CSV by the file's suffix."""
 
     name = "events"
-    of, also = "count", ("text",)
+    of, also = "count", ("text", "drive", "hands")
     streams = True
 
     path: Annotated[Path | str, Option("events, one JSON line for each, or one row in a .csv", flags=("--events",))]

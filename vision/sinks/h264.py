@@ -18,8 +18,8 @@ KEY_EVERY = 60                                   # pictures: a reader that seeks
 
 
 class Packets:
-    """H.264 as Annex B has it: one packet a picture, in the order in which pictures are shown (no B-frames), with SPS and
-    PPS before each IDR, so that a reader may begin at any of these.
+    """H.264 as Annex B has it: one packet a picture, in the order in which pictures are shown (no B-frames), with SPS
+    and PPS before each IDR, so that a reader may begin at any of these.
 
     crf: x264's quality, 0 (best) to 51. preset: x264's trade of time for size. The first picture's size is all
     pictures', one pixel more where a side is odd; another size is fitted in with black borders.

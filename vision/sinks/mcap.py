@@ -51,8 +51,8 @@ class Mcap(SinkSpec):
     @property
     def not_resumed(self) -> str:
         """The index of a file that grew is not taken up again."""
-        return ("an MCAP file is not taken up again in the middle; what a run that was killed had written can be read, as "
-                f"NAME.part{SUFFIX}. Run again without --resume.")
+        return ("an MCAP file is not taken up again in the middle; what a run that was killed had written can be "
+                f"read, as NAME.part{SUFFIX}. Run again without --resume.")
 
     def check(self) -> None:
         """Raise UsageError for another suffix, MissingExtra without the packages."""
@@ -139,9 +139,9 @@ class _Mcap(Sink):
             self._put(VIDEO, "foxglove.CompressedVideo", stamp, video_message(packet, stamp, self.spec.frame_id))
 
     def _annotate(self, payloads: Sequence[Mapping[str, Any]], stamp: int) -> None:
-        from vision.messages.foxglove import annotations
+        from vision.messages.foxglove import annotations_message
 
-        self._put(ANNOTATIONS, "foxglove.ImageAnnotations", stamp, annotations(payloads, stamp))
+        self._put(ANNOTATIONS, "foxglove.ImageAnnotations", stamp, annotations_message(payloads, stamp))
 
     def _json(self, topic: str, values: Mapping[str, Any], stamp: int) -> None:
         self._put(topic, "", stamp, json.dumps(values, ensure_ascii=False).encode(errors="surrogateescape"))

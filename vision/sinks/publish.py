@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 class Publish(SinkSpec):
     """Records through Zenoh as they are made: nobody who is slow or absent holds up the run.
 
-    Each record is one message of JSON under the address's key. Who joins late is given the last one. Pictures go as JPEG
-    under the key with `/picture` behind it; `vision.read` reads them from there.
+    Each record is one message of JSON under the address's key. Who joins late is given the last one. Pictures go as
+    JPEG under the key with `/picture` behind it; `vision.read` reads them from there.
     """
 
     name = "publish"
 
     address: Annotated[str, Option(
-        "send records through Zenoh: zenoh://robot/vision, with ?connect= or ?listen=tcp/HOST:PORT where peers do not find "
-        "each other", flags=("--publish",))]
+        "send records through Zenoh: zenoh://robot/vision, with ?connect= or ?listen=tcp/HOST:PORT where peers do not "
+        "find each other", flags=("--publish",))]
     pictures: Annotated[Literal["none", "plain", "drawn"], Option(
         "pictures too: as they were read, or with the results drawn on them")] = "none"
     quality: Annotated[int, Option("of these JPEGs", min=1, max=100)] = 80
@@ -58,7 +58,8 @@ class _Publish(Sink):
 
     def begin(self, info: Info) -> None:
         """Open the session, with the first source. Raises SinkError."""
-        self._sender = self._sender or Sender(Address.parse(self.spec.address))
+        below = () if self.spec.pictures == "none" else (PICTURE,)
+        self._sender = self._sender or Sender(Address.parse(self.spec.address), *below)
 
     def take(self, item: Item) -> None:
         """Send the record, and the picture before it."""

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class VideoFile(SinkSpec):
     """The annotated film, with the source's times and sound: H.264 in mp4 that a browser plays.
 
-    A picture's name (.png, .jpg, ...) takes a picture, an MCAP file's (.mcap) what `Mcap` writes. Any other name is a folder: for each source a film in it,
-    or its pictures, under its name and the last task's (`clip-track.mp4`).
+    A picture's name (.png, .jpg, ...) takes a picture, an MCAP file's (.mcap) what `Mcap` writes. Any other name is a
+    folder: for each source a film in it, or its pictures, under its name and the last task's (`clip-track.mp4`).
     """
 
     name = "video"

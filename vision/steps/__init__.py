@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from vision.errors import UsageError
 from vision.spec import installed, nearest
 from vision.state import State
 from vision.steps.action import RecognizeActions
+from vision.steps.attributes import DescribeFaces
 from vision.steps.base import InTurn, ModelStep, Pending, Pool, Ready, Spec, Step
 from vision.steps.blur import BlurFaces
 from vision.steps.classify import Classify
 from vision.steps.count import Count
 from vision.steps.detect import Detect
+from vision.steps.drive import Drive
 from vision.steps.faces import FindFaces
 from vision.steps.follow import Follow
 from vision.steps.hands import FindHands
 from vision.steps.identify import Identify
 from vision.steps.instances import SegmentInstances
+from vision.steps.lanes import FindLanes
 from vision.steps.pose import EstimatePose
 from vision.steps.segment import Segment
 from vision.steps.text import ReadText
 from vision.steps.track import Track
 
 __all__ = [
-    "TASKS", "BlurFaces", "Classify", "Count", "Detect", "EstimatePose", "FindFaces", "FindHands", "Follow", "Identify",
-    "InTurn", "ModelStep", "Pending", "Pool", "ReadText", "Ready", "RecognizeActions", "Segment", "SegmentInstances",
-    "Spec", "State", "Step", "Task", "Track",
+    "TASKS", "BlurFaces", "Classify", "Count", "DescribeFaces", "Detect", "Drive", "EstimatePose", "FindFaces",
+    "FindHands", "FindLanes",
+    "Follow", "Identify", "InTurn", "ModelStep", "Pending", "Pool", "ReadText", "Ready", "RecognizeActions", "Segment",
+    "SegmentInstances", "Spec", "State", "Step", "Task", "Track",
     "find_task", "tasks",
 ]
 
@@ -40,12 +46,16 @@ class Task:
 
     card: the name of the default model; empty for a task without a model.
     hidden: an older name of the command, which still works; empty for none.
+    given: options of the tasks in `after`, where a plan is made of names.
+    spares: those of `after` that it can do without, whose weights are for research: `free_only` leaves them out.
     """
 
     spec: type[Spec]
     after: tuple[str, ...] = ()
     card: str = ""
     hidden: str = ""
+    given: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    spares: tuple[str, ...] = ()
 
 
 TASKS: dict[str, Task] = {
@@ -58,9 +68,12 @@ TASKS: dict[str, Task] = {
     "follow": Task(Follow),
     "faces": Task(FindFaces, card="facemesh", hidden="landmarks"),
     "identify": Task(Identify, after=("faces",), card="dlib-face"),
+    "attributes": Task(DescribeFaces, after=("faces",), card="face-attributes"),
     "blur": Task(BlurFaces, card="blazeface-full"),
     "hands": Task(FindHands, card="handmesh"),
     "pose": Task(EstimatePose, card="blazepose-full"),
+    "lanes": Task(FindLanes),
+    "drive": Task(Drive, after=("track", "segment", "lanes"), given={"segment": {"every": 5}}, spares=("segment",)),
     "action": Task(RecognizeActions, card="two-stream-ucf101-3"),
     "text": Task(ReadText, card="ppocrv6-tiny-rec"),
 }

@@ -109,7 +109,9 @@ class Step(ABC):
     key: its name in items and records.
     names: the class names that its results' labels index.
     needs: keys of the results that `begin` gets from earlier steps.
+    uses: keys of results that it gets where they are in the plan and were made of this frame.
     covers: keys of results that need not be drawn, since drawing this step's shows them.
+    hides: keys of tracks whose trails are not drawn.
     if_none: what to try where it found nothing in a whole stream.
     remembers: whether a result depends on earlier frames. Where it does not, frames may be cut into
         ranges and done anywhere.
@@ -119,7 +121,9 @@ class Step(ABC):
 
     names: Names = ()
     needs: frozenset[str] = frozenset()
+    uses: frozenset[str] = frozenset()
     covers: frozenset[str] = frozenset()
+    hides: frozenset[str] = frozenset()
     if_none: str = ""
     remembers: bool = False
     ahead: int = 0

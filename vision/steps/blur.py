@@ -96,7 +96,8 @@ class BlurStep(ModelStep):
             del self._seen[0]
             self._due -= 1
         self._faces |= found.keys()
-        return Covered(np.array([*found.values()], np.float32).reshape(-1, 4), [i in here.boxes for i in found])
+        seen = np.array([i in here.boxes for i in found], bool)
+        return Covered(np.array([*found.values()], np.float32).reshape(-1, 4), seen)
 
     def shown(self, frame: Frame, result: Any) -> Image:
         """The picture with all of these faces covered."""
@@ -112,4 +113,5 @@ class BlurStep(ModelStep):
     def summary(self) -> Sequence[str]:
         """How many faces were covered."""
         many = len(self._faces)
-        return [f"{self.key}: {many} face{'' if many == 1 else 's'} covered; look at the result before you give it away"]
+        told = f"{many} face{'' if many == 1 else 's'} covered"
+        return [f"{self.key}: {told}; look at the result before you give it away"]

@@ -33,6 +33,9 @@ class FindsObjects(Spec):
         min=0, max=1, remote=True)] = None
     agnostic: Annotated[bool, Option(
         "of overlapping boxes of different classes, too, only the better is kept", remote=True)] = False
+    tiles: Annotated[bool, Option(
+        "also look at overlapping windows at full resolution, for small objects in large pictures",
+        remote=True)] = False
     weak: Annotated[float | None, Option(
         "also keep boxes that are not shown, down to this score (of a model whose threshold is 0.5), for a tracker",
         "0..1", min=0, max=1)] = None
@@ -42,7 +45,7 @@ class FindsObjects(Spec):
         decides = _first(self.min_score, card.min_score)
         return {
             "min_score": decides, "classes": self.classes, "max_detections": self.max_detections,
-            "max_iou": self.max_iou, "agnostic": self.agnostic,
+            "max_iou": self.max_iou, "agnostic": self.agnostic, "tiles": self.tiles,
             "weak": None if self.weak is None else min(decides, at_odds(self.weak, decides)),
         }
 

@@ -24,7 +24,7 @@ class FindHands(Spec):
     result = Hands
 
     model: ModelOption = "default"
-    detector: Annotated[Named, Option("the model that finds palms", remote=True)] = "default"
+    detector: Annotated[Named, Option("the model that finds palms")] = "default"
     min_score: Annotated[float | None, Option(
         "the lowest score of a palm; the detector's own unless given", "0..1", min=0, max=1, remote=True)] = None
     min_hand: Annotated[float, Option(

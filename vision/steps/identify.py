@@ -93,14 +93,16 @@ class IdentifyStep(InTurn):
         assert isinstance(faces, Faces)
         good = [self._quality(frame, faces, row) for row in range(len(faces))]
         said = self._alone(frame, faces, good) if self.still else self._over_time(frame, faces, good)
-        live = [Live.UNASKED] * len(faces) if self.still or not self.spec.liveness else self._liveness(faces, frame.time)
+        asked = self.spec.liveness and not self.still
+        live = self._liveness(faces, frame.time) if asked else [Live.UNASKED] * len(faces)
         passed = [state in (Live.UNASKED, Live.YES) for state in live]
-        labels = [one.person + 1 if ok else UNKNOWN for one, ok in zip(said, passed, strict=True)]
+        labels = np.array([one.person + 1 if ok else UNKNOWN for one, ok in zip(said, passed, strict=True)], np.int64)
+        ages = [frame.time - self._votes[i].since if i in self._votes else 0.0 for i in faces.ids.tolist()]
         distances = np.array([one.distance for one in said], np.float32)
         return Identities(
             faces.boxes, self._certain(distances), labels, faces.ids,
-            [frame.time - self._votes[i].since if i in self._votes else 0.0 for i in faces.ids.tolist()],
-            np.arange(len(faces)), np.where(np.isfinite(distances), distances, np.nan), good, live,
+            np.array(ages, np.float32), np.arange(len(faces)), np.where(np.isfinite(distances), distances, np.nan),
+            np.array(good, np.int64), np.array(live, np.int64),
         ).rounded()
 
     def _certain(self, distances: Floats) -> Floats:
@@ -139,7 +141,7 @@ class IdentifyStep(InTurn):
         ids = faces.ids.tolist()
         self._live = {i: self._live.get(i) or Liveness() for i in {*ids, *(self._live.keys() & self._votes.keys())}}
         return [
-            self._live[i](faces.points[row], faces.angles[row], faces.eyes[row], time) for row, i in enumerate(ids)
+            self._live[i](faces.points[row], faces.eyes[row], time) for row, i in enumerate(ids)
         ]
 
     def state(self) -> State:

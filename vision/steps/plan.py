@@ -12,24 +12,28 @@ from vision.spec import nearest
 from vision.steps import TASKS, Spec, find_task
 
 
-def plan_of(names: Sequence[str]) -> list[Spec]:
+def plan_of(names: Sequence[str], free_only: bool = False) -> list[Spec]:
     """A plan of tasks by name, each with its defaults, with the tasks before it that it needs.
 
-    Raises UsageError for an unknown name.
+    free_only: leave out what a task can do without and whose weights are for research. Raises UsageError for an unknown
+    name.
     """
     plan: dict[str, Spec] = {}
 
-    def add(name: str) -> None:
+    def add(name: str, **options: Any) -> None:
         row = find_task(name)
         others: dict[str, Any] = {}
         for before in row.after:
+            if free_only and before in row.spares and before not in names:
+                continue
             wanted = find_task(before).spec
             stands_in = next((key for key, one in plan.items() if issubclass(one.result, wanted.result)), before)
             if before not in plan and stands_in != before:            # boxes of instances do for a tracker
                 others["on"] = stands_in
             else:
-                add(before)
-        plan.setdefault(row.spec.task, row.spec(**others))
+                add(before, **row.given.get(before, {}))
+        if row.spec.task not in plan:
+            plan[row.spec.task] = row.spec(**others, **options)
 
     for name in names:
         add(name)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import asdict, replace
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from vision.errors import UsageError
 from vision.spec import Option, spec
-from vision.steps.base import ModelOption, ModelStep, Named, Pending, Pool, Spec, Step
+from vision.state import State
+from vision.steps.base import ModelStep, Named, Pending, Pool, Spec, Step
 from vision.steps.faces import FollowedPeople
 from vision.text.lines import TextEvent, Texts, clock
 from vision.types import Frame, Result
 
 if TYPE_CHECKING:
     from vision.io import Info
+    from vision.text.lexicon import Lexicon
 
 
 @spec
@@ -26,10 +29,9 @@ class ReadText(Spec):
     result = Texts
 
     model: Annotated[Named, Option(
-        "the model that reads: a name of `vision models`, a path to weights, or an .onnx file of PP-OCR",
-        remote=True)] = "default"
+        "the model that reads: a name of `vision models`, a path to weights, or an .onnx file of PP-OCR")] = "default"
     detector: Annotated[Named, Option(
-        "the model that finds text: a name, or an .onnx file of DB or EAST", remote=True)] = "default"
+        "the model that finds text: a name, or an .onnx file of DB or EAST")] = "default"
     min_score: Annotated[float | None, Option(
         "the lowest score of a place where text is; the detector's own unless given", "0..1", min=0, max=1,
         remote=True)] = None
@@ -38,6 +40,8 @@ class ReadText(Spec):
     alphabet: Annotated[str | None, Option(
         "the characters that may be read: latin, capitals, digits, or themselves; all unless given",
         remote=True)] = None
+    lexicon: Annotated[Path | str | None, Option(
+        "file of likely words, one a line: a word that is none of them becomes one that is nearly as probable")] = None
     turned: Annotated[bool, Option("also read upside down", remote=True)] = False
     find: Annotated[tuple[str, ...], Option(
         'only texts like this one, as often as you like: "ABC*", ? is one character; case is ignored',
@@ -49,8 +53,16 @@ class ReadText(Spec):
     stable: Annotated[float, Option(
         "a text that was there for less is no event", "seconds", min=0, remote=True)] = 0.5
 
+    @cached_property
+    def likely(self) -> Lexicon | None:
+        """The words of `lexicon`. Raises DataError."""
+        from vision.data.words import read_lexicon
+
+        return None if self.lexicon is None else read_lexicon(Path(self.lexicon))
+
     def check(self) -> None:
-        """Refuse an empty pattern."""
+        """Read the lexicon, and refuse an empty pattern."""
+        _ = self.likely
         if any(not pattern.strip() for pattern in self.find):
             raise UsageError('--find is a text such as "ABC*"; got an empty one.')
 
@@ -66,6 +78,7 @@ class ReadText(Spec):
         """A step for one stream: text is followed on a video, and found anew on each picture."""
         how: dict[str, Any] = {
             "min_score": self.min_score, "min_text": self.min_text, "turned": self.turned, "alphabet": self.alphabet,
+            "lexicon": self.likely,
         }
         if info.kind in ("picture", "pictures"):
             return ReadPictures(self, model, partial(model.submit, cover=self.blur, **how))
@@ -94,7 +107,7 @@ class ReadPictures(ModelStep):
 
         kept: Texts = matching(texts, self.find)
         if self.find:
-            self._hits += [f"{line.line!r} in frame {frame.index}" for line in kept.by_line()]
+            self._hits += [f"{line.line!r} in {Path(frame.source).name}" for line in kept.by_line()]
         return replace(kept, covered=(kept.quads if self.find else texts.covered) if self.blur else None)
 
     def summary(self) -> Sequence[str]:
@@ -124,6 +137,15 @@ class ReadVideo(FollowedPeople):
         self._events += last if self.find else ()
         return last
 
+    def state(self) -> State:
+        """What is there, and what was found."""
+        return {**super().state(), "found": [asdict(event) for event in self._events]}
+
+    def restore(self, state: State) -> None:
+        """Continue from what `state` returned."""
+        super().restore(state)
+        self._events = [TextEvent(**{**one, "centre": tuple(one["centre"])}) for one in state["found"]]
+
     def summary(self) -> Sequence[str]:
         """When what was looked for was there."""
         times = [f"{clock(e.start)} to {clock(e.end)}  {e.text!r}  ({e.score:.2f})" for e in
@@ -136,4 +158,5 @@ def found_lines(find: Sequence[str], hits: Sequence[str]) -> list[str]:
     if not find:
         return []
     wanted = ", ".join(find)
-    return [f"{wanted}: found {len(hits)} times", *(f"  {hit}" for hit in hits)] if hits else [f"{wanted}: not found"]
+    times = "once" if len(hits) == 1 else f"{len(hits)} times"
+    return [f"{wanted}: found {times}", *(f"  {hit}" for hit in hits)] if hits else [f"{wanted}: not found"]

@@ -13,18 +13,20 @@ import numpy as np
 
 from vision import zoo
 from vision.boxes import nms, weighted_box_fusion
-from vision.card import Card, Input
-from vision.data.truth import alike
+from vision.card import Card, Input, alike
 from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
 from vision.onnx_card import with_decoder
+from vision.published import onnx_detector
 from vision.tasks.decoders import DECODERS, Decoder
 from vision.tasks.model import Model
 from vision.tasks.own import OwnModel, rows
 from vision.tasks.proposed import ProposalEngine
+from vision.tasks.tiles import together, windows
 from vision.tasks.together import Engines, joint
 from vision.types import Detections, Image, Ints
 from vision.view import View, checked_image, letterbox, shrunk, stretch, whole
+from vision.weights import locate
 
 _STRIDE = 32                 # a network that takes any size gets multiples of this
 _CANDIDATES = 4096           # at most this many boxes of a picture go into suppression, best first
@@ -71,6 +73,7 @@ class Finder(Model, Generic[Found]):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
+        tiles: bool = False,
     ) -> Found:
         """Find the objects in a picture, with the whole device for it alone.
 
@@ -82,11 +85,14 @@ class Finder(Model, Generic[Found]):
             unless given.
         agnostic: of overlapping boxes of different classes, too, only the better is kept.
         weak: also return boxes from this score up to `min_score`, as `Detections.weak`; none unless given.
+        tiles: look at overlapping windows at full resolution, too, for small objects in large pictures.
 
         Returns the objects in pixels of the picture, best first. Raises UsageError for another picture, or an
         option outside its range.
         """
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
+        if tiles:
+            return self._tiled(image, choice)()
         view = input_view(image, self.card.input, self.engine.input_wh)
         return self._found(self.engine(view.pixels[None]), view, choice)
 
@@ -100,11 +106,12 @@ class Finder(Model, Generic[Found]):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
+        tiles: bool = False,
     ) -> list[Found]:
         """Find the objects in each of `images`, (H,W,3) uint8 BGR of any sizes. The options are those of a call."""
         return self.submit(
             images, min_score=min_score, classes=classes, max_detections=max_detections, max_iou=max_iou,
-            agnostic=agnostic, weak=weak,
+            agnostic=agnostic, weak=weak, tiles=tiles,
         )()
 
     def submit(
@@ -117,21 +124,45 @@ class Finder(Model, Generic[Found]):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
+        tiles: bool = False,
     ) -> Callable[[], list[Found]]:
         """Start on pictures, and do not wait.
 
         images: (H,W,3) uint8 BGR each, of any sizes; they must not change until the results are there.
-        min_score, classes, max_detections, max_iou, agnostic, weak: as in a call.
+        min_score, classes, max_detections, max_iou, agnostic, weak, tiles: as in a call.
 
         Returns a function that waits and returns one result for each picture, rounded as in a record
         (`Detections.rounded`). Raises UsageError for another picture, or an option outside its range.
         """
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
+        if tiles:
+            waiting = [self._tiled(image, choice) for image in images]
+            return lambda: [wait() for wait in waiting]
         views = [input_view(image, self.card.input, self.engine.input_wh) for image in images]
         under_way = [self.engine.submit(view.pixels[None]) for view in views]
         return lambda: [
             self._found(future.result(), view, choice) for view, future in zip(views, under_way, strict=True)
         ]
+
+    def _tiled(self, image: Image, choice: _Choice) -> Callable[[], Found]:
+        """Start on a picture and on windows of it; the function waits and puts together what they show."""
+        h, w = checked_image(image).shape[:2]
+        size_wh = self.engine.input_wh or self.card.input.size_wh
+        turns = h > w and self.engine.input_wh is None and self.card.input.resize == "letterbox"     # as `input_view`
+        seen = windows((w, h), (min(size_wh), max(size_wh)) if turns else size_wh)
+        parts = [input_view(image[y0:y1, x0:x1], self.card.input, self.engine.input_wh) for x0, y0, x1, y1 in seen]
+        under_way = [self.engine.submit(part.pixels[None]) for part in parts]
+        everything = replace(choice, min_score=choice.floor)
+
+        def collect() -> Found:
+            each = [self._found(f.result(), part, everything) for f, part in zip(under_way, parts, strict=True)]
+            found = together(each, seen, choice.max_iou, choice.agnostic)[: choice.max_detections]
+            shown = int((found.scores >= choice.min_score).sum())
+            rest = found[shown:]
+            weak = None if choice.floor == choice.min_score else Detections(rest.boxes, rest.scores, rest.labels)
+            return replace(found[:shown], weak=weak).rounded()
+
+        return collect
 
     def _found(self, outputs: Outputs, view: View, choice: _Choice) -> Found:
         """The objects of one picture, in frame pixels."""
@@ -237,6 +268,15 @@ class Detector(OwnModel, Finder[Detections]):
         return made
 
     @classmethod
+    def _card(cls, model: str | Path | Card) -> Card:
+        card = super()._card(model)
+        here = locate(card)
+        if card.form != "onnx" or card.boxes.layout or here is None:
+            return card
+        seen = onnx_detector(here[1])                    # what is pulled tells its layout when it is here
+        return replace(card, input=seen.input, boxes=seen.boxes, config=seen.config)
+
+    @classmethod
     def _together(cls, members: list[Self]) -> Self:
         return cast(Self, DetectorEnsemble(members))
 
@@ -272,11 +312,12 @@ class DetectorEnsemble(Detector):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
+        tiles: bool = False,
     ) -> Detections:
         """Find the objects in a picture; see `Detector`."""
         return self.submit(
             [image], min_score=min_score, classes=classes, max_detections=max_detections, max_iou=max_iou,
-            agnostic=agnostic, weak=weak,
+            agnostic=agnostic, weak=weak, tiles=tiles,
         )()[0]
 
     def submit(
@@ -289,11 +330,13 @@ class DetectorEnsemble(Detector):
         max_iou: float | None = None,
         agnostic: bool = False,
         weak: float | None = None,
+        tiles: bool = False,
     ) -> Callable[[], list[Detections]]:
         """Start on pictures with every member; see `Detector.submit`. max_iou: of each member's own suppression."""
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
         waiting = [
-            member.submit(images, min_score=min(choice.floor, _MEMBERS_FLOOR), max_iou=max_iou, agnostic=agnostic)
+            member.submit(
+                images, min_score=min(choice.floor, _MEMBERS_FLOOR), max_iou=max_iou, agnostic=agnostic, tiles=tiles)
             for member in self.members
         ]
         return lambda: [

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vision.errors import UsageError
 from vision.types import Floats
+
+if TYPE_CHECKING:
+    from vision.text.lexicon import Lexicon
 
 CASELESS = "abcdefghijklmnopqrstuvwxyz0123456789!\"#$%&'()*+,-./:;?@"
 CASED = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + CASELESS
@@ -26,15 +29,25 @@ class Reading(NamedTuple):
 
 
 class Characters(NamedTuple):
-    """What a network can read. names: a character each. allowed: (C,) bool, which classes, the blank first, may be
-    read; None: all."""
+    """What a network can read.
+
+    names: a character each. allowed: (C,) bool, which classes, the blank first, may be read; None: all. lexicon: words
+    that are likely; None: all are alike.
+    """
 
     names: Sequence[str]
     allowed: npt.NDArray[np.bool_] | None = None
+    lexicon: Lexicon | None = None
+
+    def read(self, probs: Floats) -> Reading:
+        """The reading of one strip, probs (T,C) float32."""
+        probs = probs if self.allowed is None else probs * self.allowed
+        reading = read_steps(probs, self.names)
+        return reading if self.lexicon is None else self.lexicon.corrected(probs, reading, self.names)
 
     def only(self, wanted: str) -> Characters:
-        """Those of `wanted` alone, and the space. Raises UsageError, with what is lacking, where the network cannot read
-        one of them."""
+        """Those of `wanted` alone, and the space. Raises UsageError, with what is lacking, where the network cannot
+        read one of them."""
         lacking = sorted(set(wanted) - {*self.names, " "})
         if lacking:
             scripts = sorted({unicodedata.name(one, "?").split()[0].capitalize() for one in lacking})
@@ -42,21 +55,18 @@ class Characters(NamedTuple):
                 f"this model cannot read {len(lacking)} of the characters asked for: {''.join(lacking)[:40]} "
                 f"({', '.join(scripts)[:60]}). Leave them out of --alphabet, or give another --model."
             )
-        return Characters(self.names, np.array([True, *(name in wanted or name == " " for name in self.names)]))
+        return self._replace(allowed=np.array([True, *(name in wanted or name == " " for name in self.names)]))
 
 
 ALPHABETS = {"latin": CASED, "capitals": "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", "digits": "0123456789"}
 
 
-def read_steps(
-    probs: Floats, characters: Sequence[str], allowed: npt.NDArray[np.bool_] | None = None
-) -> Reading:
+def read_steps(probs: Floats, characters: Sequence[str]) -> Reading:
     """The reading of one strip.
 
     probs: (T,C) float32, the probability of each class at each step; class 0 is the blank, class i + 1 the i-th of
-    `characters`. allowed: (C,) bool, the classes that count; all unless given. The score is the mean of the probabilities of the steps at which the characters begin.
+    `characters`. The score is the mean of the probabilities of the steps at which the characters begin.
     """
-    probs = probs if allowed is None else probs * allowed
     best = probs.argmax(axis=1)
     begins = np.flatnonzero((best > 0) & (best != np.concatenate([[0], best[:-1]])))
     if not len(begins):

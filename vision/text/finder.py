@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from vision.card import Card
 from vision.engine import Engine
@@ -25,12 +24,13 @@ class TextFinder(Model):
     east, scores (B,1,h/4,w/4) and geometry (B,5,h/4,w/4). Raises ModelError for another layout.
     """
 
-    task: ClassVar[str] = "text-boxes"
+    task = "text-boxes"
 
     def __init__(self, engine: Engine, card: Card) -> None:
         super().__init__(engine, card)
         if card.boxes.layout not in DECODERS:
-            raise ModelError(f"{card.name!r} finds text as {card.boxes.layout!r}. {nearest(card.boxes.layout, DECODERS)}")
+            raise ModelError(f"{card.name!r} says where text is as {card.boxes.layout!r}. "
+                             f"{nearest(card.boxes.layout, DECODERS)}")
         self._decode = DECODERS[card.boxes.layout]
 
     @classmethod

@@ -83,10 +83,9 @@ def east(outputs: Outputs, min_score: float, *, max_iou: float = 0.4) -> TextQua
     along = np.stack([np.cos(angle), -np.sin(angle)], axis=1)            # the text's direction, y pointing down
     across = np.stack([np.sin(angle), np.cos(angle)], axis=1)
     origin = np.stack([columns, rows], axis=1) * 4.0
-    corners = np.stack([
-        origin + across * -up[:, None] + along * -left[:, None], origin + across * -up[:, None] + along * right[:, None],
-        origin + across * down[:, None] + along * right[:, None], origin + across * down[:, None] + along * -left[:, None],
-    ], axis=1).astype(np.float32)
+    above, below = origin - across * up[:, None], origin + across * down[:, None]
+    before, behind = along * left[:, None], along * right[:, None]
+    corners = np.stack([above - before, above + behind, below + behind, below - before], axis=1).astype(np.float32)
     found = TextQuads(corners, score[0, rows, columns])
     best = found[np.argsort(-found.scores, kind="stable")[:_CANDIDATES]]
     kept: list[int] = []

@@ -77,9 +77,8 @@ class Texts(_Rows):
     @property
     def text(self) -> str:
         """All of it: a line a line, an empty one between columns."""
-        lines = self.by_line()
-        between = ["\n\n" if a.blocks[0] != b.blocks[0] else "\n" for a, b in zip(lines, lines[1:], strict=False)]
-        return "".join(line.line + after for line, after in zip(lines, [*between, ""], strict=True))
+        blocks = [self[self.blocks == block].by_line() for block in dict.fromkeys(self.blocks.tolist())]
+        return "\n\n".join("\n".join(line.line for line in block) for block in blocks)
 
     @property
     def line(self) -> str:

@@ -28,7 +28,9 @@ def sides(quads: Floats) -> Floats:
 
 def boxes_of(quads: Floats) -> Floats:
     """(N,4,2) -> (N,4) xyxy: the upright boxes around."""
-    return np.concatenate([quads.min(axis=1), quads.max(axis=1)], axis=1) if len(quads) else np.empty((0, 4), np.float32)
+    if not len(quads):
+        return np.empty((0, 4), np.float32)
+    return np.concatenate([quads.min(axis=1), quads.max(axis=1)], axis=1)
 
 
 def grown(points: Floats, ratio: float) -> Floats:

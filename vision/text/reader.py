@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from vision.text.cards import reader_card
 from vision.text.ctc import ALPHABETS, Characters, Reading
 from vision.text.finder import TextFinder
 from vision.text.found import TextQuads
+from vision.text.lexicon import Lexicon
 from vision.text.lines import Texts
 from vision.text.order import reading_order
 from vision.text.strips import Shape, read_strips, words_of
@@ -43,7 +44,7 @@ class TextReader(Cascade):
     characters along them, (B,T,C), the first class a blank. card: of the engine; its names are the characters.
     """
 
-    task: ClassVar[str] = "text"
+    task = "text"
     finder = TextFinder
 
     def __init__(self, detector: Any, engine: Engine, card: Card) -> None:
@@ -66,14 +67,15 @@ class TextReader(Cascade):
 
     def __call__(
         self, image: Image, *, min_score: float | None = None, min_text: float | None = None, turned: bool = False,
-        alphabet: str | None = None,
+        alphabet: str | None = None, lexicon: Lexicon | None = None,
     ) -> Texts:
         """The text in `image` (H,W,3) uint8 BGR; the arguments are `submit`'s."""
-        return self.submit([image], min_score=min_score, min_text=min_text, turned=turned, alphabet=alphabet)()[0]
+        return self.submit(
+            [image], min_score=min_score, min_text=min_text, turned=turned, alphabet=alphabet, lexicon=lexicon)()[0]
 
     def submit(
         self, images: Sequence[Image], *, min_score: float | None = None, min_text: float | None = None,
-        turned: bool = False, alphabet: str | None = None, cover: bool = False,
+        turned: bool = False, alphabet: str | None = None, lexicon: Lexicon | None = None, cover: bool = False,
     ) -> Callable[[], list[Texts]]:
         """Start on pictures, and do not wait.
 
@@ -83,12 +85,13 @@ class TextReader(Cascade):
         turned: also read each piece upside down, and keep what is surer.
         alphabet: the characters that may be read: latin, capitals (with digits), digits, or themselves; all that the
             network knows unless given.
+        lexicon: words that are likely: a word that is none of them becomes one, where that is nearly as probable.
         cover: also give all the places where text was found, read or not, as `Texts.covered`.
 
         Returns a function that waits and returns one result a picture. Raises UsageError for another picture, an
         option outside its range, or characters that the network does not know.
         """
-        characters = self.characters(alphabet)
+        characters = self.characters(alphabet, lexicon)
         least = self.card.min_score if min_text is None else min_text
         if not 0 <= least <= 1:
             raise UsageError(f"min_text lies in 0..1; got {min_text}")
@@ -100,9 +103,9 @@ class TextReader(Cascade):
 
         return lambda: [texts(image, found) for image, found in zip(images, wait(), strict=True)]
 
-    def characters(self, alphabet: str | None = None) -> Characters:
+    def characters(self, alphabet: str | None = None, lexicon: Lexicon | None = None) -> Characters:
         """What the network may read, as `submit` has it. Raises UsageError."""
-        known = Characters(self.names)
+        known = Characters(self.names, lexicon=lexicon)
         return known if alphabet is None else known.only(ALPHABETS.get(alphabet, alphabet))
 
     def read(
@@ -111,17 +114,21 @@ class TextReader(Cascade):
         """Read what stands in quads (N,4,2) of `image`, each by itself. One that is tall is read from below and from
         above, and what is surer is kept. turned: read each upside down too. characters: those that may be read."""
         ways = [_ways(quad, turned) for quad in pieces]
-        strips = (quads.upright(image, quad, self.shape.height, self.shape.widths[-1]) for way in ways for quad in way)
+        height, widest = self.shape.height, self.shape.widths[-1]
+        strips = (quads.upright(image, quad, height, widest) for way in ways for quad in way)
         answers = read_strips(self.engine, strips, self.shape, characters or Characters(self.names))
         return [
             max((Piece(*next(answers), quad) for quad in way), key=lambda piece: piece.reading.score) for way in ways
         ]
 
-    def words(self, images: Iterable[Image], *, alphabet: str | None = None) -> Iterator[Reading]:
+    def words(
+        self, images: Iterable[Image], *, alphabet: str | None = None, lexicon: Lexicon | None = None
+    ) -> Iterator[Reading]:
         """Read pictures that are one word or one line each, (H,W,3) uint8 BGR, one after another: memory does not grow
-        with their number. alphabet: as in `submit`. Raises UsageError for another picture."""
+        with their number. alphabet, lexicon: as in `submit`. Raises UsageError for another picture."""
         strips = (self._strip(checked_image(image)) for image in images)
-        return (reading for reading, _ in read_strips(self.engine, strips, self.shape, self.characters(alphabet)))
+        characters = self.characters(alphabet, lexicon)
+        return (reading for reading, _ in read_strips(self.engine, strips, self.shape, characters))
 
     def _strip(self, image: Image) -> Image:
         height, width = image.shape[:2]
@@ -143,9 +150,10 @@ def laid_out(pieces: Sequence[Piece], min_text: float, ids: Sequence[int] | None
     held = [(piece, i) for piece, i in zip(pieces, numbers, strict=True)
             if piece.reading.text.strip() and piece.reading.score >= min_text]
     order, lines, blocks = reading_order(np.array([piece.quad for piece, _ in held], np.float32).reshape(-1, 4, 2))
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (quads.part(held[k][0].quad, begin, end), word, held[k][0].reading.score, line, block, held[k][1])
         for k, line, block in zip(order.tolist(), lines.tolist(), blocks.tolist(), strict=True)
         for word, begin, end in words_of(held[k][0].reading.text, held[k][0].places)
     ]
-    return Texts(*zip(*rows, strict=True)).rounded() if rows else Texts.empty()
+    columns: list[Any] = list(zip(*rows, strict=True))
+    return Texts(*columns).rounded() if rows else Texts.empty()

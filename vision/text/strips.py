@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from itertools import islice
 from typing import NamedTuple
@@ -12,13 +12,14 @@ import numpy as np
 
 from vision.card import Input
 from vision.engine import Engine, Outputs
-from vision.text.ctc import Characters, Reading, read_steps
+from vision.text.ctc import Characters, Reading
 from vision.types import Floats, Image
 from vision.view import stretch
 
 _WIDTHS = (20 / 3, 12, 74 / 3)         # of the strips, in heights; PP-OCR has learnt none that are narrower
 _SURE = 0.9                            # a reading that scores less is made again from wider strips
 _WIDER = (1.3, 1.6)
+_CLOSER = (0.05, 0.1)                  # of the height, cut off at each side
 _TOGETHER = 64                         # strips that are held for that
 _PADDING = 128                         # what normalisation makes a 0 of, as in the training of PP-OCR
 
@@ -57,17 +58,27 @@ def read_strips(
 
     A few more than keep the device busy are under way at a time, and of each answer only the text is kept: memory does
     not grow with their number. Each has the smallest of a few widths, so that an engine compiles few graphs. What is
-    not read surely is read again, a little wider, twice, and the surest reading is kept.
+    not read surely is read again, twice, a little wider, or where strips are squeezed a little closer, and the surest
+    reading is kept.
     """
     waiting = iter(strips)
     while some := list(islice(waiting, _TOGETHER)):
         answers = list(_once(engine, some, shape, characters))
-        unsure = [] if shape.squeezed else [i for i, (reading, _) in enumerate(answers) if reading.score < _SURE]
-        again = [(i, factor) for i in unsure for factor in _WIDER]
-        wider = (stretch(some[i], (round(some[i].shape[1] * k), shape.height)).pixels for i, k in again)
-        for (i, _), answer in zip(again, _once(engine, wider, shape, characters), strict=True):
+        unsure = [i for i, (reading, _) in enumerate(answers) if reading.score < _SURE]
+        again = [(i, look) for i in unsure for look in (_CLOSER if shape.squeezed else _WIDER)]
+        looks = (_closer(some[i], look) if shape.squeezed else _wider(some[i], look) for i, look in again)
+        for (i, _), answer in zip(again, _once(engine, looks, shape, characters), strict=True):
             answers[i] = max(answers[i], answer, key=lambda one: one[0].score)
         yield from answers
+
+
+def _wider(strip: Image, factor: float) -> Image:
+    return stretch(strip, (round(strip.shape[1] * factor), strip.shape[0])).pixels
+
+
+def _closer(strip: Image, share: float) -> Image:
+    edge = round(strip.shape[0] * share)
+    return strip[edge:-edge, edge:-edge] if strip.shape[1] > 4 * edge else strip
 
 
 def _once(
@@ -78,7 +89,7 @@ def _once(
     def oldest() -> tuple[Reading, Floats]:
         future, share = begun.popleft()
         probs = future.result()[0][0]                                # (T,C)
-        reading = read_steps(probs, characters.names, characters.allowed)
+        reading = characters.read(probs)
         places = (np.asarray(reading.steps, np.float32) + 0.5) / max(len(probs) * share, 1e-6)
         return reading, places.clip(0, 1)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from vision.text import quads
 from vision.text.ctc import Reading
+from vision.text.lexicon import Lexicon
 from vision.text.lines import TextEvent, Texts
 from vision.text.reader import Piece, TextReader, laid_out
 from vision.tracking.tracker import Method, Tracker
@@ -65,16 +66,16 @@ class TextTracker:
     find: only texts like these, with * and ? as in names of files, case ignored; all unless given.
     cover: give the quads that are to be made unreadable: of what is shown, and of what was there up to
         `lost_after` seconds ago.
-    min_score, min_text, turned, alphabet: as in `TextReader.submit`.
+    min_score, min_text, turned, alphabet, lexicon: as in `TextReader.submit`.
     """
 
     def __init__(
         self, reader: TextReader, *, lost_after: float = 1.0, stable: float = 0.5, find: Sequence[str] = (),
         cover: bool = False, min_score: float | None = None, min_text: float | None = None, turned: bool = False,
-        alphabet: str | None = None,
+        alphabet: str | None = None, lexicon: Lexicon | None = None,
     ) -> None:
         self.reader, self.stable, self.find, self.cover = reader, stable, find, cover
-        self.min_score, self.turned, self.characters = min_score, turned, reader.characters(alphabet)
+        self.min_score, self.turned, self.characters = min_score, turned, reader.characters(alphabet, lexicon)
         self.min_text = reader.card.min_score if min_text is None else min_text
         self.lost_after = lost_after
         self._tracker = Tracker(_METHOD, lost_after, reader.detector.card.min_score)

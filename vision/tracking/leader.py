@@ -1,4 +1,5 @@
-"""One person out of many: chosen once, followed by the id of a track, and found again by the looks when that has ended."""
+"""One person out of many: chosen once, followed by the id of a track, and found again by the looks when that has
+ended."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ _SLOWLY = 0.95                                   # of the looks of a moment ago,
 class Leader:
     """Who is followed.
 
-    by: `nearest`, the tallest box; `hand`, who holds a hand above the nose. alike: from which likeness of colours, -1 to 1,
-    somebody is the same person as before. `id`: of the track, 0 before anybody was chosen.
+    by: `nearest`, the tallest box; `hand`, who holds a hand above the nose. alike: from which likeness of colours, -1
+    to 1, somebody is the same person as before. `id`: of the track, 0 before anybody was chosen.
     """
 
     def __init__(self, by: Literal["nearest", "hand"] = "nearest", alike: float = 0.6) -> None:
@@ -34,12 +35,12 @@ class Leader:
         seen = people[people.rows >= 0]
         looks = [_colours(crop) for crop in crops(image, seen.boxes)]
         if self.id not in people.ids:
-            row = self._again(looks) if self.id else self._choose(seen, poses)
-            if row is not None:
-                self.id, self._looks = int(seen.ids[row]), looks[row]
+            chosen = self._again(looks) if self.id else self._choose(seen, poses)
+            if chosen is not None:
+                self.id, self._looks = int(seen.ids[chosen]), looks[chosen]
         for row in np.flatnonzero(seen.ids == self.id):
-            self._looks = _SLOWLY * self._looks + (1 - _SLOWLY) * looks[row]
-            return seen.boxes[row]
+            self._looks = np.asarray(_SLOWLY * self._looks + (1 - _SLOWLY) * looks[int(row)], np.float32)
+            return np.asarray(seen.boxes[row], np.float32)
         return None
 
     def _again(self, looks: list[Floats]) -> int | None:

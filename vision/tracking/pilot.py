@@ -18,12 +18,13 @@ _EDGE = 3                                        # pixels from the lower edge: t
 class Pilot:
     """Commands for a base that drives and turns, so that it comes up to a person and faces them.
 
-    What was commanded since a picture was taken, and by dead_time before, is taken into account (a Smith predictor): the
-    delay of the camera and that of the motors make it neither late nor swing. It commands a stop while the newest frame is
-    older than max_latency, and while the person was not seen for stop_after. It never drives backwards.
+    What was commanded since a picture was taken, and by dead_time before, is taken into account (a Smith predictor):
+    the delay of the camera and that of the motors make it neither late nor swing. It commands a stop while the newest
+    frame is older than max_latency, and while the person was not seen for stop_after. It never drives backwards.
 
-    fov: degrees across the picture. max_latency, dead_time, stop_after: seconds. keep: metres to stay away. forward, turn:
-    m/s and rad/s at most; faster, turn_faster: m/s2 and rad/s2 at most, twice that for slowing down. rate: commands a second.
+    fov: degrees across the picture. max_latency, dead_time, stop_after: seconds. keep: metres to stay away. forward,
+    turn: m/s and rad/s at most; faster, turn_faster: m/s2 and rad/s2 at most, twice that for slowing down. rate:
+    commands a second.
     """
 
     fov: float = 60.0
@@ -45,8 +46,8 @@ class Pilot:
     def see(self, box: Floats | None, size_wh: tuple[int, int], captured: float) -> None:
         """A frame, with the person's box if there is one.
 
-        box: (4,) xyxy in pixels. size_wh: of the frame. captured: when it was taken, in seconds of the clock of `command`;
-        an older one than before changes nothing."""
+        box: (4,) xyxy in pixels. size_wh: of the frame. captured: when it was taken, in seconds of the clock of
+        `command`; an older one than before changes nothing."""
         if captured < self.frame_at:
             return
         self.frame_at = captured

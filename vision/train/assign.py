@@ -12,7 +12,8 @@ from torchvision.ops import box_iou
 @dataclass(frozen=True)
 class Assigned:
     """What each cell should say. scores: (B,A,C) in 0..1, 0 where nothing is. boxes: (B,A,4) xyxy, of
-    the object that a positive cell answers for. weights: (B,A), a cell's score, 0 of a negative one."""
+    the object that a positive cell answers for. weights: (B,A), a cell's score, 0 of a negative one. With `sure`, both
+    scores and weights are times how sure the object is."""
 
     scores: Tensor
     boxes: Tensor
@@ -21,7 +22,7 @@ class Assigned:
 
 @torch.no_grad()
 def task_aligned(
-    scores: Tensor, boxes: Tensor, centres: Tensor, objects: Tensor, labels: Tensor,
+    scores: Tensor, boxes: Tensor, centres: Tensor, objects: Tensor, labels: Tensor, sure: Tensor | None = None,
     top_k: int = 13, alpha: float = 1.0, beta: float = 6.0,
 ) -> Assigned:
     """Feng et al. 2021, "TOOD": the `top_k` cells inside an object that class and place it best.
@@ -29,7 +30,8 @@ def task_aligned(
     scores (B,A,C) in 0..1 and boxes (B,A,4) xyxy: what the network says now, at cells with the given
     centres (A,2). objects (B,M,4) xyxy and labels (B,M) int64, padded with -1. The alignment of a cell
     with an object is t = score^alpha * IoU^beta; a cell that several objects want goes to the one it
-    overlaps most. Targets are t, scaled so that the best of an object has its largest IoU.
+    overlaps most. Targets are t, scaled so that the best of an object has its largest IoU, times `sure` (B,M) where
+    that is given.
     """
     if not objects.shape[1]:
         return Assigned(torch.zeros_like(scores), torch.zeros_like(boxes), torch.zeros_like(boxes[..., 0]))
@@ -51,6 +53,8 @@ def task_aligned(
     aligned, iou = alignment * chosen, overlap * chosen
     scaled = aligned * iou.amax(-1, keepdim=True) / aligned.amax(-1, keepdim=True).clamp(min=1e-12)
     weights = scaled.amax(1).where(taken >= 0, 0.0)                                    # (B,A)
+    if sure is not None:
+        weights = weights * sure.gather(1, which)
     target = torch.zeros_like(scores).scatter_(
         2, labels.clamp(min=0).gather(1, which)[..., None], weights[..., None]
     )

@@ -52,14 +52,16 @@ class GflCriterion:
     def __init__(self, giou: float = 2.0, dfl: float = 0.5) -> None:
         self.giou, self.dfl = giou, dfl
 
-    def __call__(self, net: nn.Module, x: Tensor, objects: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """`varifocal`, `giou` and `dfl`."""
+    def __call__(
+        self, net: nn.Module, x: Tensor, objects: Tensor, labels: Tensor, sure: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """`varifocal`, `giou` and `dfl`. sure (B,M) in 0..1: of a teacher's labels, the scores to learn."""
         assert isinstance(net, (Gfl, NanoDet))
         size_wh = (x.shape[-1], x.shape[-2])
         logits, distances = (output.float() for output in net(x))
         boxes = net.boxes(distances, size_wh)
         centres, strides = (t.to(boxes) for t in points(size_wh, net.strides))
-        assigned = task_aligned(logits.detach().sigmoid(), boxes.detach(), centres, objects, labels)
+        assigned = task_aligned(logits.detach().sigmoid(), boxes.detach(), centres, objects, labels, sure)
         picture, cell = (assigned.weights > 0).nonzero(as_tuple=True)
         weights, wanted = assigned.weights[picture, cell], assigned.boxes[picture, cell]
         total = assigned.scores.sum().clamp(min=1.0)

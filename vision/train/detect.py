@@ -78,6 +78,11 @@ class DetectSettings(VariedSettings):
     encoder_weights: common.EncoderWeights = "auto"
     frozen: common.Frozen = ()
     options: common.NetworkOptions = field(default_factory=dict)
+    teacher: Annotated[tuple[str, ...], Option(
+        "detectors that label what nobody has labelled, such as yolox-s; the data may be pictures alone",
+        separator=",")] = ()
+    classes: Annotated[tuple[str, ...], Option(
+        "of pictures without labels: only these classes of the teacher's, by name", separator=",")] = ()
 
     @property
     def yolo(self) -> bool:
@@ -104,7 +109,13 @@ class DetectSettings(VariedSettings):
 
 
 def _settle(settings: DetectSettings) -> DetectSettings:
+    for teacher in settings.teacher:
+        resolve(zoo.find(teacher, "detect"))
+    if settings.classes and not settings.teacher:
+        raise UsageError("classes are for pictures without labels, which need a teacher: --teacher yolox-s")
     if settings.yolo:
+        if settings.teacher:
+            raise UsageError("ultralytics' trainer takes no teacher; train nanodet, gfl or default with one.")
         from vision.train.yolo import source
 
         source(settings.model)
@@ -130,8 +141,11 @@ def _settle(settings: DetectSettings) -> DetectSettings:
 
 
 def _read(data: Path, settings: DetectSettings) -> tuple[DetectionData, DetectionData]:
-    """Both splits, or their first pictures where the settings say so."""
-    train, val = read_splits(data)
+    """Both splits, or their first pictures where the settings say so; of pictures alone where there is a teacher."""
+    from vision.train.teaching import read_for
+
+    parts = read_for(settings.teacher, settings.classes, data) if settings.teacher else None
+    train, val = parts or read_splits(data)
     return train.first(settings.pictures), val.first(settings.val_pictures)
 
 

@@ -28,11 +28,12 @@ from vision.tasks.detect import suppressed
 from vision.train.anchored import MultiboxCriterion, TwoStageCriterion
 from vision.train.criteria import Criterion, GflCriterion
 from vision.train.detect import DETECTORS, ONE_SIZE, PROPOSED
-from vision.train.detection_set import DetectionSet, HeldOut, HeldOutPictures
+from vision.train.detection_set import DetectionSet, HeldOut, HeldOutPictures, TaughtSet
 from vision.train.detection_transforms import GREY
 from vision.train.fit import fit
 from vision.train.recipe import Objective, Parts, Told, Trained
 from vision.train.start import freeze, load_encoder
+from vision.train.teaching import SURE, taught
 from vision.train.yolo_v1 import YoloCriterion
 from vision.types import Detections
 from vision.weights import resolve
@@ -62,8 +63,13 @@ class Detection(Objective):
         self.rows: dict[int, list[dict[str, Any]]] = {}      # of each picture that was looked at
 
     def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
-        """The criterion's terms."""
-        pictures, boxes, labels = batch
+        """The criterion's terms. Of a teacher's labels those networks learn the scores that can; others learn what the
+        teacher is sure of."""
+        pictures, boxes, labels, *sure = batch
+        if sure and isinstance(self.criterion, GflCriterion):
+            return self.criterion(net, self.inputs(pictures), boxes, labels, sure[0])
+        if sure:
+            boxes, labels = surest(boxes, labels, sure[0])
         return self.criterion(net, self.inputs(pictures), boxes, labels)
 
     def found(self, net: nn.Module, items: Sequence[HeldOut]) -> list[Detections]:
@@ -108,6 +114,13 @@ class Detection(Objective):
             "ap": now.ap, "ap50": now.ap50, "ap75": now.ap75, "small": now.small, "medium": now.medium,
             "large": now.large, **{f"ap_{name}": ap for name, (ap, _) in now.classes.items()},
         }
+
+
+def surest(boxes: Tensor, labels: Tensor, sure: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes (B,M,4) and labels (B,M) of which a teacher is sure (B,M) enough; the others are -1, behind them."""
+    labels = labels.where(sure >= SURE, -1)
+    order = (labels < 0).long().argsort(dim=1, stable=True)
+    return boxes.gather(1, order[..., None].expand(-1, -1, 4)), labels.gather(1, order)
 
 
 def of_all_processes(rows: dict[int, Any]) -> dict[int, Any]:
@@ -164,12 +177,18 @@ def train(training: Training, told: Told) -> Trained:
     net, card = start(settings, training.names)
     card = replace(card, name=training.folder.name, source=f"trained on {training.source}")
     freeze(net, settings.frozen)
-    held_out = HeldOutPictures(training.data[1], card.input)
-    sets: tuple[Any, HeldOutPictures] = DetectionSet(training.data[0], settings), held_out
+    learnt, judged = training.data
+    if settings.teacher:
+        judged = judged if any(len(p.boxes) for p in judged.pictures) else taught(
+            judged, settings.teacher, training.folder, whole=True)
+        learnt = taught(learnt, settings.teacher, training.folder)
+    held_out = HeldOutPictures(judged, card.input)
+    kind = TaughtSet if settings.teacher else DetectionSet
+    sets: tuple[Any, HeldOutPictures] = kind(learnt, settings), held_out
     if settings.net in PROPOSED:
         from vision.train.proposals import ProposalSet, ProposedDetection
 
-        sets = ProposalSet(training.data[0], card, settings), held_out
+        sets = ProposalSet(learnt, card, settings), held_out
         objective: Detection = ProposedDetection(card, held_out)
     else:
         objective = Detection(CRITERIA[card.net](), card, held_out)

@@ -136,6 +136,23 @@ class DetectionSet(Dataset[tuple[Tensor, ...]]):
         )
 
 
+class TaughtSet(DetectionSet):
+    """As `DetectionSet`, with how sure each label is, (N,) float32."""
+
+    columns: ClassVar[tuple[str, ...]] = ("picture", "boxes", "labels", "sure")
+
+    def sample(self, image: Image, labelled: Labelled, reduced: int) -> Sample:
+        """A picture (H,W,3) BGR, `reduced` times smaller than it is, with its objects."""
+        sure = np.ones(len(labelled.boxes), np.float32) if labelled.sure is None else labelled.sure
+        return {**super().sample(image, labelled, reduced), "sure": torch.from_numpy(sure[~labelled.crowd])}
+
+    @staticmethod
+    def collate(items: Sequence[tuple[Tensor, ...]]) -> tuple[Any, ...]:
+        """A batch: as `DetectionSet`'s, and sure (B,M) float32 filled up with 0."""
+        *others, sure = zip(*items, strict=True)
+        return *DetectionSet.collate(list(zip(*others, strict=True))), pad_sequence(list(sure), batch_first=True)
+
+
 class HeldOutPictures(Dataset[HeldOut]):
     """Items to be judged by, each as `Detector` shows it to the network, at a size of its own."""
 

@@ -114,7 +114,7 @@ def mosaic(
         tile = visible(ScaledCrop((bottom - top, right - left), scale, fit_hw=size_hw)(one), share)
         canvas[:, top:bottom, left:right] = tile.pop("picture")
         border = [left, top, width - right, height - bottom]
-        parts.append({k: v if k == "labels" else T.pad(v, border) for k, v in tile.items()})
+        parts.append({k: T.pad(v, border) if isinstance(v, tv_tensors.TVTensor) else v for k, v in tile.items()})
     return {**_joined(parts), "picture": tv_tensors.Image(canvas)}
 
 

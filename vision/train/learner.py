@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vision.errors import DataError
 from vision.train.ema import Average
-from vision.train.optim import optimiser, schedule
+from vision.train.optim import Plateau, optimiser, schedule
 from vision.train.recipe import Objective
 from vision.train.settings import Settings
 
@@ -25,6 +25,7 @@ class Learner(L.LightningModule):  # type: ignore[misc]
         super().__init__()
         self.net, self.objective, self.settings, self.folder = net, objective, settings, folder
         self.average = Average(net, settings.ema) if settings.ema else None
+        self.plateau = Plateau() if settings.schedule == "plateau" else None
         self.latest: dict[str, float] = {}             # the figures of this epoch, if it was validated
         self.losses, self.steps = torch.zeros(()), 0   # of this epoch
 
@@ -53,8 +54,14 @@ class Learner(L.LightningModule):  # type: ignore[misc]
         return loss
 
     def on_train_epoch_start(self) -> None:
-        """No figures yet; and norms whose parameters are frozen stand still, as these do."""
+        """No figures yet; what is pre-trained waits for `freeze_epochs`; and norms whose parameters are frozen stand
+        still, as these do."""
         self.latest, self.losses, self.steps = {}, torch.zeros(()), 0
+        early, wait = getattr(self.net, "pre_trained", ()), getattr(self.settings, "freeze_epochs", 0)
+        if early and wait and self.current_epoch <= wait:
+            for parameter in early:
+                parameter.requires_grad_(self.current_epoch == wait)
+            self.net.train()
         for module in self.net.modules():
             if isinstance(module, _BatchNorm) and module.affine and not module.weight.requires_grad:
                 module.eval()
@@ -79,6 +86,8 @@ class Learner(L.LightningModule):  # type: ignore[misc]
     def on_validation_epoch_end(self) -> None:
         """Figures to the log."""
         self.latest = self.objective.figures()
+        if self.plateau is not None:
+            self.plateau.take(self.latest[self.objective.figure])
         for name, value in self.latest.items():
             self.log(f"val/{name}", value, sync_dist=True)
 
@@ -91,5 +100,10 @@ class Learner(L.LightningModule):  # type: ignore[misc]
         """The optimiser, and its schedule once a step."""
         chosen = optimiser(self.net, self.settings)
         steps = int(self.trainer.estimated_stepping_batches)
-        factor = torch.optim.lr_scheduler.LambdaLR(chosen, schedule(self.settings, steps))
+        of_step, plateau = schedule(self.settings, steps), self.plateau
+
+        def now(step: int) -> float:
+            return of_step(step) * (float(plateau.factor) if plateau is not None else 1.0)
+
+        factor = torch.optim.lr_scheduler.LambdaLR(chosen, now)
         return {"optimizer": chosen, "lr_scheduler": {"scheduler": factor, "interval": "step"}}

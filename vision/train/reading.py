@@ -44,7 +44,8 @@ class Strips:
         typesetter: Typesetter | None = None, still: bool = False,
     ) -> None:
         self.crops, self.size_wh, self.repeat, self.still = crops, size_wh, repeat, still
-        self.made, self.typesetter = (made, typesetter) if typesetter else (0, None)
+        self.typesetter = typesetter
+        self.made = made if typesetter else 0
 
     def __len__(self) -> int:
         return self.made + self.repeat * len(self.crops)
@@ -75,7 +76,7 @@ class Strips:
 def varied(image: Image, random: np.random.Generator) -> Image:
     """A crop as it might have been cut or taken otherwise: corners moved, brighter or darker, out of focus."""
     height, width = image.shape[:2]
-    corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     moved = corners + random.normal(0, 0.05, (4, 2)).astype(np.float32) * height
     warp = cv2.getPerspectiveTransform(corners, moved)
     image = cv2.warpPerspective(image, warp, (width, height), borderMode=cv2.BORDER_REPLICATE)

@@ -19,6 +19,7 @@ from vision.errors import DataError
 from vision.io.clips import whole
 from vision.metrics.action import action_figures
 from vision.nets import build
+from vision.pulled import KINETICS_MEAN, KINETICS_STD
 from vision.tasks.action import Recognizer
 from vision.train.clips import HeldOutClips, TrainClips
 from vision.train.fit import fit, save_weights
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from vision.train.action import ActionSettings
     from vision.train.training import Training
 
-_KINETICS = zoo.KINETICS_MEAN, zoo.KINETICS_STD
+_KINETICS = KINETICS_MEAN, KINETICS_STD
 _IMAGENET = IMAGENET_MEAN, IMAGENET_STD
 _VAL_CLIPS = 4
 

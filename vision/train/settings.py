@@ -46,8 +46,9 @@ class Settings(Described):
     backbone_lr: BackboneRate = 1.0
     optimiser: Annotated[Literal["adamw", "sgd"], Option("adamw, or sgd with momentum 0.9")] = "adamw"
     weight_decay: Decay = 0.01
-    schedule: Annotated[Literal["cosine", "poly", "step", "constant"], Option(
-        "of the learning rate: cosine and poly end at 0, step divides by ten at 60 % and 85 %")] = "cosine"
+    schedule: Annotated[Literal["cosine", "poly", "step", "constant", "one-cycle", "plateau"], Option(
+        "of the learning rate: cosine and poly end at 0, step divides by ten at 60 % and 85 %, one-cycle rises over "
+        "the first 30 %, plateau divides by ten after 3 validations without a better one")] = "cosine"
     snapshots: Annotated[int, Option(
         "cycles of the cosine, each of which ends at 0 and leaves a model, snapshot1.safetensors ...; 0: one, and none",
         min=0)] = 0

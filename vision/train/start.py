@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision.errors import WeightsError
+from vision.errors import UsageError, WeightsError
 from vision.weights import resolve
 from vision.zoo import CARDS
 
@@ -60,6 +60,51 @@ def load_net(net: nn.Module, path: Path, new_last_layer: bool = False) -> None:
         for hook in net._load_state_dict_pre_hooks.values():
             hook(state, "", {}, True, [], [], [])
     _load(net, path, state, _LAST_LAYER if new_last_layer else ())
+
+
+def head_of(net: nn.Module, classes: int) -> str:
+    """The name of a classifier's last layer, with a point: the last one that gives so many channels."""
+    from torch.nn import Conv2d, Linear
+
+    names = [name for name, layer in net.named_modules()
+             if (isinstance(layer, Linear) and layer.out_features == classes)
+             or (isinstance(layer, Conv2d) and layer.out_channels == classes)]
+    return f"{names[-1]}." if names else "\0"
+
+
+def load_but_head(net: nn.Module, path: Path, head: str) -> None:
+    """Load the weights of a whole classifier, of other classes too: then its last layer, and those beside, stay as
+    they are. Raises WeightsError where the rest does not fit."""
+    state = _state(path)
+    for hook in net._load_state_dict_pre_hooks.values():
+        hook(state, "", {}, True, [], [], [])
+    mine = net.state_dict()
+    classes = mine[f"{head}weight"].shape[0] if f"{head}weight" in mine else -1
+    other = tuple(name for name, value in mine.items() if value.ndim and value.shape[0] == classes
+                  and (name not in state or state[name].shape[1:] == value.shape[1:]))
+    _load(net, path, state, allowed=other)
+
+
+def regularise(net: nn.Module, dropout: float | None, depth: float) -> None:
+    """Set a network's dropout, and the shares of its residual blocks that are left out, rising to `depth`. Raises
+    UsageError where it has none."""
+    from torch.nn.modules.dropout import _DropoutNd
+    from torchvision.ops import StochasticDepth
+
+    if dropout is not None:
+        layers = [layer for layer in net.modules() if isinstance(layer, _DropoutNd)]
+        if not layers:
+            raise UsageError("this network has no dropout layers: leave --dropout out.")
+        for layer in layers:
+            layer.p = dropout
+    if depth:
+        blocks = [layer for layer in net.modules()
+                  if isinstance(layer, StochasticDepth) or type(layer).__name__ == "DropPath"]
+        if not blocks:
+            raise UsageError("this network has no residual blocks that can be left out: leave --stochastic-depth out.")
+        for place, layer in enumerate(blocks, start=1):
+            share = depth * place / len(blocks)
+            setattr(layer, "drop_prob" if hasattr(layer, "drop_prob") else "p", share)
 
 
 def freeze(net: nn.Module, beginnings: tuple[str, ...]) -> None:

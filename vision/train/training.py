@@ -14,7 +14,7 @@ import yaml
 from vision.errors import DataError, MissingExtra, UsageError, WeightsError
 from vision.files import make_folder, write_whole
 from vision.spec import nearest
-from vision.train import action, detect, instances, segment, text
+from vision.train import action, classify, detect, instances, segment, text
 from vision.train.recipe import Recipe, Split, Told, Trained
 from vision.train.settings import RECORD, Settings, differences
 
@@ -23,8 +23,8 @@ _SPEAKS = os.environ.get("LOCAL_RANK", "0") == "0"           # of the processes 
 _NEEDED = ("lightning", "torchmetrics", "tensorboard", "faster_coco_eval", "sklearn")
 
 RECIPES: dict[str, Recipe] = {
-    "detect": detect.RECIPE, "instances": instances.RECIPE, "segment": segment.RECIPE, "action": action.RECIPE,
-    "text": text.RECIPE,
+    "classify": classify.RECIPE, "detect": detect.RECIPE, "instances": instances.RECIPE, "segment": segment.RECIPE,
+    "action": action.RECIPE, "text": text.RECIPE,
 }
 
 
@@ -35,8 +35,8 @@ class Training:
     data: a folder, or the part to learn from and the part that is held out, as the recipe reads them.
     folder: of the run. Its `best.safetensors` carries the card of the result, `last.ckpt` is what a killed run goes on
         from, `curve.jsonl` has a line an epoch, `log` is for TensorBoard.
-    settings: `DetectSettings`, `InstanceSettings`, `SegmentSettings`, `ActionSettings`; the task's defaults unless
-        given.
+    settings: `ClassifySettings`, `DetectSettings`, `InstanceSettings`, `SegmentSettings`, `ActionSettings`; the
+        task's defaults unless given.
     resume: go on after the last whole epoch of the run in `folder`: exactly, where the settings are the same. `epochs`
         may be more; the learning rate then follows the longer schedule.
 

@@ -27,6 +27,7 @@ def instances(
     images: Annotated[Path | None, typer.Option(
         help="folder of the pictures; looked for beside the file unless given")] = None,
     max_iou: Annotated[float | None, typer.Option(min=0, max=1, help="of suppression")] = None,
+    tiles: Annotated[bool, typer.Option("--tiles", help="windows at full resolution, too")] = False,
 ) -> None:
     """Average precision of masks, of their borders and of boxes: scores from 0.01, at most 100 a picture."""
     from vision.data.truth import Truth
@@ -37,7 +38,7 @@ def instances(
     folder = images or pictures_of(data, truth)
     model = InstanceSegmenter.load(*options.where)
     truth, category_of, unknown = truth.restricted(model.names)
-    submit = partial(model.submit, min_score=0.01, max_detections=100, max_iou=max_iou)
+    submit = partial(model.submit, min_score=0.01, max_detections=100, max_iou=max_iou, tiles=tiles)
     paths = [folder / image["file_name"] for image in truth.images]
     found = results(paths, model, options.quiet, submit)
     rows = [row for image, objects in zip(truth.images, found, strict=True)            # masks as text: memory does not

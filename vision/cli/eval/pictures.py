@@ -46,6 +46,7 @@ def detect(
     max_iou: Annotated[float | None, typer.Option(
         min=0, max=1, help="of two boxes of one class that overlap by more, only the better is kept")] = None,
     pictures: Annotated[int | None, typer.Option(min=1, help="only the first so many")] = None,
+    tiles: Annotated[bool, typer.Option("--tiles", help="windows at full resolution, too")] = False,
     html: Annotated[Path | None, typer.Option(
         help="a page with plots, the confusion matrix and the worst pictures")] = None,
 ) -> None:
@@ -68,7 +69,7 @@ def detect(
     truth = truth.first(pictures)
     detector = Detector.load(*options.where)
     truth, category_of, unknown = truth.restricted(detector.names)
-    submit = partial(detector.submit, min_score=0.01, max_detections=100, max_iou=max_iou)
+    submit = partial(detector.submit, min_score=0.01, max_detections=100, max_iou=max_iou, tiles=tiles)
     paths = [folder / image["file_name"] for image in truth.images]
     began = perf_counter(), process_time()
     found = list(results(paths, detector, options.quiet, submit))

@@ -26,40 +26,49 @@ if TYPE_CHECKING:
 def text(
     options: EvalOptions,
     data: Annotated[Path, typer.Option(
-        help="folder, or list, of word crops (words.csv, ICDAR's gt.txt), of photographs (scenes.json, gt_*.txt), or both")],
+        help="folder of word crops (words.csv, ICDAR's gt.txt), of photographs (scenes.json, gt_*.txt), or of both")],
     detector: Annotated[str, typer.Option(help="the model that finds text")] = "default",
-    alphabet: Annotated[str | None, typer.Option(help="the characters that may be read: latin, capitals, digits")] = None,
+    alphabet: Annotated[str | None, typer.Option(
+        help="the characters that may be read: latin, capitals, digits, or themselves")] = None,
+    lexicon: Annotated[Path | None, typer.Option(help="file of likely words, one a line")] = None,
+    fold: Annotated[int | None, typer.Option(
+        min=0, help="only the crops that `vision train text --fold` of this number holds out")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="of so many")] = 3,
     min_score: Annotated[float | None, typer.Option(min=0, max=1, help="of a place where text is")] = None,
     min_text: Annotated[float | None, typer.Option(min=0, max=1, help="of what is read")] = None,
 ) -> None:
     """Word accuracy and character error rate on crops; on photographs how words are found (ICDAR 2015, IoU above 0.5),
     and how they are found and read."""
     from vision.data.scenes import find_scenes, has_scenes
-    from vision.data.words import find_words, has_words
+    from vision.data.words import find_words, has_words, read_lexicon
     from vision.text.reader import TextReader
 
     crops = find_words(data) if has_words(data) else None
-    scenes = find_scenes(data) if has_scenes(data) or (data.suffix == ".json" and data.is_file()) else []
+    if crops is not None and fold is not None:
+        crops = crops.fold(fold, folds)[1]
+    with_scenes = fold is None and (has_scenes(data) or (data.suffix == ".json" and data.is_file()))
+    scenes = find_scenes(data) if with_scenes else []
     if crops is None and not scenes:
         raise DataError(f"{str(data)!r} has neither crops (words.csv, gt.txt) nor photographs (scenes.json, gt_*.txt).")
+    how: dict[str, Any] = {"alphabet": alphabet, "lexicon": None if lexicon is None else read_lexicon(lexicon)}
     figures: dict[str, Any] = {}
     with TextReader.load(*options.where, detector=detector) as reader:
         reader.characters(alphabet)
         if crops is not None:
-            figures |= _crops(reader, crops, alphabet, options.quiet)
+            figures |= _crops(reader, crops, how, options.quiet)
         if scenes:
-            submit = partial(reader.submit, min_score=min_score, min_text=min_text, alphabet=alphabet)
+            submit = partial(reader.submit, min_score=min_score, min_text=min_text, **how)
             figures |= _scenes(reader, scenes, submit, options.quiet)
         write(options, reader, figures)
 
 
-def _crops(reader: TextReader, crops: Words, alphabet: str | None, quiet: bool) -> dict[str, float]:
+def _crops(reader: TextReader, crops: Words, how: dict[str, Any], quiet: bool) -> dict[str, float]:
     from vision.metrics.text import read_figures
 
     report = Report(reader.name)
     read = []
     with progress(reader.name, quiet=quiet) as update:
-        for reading in reader.words(_pictures(crops.paths), alphabet=alphabet):
+        for reading in reader.words(_pictures(crops.paths), **how):
             read.append(reading.text)
             report.inferred += 1
             update(report, report.inferred / len(crops))
@@ -80,7 +89,8 @@ def _scenes(reader: TextReader, scenes: Sequence[Any], submit: Any, quiet: bool)
           f"{counted(metric.there, 'word')} to be found")
     figures = {"detection": metric.detection, "end_to_end": metric.end_to_end}
     for name, of in figures.items():
-        print(f"{name.replace('_', ' '):<10} precision {of.precision:.4f}  recall {of.recall:.4f}  Hmean {of.hmean:.4f}")
+        print(f"{name.replace('_', ' '):<10} precision {of.precision:.4f}  recall {of.recall:.4f}  "
+              f"Hmean {of.hmean:.4f}")
     return {name: of._asdict() for name, of in figures.items()}
 
 

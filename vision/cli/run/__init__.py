@@ -42,12 +42,13 @@ def task_command(name: str) -> Any:
     """The command of one task: a plan of it and of the tasks that it needs."""
     rows = tasks()
     kinds = {one.key: type(one) for one in plan_of([name])}
-    writable = {key: kind for key, kind in sinks().items() if {kind.of, *kind.also} & {"", *kinds}}
+    writable = {key: kind for key, kind in sinks().items() if any(map(kind.writes, kinds))}
     parts = Parts(kinds, writable, plain=True)
 
     def run(sources: list[str], **values: Any) -> None:
         given = parts.take(values)
-        plan = [kind(**given.get(key, {})) for key, kind in kinds.items()]
+        free_only = bool(given.get("going", {}).get("free_only"))
+        plan = [replace(one, **given.get(one.key, {})) for one in plan_of([name], free_only)]
         execute(sources, plan, list(specs_of(given, writable)), given)
 
     return command(run, [_SOURCES, *parts.parameters], f"{first_sentence(rows[name].spec)}.")
@@ -73,7 +74,8 @@ def _plan(
     if (do is None) == (file is None):
         raise UsageError("give what to do, either as --do detect,track or as --plan plan.toml.")
     names = [name.strip() for one in do or () for name in one.split(",") if name.strip()]
-    plan = read_plan(file) if file is not None else plan_of(names)
+    plan = read_plan(file) if file is not None else plan_of(
+        names, bool(given.get("going", {}).get("free_only")))
     for name in given.keys() & kinds.keys():
         if name not in [one.key for one in plan]:
             option = next(iter(given[name])).replace("_", "-")

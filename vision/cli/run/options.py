@@ -31,7 +31,8 @@ class Reading(Described):
         "frame rate of a folder of pictures without a seqinfo.ini", "frames a second")] = None
     realtime: Annotated[bool, Option("play a file as a camera would: frames come when they are due")] = False
     reconnect: Annotated[bool, Option("wait for a camera or a stream that is missing or lost, however long")] = False
-    topic: Annotated[str | None, Option("whose pictures are read of an MCAP file or a ROS 2 bag that has several")] = None
+    topic: Annotated[str | None, Option(
+        "whose pictures are read of an MCAP file or a ROS 2 bag that has several")] = None
     reader: Annotated[Literal["auto", "opencv"], Option("what decodes video: PyAV or OpenCV")] = "auto"
 
     def arguments(self) -> dict[str, Any]:

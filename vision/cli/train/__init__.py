@@ -47,7 +47,7 @@ def _command(task: str) -> Any:
     from vision.train.training import RECIPES
 
     recipe, common = RECIPES[task], {field.name for field in options(Settings)}
-    own = {**_OWN, **({"folds": _FOLDS} if task == "action" else {})}
+    own = {**_OWN, **({"folds": _FOLDS} if task in ("action", "classify") else {})}
 
     def run(**values: Any) -> None:
         settings: Any = recipe.settings(**{n: v for n, v in values.items() if n not in own and v not in (None, [])})
@@ -56,6 +56,10 @@ def _command(task: str) -> Any:
             from vision.cli.train.action import measured_runs
 
             measured_runs(settings, **given)
+        elif task == "classify":
+            from vision.cli.train.classify import runs
+
+            runs(settings, **given)
         else:
             go(task, settings, **given)
 

@@ -1,0 +1,1 @@
+"""A drive, watched: `python -m apps.driving SOURCE`."""

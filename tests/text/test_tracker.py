@@ -1,0 +1,139 @@
+"""Text on a made video: each once, with its times; found again after a state was restored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from tests.text.written import page
+from vision import ReadText, Run, read
+from vision.drawing import draw
+from vision.sinks import Alto, Events, Hocr, PlainText
+from vision.sinks.film import VideoWriter
+from vision.state import dumps, loads
+from vision.text.lines import TextEvent, Texts, clock
+from vision.text.reader import TextReader
+from vision.text.tracker import TextTracker, matching
+from vision.types import Image
+
+RATE = 10.0
+
+
+@pytest.fixture(scope="module")
+def film() -> list[Image]:
+    """PLATFORM 4 from 0.5 to 2.4 s, moving; ABC 1234 from 1.5 s on."""
+    frames = []
+    for i in range(32):
+        lines = []
+        if 5 <= i < 25:
+            lines.append(("PLATFORM 4", (20 + 4 * i, 40), 34))
+        if i >= 15:
+            lines.append(("ABC 1234", (200 - 2 * i, 140), 34))
+        frames.append(page(lines, (352, 224)))
+    return frames
+
+
+@pytest.fixture(scope="module")
+def followed(reader: TextReader, film: list[Image]) -> tuple[list[Texts], list[TextEvent]]:
+    tracker = TextTracker(reader, lost_after=0.3)
+    texts = [tracker(image, i / RATE) for i, image in enumerate(film)]
+    return texts, [event for one in texts for event in one.events] + list(tracker.close())
+
+
+def test_each_text_is_told_of_once(followed: tuple[list[Texts], list[TextEvent]]) -> None:
+    texts, events = followed
+    assert [(e.text, e.start, e.end) for e in events] == [
+        ("PLATFORM 4", pytest.approx(0.5), pytest.approx(2.4)), ("ABC 1234", pytest.approx(1.5), pytest.approx(3.1))]
+    expected = [["PLATFORM 4"] * (5 <= i < 25) + ["ABC 1234"] * (i >= 15) for i in range(len(texts))]
+    assert [[line.line for line in one.by_line()] for one in texts] == expected
+    assert {int(i) for one in texts for i in one.ids} == {1, 2}
+    assert all(np.abs(one.boxes[0, 0] - (20 + 4 * i)) < 8 for i, one in enumerate(texts) if 5 <= i < 25)
+
+
+def test_a_state_goes_on_where_it_was(
+    reader: TextReader, film: list[Image], followed: tuple[list[Texts], list[TextEvent]]
+) -> None:
+    before = TextTracker(reader, lost_after=0.3)
+    for i, image in enumerate(film[:20]):
+        before(image, i / RATE)
+    after = TextTracker(reader, lost_after=0.3)
+    after.restore(loads(dumps(before.state())))
+    for i, image in enumerate(film[20:], start=20):
+        assert after(image, i / RATE).to_dict() == followed[0][i].to_dict()
+
+
+def test_a_text_is_looked_for(reader: TextReader, film: list[Image]) -> None:
+    tracker = TextTracker(reader, find=("abc*",), lost_after=0.3)
+    texts = [tracker(image, i / RATE) for i, image in enumerate(film)]
+    assert [i for i, one in enumerate(texts) if len(one)] == list(range(15, 32))
+    assert [event.text for one in texts for event in one.events] == []
+    assert [event.text for event in tracker.close()] == ["ABC 1234"]
+
+
+def test_what_is_hidden_stays_hidden_when_it_is_missed(reader: TextReader, film: list[Image]) -> None:
+    tracker = TextTracker(reader, cover=True)
+    for i, image in enumerate(film[:8]):
+        drawn = draw(tracker(image, i / RATE), image)
+        assert len(reader(drawn)) == 0
+    texts = tracker(np.full_like(film[7], 70), 0.8)                        # not to be seen in this frame
+    assert len(texts) == 0
+    assert texts.covered is not None
+    assert len(texts.covered) == 1
+
+
+def test_patterns_are_of_words_and_of_lines(reader: TextReader) -> None:
+    texts = reader(page([("Gate A12 north", (20, 20), 28), ("Gate B7", (20, 80), 28)]))
+    assert matching(texts, ("a??",)).texts.tolist() == ["A12"]
+    assert matching(texts, ("gate b*",)).texts.tolist() == ["Gate", "B7"]
+    assert matching(texts, ("x*", "B7")).texts.tolist() == ["B7"]
+    assert len(matching(texts, ("x*",))) == 0
+    assert matching(texts, ()).text == texts.text
+
+
+def test_a_run_writes_events_and_documents(tmp_path: Path, reader: TextReader, film: list[Image]) -> None:
+    with VideoWriter(tmp_path / "film.mp4") as out:
+        for i, image in enumerate(film):
+            out.write(image, i / RATE)
+    spec = ReadText(model=reader, lost_after=0.3)
+    sinks = [Events(tmp_path / "e.jsonl"), Events(tmp_path / "e.csv"), PlainText(tmp_path / "t.txt"),
+             Hocr(tmp_path / "t.html"), Alto(tmp_path / "t.xml")]
+    with Run(read(str(tmp_path / "film.mp4")), spec, sinks) as run:
+        frames = sum(len(item["text"]) > 0 for item in run)
+    events = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
+    assert [(e["text"], e["start_s"], e["end_s"]) for e in events] == [("PLATFORM 4", 0.5, 2.4), ("ABC 1234", 1.5, 3.1)]
+    assert (tmp_path / "e.csv").read_text().splitlines()[1].split(",")[2:4] == ["text", "PLATFORM 4"]
+    assert (tmp_path / "t.txt").read_text() == (
+        "0:00:00.500 - 0:00:02.400  PLATFORM 4\n0:00:01.500 - 0:00:03.100  ABC 1234\n")
+    pages = ElementTree.parse(tmp_path / "t.xml").getroot().findall(".//{*}Page")
+    assert len(pages) == frames == 27
+    words = [word.get("CONTENT") for word in pages[0].findall(".//{*}String")]
+    assert words == ["PLATFORM", "4"]
+    html = ElementTree.parse(tmp_path / "t.html").getroot()
+    found = [word for word in html.iter("{http://www.w3.org/1999/xhtml}span") if word.get("class") == "ocrx_word"]
+    assert [word.text for word in found[:2]] == ["PLATFORM", "4"]
+    assert int((found[0].get("title") or "").split()[1]) == pytest.approx(40, abs=4)
+
+
+def test_times_are_readable() -> None:
+    assert [clock(t) for t in (0, 61.5, 3661.0004, 59.9996)] == ["0:00:00.000", "0:01:01.500", "1:01:01.000",
+                                                                 "0:01:00.000"]
+
+
+def test_a_search_in_pictures_names_them(tmp_path: Path, reader: TextReader) -> None:
+    import cv2
+
+    for name, text in (("a", "Gate A12"), ("b", "Gate B7")):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), page([(text, (20, 20), 28)], (240, 96)))
+    with Run(read(str(tmp_path)), ReadText(model=reader, find=("b?",), blur=True)) as run:
+        found = [(item["text"].text, item["text"].covered, item.drawn) for item in run]
+        summary = list(run.told) if hasattr(run, "told") else []
+    assert [text for text, _, _ in found] == ["", "B7"]
+    assert [len(covered) for _, covered, _ in found] == [0, 1]
+    assert reader(found[0][2]).text == "Gate A12"           # only what was looked for is hidden
+    assert reader(found[1][2]).texts.tolist()[0] == "Gate"
+    assert "B7" not in reader(found[1][2]).text
+    assert summary in ([], ["b?: found once", "  'B7' in b.png"])

@@ -1,0 +1,159 @@
+"""`vision explain`: what in a picture or a film spoke for what a model says."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from vision.errors import SourceError, UsageError, plain
+from vision.files import check_writable, write_whole
+
+if TYPE_CHECKING:
+    from vision.inspect.explain import Explained, Explainer
+    from vision.types import Image
+
+
+def explain(
+    source: Annotated[str, typer.Argument(help="a picture, or a video with --video or an action network")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="picture, or film, to write")],
+    model: Annotated[str, typer.Option(
+        help="a classifier, detector, segmenter or action network: a name of `vision models`, a run, torchvision:NAME")]
+    = "mobilenet-v2",
+    of: Annotated[str | None, typer.Option("--class", help="the class to explain; the surest unless given")] = None,
+    how: Annotated[Literal["grad-cam", "occlusion", "filters", "maps"], typer.Option(
+        help="grad-cam, occlusion; or a sheet of the first layer's filters, or of a layer's maps")] = "grad-cam",
+    layer: Annotated[str, typer.Option(help="whose maps are looked at; the deepest unless given")] = "",
+    neighbours: Annotated[Path | None, typer.Option(
+        help="folder of pictures: instead, those that are most alike to the network")] = None,
+    max_frames: Annotated[int, typer.Option(min=1, help="of a film")] = 250,
+) -> None:
+    """What in a picture speaks for what a model says of it. Nothing is trained, and no weight changes."""
+    from vision.inspect.explain import Explainer
+
+    check_writable(output)
+    explainer = Explainer(model, how if how in ("grad-cam", "occlusion") else "grad-cam", layer)  # type: ignore[arg-type]
+    if explainer.random:
+        print(plain(f"{explainer.card.name} has no weights here: random ones stand in, and know nothing"),
+              file=sys.stderr)
+    if output.suffix.lower() in (".mp4", ".mkv", ".mov"):
+        _film(explainer, source, output, of, max_frames)
+        return
+    frames = _frames(source, explainer.frames)
+    if neighbours is not None:
+        _alike(explainer, frames[-1], neighbours, output)
+    elif how in ("filters", "maps"):
+        _sheet(explainer, frames[-1], how, layer, output)
+    else:
+        found = explainer(frames if explainer.clip else frames[0], of)
+        if not found:
+            raise UsageError(f"{explainer.card.name!r} finds nothing here that could be explained.")
+        _draw(found, output)
+    print(f"{plain(str(output))}")
+
+
+def _frames(source: str, count: int) -> list[Image]:
+    from vision.io import read
+
+    with read(source, max_frames=count) as opened:
+        frames = [frame.image for frame in opened]
+    if not frames:
+        raise SourceError(f"{source!r} has no frame.")
+    return (frames * count)[:count]
+
+
+def _draw(found: list[Explained], output: Path) -> None:
+    """Each statement's picture, in a row; of a clip its frames."""
+    import cv2
+    import numpy as np
+
+    from vision.drawing import label
+    from vision.inspect.sheets import joined
+
+    pictures = []
+    for one in found:
+        for place, picture in enumerate(one.drawn):
+            large = picture if min(picture.shape[:2]) >= 224 else cv2.resize(
+                picture, None, fx=224 / min(picture.shape[:2]), fy=224 / min(picture.shape[:2]))
+            large = np.ascontiguousarray(large)
+            if place == 0:
+                label(large, one.said, (0, 0), (40, 40, 40))
+            pictures.append(large)
+        print(plain(f"{one.said}" + (f"  ({one.heat.layer})" if one.heat.layer else "")))
+    _write(output, joined(pictures))
+
+
+def _sheet(explainer: Explainer, image: Image, how: str, layer: str, output: Path) -> None:
+    from vision.inspect.heat import last_map
+    from vision.inspect.sheets import feature_maps, filters
+
+    if how == "filters":
+        _write(output, filters(explainer.net))
+        return
+    x = explainer.inputs(explainer.view(image))
+    _write(output, feature_maps(explainer.net, x, layer or last_map(explainer.net, x)))
+
+
+def _alike(explainer: Explainer, image: Image, folder: Path, output: Path) -> None:
+    import numpy as np
+
+    from vision.inspect.sheets import descriptor, joined, nearest_of
+    from vision.io.pictures import PICTURE_SUFFIXES
+
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    if not paths:
+        raise UsageError(f"{str(folder)!r} has no pictures to compare with.")
+    views = []
+    for path in paths:
+        try:
+            views.append((path, explainer.view(_frames(str(path), 1)[0])))
+        except SourceError as error:
+            print(plain(f"passed over: {error}"), file=sys.stderr)
+    rows = np.stack([descriptor(explainer.net, explainer.inputs(view)) for _, view in views])
+    seen = explainer.view(image)
+    near = nearest_of(descriptor(explainer.net, explainer.inputs(seen)), rows, 8)
+    for place, cosine in near:
+        print(plain(f"{cosine:.3f}  {views[place][0]}"))
+    _write(output, joined([seen, *(views[place][1] for place, _ in near)]))
+
+
+def _film(explainer: Explainer, source: str, output: Path, of: str | None, most: int) -> None:
+    """Each frame under its heat, with the source's times."""
+    import numpy as np
+
+    from vision.drawing import label
+    from vision.inspect.sheets import joined
+    from vision.io import read
+    from vision.sinks.film import VideoWriter
+
+    last: deque[Image] = deque(maxlen=explainer.frames)
+    with read(source, max_frames=most) as opened, VideoWriter(output) as film:
+        for frame in opened:
+            last.append(frame.image)
+            full = [*last] + [last[-1]] * (explainer.frames - len(last))
+            found = explainer(full if explainer.clip else frame.image, of)
+            picture = found[0].drawn[-1] if found else explainer.view(frame.image).copy()
+            if len(found) > 1:
+                picture = joined([one.drawn[-1] for one in found[:4]])
+            picture = np.ascontiguousarray(picture)
+            if found:
+                label(picture, found[0].said, (0, 0), (40, 40, 40))
+            film.write(picture, frame.time)
+    print(f"{plain(str(output))}")
+
+
+def _write(path: Path, image: Image) -> None:
+    import cv2
+
+    ok, data = cv2.imencode(path.suffix or ".png", image)
+    if not ok:
+        raise UsageError(f"{path.suffix!r} is no kind of picture: take .png or .jpg.")
+    write_whole(path, data.tobytes())
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("explain")(explain)

@@ -1,0 +1,97 @@
+"""`vision monitor`: thresholds of the drift alarm, from good records; and whether others drift."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vision.errors import plain
+
+_Records = Annotated[list[Path], typer.Argument(metavar="RECORDS", help="records of a run (--jsonl)")]
+_Pictures = Annotated[list[str] | None, typer.Option(
+    help="what to read in place of the source that the records name; for several, in their order")]
+
+
+def fit(
+    records: _Records,
+    output: Annotated[Path, typer.Option("-o", "--output", help="the thresholds, as JSON")] = Path("monitor.json"),
+    pictures: _Pictures = None,
+    window: Annotated[int, typer.Option(min=10, help="pictures that are compared together")] = 200,
+    embedding: Annotated[bool, typer.Option(
+        "--embedding/--no-embedding", help="also the distance of each picture's embedding from the mean")] = True,
+) -> None:
+    """Make the thresholds of a drift alarm from records of when all was well."""
+    from vision.files import check_writable
+    from vision.io import Inputs
+    from vision.serve.drift import Reference
+    from vision.serve.records import seen_in
+
+    Inputs([str(file) for file in records]).refuse(output)
+    check_writable(output)
+    seen = seen_in(records, _classifier if embedding else None, _note, pictures or ())
+    reference = Reference.fit(seen, window)
+    reference.save(output)
+    for model, found in reference.models.items():
+        said = ", ".join(f"{name} {one.threshold:.2f}" for name, one in found.items())
+        print(f"{plain(model)}: {said}")
+    print(f"{output}: thresholds for windows of {reference.window} pictures; use them with "
+          f"vision serve --monitor {output}", file=sys.stderr)
+
+
+def check(
+    records: _Records,
+    against: Annotated[Path, typer.Option(help="what `vision monitor fit` made")] = Path("monitor.json"),
+    pictures: _Pictures = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+) -> None:
+    """Compare records with the good ones. Exits with 1 where one of them drifts."""
+    from vision.serve.drift import STATISTICS, Reference, values_of
+    from vision.serve.records import seen_in
+
+    reference = Reference.load(against)
+    classifier = _classifier if reference.embedding is not None else None
+    drifts = 0
+    for model, several in seen_in(records, classifier, _note, pictures or ()).items():
+        values: dict[str, list[Any]] = {name: [] for name in STATISTICS}
+        for one in several[-reference.window:]:
+            for name, found in values_of(one, reference.embedding).items():
+                values[name] += found
+        for name, then in reference.models.get(model, {}).items():
+            if not values[name]:
+                continue
+            shift = then.shift(values[name])
+            drifts += shift > then.threshold
+            if as_json:
+                told = {"model": model, "statistic": name, "shift": round(shift, 4), "threshold": then.threshold}
+                print(json.dumps({**told, "drifts": shift > then.threshold}))
+            else:
+                print(plain(f"{'DRIFTS' if shift > then.threshold else 'ok':<7}{model}: {name} {shift:.2f} "
+                            f"(threshold {then.threshold:.2f})"))
+        if model not in reference.models:
+            _note(f"{model} is not in {against}")
+    if drifts:
+        raise typer.Exit(1)
+
+
+@cache
+def _classifier() -> Any:
+    from vision.tasks.classify import Classifier
+
+    return Classifier.load()
+
+
+def _note(text: str) -> None:
+    print(plain(text), file=sys.stderr)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of commands."""
+    group = typer.Typer(no_args_is_help=True, help="Whether a model still sees what it saw: a drift alarm.")
+    group.command("fit")(fit)
+    group.command("check")(check)
+    app.add_typer(group, name="monitor")

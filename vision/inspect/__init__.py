@@ -1,0 +1,1 @@
+"""Pages that show what a network is and what it sees."""

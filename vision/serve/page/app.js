@@ -1,0 +1,395 @@
+/** The page: a source's pictures go to the server one by one, and are drawn with what was found in them. */
+
+import { Meters } from "./meters.js";
+import { labelOf, Painter, objectsOf } from "./paint.js";
+import { element, KEYS, Plan, SeenList } from "./panel.js";
+import { Recorder, snapshot } from "./save.js";
+import { cameras, Source, whyNoCamera } from "./source.js";
+import { Stream } from "./stream.js";
+
+/** @param {string} id @returns {any} */
+const at = (id) => document.getElementById(id);
+const canvas = /** @type {HTMLCanvasElement} */ (at("canvas"));
+const painter = new Painter(canvas), source = new Source(), meters = new Meters(), seen = new SeenList(), recorder = new Recorder();
+const look = { mirror: false, labels: true, trails: true, hidden: seen.hidden };
+const plan = new Plan(() => ask());
+
+/** The picture under way, and the last one that was answered: each canvas is used in turn.
+ * @type {{time: number, canvas: OffscreenCanvas}[]} */
+const sent = [0, 1].map(() => ({ time: 0, canvas: new OffscreenCanvas(1, 1) }));
+let paused = false, encoding = false, ready = false, waiting = "", drawnAt = 0, next = 0;
+/** @type {any} */
+let record = null;
+/** @type {Promise<ImageBitmap> | null} */
+let shown = null;
+
+const stream = new Stream({ opened, lost, told, shown: (time, picture) => { shown = createImageBitmap(picture); } });
+
+// --- the server ---------------------------------------------------------------------------------------------------
+
+async function opened() {
+  link("open", "connected");
+  hush("server");
+  await tasks();
+  stream.say({ source: at("source").value.startsWith("camera:") ? at("source").value : null });
+  ask();
+}
+
+/** @param {number} pause */
+function lost(pause) {
+  ready = false;
+  link("lost", "the server is not there");
+  notice(`The server is not there. Trying again${pause > 1000 ? ` every ${Math.round(pause / 1000)} s` : ""}: nothing is lost, and the page goes on by itself.`, "server");
+}
+
+async function tasks() {
+  try {
+    const answer = await fetch("v1/tasks");
+    if (answer.status === 401) throw new Error("This server wants a token. Open the address that it printed, with ?token= in it.");
+    if (!answer.ok) throw new Error((await answer.json()).error ?? answer.statusText);
+    const wanted = (new URLSearchParams(location.search).get("do") ?? "track").split(",");
+    plan.offer(await answer.json(), wanted);
+    await list();
+    const begin = new URLSearchParams(location.search).get("source");
+    if (begin && !source.kind && [...at("source").options].some(({ value }) => value === begin)) useServer(begin);
+  } catch (error) {
+    notice(error instanceof Error ? error.message : String(error), "bad");
+  }
+}
+
+/** Ask for the plan that is chosen. */
+function ask() {
+  if (!plan.tasks.length) return;
+  ready = false;
+  stream.say({ plan: plan.asked });
+}
+
+/** @param {import("./stream.js").Message} message */
+function told(message) {
+  if (message.ready) {
+    ready = true;
+    waiting = "";
+    plan.loading("");
+    plan.running(message.ready.models);
+    seen.forget();
+    painter.forget();
+    meters.forget();
+    link("open", "connected");
+    hush("busy");
+    if (source.kind === "picture") source.fresh = true;
+  } else if (message.loading) {
+    waiting = message.loading;
+    plan.loading(waiting);
+    link("waiting", `loading ${waiting}`);
+  } else if (message.wait) {
+    link("waiting", `busy: ${message.wait.ahead} ahead`);
+    notice(`The server is busy: ${message.wait.ahead} ahead of you. This goes on by itself.`, "busy");
+    setTimeout(pump, 450);
+  } else if (message.error) {
+    plan.loading("");
+    ready = ready || message.code === "usage";            // the plan before it goes on
+    notice(message.error, "bad", 8000);
+  } else if (message.record?.kind === "frame") {
+    answered(message);
+  }
+  pump();
+}
+
+/** @param {import("./stream.js").Message} message */
+async function answered(message) {
+  const came = message.record;
+  hush("busy");
+  if (recorder.take(came)) notice("The recording is full and was handed over.", "info", 6000, record_());
+  if (source.kind === "server" || at("source").value.startsWith("camera:")) {
+    const picture = await shown;
+    if (!picture || paused) return;
+    source.server(picture, message.sent ?? 0);
+    draw(picture, picture.width, picture.height, came);
+    meters.add(message.server_ms ?? 0, message.server_ms ?? 0, message.skipped ?? 0);
+  } else {
+    const of = sent.find(({ time }) => time === message.sent);
+    if (!of || paused && source.kind !== "picture") return;
+    draw(of.canvas, of.canvas.width, of.canvas.height, came);
+    meters.add(performance.now() - of.time, message.server_ms ?? 0, (message.skipped ?? 0) + source.skipped);
+    source.skipped = 0;
+  }
+  if (!document.body.dataset.first) document.body.dataset.first = performance.now().toFixed(0);
+}
+
+// --- pictures -----------------------------------------------------------------------------------------------------
+
+/** Send the newest picture, unless one is under way. */
+async function pump() {
+  if (!ready || encoding || !source.fresh || !stream.free || !source.picture || (paused && source.kind !== "picture")) return;
+  const [width, height] = source.size;
+  if (!width) return;
+  encoding = true;
+  try {
+    const share = Math.min(1, Number(at("size").value) / Math.max(width, height));
+    const one = sent[next++ % 2];
+    [one.canvas.width, one.canvas.height] = [Math.max(1, Math.round(width * share)), Math.max(1, Math.round(height * share))];
+    const context = /** @type {OffscreenCanvasRenderingContext2D} */ (one.canvas.getContext("2d", { alpha: false }));
+    context.drawImage(/** @type {CanvasImageSource} */ (source.picture), 0, 0, one.canvas.width, one.canvas.height);
+    one.time = source.kind === "picture" ? performance.now() : source.time;
+    source.fresh = false;
+    const picture = await one.canvas.convertToBlob({ type: "image/jpeg", quality: source.kind === "picture" ? 0.92 : 0.8 });
+    stream.send(one.time, await picture.arrayBuffer());
+  } finally {
+    encoding = false;
+  }
+}
+
+source.onframe = pump;
+
+/** What comes without a picture: it is sent, and a video is shown as it is while no result comes. */
+function tick() {
+  pump();
+  const patience = Math.max(1000, 4 * meters.quantile(0.5));
+  if (source.picture && source.kind !== "server" && !paused && performance.now() - drawnAt > patience) {
+    const [width, height] = source.size;
+    if (width) draw(source.picture, width, height, null, false);
+  }
+  if (source.kind === "video" && !at("seek").matches(":active")) {
+    at("seek").value = String(Math.round((1000 * source.video.currentTime) / (source.video.duration || 1)));
+  }
+  requestAnimationFrame(tick);
+}
+requestAnimationFrame(tick);
+
+/** @param {CanvasImageSource} picture @param {number} width @param {number} height @param {any} found @param {boolean} [result] */
+function draw(picture, width, height, found, result = true) {
+  fit(width, height);
+  painter.draw(picture, width, height, found, look);
+  if (!result) return;
+  drawnAt = performance.now();
+  record = found;
+  canvas.dataset.frame = String(found.frame);
+}
+
+/** As large as the stage allows, without a stretch. @param {number} width @param {number} height */
+function fit(width, height) {
+  const { clientWidth, clientHeight } = at("stage");
+  const scale = Math.min(clientWidth / width, clientHeight / height);
+  canvas.style.width = `${Math.round(width * scale)}px`;
+  canvas.style.height = `${Math.round(height * scale)}px`;
+}
+
+/** What is seen, in rows and in words. */
+function count() {
+  if (!record) return;
+  /** @type {Map<string, {count: string, key: number, n: number}>} */
+  const counts = new Map();
+  for (const [task, objects] of objectsOf(record)) {
+    for (const one of objects) {
+      const label = labelOf(task, one), key = one.class_id ?? 0;
+      const n = (counts.get(label)?.n ?? 0) + 1;
+      counts.set(label, { n, count: String(n), key });
+    }
+  }
+  for (const { label, class_id: key, fraction } of record.segment?.areas ?? []) {
+    counts.set(label, { n: 1, count: `${(100 * fraction).toFixed(0)} %`, key });
+  }
+  seen.show(counts);
+  const words = [...counts].map(([label, one]) => `${one.count} ${label}`).join(", ") || "nothing";
+  canvas.setAttribute("aria-label", `The picture, in which is seen: ${words}`);
+  return words;
+}
+setInterval(count, 250);
+let spoken = "";
+setInterval(() => {
+  const words = count() ?? "";
+  if (words && words !== spoken) at("spoken").textContent = `Seen: ${words}`;
+  spoken = words;
+}, 5000);
+
+// --- what the visitor does ----------------------------------------------------------------------------------------
+
+/** Begin with a source. @param {() => Promise<void>} begin @param {boolean} mirror */
+async function use(begin, mirror) {
+  try {
+    setPaused(false);
+    record = null;
+    await begin();
+    look.mirror = mirror;
+    begun();
+  } catch (error) {
+    source.close();
+    at("start").hidden = false;
+    const why = error instanceof Error && !(error instanceof DOMException) && error.message !== "no getUserMedia" ? error.message : whyNoCamera(error);
+    at("start-text").textContent = why;
+    at("start").dataset.why = error instanceof Error ? error.name : "";
+  }
+}
+
+function begun() {
+  at("start").hidden = true;
+  at("meters").hidden = false;
+  at("seek").hidden = source.kind !== "video";
+  at("mirror").setAttribute("aria-pressed", String(look.mirror));
+  for (const id of ["pause", "mirror", "record", "snapshot"]) at(id).disabled = false;
+  meters.forget();
+  painter.forget();
+  seen.forget();
+}
+
+const ended = () => use(() => Promise.reject(new Error("The camera is gone. Plug it in again, then press Use my camera.")), false);
+
+/** The visitor's own camera. @param {string} [device] */
+async function useCamera(device = "") {
+  await use(() => source.camera(device, Number(at("size").value), ended), true);
+  await list();
+}
+
+/** @param {File | undefined} file */
+async function useFile(file) {
+  if (!file) return;
+  stream.say({ source: null });
+  await use(() => source.file(file), false);
+  await list();
+}
+
+/** The sources there are: the visitor's cameras, the server's, files. */
+async function list() {
+  const own = navigator.mediaDevices ? await cameras() : [];
+  const theirs = await fetch("v1/cameras").then((answer) => (answer.ok ? answer.json() : [])).catch(() => []);
+  const select = at("source"), before = select.value;
+  const file = source.kind === "picture" || source.kind === "video";
+  select.replaceChildren(
+    ...(source.kind ? [] : [element("option", { value: "" }, "Choose a source")]),
+    ...(file ? [element("option", { value: "same" }, source.name)] : []),
+    ...(own.length ? own : [{ id: "", name: "My camera" }]).map(({ id, name }) => element("option", { value: `own:${id}` }, name)),
+    ...theirs.map((/** @type {any} */ one) => element("option", { value: one.name }, `The server's ${one.source.length < 3 ? "camera " : ""}${one.source}`)),
+    element("option", { value: "file" }, "A picture or video…"));
+  const device = source.kind === "camera" ? /** @type {MediaStream} */ (source.video.srcObject).getVideoTracks()[0].getSettings().deviceId : "";
+  select.value = file ? "same" : source.kind === "camera" ? `own:${device}` : source.kind === "server" ? before : "";
+  if (select.selectedIndex < 0) select.selectedIndex = 0;
+}
+
+/** One of the server's cameras. @param {string} name */
+function useServer(name) {
+  source.close();
+  source.kind = "server";
+  look.mirror = false;
+  shown = null;
+  at("source").value = name;
+  stream.say({ source: name });
+  setPaused(false);
+  begun();
+}
+
+at("source").addEventListener("change", async () => {
+  const { value } = at("source");
+  if (value === "file") at("file").click();
+  else if (value.startsWith("own:")) {
+    stream.say({ source: null });
+    await useCamera(value.slice(4));
+  } else if (value.startsWith("camera:")) useServer(value);
+});
+at("use-camera").addEventListener("click", () => useCamera());
+at("use-file").addEventListener("click", () => at("file").click());
+at("file").addEventListener("change", () => { useFile(at("file").files[0]); at("file").value = ""; });
+at("file").addEventListener("cancel", list);
+addEventListener("dragover", (event) => { event.preventDefault(); at("drop").hidden = false; });
+addEventListener("dragleave", (event) => { if (!event.relatedTarget) at("drop").hidden = true; });
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  at("drop").hidden = true;
+  useFile(event.dataTransfer?.files[0]);
+});
+addEventListener("paste", (event) => useFile(event.clipboardData?.files[0]));
+
+/** @param {boolean} value */
+function setPaused(value) {
+  paused = value;
+  at("pause").setAttribute("aria-pressed", String(paused));
+  at("pause").querySelector("span").textContent = paused ? "Go on" : "Pause";
+  if (source.kind === "video") paused ? source.video.pause() : source.video.play();
+}
+
+function record_() {
+  const count = recorder.toggle();
+  at("record").setAttribute("aria-pressed", String(recorder.on));
+  at("recording").hidden = !recorder.on;
+  if (!recorder.on) notice(count ? `${count} records were handed over as a file.` : "There was nothing to record.", "info", 4000);
+}
+
+/** Draw the last result again, after the look has changed. */
+function again() {
+  const one = sent.filter(({ time }) => time).sort((a, b) => b.time - a.time)[0];
+  if (record && one && (paused || source.kind === "picture")) draw(one.canvas, one.canvas.width, one.canvas.height, record);
+}
+
+/** @type {Record<string, () => void>} */
+const actions = {
+  pause: () => setPaused(!paused),
+  mirror: () => { look.mirror = !look.mirror; at("mirror").setAttribute("aria-pressed", String(look.mirror)); again(); },
+  record: record_,
+  snapshot: () => snapshot(canvas),
+  help: () => at("keys").showModal(),
+  theme: () => theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark", true),
+};
+for (const [id, action] of Object.entries(actions)) at(id).addEventListener("click", action);
+at("trails").addEventListener("change", () => { look.trails = at("trails").checked; again(); });
+at("labels").addEventListener("change", () => { look.labels = at("labels").checked; again(); });
+at("seen").addEventListener("change", again);
+at("size").addEventListener("change", () => { if (source.kind === "picture") source.fresh = true; });
+at("seek").addEventListener("input", () => { source.video.currentTime = (at("seek").value / 1000) * (source.video.duration || 0); });
+addEventListener("resize", () => { if (canvas.dataset.frame) fit(canvas.width, canvas.height); });
+
+/** @type {[string, string, string][]} */
+const PAGE_KEYS = [[" ", "space", "pause"], ["m", "m", "mirror"], ["r", "r", "record"], ["w", "w", "snapshot"], ["?", "?", "help"]];
+addEventListener("keydown", (event) => {
+  const typing = event.target instanceof Element && event.target.closest("input:not([type=checkbox]), select, dialog, summary");
+  const pressing = event.key === " " && event.target instanceof Element && event.target.closest("button, a, input");
+  if (typing || pressing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const task = Object.entries(KEYS).find(([, key]) => key === event.key.toLowerCase())?.[0];
+  const action = PAGE_KEYS.find(([key]) => key === event.key)?.[2];
+  if (task) event.shiftKey ? plan.toggle(task) : plan.only(task);
+  else if (action && !at(action).disabled) actions[action]();
+  else return;
+  event.preventDefault();
+});
+at("key-list").append(...Object.entries(KEYS).flatMap(([task, key]) => [element("dt", {}, key), element("dd", {}, task)]),
+  element("dt", {}, "shift"), element("dd", {}, "and a task's key: together with what runs, or without it"),
+  ...PAGE_KEYS.flatMap(([, key, action]) => [element("dt", {}, key), element("dd", {}, action)]));
+
+// --- how it looks -------------------------------------------------------------------------------------------------
+
+/** @param {string} name @param {boolean} [keep] */
+function theme(name, keep = false) {
+  document.documentElement.dataset.theme = name;
+  at("theme").setAttribute("aria-pressed", String(name === "dark"));
+  if (keep) localStorage.setItem("theme", name);
+}
+const dark = matchMedia("(prefers-color-scheme: dark)");
+theme(localStorage.getItem("theme") ?? (dark.matches ? "dark" : "light"));
+dark.addEventListener("change", () => { if (!localStorage.getItem("theme")) theme(dark.matches ? "dark" : "light"); });
+
+/** @param {string} state @param {string} text */
+function link(state, text) {
+  at("link").dataset.state = state;
+  at("link-text").textContent = text;
+}
+
+/** @type {any} */
+let hushing;
+/** @param {string} text @param {string} kind @param {number} [ms] how long it stands; for good unless given @param {any} [_] */
+function notice(text, kind, ms = 0, _ = null) {
+  clearTimeout(hushing);
+  at("notice").textContent = text;
+  at("notice").dataset.kind = kind;
+  at("notice").hidden = false;
+  if (ms) hushing = setTimeout(() => hush(kind), ms);
+}
+
+/** @param {string} kind of the notice that is over */
+function hush(kind) { if (at("notice").dataset.kind === kind) at("notice").hidden = true; }
+
+// a camera that was allowed before is used at once
+if (!navigator.mediaDevices?.getUserMedia) {
+  at("use-camera").disabled = true;
+  at("start-text").textContent = whyNoCamera(null);
+} else {
+  navigator.permissions?.query({ name: /** @type {any} */ ("camera") })
+    .then(({ state }) => { if (state === "granted" && !source.kind && !location.search.includes("source=")) useCamera(); }).catch(() => {});
+}
