@@ -45,8 +45,8 @@ def detect(
         help="folder of the pictures that the file names; beside it unless given")] = None,
     max_iou: Annotated[float | None, typer.Option(
         min=0, max=1, help="of two boxes of one class that overlap by more, only the better is kept")] = None,
-    tiles: Annotated[bool, typer.Option("--tiles", help="windows at full resolution, too")] = False,
     pictures: Annotated[int | None, typer.Option(min=1, help="only the first so many")] = None,
+    tiles: Annotated[bool, typer.Option("--tiles", help="windows at full resolution, too")] = False,
     html: Annotated[Path | None, typer.Option(
         help="a page with plots, the confusion matrix and the worst pictures")] = None,
 ) -> None:
