@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -37,12 +38,21 @@ def augment(
         name = name.replace("-", "_")
         if name not in known:
             raise UsageError(f"--set {name}: {task} has no such setting. {nearest(name, known)}")
-        given[name] = value
+        given[name] = _number(value)
     from vision.chart import save_png
     from vision.inspect.augmented import sheet_of
 
     save_png(out, sheet_of(source, task, kind(**given), rows, variants))
     print(plain(str(out)))
+
+
+def _number(text: str) -> object:
+    """A number or a yes or no where the text is one."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float) else text
 
 
 def register(app: typer.Typer) -> None:

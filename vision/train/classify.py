@@ -58,6 +58,9 @@ class ClassifySettings(Settings):
         "share of the last block's pictures that go round it; less before", "0..1", min=0, max=0.9)] = 0.0
     max_norm: Annotated[float, Option("a unit's weights are no longer than this; 0: any length", min=0)] = 0.0
     freeze_epochs: Annotated[int, Option("epochs in which the last layer alone learns", min=0)] = 2
+    keep_norms: Annotated[bool, Option(
+        "a pre-trained network's batch normalisation keeps its statistics: few pictures make poor ones",
+        flags=("--keep-norms/--new-norms",))] = True
     layer_decay: Annotated[float, Option(
         "factor on the learning rate from each fifth of the network to the one before it", min=0.01, max=1)] = 1.0
     init: Annotated[Literal["own", "zero", "normal", "xavier", "he", "orthogonal", "lsuv"], Option(
