@@ -89,7 +89,8 @@ def _picture(entry: Entry) -> str:
         cv2.rectangle(image, (left, top), (right, bottom), colour(kinds.index(name)), max(2, image.shape[0] // 120))
     small = cv2.resize(image, (max(1, round(image.shape[1] * 110 / image.shape[0])), 110), interpolation=cv2.INTER_AREA)
     text = base64.b64encode(cv2.imencode(".jpg", small)[1].tobytes()).decode()
-    return f'<img alt="{escape(entry.path.name)}" title="{escape(entry.path.name)}" src="data:image/jpeg;base64,{text}">'
+    name = escape(entry.path.name)
+    return f'<img alt="{name}" title="{name}" src="data:image/jpeg;base64,{text}">'
 
 
 def register(app: typer.Typer) -> None:

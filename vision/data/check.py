@@ -54,8 +54,8 @@ class Checked:
 
 
 def check(root: Path, told: Callable[[float], None] = lambda share: None) -> Checked:
-    """Read a data set of any task - folders of classes, a CSV, COCO, YOLO, VOC, index maps, folders of videos - and every
-    picture of it. told: the share that is done. Raises DataError for what is none of these."""
+    """Read a data set of any task - folders of classes, a CSV, COCO, YOLO, VOC, index maps, folders of videos - and
+    every picture of it. told: the share that is done. Raises DataError for what is none of these."""
     found = _found(root)
     for entry in found.entries:
         found.objects.setdefault(entry.split, Counter()).update(entry.classes)

@@ -29,8 +29,7 @@ def sheet_of(source: Path, task: str, settings: Any, rows: int = 4, variants: in
     data, drawn = makers[task](source, settings)
     tiles = []
     for place in range(min(rows, len(data))):
-        for seed in range(variants):
-            tiles.append(drawn(data[place, 1 + seed + place * variants]))
+        tiles += [drawn(data[place, 1 + seed + place * variants]) for seed in range(variants)]
     return joined(tiles, variants)
 
 
