@@ -117,30 +117,6 @@ def _times(began: tuple[float, float], pictures: int, spent: dict[str, float]) -
 
 
 @opened
-def classify(
-    options: EvalOptions,
-    data: Annotated[Path, typer.Option(
-        help="folder with a folder of pictures for each class, or a CSV with the columns file and label or class_id")],
-) -> None:
-    """Top-1 and top-5 accuracy of a classifier."""
-    from vision.data.classification import labelled_pictures
-    from vision.metrics.classification import accuracy
-    from vision.tasks.classify import Classifier
-    from vision.zoo import find, members
-
-    pictures, left_out = labelled_pictures(data, find((*members(options.model), options.model)[0], "classify").classes)
-    classifier = Classifier.load(*options.where)
-    scores = list(results([path for path, _ in pictures], classifier, options.quiet))
-    labels = [label for _, label in pictures]
-    figures = {f"top{k}": accuracy(scores, labels, k) for k in (1, 5) if k == 1 or len(classifier.names) > k}
-    print(f"{classifier.name} ({classifier.engine.label}) on {data}: {counted(len(pictures), 'picture')}")
-    for line in left_out:
-        print(line)
-    print("  ".join(f"{name.replace('top', 'top-')} {share:.4f}" for name, share in figures.items()))
-    write(options, classifier, figures)
-
-
-@opened
 def landmarks(
     options: EvalOptions,
     data: Annotated[Path, typer.Option(help="CSV of image, x0, y0 ... x67, y67, or dlib's XML")],
