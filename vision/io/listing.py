@@ -126,7 +126,8 @@ def _below(folder: Path, log: Log) -> Iterator[Path]:
     for parent, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
         for path in (Path(parent, name) for name in ([_BAG] if bag_files(Path(parent), names) else names)):
             suffix = path.suffix.lower()
-            if suffix in PICTURE_SUFFIXES | VIDEO_SUFFIXES or suffix_of(path) in RECORDING_SUFFIXES or path.name == _BAG:
+            known = suffix in PICTURE_SUFFIXES | VIDEO_SUFFIXES or suffix_of(path) in RECORDING_SUFFIXES
+            if known or path.name == _BAG:
                 if is_file_or_closed(path):
                     yield path
             elif suffix in _RAW_PHOTOGRAPHS or (guess_type(f"a{suffix}")[0] or "").startswith(("image/", "video/")):
