@@ -51,12 +51,12 @@ def _connect(ray: Any, address: str) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == HERE:
         options |= {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
-    failed: list[BaseException] = []
+    failed: list[Exception] = []
 
     def init() -> None:
         try:
             ray.init(address=address, **options)
-        except BaseException as error:                   # told below
+        except Exception as error:                       # told below
             failed.append(error)
 
     thread = threading.Thread(target=init, daemon=True, name="vision-ray")

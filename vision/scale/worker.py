@@ -205,7 +205,7 @@ def keep_to(count: int) -> list[IO[bytes]]:
     for core in sorted(os.sched_getaffinity(0)):
         path = Path(tempfile.gettempdir(), f"vision-core-{os.getuid()}-{core}")
         with suppress(OSError):
-            file = path.open("ab")
+            file: IO[bytes] = path.open("ab")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 held[core] = file
@@ -214,6 +214,6 @@ def keep_to(count: int) -> list[IO[bytes]]:
         if len(held) == count:
             os.sched_setaffinity(0, held)
             return list(held.values())
-    for file in held.values():
-        file.close()
+    for one in held.values():
+        one.close()
     return []
