@@ -6,8 +6,8 @@
     python benchmarks/serve.py alone                                            # one visitor: server-side latency
 
 The server runs in a process of its own, on the same machine: what asks it takes processors too. In `rest`, the bare
-engine (the network alone, on a picture that is cut to size already), the server and LitServe (extra `bench`) with the same
-model and batch size take turns within each round.
+engine (the network alone, on a picture that is cut to size already), the server and LitServe (extra `bench`) with the
+same model and batch size take turns within each round; in `alone`, the bare engine and the server.
 """
 
 from __future__ import annotations
@@ -269,11 +269,24 @@ async def flood(port: int, seconds: float) -> list[tuple[float, float]]:
 
 
 def alone(args: argparse.Namespace) -> None:
-    """One visitor: the server's own latency."""
+    """One visitor: the server's own latency, and that of the network alone."""
+    detector = Detector.load()
+    pixels = input_view(picture(), detector.card.input, detector.engine.input_wh).pixels[None]
+    network, whole = list[float](), list[float]()
     with served() as (port, _):
-        found = asyncio.run(visit(port, args.seconds, {"detect": {}}))
-    p50, p95 = np.percentile([ms for at, ms in found if at > 1], [50, 95])
-    print(f"server-side: p50 {p50:.0f} ms, p95 {p95:.0f} ms, {len(found) / args.seconds:.1f} records/s")
+        for round_ in range(2 * args.rounds + 1):                # the first one warms up
+            spent = []
+            for _ in range(10):
+                began = perf_counter()
+                detector.engine.submit(pixels).result()
+                spent.append(1000 * (perf_counter() - began))
+            found = asyncio.run(visit(port, args.seconds / args.rounds / 2, {"detect": {}}))
+            if round_:
+                network += spent
+                whole += [ms for _, ms in found]
+    for name, times in (("the network", network), ("server-side", whole)):
+        p50, p95 = np.percentile(times, [50, 95])
+        print(f"{name}: p50 {p50:.1f} ms, p95 {p95:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ from .tasks.detect import Detector as Detector
 from .tasks.instances import InstanceSegmenter as InstanceSegmenter
 from .tasks.segment import Segmenter as Segmenter
 from .text.finder import TextFinder as TextFinder
+from .text.lexicon import Lexicon as Lexicon
 from .text.lines import TextEvent as TextEvent, Texts as Texts
 from .text.reader import TextReader as TextReader
 from .text.tracker import TextTracker as TextTracker

@@ -59,6 +59,14 @@ class Truth:
             raise DataError("there are boxes and no masks: a COCO file for instances has `segmentation` in each object")
         return replace(self, annotations=kept)
 
+    def first(self, count: int | None) -> Truth:
+        """The first `count` pictures alone, with their boxes; all of them for None."""
+        if count is None:
+            return self
+        images = self.images[:count]
+        there = {image["id"] for image in images}
+        return replace(self, images=images, annotations=[a for a in self.annotations if a["image_id"] in there])
+
     @property
     def names(self) -> list[str]:
         """The classes, in the order of their ids: that of every table of figures."""

@@ -22,7 +22,8 @@ class FastRCNN(nn.Module):
 
     classes: outputs. zoom: pictures are enlarged by it, as the paper does with VOC's. picked: regions of a picture that
     it learns from at a time, a quarter of them objects. last: with the last convolution, which the encoders of our
-    dense detectors lack. Norms stand still in training, as the paper's networks have none that move. torchvision's `RoIHeads` does the sampling, the losses and the suppression.
+    dense detectors lack. Norms stand still in training, as the paper's networks have none that move.
+    torchvision's `RoIHeads` does the sampling, the losses and the suppression.
     """
 
     traceable = False
@@ -34,8 +35,8 @@ class FastRCNN(nn.Module):
         blocks = blocks if last else blocks[:-1]
         self.encoder = nn.ModuleDict({"features": blocks})         # as one, for weights and learning rate
         self.roi_heads = RoIHeads(
-            _Pool(), _Head(blocks[_CUT:]), _Predictor(LAST if last else BOTTLENECK, classes + 1), 0.5, 0.5, picked, 0.25, None,
-            0.01, 0.5, 100)
+            _Pool(), _Head(blocks[_CUT:]), _Predictor(LAST if last else BOTTLENECK, classes + 1), 0.5, 0.5, picked,
+            0.25, None, 0.01, 0.5, 100)
 
     def train(self, mode: bool = True) -> Self:
         """The mode of all layers but the norms."""

@@ -15,7 +15,6 @@ import numpy as np
 
 from vision import zoo
 from vision.card import Card, Input
-from vision.engine.onnx_graph import begins_with_arithmetic
 from vision.errors import ModelError, WeightsError
 from vision.people.face import Faces
 from vision.people.mesh import LEFT_EYE, RIGHT_EYE
@@ -146,6 +145,8 @@ def _unit(vectors: Floats) -> Floats:
 def _card_of(path: Path) -> Card:
     """The card of somebody's ONNX file of the SFace or ArcFace layout: 112x112 RGB in, a vector out. Raises
     WeightsError where it is not there, ModelError for a graph of another input."""
+    from vision.engine.onnx_graph import begins_with_arithmetic
+
     if not path.is_file():
         raise WeightsError(f"there is no file {str(path)!r}. Give the path of an ONNX file, or leave out --model.")
     normalises = begins_with_arithmetic(path, _ARCFACE_SIDE)

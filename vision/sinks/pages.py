@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from xml.sax.saxutils import escape, quoteattr
 
 from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.text import TextFile, TextLines
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from vision.item import Item
     from vision.steps.base import Spec
     from vision.text.lines import TextEvent, Texts
+
+
+
+def quoteattr(text: str) -> str:
+    """A text as an attribute's value of XML, quotes included."""
+    return '"' + escape(text) + '"'
+
 
 Of = Annotated[str | None, Option("the step whose text is written, by its key")]
 _HOCR = """<?xml version="1.0" encoding="UTF-8"?>

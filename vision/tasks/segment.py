@@ -56,9 +56,10 @@ class Segmenter(OwnModel):
             if uncertainty:
                 raise ModelError("how sure a network is comes of one network's dropout, not of an ensemble")
             load, cards = super().load, [cls._card(name) for name in names]
-            config = [{"of": card.net, "config": dict(card.config)} for card in cards]
-            likely = [replace(card, net="probable", config=one, int8=None)
-                      for card, one in zip(cards, config, strict=True)]
+            likely = [
+                replace(card, net="probable", config={"of": card.net, "config": dict(card.config)}, int8=None)
+                for card in cards
+            ]
             ensemble = SegmenterEnsemble([load(card, device, precision, backend) for card in likely])
             ensemble.loaded_as = {"model": model, "device": device, "precision": precision, "backend": backend}
             return ensemble

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -62,7 +62,7 @@ def _moved(found: Found, window: Window, frame: Window) -> Found:
     """Boxes of a window in pixels of the frame."""
     corner = np.array([*window[:2], *window[:2]], np.float32)
     moved = replace(found, boxes=found.boxes + corner)
-    return replace(moved, frame_wh=frame[2:]) if isinstance(moved, Instances) else moved          # type: ignore[return-value]
+    return replace(moved, frame_wh=frame[2:]) if isinstance(moved, Instances) else moved
 
 
 def _cut(boxes: Floats, window: Window, frame: Window) -> np.ndarray:
@@ -89,11 +89,12 @@ def _parts(found: Detections, agnostic: bool) -> np.ndarray:
 
 def _joined(parts: Sequence[Found]) -> Found:
     """The rows of all parts. Masks get the finest grid of theirs."""
-    columns = {name: [getattr(part, name) for part in parts] for name in parts[0]._layout}
+    columns: dict[str, Any] = {name: [getattr(part, name) for part in parts] for name in parts[0]._layout}
     if "masks" in columns:
         side = max(masks.shape[1] for masks in columns["masks"])
         columns["masks"] = [_gridded(masks, side) for masks in columns["masks"]]
-    return replace(parts[0], **{name: np.concatenate(values) for name, values in columns.items()})
+    whole: dict[str, Any] = {name: np.concatenate(values) for name, values in columns.items()}
+    return replace(parts[0], **whole)
 
 
 def _gridded(masks: Floats, side: int) -> Floats:

@@ -18,8 +18,10 @@ from vision.weights import resolve
 
 # classify proposals: the overlap from which the weaker of two boxes goes, 1 where the network sees to it
 PROPOSED = {"rcnn": 0.3, "fast_rcnn": 1.0}
-DETECTORS = ("nanodet", "gfl", "ssdlite", "single_shot", "faster_rcnn", "two_stage", *PROPOSED)   # keys of `nets.NETS`
-_ON_MOBILENET = ("gfl", "ssdlite", "faster_rcnn", *PROPOSED)
+# keys of `nets.NETS`
+DETECTORS = ("nanodet", "gfl", "ssdlite", "single_shot", "faster_rcnn", "two_stage", "yolo_v1", *PROPOSED)
+_ON_MOBILENET = ("gfl", "ssdlite", "faster_rcnn", "yolo_v1", *PROPOSED)
+ONE_SIZE = ("single_shot", "yolo_v1")    # networks that take pictures of their size alone
 _STRIDE = 32                           # the largest of all but SSD's, which has one size
 
 
@@ -64,8 +66,8 @@ class DetectSettings(VariedSettings):
     ema: common.Averaging = 0.997
     clip: common.Clip = 10.0
     model: Annotated[str, Option(
-        "a new network: nanodet, gfl, ssdlite, single_shot, rcnn, fast_rcnn, faster_rcnn; default, or a file: its "
-        "weights, with a new head for new classes; yolo11n: ultralytics' trainer")] = "default"
+        "a new network: nanodet, gfl, ssdlite, single_shot, yolo_v1, rcnn, fast_rcnn, faster_rcnn; default, or a "
+        "file: its weights, with a new head for new classes; yolo11n: ultralytics' trainer")] = "default"
     size: common.Size = (416, 416)
     proposals: Annotated[int, Option(
         "of rcnn and fast_rcnn: boxes of selective search a picture, in training and in use", min=1, max=2000)] = 2000
@@ -85,7 +87,7 @@ class DetectSettings(VariedSettings):
     @property
     def yolo(self) -> bool:
         """Whether ultralytics' trainer does the work."""
-        return Path(self.model).name.startswith("yolo")
+        return Path(self.model).name.startswith("yolo") and self.model not in DETECTORS
 
     @property
     def net(self) -> str:
@@ -148,6 +150,6 @@ def _read(data: Path, settings: DetectSettings) -> tuple[DetectionData, Detectio
 
 
 RECIPE = Recipe(
-    DetectSettings, _read, "vision.train.detection:train", _settle, again="--model",
+    DetectSettings, _read, "vision.train.detectors:train", _settle, again="--model",
     doc="Detection, on pictures with boxes: a folder with train and val as COCO JSON, YOLO (data.yaml) or Pascal VOC.",
 )

@@ -78,8 +78,8 @@ class Settings(Described):
             raise UsageError(f"val_every is at most epochs ({self.epochs}); got {self.val_every}.")
         if self.snapshots and (self.epochs % self.snapshots or self.schedule != "cosine"):
             raise UsageError(
-                f"snapshots are the ends of cosines of whole epochs: epochs is a multiple of {self.snapshots} and schedule "
-                f"is cosine; got {self.epochs} and {self.schedule}.")
+                f"snapshots are the ends of cosines of whole epochs: epochs is a multiple of {self.snapshots} and "
+                f"schedule is cosine; got {self.epochs} and {self.schedule}.")
         if not self.lr or self.ema == 1:
             raise UsageError(f"lr is above 0 and ema below 1; got {self.lr:g} and {self.ema:g}.")
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,6 +45,7 @@ def detect(
         help="folder of the pictures that the file names; beside it unless given")] = None,
     max_iou: Annotated[float | None, typer.Option(
         min=0, max=1, help="of two boxes of one class that overlap by more, only the better is kept")] = None,
+    pictures: Annotated[int | None, typer.Option(min=1, help="only the first so many")] = None,
     tiles: Annotated[bool, typer.Option("--tiles", help="windows at full resolution, too")] = False,
     html: Annotated[Path | None, typer.Option(
         help="a page with plots, the confusion matrix and the worst pictures")] = None,
@@ -64,11 +66,14 @@ def detect(
         for line in labelled.summary():
             print(plain(line), file=sys.stderr)
         truth, folder = labelled.truth(), Path()                          # file names are whole paths
+    truth = truth.first(pictures)
     detector = Detector.load(*options.where)
     truth, category_of, unknown = truth.restricted(detector.names)
     submit = partial(detector.submit, min_score=0.01, max_detections=100, max_iou=max_iou, tiles=tiles)
     paths = [folder / image["file_name"] for image in truth.images]
+    began = perf_counter(), process_time()
     found = list(results(paths, detector, options.quiet, submit))
+    times = _times(began, len(paths), getattr(detector.engine, "spent", {}))
     rows = [coco_rows(i["id"], objects, category_of) for i, objects in zip(truth.images, found, strict=True)]
     table = precision_table(truth, chain.from_iterable(rows))
     figures = summary(table, truth.names)
@@ -80,11 +85,14 @@ def detect(
         print(plain(f"classes that the model does not know, left out: {', '.join(unknown)}"))
     print(f"AP {figures.ap:.4f}  AP50 {figures.ap50:.4f}  AP75 {figures.ap75:.4f}  "
           f"small {figures.small:.4f}  medium {figures.medium:.4f}  large {figures.large:.4f}")
+    print(f"{times['wall']:.0f} ms a picture, reading included; processor time {times['processor']:.0f} ms"
+          + "".join(f"; {what} {spent:.0f} ms" for what, spent in list(times.items())[2:]))
     for of_class, (ap, ap50) in figures.classes.items():
         print(f"  {plain(of_class):<20} AP {ap:.4f}  AP50 {ap50:.4f}")
     objects = len(truth.annotations) - difficult
     write(options, detector, {
-        **asdict(figures), "pictures": len(truth.images), "objects": objects, "difficult": difficult})
+        **asdict(figures), "pictures": len(truth.images), "objects": objects, "difficult": difficult,
+        "milliseconds": times})
     if html is not None:
         from vision.metrics.detection_errors import judge
         from vision.metrics.detection_page import page
@@ -100,6 +108,12 @@ def detect(
             f"{detector.name} on {name}", facts, figures, table[0, :, :, 0, -1], judged, folder,
             truth.names, min_score,
         ).encode())
+
+
+def _times(began: tuple[float, float], pictures: int, spent: dict[str, float]) -> dict[str, float]:
+    """Milliseconds a picture: on the clock, of the processor, and what an engine says that it spent them on."""
+    used = {"wall": perf_counter() - began[0], "processor": process_time() - began[1], **spent}
+    return {what: 1000 * seconds / max(1, pictures) for what, seconds in used.items()}
 
 
 @opened
