@@ -35,7 +35,7 @@ def explain(
     from vision.inspect.explain import Explainer
 
     check_writable(output)
-    explainer = Explainer(model, how if how in ("grad-cam", "occlusion") else "grad-cam", layer)  # type: ignore[arg-type]
+    explainer = Explainer(model, how if how in ("grad-cam", "occlusion") else "grad-cam", layer)
     if explainer.random:
         print(plain(f"{explainer.card.name} has no weights here: random ones stand in, and know nothing"),
               file=sys.stderr)
