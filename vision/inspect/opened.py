@@ -89,7 +89,7 @@ def opened(model: str, size_wh: tuple[int, int] | None = None) -> Opened:
         frames = (2,) if clip.per_frame and clip.channels == "two-stream" else (
             (clip.frames,) if clip.frames > 1 and not clip.per_frame else ())
         _unlike(module)
-        graph = exported(module, (*frames, height, width, 3), False, card.name, whole=False)  # type: ignore[arg-type]
+        graph = exported(module, (*frames, height, width, 3), False, card.name, whole=False)
     except CannotRun as error:
         raise ModelError(str(error)) from error
     return Opened(
