@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import lightning as L
@@ -33,10 +34,8 @@ class Board(Callback):  # type: ignore[misc]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             modes = {module: module.training for module in pl_module.net.modules()}
-            try:                                          # what cannot be traced has no graph, and trains all the same
+            with suppress(Exception):                    # what cannot be traced has no graph, and trains all the same
                 board.add_graph(pl_module.net.eval(), pl_module.objective.inputs(pictures[:1]), verbose=False)
-            except Exception:
-                pass
             for module, mode in modes.items():           # norms that stand still go on to
                 module.training = mode
 
