@@ -64,4 +64,5 @@ def proposals(
     for name, share in figures.classes.items():
         print(f"  {plain(name):<20} {share:.4f}")
     if report is not None:
-        write_json(report, {**asdict(figures), "seconds": mean, "processor_seconds": used, "spaces": spaces, "scales": scales})
+        write_json(report, {
+            **asdict(figures), "seconds": mean, "processor_seconds": used, "spaces": spaces, "scales": scales})
