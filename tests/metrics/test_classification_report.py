@@ -9,7 +9,9 @@ from vision.errors import DataError
 from vision.metrics.classification_page import Wrong, page
 from vision.metrics.classification_report import report
 
-PROBS = np.float32([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7], [0.1, 0.5, 0.4], [0.3, 0.3, 0.4]])
+PROBS = np.float32([
+    [0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7], [0.1, 0.5, 0.4], [0.3, 0.3, 0.4],
+])
 LABELS = np.array([0, 1, 1, 2, 2, 2])
 
 

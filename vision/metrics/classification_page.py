@@ -91,12 +91,14 @@ def _classes(made: Report, names: Names) -> str:
     columns = ("precision", "recall", "f1", "roc", "pr", "support")
     head = "".join(f"<th>{_WORDS.get(c, 'pictures')}</th>" for c in columns)
     rows = "".join(
-        f"<tr><th>{escape(name)}</th>" + "".join(
-            f"<td>{one[c]:.0f}</td>" if c == "support" else f"<td>{one[c]:.3f}</td>".replace("nan", "-") for c in columns)
-        + "</tr>"
+        f"<tr><th>{escape(name)}</th>{''.join(_cell(one[c], c) for c in columns)}</tr>"
         for name, one in zip(names, made.classes, strict=True) if one["support"] or len(names) <= 50
     )
     return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _cell(value: float, column: str) -> str:
+    return f"<td>{value:.0f}</td>" if column == "support" else f"<td>{value:.3f}</td>".replace("nan", "-")
 
 
 def _frame(across: str, down: str, inside: str) -> str:
@@ -152,5 +154,6 @@ def _figure(one: Wrong, names: Names, picture: Callable[[str], Image | None]) ->
         small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         data = base64.b64encode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()).decode()
         inside = f'<img alt="" src="data:image/jpeg;base64,{data}">'
-    return (f'<figure data-at="{one.truth} {one.found}">{inside}<figcaption><b>{escape(names[one.found])}</b> '
-            f"{one.sure:.2f}, is {escape(names[one.truth])}<br>{escape(one.name.rsplit('/', 1)[-1])}</figcaption></figure>")
+    told = f"<b>{escape(names[one.found])}</b> {one.sure:.2f}, is {escape(names[one.truth])}"
+    file = escape(one.name.rsplit("/", 1)[-1])
+    return (f'<figure data-at="{one.truth} {one.found}">{inside}<figcaption>{told}<br>{file}</figcaption></figure>')

@@ -53,7 +53,7 @@ def report(probs: Floats, labels: npt.NDArray[Any]) -> Report:
     import torch
     from torchmetrics.functional import classification as of
 
-    n, count = probs.shape
+    count = probs.shape[1]
     p = torch.from_numpy(np.ascontiguousarray(probs, np.float32))
     several = labels.ndim == 2
     truth = torch.from_numpy(np.asarray(labels, np.int64))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from vision.types import Image
 
 
+Crop = Literal["centre", "letterbox", "stretch", "ten"]
+
+
 @opened
 def classify(
     options: EvalOptions,
@@ -25,6 +29,7 @@ def classify(
         help="folder with a folder of pictures for each class, or a CSV with the columns file and label or class_id")],
     html: Annotated[Path | None, typer.Option(
         help="a page with curves, calibration, the confusion matrix and the surest mistakes")] = None,
+    crop: Annotated[Crop | None, typer.Option(help="what is seen of a picture; as the card says unless given")] = None,
 ) -> None:
     """Top-1 and top-5 accuracy of a classifier; mAP where a picture may be of several classes."""
     import numpy as np
@@ -38,12 +43,12 @@ def classify(
         check_writable(html)
     card = find((*members(options.model), options.model)[0], "classify")
     if card.config.get("multilabel"):
-        _several(options, data, html, card.classes)
+        _several(options, data, html, crop, card.classes)
         return
     pictures, left_out = labelled_pictures(data, card.classes)
     classifier = Classifier.load(*options.where)
     paths = [path for path, _ in pictures]
-    scores = list(results(paths, classifier, options.quiet))
+    scores = list(results(paths, classifier, options.quiet, partial(classifier.submit, crop=crop)))
     labels = [label for _, label in pictures]
     figures = {f"top{k}": accuracy(scores, labels, k) for k in (1, 5) if k == 1 or len(classifier.names) > k}
     print(f"{classifier.name} ({classifier.engine.label}) on {data}: {counted(len(pictures), 'picture')}")
@@ -54,7 +59,7 @@ def classify(
     _told(options, classifier, html, data, paths, probs, np.array(labels), figures)
 
 
-def _several(options: EvalOptions, data: Path, html: Path | None, names: tuple[str, ...]) -> None:
+def _several(options: EvalOptions, data: Path, html: Path | None, crop: Crop | None, names: tuple[str, ...]) -> None:
     """Several classes a picture: a CSV with labels as `dog|grass`."""
     import numpy as np
 
@@ -66,7 +71,8 @@ def _several(options: EvalOptions, data: Path, html: Path | None, names: tuple[s
     if unknown := sorted(set(pictures.names) - set(names)):
         raise DataError(f"{str(data)!r} has the classes {', '.join(unknown[:5])}, which the model does not know.")
     classifier = Classifier.load(*options.where)
-    probs = np.stack([one.probs for one in results(pictures.paths, classifier, options.quiet)])
+    submit = partial(classifier.submit, crop=crop)
+    probs = np.stack([one.probs for one in results(pictures.paths, classifier, options.quiet, submit)])
     ones = np.zeros((len(pictures), len(names)), np.int64)
     for row, labels in enumerate(pictures.labels):
         ones[row, [names.index(pictures.names[label]) for label in labels]] = 1
