@@ -46,8 +46,11 @@ def candidates(
     """The ways to run a card that `load` may take, those first that are likely the fastest. program: of the card's
     form unless given.
 
-    Raises EngineError for int8 where the card has no such file, and for a back end that does not run it.
+    Raises EngineError for a card that is handed proposals, for int8 where the card has no such file, and for a
+    back end that does not run it.
     """
+    if card.boxes.proposals:
+        raise EngineError(f"{card.name!r} is handed proposals with a picture, so only Detector.load runs it.")
     program = program or program_of(card)
     small = program if program.compressed else None if card.int8 is None else program_of(card.int8)
     if precision == "int8" and small is None:
