@@ -98,8 +98,8 @@ def root(
 
 # each module has `register(app)`, which adds its command or group of commands
 _MODULES = (
-    "run", "webcam", "gallery", "features", "clip", "probe", "grid", "calibrate", "sample", "models", "export", "compress", "weights",
-    "doctor", "eval", "train", "tune", "soup", "inspect", "explain", "serve", "monitor",
+    "run", "webcam", "gallery", "features", "clip", "probe", "grid", "calibrate", "sample", "models", "export",
+    "compress", "weights", "doctor", "eval", "train", "tune", "soup", "inspect", "explain", "serve", "monitor",
 )
 
 for _module in _MODULES:

@@ -49,7 +49,7 @@ def module_of(model: str) -> tuple[Card, nn.Module, bool]:
     from vision.nets.deploy import Deploy
 
     card = card_of(model)
-    if card.form == "network" and (model in CLASSIC or (model.startswith(("torchvision:", "timm:")) and "@" not in model)):
+    if card.form == "network" and (model in CLASSIC or model.startswith(("torchvision:", "timm:")) and "@" not in model):
         try:
             if model in CLASSIC:
                 raise WeightsError("none")
