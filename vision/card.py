@@ -33,6 +33,7 @@ class Input:
     size_wh: in pixels.
     resize: how a frame gets to that size (`vision.view`); "none": it stays as it is; "shrink": so does one that fits
         into that size.
+        "ten": of a classifier, ten views whose probabilities are averaged.
     fixed: the network takes this size alone; else a letterboxed one may be smaller.
     enlarge: with "letterbox", whether a smaller frame is brought to that size or stays as it is.
     crop: with "crop", the share of the frame's shorter side that the middle keeps, 0..1.
@@ -40,7 +41,7 @@ class Input:
     """
 
     size_wh: tuple[int, int]
-    resize: Literal["letterbox", "corner", "stretch", "crop", "none", "shrink"]
+    resize: Literal["letterbox", "corner", "stretch", "crop", "ten", "none", "shrink"]
     fixed: bool = False
     enlarge: bool = True
     crop: float = 0.875

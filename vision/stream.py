@@ -78,7 +78,7 @@ class Stream:
                 _close(frames)
                 self._count(frames, cause)
             ends = {step.key: step.end() for step in steps} if begun else {}
-            report.notes += [note for step in steps for note in step.notes] if begun else []
+            report.notes += dict.fromkeys(note for step in steps for note in step.notes) if begun else ()
             found = self._tally.lines({step.key: step.if_none for step in steps})
             self.told = [*found, *(line for step in steps for line in step.summary())]
             if begun:

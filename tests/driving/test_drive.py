@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -33,9 +34,12 @@ from vision.boxes import iou
 from vision.card import Input
 from vision.cli import app
 from vision.driving.situation import Situation
+from vision.driving.upright import NOTE, Upright
 from vision.errors import DataError, ModelError, StepError, UsageError
 from vision.geometry import Camera, Mounting, Setup, write_setup
+from vision.state import dumps, loads
 from vision.steps.plan import plan_of
+from vision.types import ClassMap
 
 SCHEMA = json.loads((Path(vision.__file__).parent / "record.schema.json").read_text())
 CARD = Card(name="mine", task="detect", file="", licence="", source="", input=Input((640, 360), "stretch"),
@@ -112,6 +116,49 @@ def test_without_a_calibration(tmp_path: Path) -> None:
     assert items[-1].record["drive"]["objects"][0]["ttc_s"] == pytest.approx(11.1 / 6, rel=0.12)
     for line in (tmp_path / "out.jsonl").read_text().splitlines():
         jsonschema.validate(json.loads(line), SCHEMA)
+
+
+def turned(frame: Frame) -> Frame:
+    return replace(frame, image=np.ascontiguousarray(frame.image[::-1, ::-1]))
+
+
+def test_a_camera_that_is_upside_down_is_told_by_its_lines() -> None:
+    for frames, told in ((FRAMES[:40:10], False), ([turned(one) for one in FRAMES[:40:10]], True)):
+        with Run([replace(one, time=float(i)) for i, one in enumerate(frames)], FindLanes()) as run:
+            run.finish()
+        assert (NOTE in run.report.notes) is told
+
+
+def test_the_dark_above_a_lit_road_is_night() -> None:
+    upright = Upright()
+    for k in range(4):
+        image = road(start=k, seed=k)
+        image[: round(GROUND.horizon())] = 5
+        upright.look(image, float(k))
+    assert upright.notes == ()
+
+
+def test_the_sky_says_which_way_up_a_camera_is() -> None:
+    """And what was seen goes along with a state."""
+    above = np.zeros((80, 160), np.uint8)
+    above[:30] = 1
+    maps = [ClassMap(above), ClassMap(above[::-1].copy())]
+    for way, told in zip(maps, ((), (NOTE,)), strict=True):
+        first, second = Upright(), Upright()
+        first.sky(way, ("road", "Sky"))
+        assert first.notes == ()                                         # one map is no evidence
+        second.restore(loads(dumps(first.state())))
+        second.sky(way, ("road", "Sky"))
+        assert second.notes == told
+
+
+@pytest.mark.realdata
+def test_real_roads_turned_round_are_told_and_others_are_not(data: Path) -> None:
+    for way, told in ((1, ()), (-1, (NOTE,))):
+        upright = Upright()
+        for i, frame in enumerate(read(data / "videos" / "dashcam_solidWhiteRight.mp4", stride=60)):
+            upright.look(np.ascontiguousarray(frame.image[::way, ::way]), float(i))
+        assert upright.notes == told
 
 
 def test_it_goes_on_where_it_was(camera: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision import BlurFaces, Run
+from vision import BlurFaces, FindFaces, Run
 from vision.engine import FakeEngine
 from vision.errors import UsageError
 from vision.people.cover import Linker, Seen, bridged, covered, larger
@@ -170,3 +170,17 @@ def test_real_faces_are_covered_for_another_look(photos: dict[str, Path]) -> Non
         assert len(landmarker(image)) == 2
         assert len(landmarker(item.frame.image)) == 0
     assert (item.drawn == item.frame.image).all()                         # no box says where they were
+
+
+def test_no_mesh_is_drawn_over_a_covered_face(photos: dict[str, Path]) -> None:
+    image = cv2.imread(str(photos["zidane"]))
+    (item,) = Run([Frame(image, 0, 0.0)], [FindFaces(), BlurFaces()])
+    faces, covers = item["faces"], item["blur"]
+    assert covers.holds(faces.boxes).tolist() == [True, True]
+    for x, y in faces.points[:, 1].astype(int).tolist():                  # the tip of the nose
+        around = np.s_[y - 8 : y + 8, x - 8 : x + 8]
+        assert (item.drawn[around] == item.frame.image[around]).all()
+    left, top = faces.boxes[0, :2].astype(int).tolist()
+    edge = np.s_[top - 2 : top + 3, left + 20]
+    assert (item.drawn[edge] != item.frame.image[edge]).any()                                          # a box
+    assert covers[:0].holds(faces.boxes).tolist() == [False, False]

@@ -20,6 +20,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from vision import Bag, JsonLines, Run, Spec, Step, read
 from vision.errors import SinkError, SourceError, UsageError
 from vision.io.recording import records
+from vision.io.unpacked import unpacked
 from vision.messages import ros
 from vision.spec import spec
 from vision.steps import Ready
@@ -213,6 +214,43 @@ def test_compressed_images_and_packed_messages(tmp_path: Path) -> None:
         png, jpeg = source
     assert np.array_equal(png.image, frames(1)[0].image)
     assert np.abs(jpeg.image.astype(int) - png.image).mean() < 3
+
+
+@pytest.mark.parametrize("storage", list(StoragePlugin))
+def test_files_that_were_packed_whole(storage: StoragePlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `ros2 bag record --compression-mode file` leaves them; nothing stays behind."""
+    folder, room = tmp_path / "b", tmp_path / "room"
+    for put in bagged(folder, storage):
+        for i in range(3):
+            put("/cam", "sensor_msgs/msg/Image", image(i), BEGAN + i * 10**8)
+    (whole,) = folder.glob("b.*")
+    data = whole.read_bytes()
+    packed = folder / f"{whole.name}.zstd"
+    packed.write_bytes(zstandard.compress(data[:5000]) + zstandard.compress(data[5000:]))           # two frames
+    whole.unlink()
+    about = (folder / "metadata.yaml").read_text()
+    (folder / "metadata.yaml").write_text(about.replace(whole.name, packed.name))
+    room.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(room))
+    for name in (folder, packed):
+        with read(name) as source:
+            assert [f.stamp_ns for f in source] == [BEGAN + i * 10**8 for i in range(3)]
+    packed.write_bytes(packed.read_bytes()[:-40])
+    with pytest.raises(SourceError), read(folder) as source:
+        list(source)
+    packed.write_bytes(b"no zstd at all")
+    with pytest.raises(SourceError, match="cannot be unpacked"):
+        read(folder)
+    assert list(room.iterdir()) == []
+
+
+def test_what_is_packed_has_a_bound(tmp_path: Path) -> None:
+    """A file of 4 kB that would be 32 MiB."""
+    bomb = tmp_path / "a.db3.zstd"
+    bomb.write_bytes(zstandard.compress(bytes(32 << 20)))
+    assert bomb.stat().st_size < 8000
+    with pytest.raises(SourceError, match="more than 16 MiB when it is unpacked"), unpacked("a", bomb, 16 << 20):
+        pass
 
 
 def test_compressed_depth_is_refused_and_what_is_broken_counted(tmp_path: Path) -> None:

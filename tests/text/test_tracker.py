@@ -129,7 +129,7 @@ def test_a_search_in_pictures_names_them(tmp_path: Path, reader: TextReader) -> 
     for name, text in (("a", "Gate A12"), ("b", "Gate B7")):
         cv2.imwrite(str(tmp_path / f"{name}.png"), page([(text, (20, 20), 28)], (240, 96)))
     with Run(read(str(tmp_path)), ReadText(model=reader, find=("b?",), blur=True)) as run:
-        found = [(item["text"].text, item["text"].covered, item.drawn) for item in run]
+        found = [(item["text"].text, item["text"].covered, item.frame.image) for item in run]
         summary = list(run.told) if hasattr(run, "told") else []
     assert [text for text, _, _ in found] == ["", "B7"]
     assert [len(covered) for _, covered, _ in found] == [0, 1]

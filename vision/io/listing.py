@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from vision.errors import SinkError, SourceError
 from vision.io.base import Log
 from vision.io.pictures import PICTURE_SUFFIXES, natural
+from vision.io.unpacked import suffix_of
 
 VIDEO_SUFFIXES = frozenset((
     ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg", ".m1v", ".m2v", ".mpv", ".vob",
@@ -125,7 +126,8 @@ def _below(folder: Path, log: Log) -> Iterator[Path]:
     for parent, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
         for path in (Path(parent, name) for name in ([_BAG] if bag_files(Path(parent), names) else names)):
             suffix = path.suffix.lower()
-            if suffix in PICTURE_SUFFIXES | VIDEO_SUFFIXES | RECORDING_SUFFIXES or path.name == _BAG:
+            known = suffix in PICTURE_SUFFIXES | VIDEO_SUFFIXES or suffix_of(path) in RECORDING_SUFFIXES
+            if known or path.name == _BAG:
                 if is_file_or_closed(path):
                     yield path
             elif suffix in _RAW_PHOTOGRAPHS or (guess_type(f"a{suffix}")[0] or "").startswith(("image/", "video/")):
@@ -143,13 +145,13 @@ def bag_files(folder: Path, names: Iterable[str] | None = None) -> list[Path]:
         inside = os.listdir(folder) if names is None else list(names)
     except OSError:
         return []
-    found = [Path(folder, name) for name in inside if Path(name).suffix.lower() in RECORDING_SUFFIXES]
+    found = [Path(folder, name) for name in inside if suffix_of(Path(name)) in RECORDING_SUFFIXES]
     return sorted(found, key=natural) if _BAG in inside else []
 
 
 def is_recording(path: Path) -> bool:
     """Whether it is a recording of a robot by its name: an MCAP file, a `.db3`, the `metadata.yaml` of a bag."""
-    return path.suffix.lower() in RECORDING_SUFFIXES or (path.name == _BAG and bool(bag_files(path.parent)))
+    return suffix_of(path) in RECORDING_SUFFIXES or (path.name == _BAG and bool(bag_files(path.parent)))
 
 
 def is_file_or_closed(path: Path) -> bool:

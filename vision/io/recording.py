@@ -16,6 +16,7 @@ from vision.io.carried import Pictures
 from vision.io.clock import Clock
 from vision.io.listing import RECORDING_SUFFIXES, bag_files
 from vision.io.topics import Logged, RecordingFile, Topic
+from vision.io.unpacked import suffix_of, unpacked
 from vision.messages import foxglove, ros
 from vision.messages.annexb import is_key
 from vision.messages.pictures import Carried, Packet
@@ -249,20 +250,21 @@ class Recording:
 def opened(name: str, path: Path) -> RecordingFile:
     """A recording, by its suffix. Raises SourceError."""
     try:
-        if path.suffix.lower() == ".db3":
-            from vision.io.db3_file import Db3File
+        with unpacked(name, path) as whole:
+            if suffix_of(path) == ".db3":
+                from vision.io.db3_file import Db3File
 
-            return Db3File(name, path)
-        from vision.io.mcap_file import McapFile
+                return Db3File(name, whole)
+            from vision.io.mcap_file import McapFile
 
-        return McapFile(name, path)
+            return McapFile(name, whole)
     except OSError as error:
         raise SourceError(f"{name!r} cannot be opened ({error.strerror}).") from error
 
 
 def open_recording(uri: str, path: Path, topic: str | None, still: int, moving: int) -> Recording:
     """An MCAP file, a `.db3`, or the `metadata.yaml` of a bag. Raises SourceError."""
-    files = [path] if path.suffix.lower() in RECORDING_SUFFIXES else bag_files(path.parent)
+    files = [path] if suffix_of(path) in RECORDING_SUFFIXES else bag_files(path.parent)
     return Recording(uri, files, topic, still, moving)
 
 

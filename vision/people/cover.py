@@ -35,6 +35,13 @@ class Covered(_Rows):
 
     _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {"boxes": (np.float32, (-1, 4)), "seen": (bool, (-1,))}
 
+    def holds(self, boxes: Floats) -> npt.NDArray[np.bool_]:
+        """(N,) bool, which of the faces in `boxes` (N,4) xyxy are among those that are covered: their centre lies in
+        one."""
+        centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2                     # (N,1,2)
+        inside = (centres >= self.boxes[None, :, :2]) & (centres <= self.boxes[None, :, 2:])
+        return np.asarray(inside.all(axis=2).any(axis=1), bool)
+
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:
         """`{"objects": [{"label", "class_id", "box", "seen"}, ...]}`, pixels to 0.01."""
         return {"objects": [

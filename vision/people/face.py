@@ -106,11 +106,20 @@ def _(result: Faces, canvas: Canvas, names: Names) -> None:
             for axis, shade in zip((axes[:, 0], -axes[:, 1], -axes[:, 2]), _AXES, strict=True):
                 start, end = _pixels(np.stack([nose, nose + axis[:2]]))
                 cv2.line(image, start, end, shade, 2 * thick, cv2.LINE_AA)
-        right_eye, left_eye = (Eye(state).name.lower() for state in result.eyes[row].tolist())
-        eyes = f"eyes {right_eye}" if right_eye == left_eye else f"right eye {right_eye}, left {left_eye}"
         canvas.keep_free((left, top, right, bottom))
-        text = canvas.say(id=i, name=eyes if any(result.eyes[row]) else "")
-        canvas.label(text, (left, top, right, bottom), colour(i))
+        canvas.label(_said(result, row, canvas), (left, top, right, bottom), colour(i))
+
+
+def paint_boxes(result: Faces, canvas: Canvas) -> None:
+    """Draw a box around each face and none of its points: of faces that are not to be seen."""
+    for row, i in enumerate(result.ids.tolist()):
+        canvas.box(result.boxes[row].tolist(), colour(i), _said(result, row, canvas))
+
+
+def _said(result: Faces, row: int, canvas: Canvas) -> str:
+    right_eye, left_eye = (Eye(state).name.lower() for state in result.eyes[row].tolist())
+    eyes = f"eyes {right_eye}" if right_eye == left_eye else f"right eye {right_eye}, left {left_eye}"
+    return canvas.say(id=int(result.ids[row]), name=eyes if any(result.eyes[row]) else "")
 
 
 def _pixels(points: Floats) -> list[tuple[int, int]]:

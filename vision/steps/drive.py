@@ -46,13 +46,14 @@ class DriveStep(Step):
 
     def __init__(self, spec: Drive) -> None:
         from vision.driving.driver import Driver
+        from vision.driving.upright import Upright
 
         super().__init__(spec.key)
         self.spec = spec
         self.needs = frozenset((spec.on, spec.lanes))
         self.uses = frozenset((spec.area,))
         self.covers, self.hides = self.needs | self.uses, frozenset((spec.on,))
-        self.driver = Driver()
+        self.driver, self._upright = Driver(), Upright()
 
     def join(self, before: Mapping[str, Step]) -> None:
         """Take the class names of the tracks, and those of the road."""
@@ -61,7 +62,15 @@ class DriveStep(Step):
 
     def begin(self, frame: Frame, sofar: Mapping[str, Any]) -> Pending:
         """What is on the road in the frame, at once."""
-        return Ready(self.driver(frame, sofar[self.spec.on], sofar[self.spec.lanes], sofar.get(self.spec.area)))
+        area = sofar.get(self.spec.area)
+        if area is not None:
+            self._upright.sky(area, self.driver.classes)
+        return Ready(self.driver(frame, sofar[self.spec.on], sofar[self.spec.lanes], area))
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """That the camera is upside down, where the sky says so."""
+        return self._upright.notes
 
     def end(self) -> Sequence[Any]:
         """Warnings that are on end."""
@@ -75,8 +84,9 @@ class DriveStep(Step):
 
     def state(self) -> State:
         """What is known of the objects, the warnings and the road."""
-        return self.driver.state()
+        return {**self.driver.state(), "upright": self._upright.state()}
 
     def restore(self, state: State) -> None:
         """Continue from what `state` returned."""
         self.driver.restore(state)
+        self._upright.restore(state["upright"])

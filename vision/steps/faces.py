@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from vision.people.face import Faces
+import numpy as np
+
+from vision.drawing import Canvas
+from vision.people.cover import Covered
+from vision.people.face import Faces, paint_boxes
 from vision.spec import Option, spec
 from vision.state import State
 from vision.steps.base import InTurn, ModelOption, ModelStep, Named, Pool, Spec, Step, told
@@ -51,12 +55,12 @@ class FindFaces(Spec):
         }
         step: Step
         if info.kind in ("picture", "pictures"):
-            step = ModelStep(self.key, model, partial(model.submit, **finding))
+            step = FacesOnPictures(self.key, model, partial(model.submit, **finding))
         else:
             from vision.people.face_tracker import FaceTracker
 
             tracker = FaceTracker(model, detect_every=self.detect_every, smooth=self.smooth, **finding)
-            step = FollowedPeople(self.key, model, tracker)
+            step = FacesOnVideo(self.key, model, tracker)
         step.if_none = "" if self.turned else "Faces that lie on their side or upside down are found with --turned."
         return step
 
@@ -85,3 +89,23 @@ class FollowedPeople(InTurn):
     def about(self) -> dict[str, Any]:
         """The model, and where it runs."""
         return told(self.model)
+
+
+class MeshedFaces(Step):
+    """Faces whose points are drawn, but for those that another step covers: a mesh is as good as a portrait."""
+
+    def paint(self, result: Faces, canvas: Canvas, others: Mapping[str, Any]) -> None:
+        """Draw the faces; of covered ones boxes alone."""
+        hidden = np.zeros(len(result), bool)
+        for one in others.values():
+            hidden |= one.holds(result.boxes) if isinstance(one, Covered) else False
+        super().paint(result[~hidden], canvas, others)
+        paint_boxes(result[hidden], canvas)
+
+
+class FacesOnPictures(MeshedFaces, ModelStep):
+    """Faces on pictures, each by itself."""
+
+
+class FacesOnVideo(MeshedFaces, FollowedPeople):
+    """Faces on a video, with ids that last."""

@@ -83,10 +83,13 @@ class LanesStep(InTurn):
     """One stream's lane."""
 
     def __init__(self, spec: FindLanes, model: Any) -> None:
+        from vision.driving.upright import Upright
+
         super().__init__(spec.key)
         self.spec, self.model = spec, model
         self.uses = frozenset((spec.around,))
         self._finder: LaneFinder | None = None
+        self._upright = Upright()
         self._state: State | None = None
 
     def finder_for(self, size_wh: tuple[int, int]) -> LaneFinder:
@@ -103,6 +106,7 @@ class LanesStep(InTurn):
     def look(self, frame: Frame, sofar: Mapping[str, Result]) -> Result:
         """The frame's lines."""
         finder = self.finder_for(frame.size_wh)
+        self._upright.look(frame.image, frame.time)
         seen = sofar.get(self.spec.around)
         boxes = seen.boxes if isinstance(seen, Detections) else None
         found = self.model(frame.image) if self.model is not None else None
@@ -119,19 +123,22 @@ class LanesStep(InTurn):
 
     @property
     def notes(self) -> Sequence[str]:
-        """That there are no metres, where there are none."""
+        """That the camera is upside down, and that there are no metres, where it is so."""
         if self._finder is None or self._finder.calibrated:
-            return ()
-        return ("uncalibrated: lanes as ratios, no metres. `vision calibrate` makes a calibration for --camera; "
-                "--height and --pitch say how the camera is mounted.",)
+            return self._upright.notes
+        return (*self._upright.notes,
+                "uncalibrated: lanes as ratios, no metres. `vision calibrate` makes a calibration for --camera; "
+                "--height and --pitch say how the camera is mounted.")
 
     def state(self) -> State:
         """The lines, and where the camera looks."""
-        return {} if self._finder is None else {"finder": self._finder.state()}
+        return {} if self._finder is None else {"finder": self._finder.state(), "upright": self._upright.state()}
 
     def restore(self, state: State) -> None:
         """Continue from what `state` returned."""
         self._state = state.get("finder")
+        if "upright" in state:
+            self._upright.restore(state["upright"])
         if self._finder is not None:
             self.finder_for(self._finder.size_wh)
 

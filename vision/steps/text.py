@@ -8,13 +8,14 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from vision.drawing import Canvas
 from vision.errors import UsageError
 from vision.spec import Option, spec
 from vision.state import State
 from vision.steps.base import ModelStep, Named, Pending, Pool, Spec, Step
 from vision.steps.faces import FollowedPeople
-from vision.text.lines import TextEvent, Texts, clock
-from vision.types import Frame, Result
+from vision.text.lines import TextEvent, Texts, clock, cover
+from vision.types import Frame, Image, Result
 
 if TYPE_CHECKING:
     from vision.io import Info
@@ -46,7 +47,7 @@ class ReadText(Spec):
     find: Annotated[tuple[str, ...], Option(
         'only texts like this one, as often as you like: "ABC*", ? is one character; case is ignored',
         remote=True)] = ()
-    blur: Annotated[bool, Option("make the text unreadable in what is drawn, instead of marking it",
+    blur: Annotated[bool, Option("make the text unreadable in all that is shown, instead of marking it",
                                  remote=True)] = False
     lost_after: Annotated[float, Option(
         "a text that is not seen for so long is over", "seconds", min=1e-3, remote=True)] = 1.0
@@ -61,8 +62,10 @@ class ReadText(Spec):
         return None if self.lexicon is None else read_lexicon(Path(self.lexicon))
 
     def check(self) -> None:
-        """Read the lexicon, and refuse an empty pattern."""
+        """Read the lexicon, and refuse an empty pattern, and frames in which text would be left open."""
         _ = self.likely
+        if self.blur and self.every != 1:
+            raise UsageError(f"text is made unreadable in every frame; got every={self.every}.")
         if any(not pattern.strip() for pattern in self.find):
             raise UsageError('--find is a text such as "ABC*"; got an empty one.')
 
@@ -89,7 +92,25 @@ class ReadText(Spec):
         return ReadVideo(self, model, tracker)
 
 
-class ReadPictures(ModelStep):
+class Hiding(Step):
+    """Text that is made unreadable where its result says so, before anybody sees the picture."""
+
+    def shown(self, frame: Frame, result: Any) -> Image:
+        """The picture; where text is to be hidden, a copy without it."""
+        if result.covered is None or not len(result.covered):
+            return frame.image
+        image = frame.image.copy()
+        for quad in result.covered:
+            cover(image, quad)
+        return image
+
+    def paint(self, result: Any, canvas: Canvas, others: Mapping[str, Any]) -> None:
+        """Draw the words, unless they are hidden: then nothing."""
+        if result.covered is None:
+            super().paint(result, canvas, others)
+
+
+class ReadPictures(Hiding, ModelStep):
     """Text on pictures, each by itself."""
 
     def __init__(self, spec: ReadText, model: Any, submit: Any) -> None:
@@ -115,7 +136,7 @@ class ReadPictures(ModelStep):
         return found_lines(self.find, self._hits)
 
 
-class ReadVideo(FollowedPeople):
+class ReadVideo(Hiding, FollowedPeople):
     """Text on a video. tracker: called with each picture and its time."""
 
     def __init__(self, spec: ReadText, model: Any, tracker: Any) -> None:
