@@ -3,7 +3,7 @@
     python benchmarks/pipeline.py VIDEO [--rounds 3] [--frames 400]
 
 A YOLO11n with random weights (made here, 480x640) runs as ONNX, and once more as int8, made by
-`vision models compress` from the clip. Variants take turns within each round, because absolute times
+`vision compress` from the clip. Variants take turns within each round, because absolute times
 drift on shared machines; what counts is the ratio within a round. Needs the extras `yolo` and
 `compress`.
 """

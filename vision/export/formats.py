@@ -14,7 +14,7 @@ from vision.engine.program import Program, Shape
 from vision.errors import EngineError, UsageError
 from vision.inside import KEY
 
-_IN_GRAPH = ("channels", "layout", "outputs", "finish", "constants")     # of a card's config: what an adapted graph does
+_IN_GRAPH = ("channels", "layout", "outputs", "finish", "constants")     # what an adapted graph does by itself
 
 
 @dataclass(frozen=True)
