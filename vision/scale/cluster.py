@@ -27,6 +27,7 @@ def cluster(address: str) -> Iterator[Any]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")     # no word on graphics cards that are not there
     if address == HERE:
+        os.environ.setdefault("RAY_worker_niceness", "0")                # as this process, and not behind all others
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # which means: on loopback
     else:
         _reachable(address)

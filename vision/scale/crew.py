@@ -45,14 +45,17 @@ class Crew:
     def __len__(self) -> int:
         return len(self._members)
 
-    def run(self, next_task: Callable[[], tuple[Any, Task] | None]) -> Iterator[tuple[Any, Outcome | None, str]]:
+    def run(
+        self, next_task: Callable[[], tuple[Any, Task] | None], left: Callable[[], bool]
+    ) -> Iterator[tuple[Any, Outcome | None, str]]:
         """Do all tasks. next_task: gives the next one with a token of the caller's, or None where there is none now.
+        left: whether there is one.
 
         Yields the token with its outcome; without one, and with what happened, where its worker died over it."""
         while True:
             self._hand_out(next_task)
             promises = [member.tasks[0][0] for member in self._members if member.tasks]
-            if not promises and not (self._coming and not self._members):
+            if not promises and not left():
                 return
             ready, _ = self._ray.wait([*promises, *self._coming], num_returns=1, timeout=_WAIT_S)
             for promise in ready:

@@ -91,8 +91,9 @@ class Job:
         progress = self.progress
         if self._todo:
             with cluster(self.address) as ray:
+                self.store.write(_JOB, self.settings.same())
                 crew = Crew(ray, self.settings, self.workers)
-                for unit, outcome, what in crew.run(self._next):
+                for unit, outcome, what in crew.run(self._next, lambda: bool(self._todo)):
                     line = self._took(unit, outcome, what)
                     progress.workers, progress.died, progress.seconds = len(crew), crew.died, monotonic() - began
                     told(progress, line)
@@ -101,7 +102,7 @@ class Job:
         return progress
 
     def _begun(self, resume: bool) -> set[str]:
-        """The names of the sources that are done; the folder is this job's now."""
+        """The names of the sources that are done. Raises UsageError for a folder that is another run's."""
         before = self.store.read(_JOB)
         where = self.settings.output
         if before is not None and not resume:
@@ -114,7 +115,6 @@ class Job:
             if other:
                 raise UsageError(f"{where!r} is of another run: it differs in {', '.join(other)}. Name another folder.")
             return self.store.committed() & {unit.name for unit in self.units}
-        self.store.write(_JOB, same)
         return set()
 
     def _next(self) -> tuple[Unit, Task] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from vision.io.base import MAX_FRAME_PIXELS
@@ -51,7 +52,7 @@ def ranges(unit: Unit, at: Sequence[float]) -> list[Unit]:
     edges = [unit.start, *at, unit.end]
     return [
         replace(unit, start=start, end=end, part=number)
-        for number, (start, end) in enumerate(zip(edges, edges[1:], strict=False))
+        for number, (start, end) in enumerate(pairwise(edges))
     ]
 
 
@@ -66,6 +67,5 @@ def follows_on(parts: Sequence[Done]) -> bool:
     if any(part.corrupt or part.first is None for part in parts):
         return False
     return all(
-        after.first == before.last + 1 for before, after in zip(parts, parts[1:], strict=False)
-        if before.last is not None
+        before.last is not None and after.first == before.last + 1 for before, after in pairwise(parts)
     )

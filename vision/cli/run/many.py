@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -79,7 +81,8 @@ def many_machines(
         engine={**Engine(**given.get("engine", {})).to_dict(), "free_only": going.free_only},
         address=asked.ray or "local", workers=asked.workers, cut=asked.cut, resume=going.resume)
     began = monotonic()
-    with many(job.progress, quiet=going.quiet) as told:
+    # Ray prints on standard output of workers that died, which is told below
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), many(job.progress, quiet=going.quiet) as told:
         try:
             progress = job.run(told)
         except KeyboardInterrupt:

@@ -1,0 +1,320 @@
+"""Many files on many machines: what there is to do, where it is committed, and what a worker makes of it. No Ray."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import av
+import numpy as np
+import pytest
+
+from vision import JsonLines, Option, Run, Scores, Spec, Step, read
+from vision.cli.run.many import with_address
+from vision.errors import SinkError, SourceError, UsageError
+from vision.scale.cluster import cluster
+from vision.scale.job import TRIES, Job
+from vision.scale.ranges import cuts, follows_on
+from vision.scale.store import RECORDS, Store
+from vision.scale.units import Cut, Done, Failed, Unit, units_of
+from vision.scale.worker import Settings, Worker
+from vision.spec import spec
+from vision.steps import TASKS, Ready, Task
+from vision.types import Frame
+
+pytest.importorskip("fsspec", reason="needs the extra 'ray'")
+
+
+@spec
+class Bright(Spec):
+    """How bright a frame is."""
+
+    task, result = "bright", Scores
+    remembers: Annotated[bool, Option("whether it says that it does")] = False
+
+    def open(self, info: Any, model: Any) -> Step:
+        return BrightStep(self.key, self.remembers)
+
+
+class BrightStep(Step):
+    names = ("bright",)
+
+    def __init__(self, key: str, remembers: bool) -> None:
+        super().__init__(key)
+        self.remembers = remembers
+
+    def begin(self, frame: Frame, sofar: Any) -> Ready:
+        return Ready(Scores([frame.image.mean() / 255]))
+
+
+@pytest.fixture(autouse=True)
+def bright(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, "bright", Task(Bright))
+
+
+@pytest.fixture(autouse=True)
+def _memory() -> Iterator[None]:
+    """A memory:// of its own for each test."""
+    import fsspec
+
+    yield
+    fsspec.filesystem("memory").store.clear()
+
+
+def make_clip(path: Path, frames: int, gop: int = 10) -> Path:
+    """A clip of 10 frames a second that grows brighter, with B-frames and a key frame every `gop` frames."""
+    with av.open(str(path), "w") as out:
+        stream: Any = out.add_stream("libx264", rate=10, options={"g": str(gop), "bf": "2", "sc_threshold": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(frames):
+            image = np.full((48, 64, 3), 20 + index % 200, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
+        out.mux(stream.encode())
+    return path
+
+
+def one_machine(source: str, path: Path) -> bytes:
+    with Run(read(source), Bright(), [JsonLines(path)]) as run:
+        run.finish()
+    return path.read_bytes()
+
+
+def worker(output: str, cut: float = 0.0, **options: Any) -> Worker:
+    made = Worker(Settings((Bright(**options).to_dict(),), output, cut=cut))
+    from vision import __version__
+
+    assert made.prepare(__version__) == ""
+    return made
+
+
+# -- what there is to do
+
+def test_a_source_that_two_patterns_match_is_one_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "list.txt").write_text("b.mp4\nc.mp4\n")
+    monkeypatch.chdir(tmp_path)
+    units = units_of(["*.mp4", str(tmp_path / "a.mp4"), "./b.mp4", "list.txt", "."])
+    assert [Path(unit.source).name for unit in units] == ["a.mp4", "b.mp4", "c.mp4"]
+    assert len({unit.name for unit in units}) == 3
+
+
+def test_two_files_of_one_name_have_two_names(tmp_path: Path) -> None:
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "clip.mp4").write_bytes(b"x")
+    names = [unit.name for unit in units_of([str(tmp_path)])]
+    assert len(set(names)) == 2
+    assert all(name.startswith("clip-") for name in names)
+
+
+def test_pictures_in_two_runs_are_refused(tmp_path: Path) -> None:
+    import cv2
+
+    for n in range(3):
+        cv2.imwrite(str(tmp_path / f"{n}.png"), np.zeros((8, 8, 3), np.uint8))
+    assert len(units_of([str(tmp_path), str(tmp_path / "*.png")])) == 1
+    with pytest.raises(UsageError, match="matched twice"):
+        units_of([str(tmp_path), str(tmp_path / "[01].png")])
+
+
+@pytest.mark.parametrize("source", ["0", "-", "rtsp://camera/stream", "/dev/video0"])
+def test_what_cannot_be_read_twice_is_refused(source: str) -> None:
+    with pytest.raises(UsageError, match="without --ray"):
+        units_of([source])
+
+
+def test_ray_takes_an_address_and_leaves_a_source() -> None:
+    assert with_address(["--ray", "videos/**"]) == ["--ray=local", "videos/**"]
+    assert with_address(["a.mp4", "--ray"]) == ["a.mp4", "--ray=local"]
+    for address in ("auto", "local", "head:6379", "10.0.0.1:6379", "ray://head:10001", "[::1]:6379"):
+        assert with_address(["--ray", address, "a.mp4"]) == ["--ray", address, "a.mp4"]
+
+
+# -- where it is committed
+
+@pytest.mark.parametrize("kind", ["memory", "local"])
+def test_records_are_there_when_their_note_is(kind: str, tmp_path: Path) -> None:
+    store = Store("memory://results" if kind == "memory" else str(tmp_path / "out"))
+    lines = tmp_path / "r.jsonl"
+    lines.write_text("one\ntwo\n")
+    store.commit(RECORDS, "a", lines, {"source": "a.mp4"})
+    store._put(lines, f"{RECORDS}/killed.jsonl")         # between its records and its note
+    assert store.committed() == {"a"}
+    note = store.read(f"{RECORDS}/a.json")
+    assert note is not None
+    assert note["sha256"] == hashlib.sha256(b"one\ntwo\n").hexdigest()
+    store.fetch(f"{RECORDS}/a.jsonl", tmp_path / "back")
+    assert (tmp_path / "back").read_text() == "one\ntwo\n"
+    if kind == "local":
+        assert not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_a_disk_that_is_full_leaves_the_older_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(tmp_path / "out"))
+    lines = tmp_path / "r.jsonl"
+    lines.write_text("old\n")
+    store.commit(RECORDS, "a", lines, {})
+    lines.write_text("new and longer\n")
+
+    def full(*paths: Any, **more: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store.files, "put_file", full)
+    with pytest.raises(SinkError, match="No space left on device"):
+        store.commit(RECORDS, "a", lines, {})
+    assert (tmp_path / "out" / RECORDS / "a.jsonl").read_text() == "old\n"
+
+
+# -- what a worker makes of it
+
+def test_a_video_from_a_store_into_a_store(tmp_path: Path) -> None:
+    import fsspec
+
+    clip = make_clip(tmp_path / "clip.mp4", 12)
+    fsspec.filesystem("memory").pipe_file("/videos/clip.mp4", clip.read_bytes())
+    (unit,) = units_of(["memory://videos/*.mp4"])
+    made = worker("memory://results")
+    done = made.do(unit)
+    assert isinstance(done, Done), done
+    assert (done.frames, done.first, done.last) == (12, 0, 11)
+    made.store.fetch(f"{RECORDS}/{unit.name}.jsonl", tmp_path / "back")
+    alone = one_machine(str(clip), tmp_path / "alone.jsonl").decode()
+    assert (tmp_path / "back").read_text() == alone.replace(str(clip), "memory:///videos/clip.mp4")
+
+
+def test_ranges_are_joined_to_what_one_run_gives(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 100)
+    (unit,) = units_of([str(clip)])
+    made = worker(str(tmp_path / "out"), cut=2.5)
+    at = made.do(unit)
+    assert at == Cut((2.0, 5.0, 7.0))                     # key frames at or before 2.5, 5 and 7.5 seconds
+    from vision.scale.ranges import ranges
+
+    parts = ranges(unit, at.at)
+    done = [made.do(part) for part in parts]
+    assert [(one.first, one.last) for one in done] == [(0, 19), (20, 49), (50, 69), (70, 99)]
+    whole = made.join(unit, parts, done)
+    assert whole.frames == 100
+    records = (tmp_path / "out" / RECORDS / f"{unit.name}.jsonl").read_bytes()
+    assert records == one_machine(str(clip), tmp_path / "alone.jsonl")
+    assert not list((tmp_path / "out" / "parts").iterdir())
+
+
+def test_a_range_that_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 60)
+    part = replace(units_of([str(clip)])[0], start=2.0, end=4.0, part=1)
+    made = worker(str(tmp_path / "out"), cut=2.0)
+    done = made.do(part)
+    monkeypatch.setattr("vision.scale.worker.opened", None)
+    assert made.do(part) == done
+
+
+def test_ranges_that_do_not_follow_on_are_done_as_one(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 60)
+    (unit,) = units_of([str(clip)])
+    made = worker(str(tmp_path / "out"), cut=2.0)
+    parts = [replace(unit, start=None, end=2.0, part=0), replace(unit, start=2.0, end=None, part=1)]
+    done = [replace(made.do(part)) for part in parts]
+    assert follows_on(done)
+    assert not follows_on([done[0], replace(done[1], first=21)])
+    assert made.join(unit, parts, [replace(done[0], corrupt=1), done[1]]).frames == 60
+    records = (tmp_path / "out" / RECORDS / f"{unit.name}.jsonl").read_bytes()
+    assert records == one_machine(str(clip), tmp_path / "alone.jsonl")
+
+
+@pytest.mark.parametrize(("options", "reading"), [
+    ({"remembers": True}, {}), ({"every": 2}, {}), ({}, {"stride": 2}), ({}, {"start": 1.0}),
+])
+def test_what_depends_on_other_frames_is_not_cut(
+    options: dict[str, Any], reading: dict[str, Any], tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 60)
+    made = worker(str(tmp_path / "out"), cut=1.0, **options)
+    made.settings = replace(made.settings, reading=reading)
+    assert isinstance(made.do(units_of([str(clip)])[0]), Done)
+    assert cuts(str(clip), 6.0, 1.0) == (1.0, 2.0, 3.0, 4.0, 5.0)
+
+
+def test_a_bad_file_is_an_outcome_and_is_not_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_text("no video at all")
+    outcome = worker(str(tmp_path / "out")).do(units_of([str(tmp_path / "bad.mp4")])[0])
+    assert isinstance(outcome, Failed)
+    assert not outcome.again
+    assert "neither a picture nor a video" in outcome.why
+    assert Store(str(tmp_path / "out")).committed() == set()
+
+
+# -- what the driver makes of what comes back
+
+def job(tmp_path: Path, count: int, **options: Any) -> Job:
+    for n in range(count):
+        (tmp_path / f"{n}.mp4").write_bytes(b"x")
+    return Job([Bright()], [str(tmp_path / "*.mp4")], str(tmp_path / "out"), **options)
+
+
+def test_retries_are_bounded_and_told(tmp_path: Path) -> None:
+    one = job(tmp_path, 2)
+    told = []
+    while (given := one._next()) is not None:
+        unit, _ = given
+        bad = unit.source.endswith("0.mp4")
+        told.append(one._took(unit, None if bad else Done(1, 0, 0, 0, 0.1, 10), "its worker died" if bad else ""))
+    assert [line.split("0.mp4: ")[-1] for line in told if line] == [
+        "its worker died. Tried again (2 of 3).", "its worker died. Tried again (3 of 3).",
+        f"its worker died; tried {TRIES} times"]
+    assert one.progress.done == 1
+    assert list(one.progress.failed.values()) == [f"its worker died; tried {TRIES} times"]
+
+
+def test_what_a_dead_worker_had_not_begun_is_nobodys_fault(tmp_path: Path) -> None:
+    one = job(tmp_path, 1)
+    for _ in range(10):
+        unit, _ = one._next() or pytest.fail("gone")
+        assert one._took(unit, None, "") == ""
+    assert not one.progress.failed
+
+
+def test_outputs_that_exist_are_refused_or_resumed(tmp_path: Path) -> None:
+    one = job(tmp_path, 3)
+    one.store.write("job.json", one.settings.same())
+    lines = tmp_path / "r.jsonl"
+    lines.write_text("{}\n")
+    one.store.commit(RECORDS, one.units[1].name, lines, {"source": one.units[1].source})
+    with pytest.raises(UsageError, match="--resume"):
+        job(tmp_path, 3)
+    again = job(tmp_path, 3, resume=True)
+    assert [unit.source for unit in again._todo] == [one.units[0].source, one.units[2].source]
+    assert (again.progress.kept, again.progress.total) == (1, 3)
+    with pytest.raises(UsageError, match="differs in cut"):
+        job(tmp_path, 3, resume=True, cut=5.0)
+    again._finish()
+    lines_of = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
+    assert ["failed" in one for one in lines_of] == [True, False, True]
+
+
+def test_a_port_where_nobody_listens_is_told_at_once() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        with pytest.raises(UsageError, match="nobody answers at"), cluster(address):
+            pass
+    with pytest.raises(UsageError, match="no address of Ray"), cluster("head:port"):
+        pass
+
+
+def test_a_store_whose_package_is_missing_is_named() -> None:
+    with pytest.raises(SinkError, match="nosuch"):
+        Store("nosuch://bucket/results")
+    with pytest.raises(SourceError, match="nothing matches"):
+        units_of(["memory://nothing/*.mp4"])
+
+
+def test_units_are_plain_values() -> None:
+    unit = Unit("a.mp4", "a.mp4", None, "a-1", start=1.5, part=2)
+    assert str(unit) == "a.mp4 from 1.5 s"
