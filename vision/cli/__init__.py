@@ -99,7 +99,7 @@ def root(
 # each module has `register(app)`, which adds its command or group of commands
 _MODULES = (
     "run", "webcam", "gallery", "features", "clip", "probe", "grid", "calibrate", "sample", "models", "weights",
-    "doctor", "eval", "train", "tune", "soup", "inspect", "explain", "serve", "monitor",
+    "doctor", "eval", "train", "tune", "soup", "inspect", "explain", "serve", "monitor", "benchmark",
 )
 
 for _module in _MODULES:

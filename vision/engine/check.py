@@ -62,7 +62,7 @@ def check(card: Card, pictures: Sequence[Image], device: str = "cpu") -> list[Ro
     reference.close()
     ran: list[tuple[Candidate, PictureEngine, Outputs]] = []
     try:
-        for candidate in _every(card, program, device):
+        for candidate in every(card, program, device):
             with suppress(CannotRun):
                 engine = start_engine(candidate)
                 try:
@@ -76,7 +76,7 @@ def check(card: Card, pictures: Sequence[Image], device: str = "cpu") -> list[Ro
             engine.close()
 
 
-def _every(card: Card, program: Program, device: str) -> Iterator[Candidate]:
+def every(card: Card, program: Program, device: str) -> Iterator[Candidate]:
     """Every way to run a card on a device, whether allowed or not."""
     for backend in BACKENDS:
         for precision in PRECISIONS:
@@ -93,7 +93,7 @@ def _every(card: Card, program: Program, device: str) -> Iterator[Candidate]:
 def _row(
     card: Card, candidate: Candidate, engine: PictureEngine, outputs: Outputs, expected: Outputs, speed: float
 ) -> Row:
-    differences = [_difference(got, wanted) for got, wanted in zip(outputs, expected, strict=True)]
+    differences = [difference(got, wanted) for got, wanted in zip(outputs, expected, strict=True)]
     worst = max(range(len(differences)), key=lambda i: differences[i][1])
     absolute, relative = differences[worst]
     if candidate.precision == "fp32":
@@ -106,7 +106,7 @@ def _row(
     return Row(engine.label, candidate.streams, speed, worst, absolute, relative, allowed, why)
 
 
-def _difference(got: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
+def difference(got: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
     """The absolute and the relative one."""
     if got.shape != wanted.shape:
         return float("inf"), float("inf")
