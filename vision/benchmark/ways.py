@@ -30,8 +30,7 @@ _TURN_S = 0.25                      # that a turn takes at most, but for its las
 class Way:
     """One way to run a network.
 
-    step: the key of the step that asked it. network: its name. engine: back end, device and precision. streams:
-    pictures at a time on a CPU, 0: as the back end likes. batch: pictures given together. figures: pictures a second,
+    step: the key of the step that asked it. network: its name. backend, device, precision: as `load` has them. batch: pictures given together. figures: pictures a second,
     with the latency of one batch with nothing else under way. difference: the largest relative one from float32's
     outputs, None where there is no reference. allowed: whether `auto` may take it. why: in words.
     """
@@ -41,7 +40,6 @@ class Way:
     backend: str
     device: str
     precision: str
-    streams: int
     batch: int
     figures: Figures
     difference: float | None
@@ -51,8 +49,7 @@ class Way:
     @property
     def engine(self) -> str:
         """For a reader."""
-        one = ", one at a time" if self.streams == 1 else ""
-        return f"{self.backend} {self.device.upper()} {self.precision}{one}"
+        return f"{self.backend} {self.device.upper()} {self.precision}"
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
@@ -79,6 +76,8 @@ def ways(
     with ExitStack() as closing:
         found: list[tuple[Candidate, Engine, float | None]] = []
         for candidate in every(card, program, device):
+            if candidate.streams:                                # pictures one at a time are what the latency is of
+                continue
             try:
                 engine = start_engine(candidate)
             except EngineError:
@@ -103,8 +102,7 @@ def _measured(
     for one, engine, off in found:
         allowed, why = allows(card, one.precision)
         figured = figures(turns[one.key], one_by_one(engine, given, _TURN_S))
-        rows.append(Way(step, card.name, one.backend, one.device, one.precision, one.streams, batch, figured, off,
-                        allowed, why))
+        rows.append(Way(step, card.name, one.backend, one.device, one.precision, batch, figured, off, allowed, why))
     return rows
 
 
