@@ -142,7 +142,8 @@ def throughput(clock: Clock, device: str, dry: bool) -> Iterator[dict[str, Any]]
                 return
             engine = load(card, device, precision, "torch")
             engine(pictures(card, 1))
-            module, dtype = engine._engine._module, getattr(torch, {"fp16": "float16", "bf16": "bfloat16"}.get(precision, "float32"))
+            module = engine._engine._module
+            dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision, torch.float32)
             for size in batches:
                 given = pictures(card, size)
                 # compiling takes its time: for the default detector, at the two ends

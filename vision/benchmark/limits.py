@@ -43,6 +43,7 @@ def _of_network(step: str, running: str, found: Sequence[Way]) -> str:
                 f"many pictures ({fast.why})")
     base = f"--{step}.every 2 looks at every other frame only; a smaller --{step}.model"
     if len(networks) == 1 and now and any_ is not None and any_.figures.fps > _WORTH * now:
-        return (f"{base}; --precision {any_.precision} --backend {any_.backend} does {any_.figures.fps / now:.1f} times "
-                f"as many pictures, at a price ({any_.why})")
+        times = any_.figures.fps / now
+        return (f"{base}; --precision {any_.precision} --backend {any_.backend} does {times:.1f} times as many "
+                f"pictures, at a price ({any_.why})")
     return base

@@ -30,9 +30,10 @@ _TURN_S = 0.25                      # that a turn takes at most, but for its las
 class Way:
     """One way to run a network.
 
-    step: the key of the step that asked it. network: its name. backend, device, precision: as `load` has them. batch: pictures given together. figures: pictures a second,
-    with the latency of one batch with nothing else under way. difference: the largest relative one from float32's
-    outputs, None where there is no reference. allowed: whether `auto` may take it. why: in words.
+    step: the key of the step that asked it. network: its name. backend, device, precision: as `load` has them.
+    batch: pictures given together. figures: pictures a second, with the latency of one batch with nothing else under
+    way. difference: the largest relative one from float32's outputs, None where there is no reference. allowed: whether
+    `auto` may take it. why: in words.
     """
 
     step: str
@@ -76,7 +77,8 @@ def ways(
     with ExitStack() as closing:
         found: list[tuple[Candidate, Engine, float | None]] = []
         for candidate in every(card, program, device):
-            if candidate.streams:                                # pictures one at a time are what the latency is of
+            slow = (candidate.backend, candidate.device) == ("torch", "cpu") and candidate.precision != "fp32"
+            if candidate.streams or slow:                        # seconds a picture, in half precision on most CPUs
                 continue
             try:
                 engine = start_engine(candidate)
