@@ -91,7 +91,7 @@ def test_recorders_hear_everything_and_leave_the_model_as_it_was(classifier: Cla
         classifier.engine(np.zeros((1, 32, 32, 3), np.uint8))
     assert classifier.engine is engine
     assert heard.asked == sum(map(len, heard.kept)) == 4
-    assert replay(heard, heard.kept) == 4
+    assert replay(heard.engine, heard.kept) == 4
 
 
 def test_a_recorder_keeps_no_more_than_its_room() -> None:

@@ -93,8 +93,8 @@ def replay(engine: Engine, batches: Sequence[np.ndarray], most_s: float = float(
 
 
 def one_by_one(engine: Engine, batches: Sequence[np.ndarray], most_s: float = float("inf")) -> list[float]:
-    """Seconds that each batch takes when nothing else is under way, until `most_s` are over. The first one is run once more before,
-    for what it brings about."""
+    """Seconds that each batch takes when nothing else is under way, until `most_s` are over. The first one is run once
+    more before, for what it brings about."""
     times: list[float] = []
     for batch in batches[:1]:
         engine(batch)
