@@ -102,7 +102,7 @@ def root(
 _MODULES = (
     "run", "webcam", "gallery", "features", "clip", "probe", "grid", "calibrate", "sample", "models", "export",
     "compress", "weights", "doctor", "eval", "train", "tune", "soup", "inspect", "explain", "augment", "curves", "data",
-    "serve", "monitor",
+    "serve", "monitor", "benchmark",
 )
 
 for _module in _MODULES:

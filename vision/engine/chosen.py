@@ -91,6 +91,7 @@ class ChosenEngine:
     when the graph is built, at the first picture, that they cannot: that is logged, and the next takes over."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self.card = candidates[-1].program.card         # in float where that is among them
         self._name = candidates[0].program.card.name
         self._reasons: list[str] = []                   # why those before it could not
         self._started: list[PictureEngine] = []
