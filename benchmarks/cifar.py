@@ -17,7 +17,7 @@ COMMON = ["--freeze-epochs", "0", "--batch", "64", "--weight-decay", "0.05", "--
 # by how much there is to learn from few pictures; dense layers without norms want a lower rate
 RUNS: dict[str, str] = {
     "lenet5": "--epochs 20 --lr 2e-3",
-    "lenet5-1998": "--epochs 20 --lr 2e-3 --init xavier",
+    "lenet5-1998": "--epochs 20 --lr 1e-3 --init xavier",
     "vgg-bn-32": "--epochs 30 --lr 2e-3",
     "resnet20-32": "--epochs 40 --lr 4e-3",
     "alexnet-32": "--epochs 30 --lr 5e-4",

@@ -14,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from vision.errors import ModelError, WeightsError
 
-Form = Literal["network", "onnx", "openvino", "ultralytics", "module"]
+Form = Literal["network", "onnx", "openvino", "torchscript", "ultralytics", "module"]
 Triple = tuple[float, float, float]
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
@@ -33,6 +33,7 @@ class Input:
     size_wh: in pixels.
     resize: how a frame gets to that size (`vision.view`); "none": it stays as it is; "shrink": so does one that fits
         into that size.
+        "ten": of a classifier, ten views whose probabilities are averaged.
     fixed: the network takes this size alone; else a letterboxed one may be smaller.
     enlarge: with "letterbox", whether a smaller frame is brought to that size or stays as it is.
     crop: with "crop", the share of the frame's shorter side that the middle keeps, 0..1.
@@ -40,7 +41,7 @@ class Input:
     """
 
     size_wh: tuple[int, int]
-    resize: Literal["letterbox", "corner", "stretch", "crop", "none", "shrink"]
+    resize: Literal["letterbox", "corner", "stretch", "crop", "ten", "none", "shrink"]
     fixed: bool = False
     enlarge: bool = True
     crop: float = 0.875
@@ -85,7 +86,8 @@ class Card:
 
     name: what the user types. task: `detect`, `classify`, ...
     form: what the file holds: the weights of a `network`, an `onnx` graph, an `openvino` graph that
-        `vision models compress` wrote, an `ultralytics` pickle, or nothing: a `module` in memory.
+        `vision compress` or `vision export` wrote, a `torchscript` of the latter, an `ultralytics` pickle, or
+        nothing: a `module` in memory.
     net: of a network, its key in `vision.nets.NETS`. config: its keyword arguments.
     file: the file's name, or its path. sha256: its digest, whole or the leading digits that its
         publisher states. url: where `vision weights pull` finds it. megabytes: of what is fetched; 0: not known.
@@ -176,7 +178,7 @@ def card_from_json(text: str, path: Path) -> Card:
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, ModelError) as error:
         raise WeightsError(
             f"the card of {str(path)!r} cannot be read ({type(error).__name__}: {error}). It was not "
-            "written by `vision train` or `vision models compress`."
+            "written by `vision train`, `vision compress` or `vision export`."
         ) from error
     return card
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from vision.card import Boxes, Card, Input, checked_card
 from vision.errors import ModelError, WeightsError
+from vision.inside import card_inside
 from vision.published import onnx_detector, onnx_outputs, picture_wh
 
 KEYS = {
@@ -35,12 +36,15 @@ _MOST = 1 << 20                                          # bytes of such a file
 
 
 def card_beside(path: Path, decoder: str | None = None) -> Card:
-    """The card of an ONNX file: what the TOML file beside it says, if there is one, over what the graph says.
+    """The card of an ONNX file: what the TOML file beside it says, if there is one, over what the graph says; the one
+    inside a file that `vision export` wrote.
 
     decoder: how the outputs of a detector are read; as the file says or the graph looks unless given. Raises
     ModelError for a graph that is not recognised, WeightsError for a file that cannot be read.
     """
     beside = path.with_suffix(".toml")
+    if decoder is None and not beside.is_file() and (carried := card_inside(path)) is not None:
+        return carried
     said = _read(beside) if beside.is_file() else {}
     task = str(said.get("task") or ("detect" if decoder else guessed(path)))
     finds = task in ("detect", "instances")

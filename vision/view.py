@@ -188,6 +188,17 @@ def three_crops(frames: Image, size_wh: tuple[int, int]) -> list[Image]:
     return [frames[:, top : top + height, left : left + width] for left, top in corners]
 
 
+def ten_crops(image: Image, size_wh: tuple[int, int], crop: float = 1.0) -> list[Image]:
+    """The centre, which is `fitted`'s, and the four corners of a frame whose shorter side is the crop's over `crop`,
+    each also mirrored (Krizhevsky et al. 2012): ten of (h,w,3) uint8 BGR."""
+    width, height = size_wh
+    whole = short_side(image, round(max(size_wh) / crop))
+    right, bottom = whole.shape[1] - width, whole.shape[0] - height
+    corners = [(right // 2, bottom // 2), (0, 0), (right, 0), (0, bottom), (right, bottom)]
+    five = [np.ascontiguousarray(whole[y : y + height, x : x + width]) for x, y in corners]
+    return [*five, *(np.ascontiguousarray(one[:, ::-1]) for one in five)]
+
+
 def fitted(image: Image, size_wh: tuple[int, int], resize: str, crop: float = 1.0) -> View:
     """The view that a card's `resize` names: letterbox, stretch, none, or crop, which keeps the share `crop`
     of the frame's shorter side."""
@@ -198,7 +209,7 @@ def fitted(image: Image, size_wh: tuple[int, int], resize: str, crop: float = 1.
             return stretch(image, size_wh)
         case "letterbox":
             return letterbox(image, size_wh)
-        case "crop":
+        case "crop" | "ten":                             # of ten the first: `ten_crops`
             return centre_crop(image, size_wh, short_side=round(max(size_wh) / crop))
     raise UsageError(f"resize must be letterbox, stretch, crop or none; got {resize!r}")
 

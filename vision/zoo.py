@@ -10,6 +10,7 @@ from typing import Any
 
 from vision.card import Boxes, Card, Clip, Input, card_from_json, card_of
 from vision.errors import ModelError, WeightsError
+from vision.inside import card_or_refuse
 from vision.pulled import PULLED
 from vision.roads import LANES
 
@@ -39,13 +40,15 @@ def _elsewhere(name: str, task: str | None) -> Card:
     path = Path(name)
     if path.is_dir():
         return _of_run(path)
-    if path.suffix in (".safetensors", ".onnx") and not path.is_file():
+    if path.suffix in (".safetensors", ".onnx", ".xml", ".torchscript") and not path.is_file():
         raise WeightsError(f"there is no file {name!r}. Give a path, or a name from `vision models`.")
     match path.suffix:
         case ".safetensors":
             return card_of(path)
         case ".onnx":
             return onnx_card.card_beside(path)
+        case ".xml" | ".torchscript":
+            return card_or_refuse(path)
         case ".pt":
             return published.yolo(name)
     if path.is_file():

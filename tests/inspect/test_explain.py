@@ -50,7 +50,9 @@ class Finds(nn.Module):
         return torch.cat([corner, corner + 8], -1), maps.flatten(1)[..., None].sigmoid()
 
 
-def explainer(net: nn.Module, task: str, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, **more: Any) -> Explainer:
+def explainer(
+    net: nn.Module, task: str, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, **more: Any,
+) -> Explainer:
     card = Card(name="x", task=task, file="", licence="", source="", names=names,
                 input=Input((32, 32), "stretch", mean=(0.0,) * 3, std=(1.0,) * 3))
     deploy = SimpleNamespace(net=net, normalise=Normalise(card.input.mean, card.input.std))
@@ -116,7 +118,7 @@ def test_a_class_by_name_and_the_surest(monkeypatch: pytest.MonkeyPatch) -> None
     assert one(image, "b")[0].said == f"b {float(shares[1]):.2f}"
     with pytest.raises(UsageError, match="has no class 'e'"):
         one(image, "e")
-    with pytest.raises(UsageError, match="there is no layer 'conf'. Nearest: conv"):
+    with pytest.raises(UsageError, match=r"there is no layer 'conf'\. Nearest: conv"):
         explainer(Pooled(), "classify", ("a", "b", "c", "d"), monkeypatch, layer="conf")(image)
     with pytest.raises(UsageError, match="gives no map of places"):
         explainer(Pooled(), "classify", ("a", "b", "c", "d"), monkeypatch, layer="fc")(image)

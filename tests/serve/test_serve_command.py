@@ -98,7 +98,7 @@ def test_https_and_a_token_from_outside(tmp_path: Path) -> None:
     failing = [*VISION, "serve", "--do", "classify", "--model", "no-such", "--port", "0"]
     done = subprocess.run(failing, env=environment(), capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.splitlines()[-1].startswith("no model 'no-such'. Nearest")
+    assert done.stderr.splitlines()[-1].startswith("ModelError: no model 'no-such'")
 
 
 def test_the_dockerfile_is_sound() -> None:

@@ -87,3 +87,25 @@ def test_top_1_on_the_imagenet_sample(shipped: Classifier, data: Path) -> None:
     assert (len(pictures), left_out) == (50, ["rows without a file, left out: 950"])
     scores = [shipped(cv2.imread(str(path))) for path, _ in pictures]
     assert accuracy(scores, [label for _, label in pictures]) >= 0.8
+
+
+def test_ten_views_are_the_centre_the_corners_and_their_mirrors() -> None:
+    image = np.arange(12 * 20, dtype=np.uint8).reshape(12, 20, 1).repeat(3, 2)
+    seen: list[np.ndarray] = []
+
+    def keep(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        seen.append(batch[0])
+        share = batch.mean(dtype=np.float64) / 255
+        return (np.float32([[share, 1 - share]]),)
+
+    card = replace(CARD, input=replace(CARD.input, size_wh=(8, 8), resize="ten", crop=8 / 12))
+    scores = Classifier(FakeEngine(keep), card)(image)
+    corners = [(6, 2), (0, 0), (12, 0), (0, 4), (12, 4)]
+    wanted = [image[y : y + 8, x : x + 8] for x, y in corners]
+    wanted += [one[:, ::-1] for one in wanted]
+    assert all(np.array_equal(one, other) for one, other in zip(seen, wanted, strict=True))
+    assert scores.probs[0] == pytest.approx(np.mean([one.mean() / 255 for one in wanted]), abs=1e-6)
+    seen.clear()
+    once = Classifier(FakeEngine(keep), card).batch([image, image], crop="centre")
+    assert len(once) == len(seen) == 2
+    assert np.array_equal(seen[0], wanted[0])

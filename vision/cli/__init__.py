@@ -16,6 +16,7 @@ from vision import __version__
 from vision.cli import hints
 from vision.cli.run import commands
 from vision.cli.run.execute import forget_stdout
+from vision.cli.run.many import with_address
 from vision.errors import UsageError, VisionError, plain
 from vision.spec import OptionError
 
@@ -36,6 +37,7 @@ class _Root(TyperGroup):
             known = [name for name, command in self.commands.items() if not command.hidden]
             raise UsageError(f"there is no command {args[0]!r}. {hints.for_command(args[0], known)}")
         name, command, rest = super().resolve_command(ctx, args)
+        rest = with_address(rest) if name == "run" else rest
         if name in COMMANDS:
             whole = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
             whole.command(name, epilog=hints.epilog(name))(COMMANDS[name]())
@@ -98,8 +100,9 @@ def root(
 
 # each module has `register(app)`, which adds its command or group of commands
 _MODULES = (
-    "run", "webcam", "gallery", "features", "clip", "probe", "grid", "calibrate", "sample", "models", "weights",
-    "doctor", "eval", "train", "tune", "soup", "inspect", "explain", "serve", "monitor",
+    "run", "webcam", "gallery", "features", "clip", "probe", "grid", "calibrate", "sample", "models", "export",
+    "compress", "weights", "doctor", "eval", "train", "tune", "soup", "inspect", "explain", "augment", "curves", "data",
+    "serve", "monitor",
 )
 
 for _module in _MODULES:

@@ -75,3 +75,8 @@ def _images(data: Path, most: int, stride: int) -> Iterator[Image]:
     for picture in listed[:: max(stride, len(listed) // most)][:most]:
         with read(data.parent / "images" / picture["file_name"]) as source:
             yield next(source).image
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("compress")(compress)

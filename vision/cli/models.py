@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from dataclasses import asdict
-from importlib.resources import files
-from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vision.cli.compress import compress
+from vision.cli.measured import metric_of, photographs, picture_of
 from vision.errors import EngineError, UsageError, plain
 from vision.weights import locate
 from vision.zoo import CARDS, DEFAULTS, find
 
 if TYPE_CHECKING:
     from vision.card import Boxes, Card, Clip, Input
-    from vision.types import Image
 
 _Name = Annotated[str, typer.Argument(help="a name of `vision models`, or a path to weights")]
 
@@ -112,7 +110,7 @@ def check(
     card = to_onnx(find(name))
     if data is not None:
         card = replace(card, figures=_measured(card, name, data, device), measured_on=str(data))
-    images = [_image(path) for path in picture or _photographs()]
+    images = [picture_of(path) for path in picture or photographs()]
     rows = compared(card, images, device)
     table = Table("engine", "streams", "frames/s", "difference", "auto may take it", box=None, title_justify="left",
                   title=Text(plain(f"{card.name}: {len(images)} pictures; figures: {_figures(card)}")))
@@ -152,42 +150,16 @@ def card(
         print(plain(line))
 
 
-_METRICS = {                             # task -> metric as its `vision eval` reports it, and as a card has it
-    "detect": ("ap", "AP"), "segment": ("miou", "mIoU"), "classify": ("top1", "top-1"),
-    "landmarks": ("nme_ocular", "NME"),
-}
-
-
 def _measured(card: Card, name: str, data: Path, device: str) -> dict[str, dict[str, float]]:
     """The task's metric in each precision that can be run here, by `vision eval`."""
-    from vision.cli import app
     from vision.engine import PRECISIONS
 
-    if card.task not in _METRICS:
-        raise UsageError(f"no metric is measured for {card.task}; there is one for {', '.join(_METRICS)}")
-    reported, metric = _METRICS[card.task]
     figures: dict[str, dict[str, float]] = {}
-    with TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        for precision in PRECISIONS:
-            asked = ["--model", name, "--data", str(data), "--device", device, "--precision", precision]
-            with suppress(EngineError), redirect_stdout(StringIO()):
-                app(["eval", card.task, *asked, "--report", str(report), "--quiet"], standalone_mode=False)
-                figures[precision] = {metric: json.loads(report.read_text(encoding="utf-8"))[reported]}
+    for precision in PRECISIONS:
+        with suppress(EngineError):
+            found = metric_of(card.task, name, data, device, precision)
+            figures[precision] = {found.name: found.value}
     return figures
-
-
-def _photographs() -> list[Path]:
-    """A woman (NASA, public domain) and a cat (CC0), from scikit-image's wheel."""
-    folder = Path(str(files("skimage"))) / "data"
-    return [folder / "astronaut.png", folder / "chelsea.png"]
-
-
-def _image(path: Path) -> Image:
-    from vision.io import read
-
-    with read(str(path), max_frames=1) as source:
-        return next(source).image
 
 
 def _figures(card: Card) -> str:
@@ -207,12 +179,10 @@ def _listed(values: Mapping[str, Any]) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
-    from vision.cli.compress import compress
-
     group = typer.Typer(invoke_without_command=True)
     group.callback()(catalogue)
     group.command("show")(show)
     group.command("check")(check)
     group.command("card")(card)
-    group.command("compress")(compress)
+    group.command("compress", hidden=True)(compress)             # `vision compress`, as it was called at first
     app.add_typer(group, name="models")

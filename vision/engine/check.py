@@ -93,7 +93,7 @@ def _every(card: Card, program: Program, device: str) -> Iterator[Candidate]:
 def _row(
     card: Card, candidate: Candidate, engine: PictureEngine, outputs: Outputs, expected: Outputs, speed: float
 ) -> Row:
-    differences = [_difference(got, wanted) for got, wanted in zip(outputs, expected, strict=True)]
+    differences = [difference(got, wanted) for got, wanted in zip(outputs, expected, strict=True)]
     worst = max(range(len(differences)), key=lambda i: differences[i][1])
     absolute, relative = differences[worst]
     if candidate.precision == "fp32":
@@ -106,8 +106,9 @@ def _row(
     return Row(engine.label, candidate.streams, speed, worst, absolute, relative, allowed, why)
 
 
-def _difference(got: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
-    """The absolute and the relative one."""
+def difference(got: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
+    """The largest of two outputs: as it is, and over the largest magnitude of `wanted`, at least 1. Of whole numbers
+    both are the share that differs; infinite where the shapes do."""
     if got.shape != wanted.shape:
         return float("inf"), float("inf")
     if not np.issubdtype(wanted.dtype, np.floating):

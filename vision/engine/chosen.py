@@ -52,12 +52,12 @@ def candidates(
     small = program if program.compressed else None if card.int8 is None else program_of(card.int8)
     if precision == "int8" and small is None:
         raise EngineError(f"{card.name!r} has no int8 file. Make one: vision models compress {card.name}")
-    if program.compressed and backend not in ("auto", "openvino"):
-        raise EngineError(f"openvino alone runs {card.name!r}, which is compressed for it")
+    if program.alone and backend not in ("auto", program.alone):
+        raise EngineError(f"{program.alone} alone runs {card.name!r}, which is a graph of its own")
     found = []
     for where in devices:
         backends = (backend,) if backend != "auto" else _CPU_ORDER if where == "cpu" else _ACCELERATOR_ORDER
-        for one in backends:
+        for one in (program.alone,) if program.alone else backends:
             for kind in _precisions(card, program, one, where) if precision == "auto" else (precision,):
                 runs = small if kind == "int8" and small is not None else program
                 streams = (0, 1) if (one, where) == ("openvino", "cpu") and cores() > 1 else (0,)

@@ -43,6 +43,8 @@ def adapt(path: Path, card: Card, shape: Sequence[int | str]) -> onnx.ModelProto
     graph = model.graph
     _fill(graph, card)
     image = _image(graph)
+    if len(shape) != len(image.type.tensor_type.shape.dim):
+        raise CannotRun(f"{str(path)!r} takes {'clips' if len(shape) == 4 else 'pictures'}, not the others")
     fixed = image.type.tensor_type.shape.dim[0].dim_value
     if fixed not in (0, 1) or (fixed == 1 and isinstance(shape[0], str)):
         raise CannotRun(f"{str(path)!r} was exported for batches of {fixed}. Export it with a dynamic batch.")
@@ -157,10 +159,15 @@ def _fill(graph: onnx.GraphProto, card: Card) -> None:
 def _image(graph: onnx.GraphProto) -> onnx.ValueInfoProto:
     """The input that takes pictures: the only one, beside weights and the picture's size."""
     inputs = [i for i in _inputs(graph) if not _takes_size(i)]
-    if len(inputs) != 1 or len(inputs[0].type.tensor_type.shape.dim) != 4:
+    if len(inputs) != 1 or len(inputs[0].type.tensor_type.shape.dim) not in ((4, 5) if _bytes(inputs[0]) else (4,)):
         names = ", ".join(i.name for i in inputs)
         raise ModelError(f"the graph must have one input of 4 axes, the pictures; its inputs: {names}.")
     return inputs[0]
+
+
+def _bytes(value: onnx.ValueInfoProto) -> bool:
+    """Whether an input takes bytes: pictures, or clips, as they are."""
+    return bool(value.type.tensor_type.elem_type == TensorProto.UINT8)
 
 
 def _planar(graph: onnx.GraphProto, card: Card) -> bool:
@@ -178,7 +185,10 @@ def _planar(graph: onnx.GraphProto, card: Card) -> bool:
 
 def _sides(graph: onnx.GraphProto, card: Card) -> tuple[int, int]:
     """Height and width of the input, 0 where it takes any."""
-    dims = [d.dim_value for d in _image(graph).type.tensor_type.shape.dim]
+    image = _image(graph)
+    dims = [d.dim_value for d in image.type.tensor_type.shape.dim]
+    if _bytes(image):
+        return dims[-3], dims[-2]
     return (dims[2], dims[3]) if _planar(graph, card) else (dims[1], dims[2])
 
 

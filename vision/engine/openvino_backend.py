@@ -65,7 +65,7 @@ class OpenvinoEngine(PictureEngine):
             with suppress(RuntimeError):                       # of another OpenVINO or processor, after all
                 compiled = CORE.import_model(kept, "CPU", config)
         if compiled is None:
-            graph = _compressed(program.weights) if program.compressed else CORE.read_model(program.onnx(
+            graph = read_graph(program.weights) if program.alone else CORE.read_model(program.onnx(
                 None if program.any_size else shape))
             graph.reshape({0: ov.PartialShape([1, *(shape or (-1, -1, 3))])})
             try:
@@ -111,10 +111,12 @@ def _abilities() -> list[str]:
     return list(CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
-def _compressed(path: Path) -> ov.Model:
-    """The graph of a file that `vision.engine.compress` wrote: the two files of OpenVINO as tensors. Raises
-    WeightsError where it holds something else."""
+def read_graph(path: Path) -> ov.Model:
+    """The graph of a file that `vision compress` wrote, the two files of OpenVINO as tensors, or of these two (`.xml`).
+    Raises WeightsError where it holds something else."""
     try:
+        if path.suffix == ".xml":
+            return CORE.read_model(path)
         tensors = load_file(path)
         unpacking = zlib.decompressobj()
         graph = unpacking.decompress(tensors["graph"].tobytes(), _LARGEST_XML)
@@ -124,6 +126,6 @@ def _compressed(path: Path) -> ov.Model:
     except Exception as error:                           # zlib's, OpenVINO's, safetensors'
         why = " ".join(str(error).split())[:200]
         raise WeightsError(
-            f"{str(path)!r} holds no compressed graph ({type(error).__name__}: {why}). It was not written by "
-            "`vision models compress`."
+            f"{str(path)!r} holds no graph of OpenVINO ({type(error).__name__}: {why}). It was not written by "
+            "`vision compress` or `vision export`."
         ) from error

@@ -39,11 +39,12 @@ class Program(ABC):
     """A card's graph, in the form that a back end asks for; `program_of` makes the one for a card's form.
 
     Its weights are found and verified. reference: the back end that others are compared with; empty
-    where one alone runs it. compressed: to int8, for OpenVINO.
+    where one alone runs it. compressed: to int8, for OpenVINO. alone: the only back end that runs it, else empty.
     """
 
     reference: str
     compressed = False
+    alone = ""
 
     def __init__(self, card: Card) -> None:
         self.card = card
@@ -195,8 +196,6 @@ class _OnnxGraph(Program):
         from vision.engine import onnx_graph
 
         sides: tuple[int | str, ...] = ("H", "W", 3) if shape is None else shape
-        if len(sides) != 3:
-            raise CannotRun(f"{str(self.weights)!r} takes pictures, not clips")
         batch: int | str = "B" if any_batch else 1
         return bytes(onnx_graph.adapt(self.weights, self.card, (batch, *sides)).SerializeToString())
 
@@ -209,10 +208,20 @@ class _OnnxGraph(Program):
 
 
 class _Compressed(Program):
-    """OpenVINO's own graph in int8, which `vision models compress` wrote."""
+    """OpenVINO's own graph: in int8, as `vision compress` writes it, or as `vision export` does."""
 
-    reference = ""
-    compressed = True
+    alone = "openvino"
+
+    def __init__(self, card: Card) -> None:
+        super().__init__(card)
+        exported = self.weights.suffix == ".xml"
+        self.compressed = not exported or card.config.get("precision") == "int8"
+        self.reference = "" if self.compressed else "openvino"
+
+    @property
+    def any_size(self) -> bool:
+        """Not in int8, which OpenVINO does not run so."""
+        return self.input_wh is None and not self.compressed
 
     def module(self) -> Deploy:
         """Raises CannotRun."""
@@ -223,7 +232,32 @@ class _Compressed(Program):
         raise self._refusal()
 
     def _refusal(self) -> CannotRun:
-        return CannotRun(f"openvino alone runs {self.card.name!r}, which is compressed for it")
+        return CannotRun(f"openvino alone runs {self.card.name!r}, which is a graph of its own")
+
+    def _digest(self) -> Any:
+        digest = super()._digest()
+        if self.weights.suffix == ".xml":
+            digest.update(sha256(self.weights.with_suffix(".bin")).encode())
+        return digest
+
+
+class _TorchScript(Program):
+    """What `vision export` wrote for torch's own loader: whole, code and weights."""
+
+    reference = alone = "torch"
+
+    def module(self) -> Any:
+        """The archive's graph. Raises WeightsError where torch cannot read it."""
+        import torch
+
+        try:
+            return torch.jit.load(str(self.weights), map_location="cpu").eval()
+        except Exception as error:
+            raise WeightsError(f"{str(self.weights)!r} is no TorchScript archive ({_line(error)[:200]}).") from error
+
+    def onnx(self, shape: Shape | None, any_batch: bool = False) -> bytes:
+        """Raises CannotRun."""
+        raise CannotRun(f"torch alone runs {self.card.name!r}, which is TorchScript")
 
 
 def exported(
@@ -278,7 +312,8 @@ def sized(graph: bytes, shape: Shape | None) -> bytes:
     return bytes(model.SerializeToString())
 
 
-_FORMS: dict[str, type[Program]] = {"network": _Network, "onnx": _OnnxGraph, "openvino": _Compressed}
+_FORMS: dict[str, type[Program]] = {"network": _Network, "onnx": _OnnxGraph, "openvino": _Compressed,
+                                   "torchscript": _TorchScript}
 
 
 def program_of(card: Card) -> Program:

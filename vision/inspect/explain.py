@@ -61,8 +61,8 @@ class Explainer:
     def __init__(self, model: str, how: How = "grad-cam", layer: str = "") -> None:
         self.card, deploy, self.random = module_of(model)
         if self.card.task not in ("classify", "detect", "segment", "action"):
-            raise ModelError(f"{self.card.name!r} is for {self.card.task}: classifiers, detectors, segmenters and action "
-                             "networks are explained.")
+            raise ModelError(f"{self.card.name!r} is for {self.card.task}: classifiers, detectors, segmenters and "
+                             "action networks are explained.")
         self.net, self.normalise, self.how, self.layer = deploy.net, deploy.normalise, how, layer
         self.names = self.card.classes
         self.clip = self.card.task == "action"
@@ -136,14 +136,13 @@ class Explainer:
         layer = self.layer or _body(self.net, x)
         found = []
         for place, of in _surest(boxes.numpy(), scores.numpy(), label, self.card.min_score):
-            size_wh = x.shape[-1], x.shape[-2]
 
             def target(raw: Any, place: int = place, of: int = of) -> Tensor:
-                score = self.net.decode(raw, size_wh)[1][0, place, of]  # type: ignore[operator]
-                return score if score.ndim == 0 else score.sum()
+                scored: Tensor = self.net.decode(raw, (x.shape[-1], x.shape[-2]))[1]  # type: ignore[operator]
+                return scored[0, place, of]
 
-            heat = self._heat(x, target, layer, local=True)
-            found.append(Explained(f"{self.names[of]} {float(scores[place, of]):.2f}", seen, heat, boxes[place].numpy()))
+            said = f"{self.names[of]} {float(scores[place, of]):.2f}"
+            found.append(Explained(said, seen, self._heat(x, target, layer, local=True), boxes[place].numpy()))
         return found
 
     def _action(self, frames: list[Image], label: int | None) -> Explained:

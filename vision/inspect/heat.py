@@ -117,7 +117,8 @@ def occlusion(net: nn.Module, x: Tensor, target: Target, patch: int = 0, batch: 
     height, width = x.shape[-2:]
     patch = patch or max(2, min(height, width) // 8)
     step = max(1, patch // 2)
-    places = [(top, left) for top in range(0, height - patch + step, step) for left in range(0, width - patch + step, step)]
+    tops, lefts = (range(0, side - patch + step, step) for side in (height, width))
+    places = [(top, left) for top in tops for left in lefts]
     falls = np.zeros((height, width), np.float32)
     count = np.zeros_like(falls)
     with untouched(net), torch.no_grad():
@@ -158,7 +159,7 @@ def _scaled(heat: Floats) -> Floats:
 def overlay(image: Image, heat: Floats, strength: float = 0.5) -> Image:
     """A picture (H,W,3) uint8 BGR under its heat (H,W) in 0..1: cold is blue, hot is red."""
     if heat.shape != image.shape[:2]:
-        heat = np.asarray(cv2.resize(heat, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+        heat = np.asarray(cv2.resize(heat, (image.shape[1], image.shape[0])), np.float32)
     colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
     share = (strength * (0.35 + 0.65 * heat))[..., None]
     return np.asarray(image * (1 - share) + colours * share, np.uint8)

@@ -187,7 +187,8 @@ class _Reader:
         jumps = [one.jump for one in came if one.jump is not None]
         jump = max(jumps) if jumps else (1.0 if not came else None)
         seen = None if None in fields else max(f for f in fields if f is not None)
-        if node.op_type in _WHOLE and len(self.shapes.get(moving[0], ())) in (2, 4) and self._spans(node, layer, moving):
+        axes = len(self.shapes.get(moving[0], ()))
+        if node.op_type in _WHOLE and axes in (2, 4) and self._spans(node, layer, moving):
             seen, jump = None, None
         elif layer.kernel and seen is not None and jump is not None:
             size = max((k - 1) * d + 1 for k, d in zip(layer.kernel[-2:], self.spread[-2:], strict=True))

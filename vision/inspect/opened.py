@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Opened:
-    """A model's graph. title: its name for people. learns, leaves: names of what learns, and of the modules without others inside, where they are
-    known. random: its weights are."""
+    """A model's graph. title: its name for people. random: its weights are. learns, leaves: names of what learns, and
+    of the modules without others inside, where they are known."""
 
     title: str
     graph: bytes
@@ -49,7 +49,8 @@ def module_of(model: str) -> tuple[Card, nn.Module, bool]:
     from vision.nets.deploy import Deploy
 
     card = card_of(model)
-    if card.form == "network" and (model in CLASSIC or model.startswith(("torchvision:", "timm:")) and "@" not in model):
+    published = model.startswith(("torchvision:", "timm:")) and "@" not in model
+    if card.form == "network" and (model in CLASSIC or published):
         try:
             if model in CLASSIC:
                 raise WeightsError("none")
@@ -90,7 +91,8 @@ def opened(model: str, size_wh: tuple[int, int] | None = None) -> Opened:
     except CannotRun as error:
         raise ModelError(str(error)) from error
     return Opened(
-        path.name if path.exists() else card.name, graph, random, frozenset(name for name, _ in module.named_parameters()),
+        path.name if path.exists() else card.name, graph, random,
+        frozenset(name for name, _ in module.named_parameters()),
         frozenset(name.removeprefix("net.") for name, one in module.named_modules() if not list(one.children())),
     )
 

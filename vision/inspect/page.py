@@ -110,7 +110,7 @@ def words(layer: Layer) -> list[str]:
 def lanes(network: Network) -> list[int]:
     """A column for each layer, so that what runs beside each other stands beside each other: a layer goes on in the
     column of the first whose output it takes, if that is free, else in the first free one."""
-    last_use = {place: -1 for place in range(-1, len(network.layers))}
+    last_use = dict.fromkeys(range(-1, len(network.layers)), -1)
     for place, layer in enumerate(network.layers):
         for came in layer.inputs:
             last_use[came] = place

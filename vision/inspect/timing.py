@@ -28,8 +28,9 @@ def measure(network: Network, graph: bytes) -> None:
             session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
             given = session.get_inputs()[0]
             picture = np.random.default_rng(0).integers(0, 256, [d if isinstance(d, int) else 1 for d in given.shape])
+            kind = np.float32 if given.type == "tensor(float)" else np.uint8
             for _ in range(_ROUNDS):
-                session.run(None, {given.name: picture.astype(np.float32 if given.type == "tensor(float)" else np.uint8)})
+                session.run(None, {given.name: picture.astype(kind)})
         except Exception:                                # onnxruntime has a tree of its own
             return
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

@@ -112,6 +112,12 @@ class Video:
         return self.info.duration is None and self.container.size <= 0
 
     @property
+    def countable(self) -> bool:
+        """Whether frames can be counted by their packets, so that reading from a later start passes over what lies
+        before it without decoding it."""
+        return self._countable() and self._clean_beginning()
+
+    @property
     def out_of_reach(self) -> bool:
         """Whether it is an mp4 whose frames a server without ranges has already passed by: nothing came of it,
         not even an error."""

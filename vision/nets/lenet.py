@@ -12,6 +12,7 @@ _SEEN = (
     (0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5),
     (0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5),
 )
+_FAR = 84.0                              # half of how far two codes lie apart on average
 _GREY = (0.299, 0.587, 0.114)            # the paper's pictures have one channel
 
 
@@ -61,6 +62,13 @@ class LeNet5Published(nn.Module):
         x = _squashed(self.c5(x)).flatten(1)
         x = _squashed(self.f6(x))
         return -(x[:, None] - self.codes).square().sum(2)
+
+    @staticmethod
+    def criterion(outputs: Tensor, labels: Tensor) -> Tensor:
+        """The paper's loss (equation 9): the distance to the right code, and a push away from others that are nearer
+        than a constant. outputs: of `forward`, (B,C). labels: (B,)."""
+        near = torch.cat([outputs, outputs.new_full((len(outputs), 1), -_FAR)], 1)
+        return (near.logsumexp(1) - outputs.gather(1, labels[:, None])[:, 0]).mean()
 
 
 class _Subsampling(nn.Module):

@@ -45,7 +45,7 @@ class RCNN(nn.Module):
 
     def features(self, x: Tensor, boxes: Tensor) -> Tensor:
         """(1,3,H,W) and (R,4) xyxy in its pixels -> (R,FEATURES)."""
-        rows = [self.describe(self.crops(x, some)) for some in boxes.split(_AT_ONCE)]
+        rows = [self.describe(self.crops(x, some)) for some in torch.split(boxes, _AT_ONCE)]
         return torch.cat(rows) if rows else x.new_zeros((0, FEATURES))
 
     def describe(self, crops: Tensor) -> Tensor:

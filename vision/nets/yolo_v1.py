@@ -37,14 +37,14 @@ class YoloV1(nn.Module):
     def decode(self, outputs: Tensor, size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Boxes (B,98,4) xyxy in input pixels, and scores (B,98,classes): a box's confidence times its cell's class."""
         boxes = boxes_of(outputs) * outputs.new_tensor([*size_wh, *size_wh])
-        confidence = outputs[..., : 5 * BOXES].unflatten(2, (BOXES, 5))[..., 4:]                  # (B,49,2,1)
+        confidence = outputs[..., : 5 * BOXES].reshape(-1, GRID * GRID, BOXES, 5)[..., 4:]        # (B,49,2,1)
         scores = (confidence * outputs[:, :, None, 5 * BOXES :]).clamp(0, 1)
         return boxes.flatten(1, 2), scores.flatten(1, 2)
 
 
 def boxes_of(outputs: Tensor) -> Tensor:
     """(B,49,10+classes) -> (B,49,2,4) xyxy as shares of the picture."""
-    raw = outputs[..., : 5 * BOXES].unflatten(2, (BOXES, 5))
+    raw = outputs[..., : 5 * BOXES].reshape(-1, GRID * GRID, BOXES, 5)
     centre = (raw[..., :2] + corners(outputs)[:, None]) / GRID
     half = raw[..., 2:4].square() / 2
     return torch.cat([centre - half, centre + half], -1)

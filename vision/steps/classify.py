@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from vision.spec import Option, spec
 from vision.steps.base import ModelStep, Named, Pool, Spec, Step
@@ -21,6 +22,9 @@ class Classify(Spec):
 
     model: Annotated[Named, Option(
         "a name of `vision models`, torchvision:NAME, timm:NAME, or a path to weights")] = "default"
+    crop: Annotated[Literal["centre", "letterbox", "stretch", "ten"] | None, Option(
+        "what is seen of a frame: its centre, all of it (letterbox, stretch), or ten views and their mean; as the "
+        "model's card says unless given")] = None
 
     def load(self, pool: Pool) -> Any:
         """The classifier. Raises as `Classifier.load` does."""
@@ -30,4 +34,4 @@ class Classify(Spec):
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream."""
-        return ModelStep(self.key, model, model.submit)
+        return ModelStep(self.key, model, partial(model.submit, crop=self.crop) if self.crop else model.submit)

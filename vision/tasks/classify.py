@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Self, cast
+from typing import Literal, Self, cast
 
 import numpy as np
 
 from vision.tasks.own import OwnModel, probabilities, softmax
 from vision.tasks.together import Engines, joint, same_classes
 from vision.types import Image, Scores
-from vision.view import View, fitted
+from vision.view import fitted, ten_crops
+
+Crop = Literal["centre", "letterbox", "stretch", "ten"]
+CROPS = {"centre": "crop", "letterbox": "letterbox", "stretch": "stretch", "ten": "ten"}       # as a card says it
 
 
 class Classifier(OwnModel):
@@ -22,32 +25,38 @@ class Classifier(OwnModel):
     task = "classify"
     decoder, outputs = staticmethod(softmax), staticmethod(probabilities)
 
-    def __call__(self, image: Image) -> Scores:
+    def __call__(self, image: Image, *, crop: Crop | None = None) -> Scores:
         """Classify a picture, with the whole device for it alone.
 
-        image: (H,W,3) uint8 BGR. Returns a probability for each class. Raises UsageError for another picture.
+        image: (H,W,3) uint8 BGR. crop: what is seen of it: its centre, all of it with grey borders (letterbox) or
+        stretched, or ten views whose probabilities are averaged; as the card says unless given. Returns a probability
+        for each class. Raises UsageError for another picture.
         """
-        return Scores(self.engine(self._view(image).pixels[None])[0][0])
+        return _mean([Scores(self.engine(view[None])[0][0]) for view in self._views(image, crop)])
 
-    def batch(self, images: Sequence[Image]) -> list[Scores]:
-        """Classify each of `images`, (H,W,3) uint8 BGR of any sizes."""
-        return self.submit(images)()
+    def batch(self, images: Sequence[Image], *, crop: Crop | None = None) -> list[Scores]:
+        """Classify each of `images`, (H,W,3) uint8 BGR of any sizes. crop: as in a call."""
+        return self.submit(images, crop=crop)()
 
-    def submit(self, images: Sequence[Image]) -> Callable[[], list[Scores]]:
+    def submit(self, images: Sequence[Image], *, crop: Crop | None = None) -> Callable[[], list[Scores]]:
         """Start on pictures, and do not wait.
 
-        images: (H,W,3) uint8 BGR each, of any sizes. Returns a function that waits and returns one result for each.
+        images: (H,W,3) uint8 BGR each, of any sizes. crop: as in a call. Returns a function that waits and returns one
+        result for each.
         """
-        under_way = [self.engine.submit(self._view(image).pixels[None]) for image in images]
-        return lambda: [Scores(future.result()[0][0]) for future in under_way]
+        under_way = [[self.engine.submit(view[None]) for view in self._views(image, crop)] for image in images]
+        return lambda: [_mean([Scores(one.result()[0][0]) for one in views]) for views in under_way]
 
     @classmethod
     def _together(cls, members: list[Self]) -> Self:
         return cast(Self, ClassifierEnsemble(members))
 
-    def _view(self, image: Image) -> View:
+    def _views(self, image: Image, crop: Crop | None) -> list[Image]:
         wanted = self.card.input
-        return fitted(image, self.engine.input_wh or wanted.size_wh, wanted.resize, wanted.crop)
+        size_wh, resize = self.engine.input_wh or wanted.size_wh, CROPS[crop] if crop else wanted.resize
+        if resize == "ten":
+            return ten_crops(image, size_wh, wanted.crop)
+        return [fitted(image, size_wh, resize, wanted.crop).pixels]
 
 
 class ClassifierEnsemble(Classifier):
@@ -61,15 +70,15 @@ class ClassifierEnsemble(Classifier):
         super().__init__(Engines([member.engine for member in members]), joint(cards, same_classes(cards)))
         self.members = tuple(members)
 
-    def __call__(self, image: Image) -> Scores:
+    def __call__(self, image: Image, *, crop: Crop | None = None) -> Scores:
         """Classify a picture, with the whole device for one member after the other."""
-        return _mean([member(image) for member in self.members])
+        return _mean([member(image, crop=crop) for member in self.members])
 
-    def submit(self, images: Sequence[Image]) -> Callable[[], list[Scores]]:
+    def submit(self, images: Sequence[Image], *, crop: Crop | None = None) -> Callable[[], list[Scores]]:
         """Start on pictures with every member; see `Classifier.submit`."""
-        waiting = [member.submit(images) for member in self.members]
+        waiting = [member.submit(images, crop=crop) for member in self.members]
         return lambda: [_mean(of_picture) for of_picture in zip(*(wait() for wait in waiting), strict=True)]
 
 
 def _mean(scores: Sequence[Scores]) -> Scores:
-    return Scores(np.mean([one.probs for one in scores], axis=0))
+    return scores[0] if len(scores) == 1 else Scores(np.mean([one.probs for one in scores], axis=0))

@@ -25,7 +25,7 @@ _LANES = 2                               # one picture is searched while another
 
 
 class ProposalEngine:
-    """R-CNN and Fast R-CNN, on torch: what they are handed with a picture depends on it, so no other back end runs them.
+    """R-CNN and Fast R-CNN, on torch: how many boxes they are handed depends on the picture, so nothing else runs them.
 
     card: its `boxes.proposals` says how many boxes a picture gets. device, precision, backend: as
     `vision.engine.load` takes them. `spent`: the seconds that went into proposals and into the network so far.

@@ -8,6 +8,7 @@ from pathlib import Path
 from vision.card import Card
 from vision.engine import Engine
 from vision.errors import ModelError, UsageError
+from vision.inside import card_inside
 from vision.spec import nearest
 from vision.tasks.detect import input_view
 from vision.tasks.model import Model
@@ -36,7 +37,7 @@ class TextFinder(Model):
     @classmethod
     def _card(cls, model: str | Path | Card) -> Card:
         if not isinstance(model, Card) and Path(model).suffix == ".onnx":
-            return finder_card(Path(model))
+            return card_inside(Path(model)) or finder_card(Path(model))
         return super()._card(model)
 
     def __call__(self, image: Image, *, min_score: float | None = None) -> TextQuads:

@@ -13,6 +13,7 @@ from vision import zoo
 from vision.card import Card
 from vision.engine import Engine
 from vision.errors import UsageError
+from vision.inside import card_inside
 from vision.people.cascade import Cascade
 from vision.text import quads
 from vision.text.cards import reader_card
@@ -59,7 +60,7 @@ class TextReader(Cascade):
         """A reader by name (`vision models`), of a `.safetensors` that `vision train text` wrote, or of an `.onnx` file
         of PP-OCR. detector: by name, or an `.onnx` file of DB or EAST. The rest is as in `Cascade.load`."""
         if not isinstance(model, Card) and Path(model).suffix == ".onnx":
-            model = reader_card(Path(model))
+            model = card_inside(Path(model)) or reader_card(Path(model))
         card = zoo.find(model, cls.task)
         if not card.classes:                                         # the file says what it can read
             model = replace(card, names=reader_card(resolve(card)).names)

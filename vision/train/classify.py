@@ -36,7 +36,8 @@ class ClassifySettings(Settings):
     group: Annotated[str, Option(
         "regular expression: what its first group finds in a path is never in two parts: (day\\d+)_")] = ""
     multilabel: Annotated[bool, Option("any number of classes a picture: a CSV with labels as dog|grass")] = False
-    crop: Annotated[Literal["centre", "letterbox", "stretch"], Option("what is seen of a picture in use")] = "centre"
+    crop: Annotated[Literal["centre", "letterbox", "stretch", "ten"], Option(
+        "what is seen of a picture in use; of ten views the figures of training see the centre")] = "centre"
     area: common.Area = (0.35, 1.0)
     shift: Annotated[int | None, Option(
         "in place of crops a shift by so much at most; 4 for networks of 32x32 unless given", "pixels", min=0)] = None
@@ -58,6 +59,9 @@ class ClassifySettings(Settings):
         "share of the last block's pictures that go round it; less before", "0..1", min=0, max=0.9)] = 0.0
     max_norm: Annotated[float, Option("a unit's weights are no longer than this; 0: any length", min=0)] = 0.0
     freeze_epochs: Annotated[int, Option("epochs in which the last layer alone learns", min=0)] = 2
+    keep_norms: Annotated[bool, Option(
+        "a pre-trained network's batch normalisation keeps its statistics: few pictures make poor ones",
+        flags=("--keep-norms/--new-norms",))] = True
     layer_decay: Annotated[float, Option(
         "factor on the learning rate from each fifth of the network to the one before it", min=0.01, max=1)] = 1.0
     init: Annotated[Literal["own", "zero", "normal", "xavier", "he", "orthogonal", "lsuv"], Option(

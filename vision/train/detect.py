@@ -150,6 +150,6 @@ def _read(data: Path, settings: DetectSettings) -> tuple[DetectionData, Detectio
 
 
 RECIPE = Recipe(
-    DetectSettings, _read, "vision.train.detection:train", _settle, again="--model",
+    DetectSettings, _read, "vision.train.detectors:train", _settle, again="--model",
     doc="Detection, on pictures with boxes: a folder with train and val as COCO JSON, YOLO (data.yaml) or Pascal VOC.",
 )

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from vision.card import IMAGENET_MEAN, IMAGENET_STD, Boxes, Card, Input, card_of
+from vision.data.detection import DetectionData
 from vision.drawing import draw
 from vision.engine.program import state_dict
 from vision.errors import WeightsError
@@ -158,22 +159,23 @@ def start(settings: DetectSettings, names: tuple[str, ...]) -> tuple[nn.Module, 
         licence="as the training data's", source="", names=names,
         input=Input(settings.size, "shrink" if net_name in PROPOSED else "letterbox", fixed=net_name in ONE_SIZE,
                     mean=mean, std=std),
-        boxes=boxes,
+        boxes=boxes, min_score=0.5 if net_name in PROPOSED else 0.25,
     )
     return net, card
 
 
-def train(training: Training, told: Told) -> Trained:
-    """Train a detector, from what `start` says; YOLO is handed over."""
+Sets = Callable[[DetectionData, HeldOutPictures, Card, "DetectSettings"], tuple[Any, "Detection"]]
+
+
+def _varied(learnt: DetectionData, held_out: HeldOutPictures, card: Card, settings: DetectSettings) -> Any:
+    """Varied pictures, and the criterion of the network's family."""
+    kind = TaughtSet if settings.teacher else DetectionSet
+    return kind(learnt, settings), Detection(CRITERIA[card.net](), card, held_out)
+
+
+def train(training: Training, told: Told, sets: Sets = _varied) -> Trained:
+    """Train a detector, from what `start` says. sets: makes what it learns from, and by."""
     settings: DetectSettings = training.settings
-    if settings.yolo:
-        from vision.train.yolo import train_yolo
-
-        return train_yolo(training)
-    if settings.net == "rcnn":
-        from vision.train.rcnn import train_rcnn
-
-        return train_rcnn(training, told)
     net, card = start(settings, training.names)
     card = replace(card, name=training.folder.name, source=f"trained on {training.source}")
     freeze(net, settings.frozen)
@@ -183,17 +185,9 @@ def train(training: Training, told: Told) -> Trained:
             judged, settings.teacher, training.folder, whole=True)
         learnt = taught(learnt, settings.teacher, training.folder)
     held_out = HeldOutPictures(judged, card.input)
-    kind = TaughtSet if settings.teacher else DetectionSet
-    sets: tuple[Any, HeldOutPictures] = kind(learnt, settings), held_out
-    if settings.net in PROPOSED:
-        from vision.train.proposals import ProposalSet, ProposedDetection
-
-        sets = ProposalSet(learnt, card, settings), held_out
-        objective: Detection = ProposedDetection(card, held_out)
-    else:
-        objective = Detection(CRITERIA[card.net](), card, held_out)
-    trained = fit(Parts(net, objective, *sets), training, told)
-    unread = [str(path) for each in sets for path in each.pictures.unread]
+    items, objective = sets(learnt, held_out, card, settings)
+    trained = fit(Parts(net, objective, items, held_out), training, told)
+    unread = [str(path) for each in (items, held_out) for path in each.pictures.unread]
     if unread:
         warnings.warn(f"{len(unread)} pictures were passed over: {', '.join(unread[:5])}", stacklevel=2)
     return trained

@@ -62,8 +62,11 @@ class Learner(L.LightningModule):  # type: ignore[misc]
             for parameter in early:
                 parameter.requires_grad_(self.current_epoch == wait)
             self.net.train()
+        keep = bool(early) and getattr(self.settings, "keep_norms", False)
         for module in self.net.modules():
-            if isinstance(module, _BatchNorm) and module.affine and not module.weight.requires_grad:
+            if isinstance(module, _BatchNorm) and (
+                keep or (module.affine and not module.weight.requires_grad)
+            ):
                 module.eval()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:

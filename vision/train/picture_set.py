@@ -97,7 +97,7 @@ class TrainPictures(Dataset[tuple[Tensor, Tensor]]):
 
     def _prepared(self, picture: Image) -> Image:
         """As large as crops of it need: a picture of a camera takes 36 MB."""
-        if self.shift or self.settings.crop != "centre":
+        if self.shift or self.settings.crop in ("letterbox", "stretch"):
             return fitted(picture, (self.side, self.side), _RESIZE[self.settings.crop], 1.0).pixels
         most = round(self.side * 1.5)
         return short_side(picture, most) if min(picture.shape[:2]) > most else picture
@@ -120,7 +120,7 @@ class TrainPictures(Dataset[tuple[Tensor, Tensor]]):
         return picture
 
 
-_RESIZE = {"centre": "crop", "letterbox": "letterbox", "stretch": "stretch"}
+_RESIZE = {"centre": "crop", "letterbox": "letterbox", "stretch": "stretch", "ten": "ten"}     # as a card says it
 
 
 def resize_of(settings: ClassifySettings) -> Any:

@@ -111,6 +111,13 @@ class ProposedDetection(Detection):
         return suppressed(rows[rows.scores >= _MIN_SCORE], self.card.boxes.max_iou, False)[:_MOST]
 
 
+def with_proposals(
+    learnt: DetectionData, held_out: HeldOutPictures, card: Card, settings: DetectSettings
+) -> tuple[ProposalSet, ProposedDetection]:
+    """What Fast R-CNN learns from, and by."""
+    return ProposalSet(learnt, card, settings), ProposedDetection(card, held_out)
+
+
 def _fast_rcnn(net: nn.Module, x: Tensor, objects: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """`ProposedDetection.loss` is handed proposals, which a criterion is not."""
     raise TypeError("Fast R-CNN learns from proposals")

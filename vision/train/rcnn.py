@@ -94,7 +94,7 @@ def _described(training: Training, deploy: Deploy, wanted: Input, said: Callable
             scaled = replace(labelled, boxes=labelled.boxes * np.array(view.scale * 2, np.float32))
             part = of_picture(deploy, scaled, len(data.names), view.pixels, training.settings)
             unfinished = path.with_name("unfinished.npz")
-            np.savez(unfinished, **part._asdict())       # type: ignore[arg-type]
+            np.savez(unfinished, **part._asdict())
             unfinished.replace(path)
         with np.load(path) as file:
             parts.append(Rows(**{name: file[name] for name in Rows._fields}))

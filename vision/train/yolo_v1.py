@@ -27,7 +27,7 @@ class YoloCriterion:
                                                                          strict=True)]) if len(cell) else \
             outputs.new_zeros((0, BOXES))
         best = overlap.argmax(1) if len(cell) else cell
-        raw = outputs[..., : 5 * BOXES].unflatten(2, (BOXES, 5))
+        raw = outputs[..., : 5 * BOXES].reshape(-1, GRID * GRID, BOXES, 5)
         mine = raw[picture, cell, best]
         centre, sides = (things[:, :2] + things[:, 2:]) / 2 * GRID, things[:, 2:] - things[:, :2]
         location = (mine[:, :2] - (centre - centre.floor())).square().sum()

@@ -45,8 +45,8 @@ def detect(
         help="folder of the pictures that the file names; beside it unless given")] = None,
     max_iou: Annotated[float | None, typer.Option(
         min=0, max=1, help="of two boxes of one class that overlap by more, only the better is kept")] = None,
-    tiles: Annotated[bool, typer.Option("--tiles", help="windows at full resolution, too")] = False,
     pictures: Annotated[int | None, typer.Option(min=1, help="only the first so many")] = None,
+    tiles: Annotated[bool, typer.Option("--tiles", help="windows at full resolution, too")] = False,
     html: Annotated[Path | None, typer.Option(
         help="a page with plots, the confusion matrix and the worst pictures")] = None,
 ) -> None:
@@ -114,30 +114,6 @@ def _times(began: tuple[float, float], pictures: int, spent: dict[str, float]) -
     """Milliseconds a picture: on the clock, of the processor, and what an engine says that it spent them on."""
     used = {"wall": perf_counter() - began[0], "processor": process_time() - began[1], **spent}
     return {what: 1000 * seconds / max(1, pictures) for what, seconds in used.items()}
-
-
-@opened
-def classify(
-    options: EvalOptions,
-    data: Annotated[Path, typer.Option(
-        help="folder with a folder of pictures for each class, or a CSV with the columns file and label or class_id")],
-) -> None:
-    """Top-1 and top-5 accuracy of a classifier."""
-    from vision.data.classification import labelled_pictures
-    from vision.metrics.classification import accuracy
-    from vision.tasks.classify import Classifier
-    from vision.zoo import find, members
-
-    pictures, left_out = labelled_pictures(data, find((*members(options.model), options.model)[0], "classify").classes)
-    classifier = Classifier.load(*options.where)
-    scores = list(results([path for path, _ in pictures], classifier, options.quiet))
-    labels = [label for _, label in pictures]
-    figures = {f"top{k}": accuracy(scores, labels, k) for k in (1, 5) if k == 1 or len(classifier.names) > k}
-    print(f"{classifier.name} ({classifier.engine.label}) on {data}: {counted(len(pictures), 'picture')}")
-    for line in left_out:
-        print(line)
-    print("  ".join(f"{name.replace('top', 'top-')} {share:.4f}" for name, share in figures.items()))
-    write(options, classifier, figures)
 
 
 @opened

@@ -11,11 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
-from vision.cli.options import command
+from vision.cli.options import command, parameter
 from vision.cli.run.execute import execute
+from vision.cli.run.many import Many, many_machines
 from vision.cli.run.options import Parts, first_sentence, specs_of
 from vision.errors import UsageError
 from vision.sinks import sinks
+from vision.spec import options
 from vision.steps import TASKS, Spec, tasks
 from vision.steps.plan import plan_of, read_plan
 
@@ -58,13 +60,20 @@ def run_command() -> Any:
     """`vision run`: any tasks, in one pass."""
     kinds = {name: row.spec for name, row in tasks().items()}
     parts = Parts(kinds, sinks(), plain=False)
+    many = [parameter(field, Many.panel) for field in options(Many)]
 
     def run(sources: list[str], do: list[str] | None, plan: Path | None, **values: Any) -> None:
         given = parts.take(values)
-        execute(sources, _plan(do, plan, given, kinds), list(specs_of(given, sinks())), given)
+        asked = Many(**{one.name: values[one.name] for one in many if values[one.name] is not None})
+        specs, outputs = _plan(do, plan, given, kinds), list(specs_of(given, sinks()))
+        if asked.ray is None:
+            asked.refuse_rest()
+            execute(sources, specs, outputs, given)
+        else:
+            many_machines(sources, specs, outputs, given, asked)
 
     doc = "Several tasks in one pass over each source: one decode, one record a frame, one video."
-    return command(run, [_SOURCES, _DO, _PLAN, *parts.parameters], doc)
+    return command(run, [_SOURCES, _DO, _PLAN, *parts.parameters, *many], doc)
 
 
 def _plan(

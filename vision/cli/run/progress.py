@@ -15,6 +15,7 @@ from vision.errors import plain
 if TYPE_CHECKING:
     from vision.io import Info
     from vision.report import Report
+    from vision.scale.job import Progress as Whole
 
 Progress = Callable[["Report", float | None], None]
 _EVERY_S = 5.0                                  # how often a line is printed without a terminal
@@ -108,3 +109,21 @@ def summary(report: Report, found: Sequence[str], outputs: Sequence[Path]) -> st
     lines += [f"  note: {note}" for note in report.notes]
     lines += [f"  -> {path}" for path in outputs]
     return "\n".join(plain(line) for line in lines)
+
+
+@contextmanager
+def many(whole: Whole, *, quiet: bool) -> Iterator[Callable[[Whole, str], None]]:
+    """A callback for each source of a run on many machines, with how far all is, and a line on what went wrong. The
+    line is printed in any case."""
+    from vision.report import Report
+
+    kept = whole.kept
+    shown = Report("all sources")
+    with progress("all sources", quiet=quiet) as update:
+        def told(whole: Whole, line: str) -> None:
+            if line:
+                print(plain(line), file=sys.stderr, flush=True)
+            shown.inferred = whole.frames
+            update(shown, (whole.done + len(whole.failed) - kept) / max(1, whole.total - kept))
+
+        yield told

@@ -1,0 +1,137 @@
+"""`vision data check`, `vision augment`, `vision curves`: what they find, draw and refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vision.cli import app
+from vision.data.check import alike, check, examples, look
+from vision.errors import DataError, UsageError
+
+RUNNER = CliRunner()
+
+
+def scene(seed: int, size: tuple[int, int] = (80, 60)) -> np.ndarray:
+    small = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), np.uint8)
+    return np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """train/ and val/ of two classes, with a copy, one that looks the same, a broken and a long one."""
+    for split, names in (("train", "abcd"), ("val", "ef")):
+        for kind in ("cat", "dog"):
+            (tmp_path / split / kind).mkdir(parents=True)
+            for name in names:
+                cv2.imwrite(str(tmp_path / split / kind / f"{name}.png"), scene(ord(name) + 50 * (kind == "dog")))
+    copy = (tmp_path / "train" / "cat" / "a.png").read_bytes()
+    (tmp_path / "val" / "cat" / "copy.png").write_bytes(copy)
+    smaller = cv2.resize(cv2.imread(str(tmp_path / "train" / "dog" / "b.png")), (64, 48), interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(tmp_path / "train" / "cat" / "smaller.jpg"), smaller)
+    (tmp_path / "train" / "dog" / "broken.png").write_bytes(b"not a picture")
+    cv2.imwrite(str(tmp_path / "train" / "dog" / "long.png"), scene(5, (400, 20)))
+    return tmp_path
+
+
+def test_what_is_wrong_is_named_with_its_place(folders: Path) -> None:
+    found = check(folders)
+    assert (found.task, len(found.entries)) == ("classify", 16)
+    assert found.objects == {"train": {"cat": 5, "dog": 6}, "val": {"cat": 3, "dog": 2}}
+    assert found.problems["the same file in two splits"] == ["cat/a.png = cat/copy.png"]
+    (pair,) = found.problems["the same by its look within a split, labelled differently"]
+    assert set(pair.split(" = ")) == {"cat/smaller.jpg", "dog/b.png"}
+    assert len(found.problems["broken"]) == 1
+    assert "broken.png" in found.problems["broken"][0]
+    assert found.problems["very long and narrow"] == ["dog/long.png"]
+    assert found.sizes[80, 60] == 13
+    assert [entry.path.name for entry in examples(found, 2)["cat"]] == ["a.png", "b.png"]
+
+
+def test_the_command_prints_it_and_writes_a_page(folders: Path) -> None:
+    page, report = folders / "page.html", folders / "report.json"
+    done = RUNNER.invoke(app, ["data", "check", str(folders), "--html", str(page), "--report", str(report)])
+    assert done.exit_code == 0, done.output
+    assert "for classify, 16 pictures" in done.output
+    assert "the same file in two splits: 1 (first: cat/a.png = cat/copy.png)" in done.output
+    assert page.read_text().count("data:image/jpeg") == 11            # six at most of a class, the broken one never
+    assert json.loads(report.read_text())["classes"]["val"] == {"cat": 3, "dog": 2}
+
+
+def test_looks_against_every_pair() -> None:
+    looks = np.array([look(scene(i)) for i in range(12)] + [look(scene(3, (160, 120))), 0, 0], np.uint64)
+    brute = []
+    for j in range(1, len(looks)):
+        near = [i for i in range(j) if bin(int(looks[i]) ^ int(looks[j])).count("1") <= 3
+                and bin(int(looks[i])).count("1") > 8 and bin(int(looks[j])).count("1") > 8]
+        brute += [(near[0], j)] if near else []
+    assert list(alike(looks)) == brute == [(3, 12)]
+
+
+def test_masks_and_boxes_out_of_place(tmp_path: Path) -> None:
+    for part in ("images", "labels"):
+        (tmp_path / "maps" / "train" / part).mkdir(parents=True)
+    (tmp_path / "maps" / "classes.txt").write_text("ground\nblock\n")
+    for name, size in (("good", (30, 20)), ("bad", (31, 20))):
+        cv2.imwrite(str(tmp_path / "maps" / "train" / "images" / f"{name}.png"), scene(1, (30, 20)))
+        cv2.imwrite(str(tmp_path / "maps" / "train" / "labels" / f"{name}.png"), np.ones(size[::-1], np.uint8))
+    found = check(tmp_path / "maps")
+    assert (found.task, found.objects["train"]) == ("segment", {"block": 1})
+    assert "They must have one size" in found.problems["masks out of place"][0]
+    coco = tmp_path / "boxes"
+    (coco / "images").mkdir(parents=True)
+    cv2.imwrite(str(coco / "images" / "a.png"), scene(2, (40, 30)))
+    (coco / "train.json").write_text(json.dumps({
+        "images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 30}],
+        "categories": [{"id": 1, "name": "thing"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 10, 10], "area": 100, "iscrowd": 0},
+                        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [90, 5, 10, 10], "area": 100, "iscrowd": 0}],
+    }))
+    found = check(coco)
+    assert (found.task, found.objects["train"]) == ("detect", {"thing": 1})
+    assert any(kind.startswith("train: ") for kind in found.problems)
+    with pytest.raises(DataError, match="is no data set that is known here"):
+        check(coco / "images")
+
+
+def test_augmentation_on_a_sheet(folders: Path) -> None:
+    pytest.importorskip("lightning")
+    out = folders / "sheet.png"
+    one = str(folders / "train" / "cat" / "a.png")
+    done = RUNNER.invoke(app, ["augment", one, "--out", str(out), "--set", "side=48", "--variants", "3"])
+    assert done.exit_code == 0, done.output
+    sheet = cv2.imread(str(out))
+    assert sheet.shape == (52, 152, 3)
+    tiles = [sheet[2:50, 2 + 50 * i : 50 + 50 * i] for i in range(3)]
+    assert not np.array_equal(tiles[0], tiles[1])
+    refused = RUNNER.invoke(app, ["augment", one, "--out", str(out), "--set", "polcy=augmix"])
+    assert isinstance(refused.exception, UsageError)
+    assert "has no such setting. Nearest: policy" in str(refused.exception)
+    refused = RUNNER.invoke(app, ["augment", one, "--out", str(out), "--task", "text"])
+    assert "what can be shown is classify, detect, segment" in str(refused.exception)
+
+
+def test_curves_of_two_runs(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from vision.inspect.curves import panels, read_curve
+
+    for run, more in (("a", {"val/top1": 0.5, "val/top5": None}), ("b", {"val/top1": 0.25})):
+        (tmp_path / run).mkdir()
+        lines = [{"epoch": e, "train/loss": 2.0 / (e + 1), **more} for e in range(3)]
+        (tmp_path / run / "curve.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    curves = [read_curve(tmp_path / run) for run in "ab"]
+    assert curves[0]["train/loss"] == [(1, 2.0), (2, 1.0), (3, pytest.approx(2 / 3))]
+    assert panels(curves) == ["train/loss", "val/top1"]
+    done = RUNNER.invoke(app, ["curves", str(tmp_path / "a"), str(tmp_path / "b"), "-o", str(tmp_path / "c.png")])
+    assert done.exit_code == 0, done.output
+    assert (cv2.imread(str(tmp_path / "c.png")) < 100).any()
+    with pytest.raises(DataError, match=r"has no curve\.jsonl"):
+        read_curve(tmp_path)
+    (tmp_path / "b" / "curve.jsonl").write_text("nonsense\n")
+    with pytest.raises(DataError, match="line 1 is no line of a curve"):
+        read_curve(tmp_path / "b")

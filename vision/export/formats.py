@@ -1,0 +1,138 @@
+"""The formats by name: what each can hold, and how a program becomes a file of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from vision.card import Card
+from vision.engine.base import CannotRun
+from vision.engine.program import Program, Shape
+from vision.errors import EngineError, UsageError
+from vision.inside import KEY
+
+_IN_GRAPH = ("channels", "layout", "outputs", "finish", "constants")     # of a card's config: what an adapted graph does
+
+
+@dataclass(frozen=True)
+class Form:
+    """A format. suffix: of its files. forms: of the cards that it can hold. package: that writes it, as it is
+    imported, and as it is installed. write: None where this version does not write it, `instead` says what to do."""
+
+    suffix: str
+    forms: tuple[str, ...]
+    package: tuple[str, str]
+    write: Callable[[Program, Shape | None, bool, Card, Path], None] | None
+    instead: str = ""
+
+
+def card_for(card: Card, form: str, target: Path, shape: Shape | None) -> Card:
+    """The card inside a file of a format, whose graph takes pictures of `shape`, or of any size."""
+    kept = {} if card.form == "network" else {k: v for k, v in card.config.items() if k not in _IN_GRAPH}
+    kept |= {key: card.config[key] for key in ("faces", "decoder") if key in card.config}
+    size = card.input if shape is None else replace(card.input, size_wh=(shape[-2], shape[-3]), fixed=True)
+    figures = {precision: found for precision, found in card.figures.items() if precision != "int8"}
+    if card.form == "openvino":
+        kept, figures = {"precision": "int8"}, dict(card.figures)
+    return replace(
+        card, form=form, net="", config=kept, file=target.name, sha256="", url=None, int8=None, input=size,  # type: ignore[arg-type]
+        figures=figures,
+    )
+
+
+def _onnx(program: Program, shape: Shape | None, any_batch: bool, card: Card, target: Path) -> None:
+    import onnx
+
+    model = onnx.load_from_string(program.onnx(shape, any_batch))
+    _name_batch(model, any_batch)
+    told = {entry.key: entry.value for entry in model.metadata_props}
+    told |= {KEY: replace(card, form="onnx").to_json(), "input": "uint8 BGR, (B,H,W,3) or (B,T,H,W,3)",
+             "names": json.dumps(card.classes), "task": card.task, "licence": card.licence}
+    onnx.helper.set_model_props(model, told)
+    onnx.checker.check_model(model)
+    target.write_bytes(model.SerializeToString())
+
+
+def _name_batch(model: object, any_batch: bool) -> None:
+    """Let the outputs of a graph for batches say so: those that were one picture's."""
+    if any_batch:
+        for output in model.graph.output:                      # type: ignore[attr-defined]
+            dims = output.type.tensor_type.shape.dim
+            if len(dims) and dims[0].dim_value == 1:
+                dims[0].dim_param = "B"
+
+
+def _openvino(program: Program, shape: Shape | None, any_batch: bool, card: Card, target: Path) -> None:
+    import openvino as ov
+
+    from vision.engine.openvino_backend import CORE, read_graph
+
+    own = program.alone == "openvino"
+    model = read_graph(program.weights) if own else CORE.read_model(program.onnx(shape, any_batch))
+    if own and shape is not None:
+        model.reshape({0: ov.PartialShape([-1 if any_batch else 1, *shape])})
+    model.set_rt_info(replace(card, form="openvino").to_json(), KEY.split("."))
+    ov.save_model(model, target, compress_to_fp16=False)
+
+
+def _torchscript(program: Program, shape: Shape | None, any_batch: bool, card: Card, target: Path) -> None:
+    import warnings
+
+    import torch
+
+    module = program.module()
+    if not getattr(module.net, "traceable", True):
+        raise CannotRun("its steps depend on the picture")
+    example = torch.zeros((2 if any_batch else 1, *(shape or program.shape)), dtype=torch.uint8)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")                        # that torch.export is the younger one
+        traced = torch.jit.trace(module, (example,), check_trace=False)
+        torch.jit.save(traced, str(target), _extra_files={KEY: replace(card, form="torchscript").to_json()})
+
+
+_NETWORKS = ("network",)
+FORMATS: dict[str, Form] = {
+    "onnx": Form(".onnx", ("network", "onnx"), ("onnx", "onnx"), _onnx),
+    "openvino": Form(".xml", ("network", "onnx", "openvino"), ("openvino", "openvino"), _openvino),
+    "torchscript": Form(".torchscript", _NETWORKS, ("torch", "torch"), _torchscript),
+    "tensorrt": Form(".engine", ("network", "onnx"), ("tensorrt", "tensorrt"), None,
+                     "write onnx: onnxruntime-gpu compiles that file with TensorRT where it is opened (--backend "
+                     "onnxruntime --device cuda), and `trtexec --onnx` makes an engine of it"),
+    "tflite": Form(".tflite", ("network", "onnx"), ("onnx2tf", "onnx2tf"), None,
+                   "write onnx, and `onnx2tf -i FILE` makes a TFLite file of it"),
+}
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a format's files. Raises UsageError for an unknown format."""
+    if name not in FORMATS:
+        raise UsageError(f"no format {name!r}. There are: {', '.join(FORMATS)}")
+    return FORMATS[name].suffix
+
+
+def writer(name: str, card: Card) -> Callable[[Program, Shape | None, bool, Card, Path], None]:
+    """What writes a card's network in a format.
+
+    Raises EngineError where its package is not installed or this version does not write it, CannotRun where the
+    format does not hold such a card, with those that do.
+    """
+    suffix_of(name)
+    form = FORMATS[name]
+    if card.form not in form.forms:
+        raise refusal(name, card, f"a card of form {card.form!r} has no graph for it")
+    module, package = form.package
+    if find_spec(module) is None:
+        raise EngineError(f"{name} needs the package {package!r}: pip install {package}; or {form.instead}")
+    if form.write is None:
+        raise EngineError(f"this vision does not write {name}: {form.instead}")
+    return form.write
+
+
+def refusal(name: str, card: Card, why: str) -> CannotRun:
+    """That a format cannot hold a card's network, with those that could."""
+    others = [other for other, form in FORMATS.items() if card.form in form.forms and form.write and other != name]
+    can = f"Those that may: {', '.join(others)}" if others else "No format here can"
+    return CannotRun(f"{name} cannot hold {card.name!r}: {why}. {can}.")

@@ -1,0 +1,219 @@
+"""What each worker does: a unit at a time, with the models that it loaded when it came up."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from time import perf_counter
+from typing import IO, Any
+
+from vision import __version__
+from vision.errors import DataError, ModelError, SourceError, UsageError, VisionError
+from vision.io import Source, read
+from vision.io.base import Log, Reader, Span
+from vision.io.listing import is_url
+from vision.io.source import open_reader
+from vision.run import Run
+from vision.scale.ranges import cuts, follows_on, memoryless, part_name
+from vision.scale.store import PARTS, RECORDS, Store, filesystem
+from vision.scale.units import Cut, Done, Failed, Outcome, Unit
+from vision.sinks import JsonLines
+from vision.steps.base import Pool
+from vision.steps.plan import spec_of
+from vision.types import Frame
+
+_FINAL = (SourceError, DataError, UsageError, ModelError)        # another machine would say the same
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a job is, in plain values: it goes to every worker.
+
+    plan: specs as `to_dict` gives them. reading: arguments of `vision.read`. engine: `device`, `precision`, `backend`
+    and `free_only` of a `Pool`. output: where results go. cut: seconds, over twice which a video is cut; 0: never.
+    """
+
+    plan: tuple[Mapping[str, Any], ...]
+    output: str
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    cut: float = 600.0
+
+    def same(self) -> dict[str, Any]:
+        """What a job that is resumed must have in common with this one."""
+        return {"version": __version__, "plan": [dict(one) for one in self.plan], "reading": dict(self.reading),
+                "engine": dict(self.engine), "cut": self.cut}
+
+
+class Worker:
+    """Does units. cores: processors that it keeps to, so that as many workers as cores do not stand in each other's
+    way; 0: any."""
+
+    def __init__(self, settings: Settings, cores: int = 0) -> None:
+        self.settings = settings
+        self._held = keep_to(cores) if cores else []
+        self.pool: Pool | None = None
+
+    def prepare(self, version: str) -> str:
+        """Load the models. version: of whoever sends the work. Returns what is wrong, in a line; else nothing."""
+        if version != __version__:
+            return f"a machine has vision {__version__}, this one {version}. Install the same on all."
+        try:
+            self.store = Store(self.settings.output)
+            self.plan = [spec_of(one) for one in self.settings.plan]
+            self.pool = Pool(**self.settings.engine)
+            for one in self.plan:
+                one.load(self.pool)
+        except VisionError as error:
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    def process(self) -> int:
+        """The process's id, on its machine."""
+        return os.getpid()
+
+    def do(self, unit: Unit) -> Outcome:
+        """Do a unit, and commit its records. What goes wrong is an outcome, too."""
+        try:
+            with tempfile.TemporaryDirectory(prefix="vision-") as folder:
+                return self._do(unit, Path(folder))
+        except Exception as error:                       # of anybody's code: this unit fails, and no other
+            told = str(error) if isinstance(error, VisionError) else f"{type(error).__name__}: {error}"
+            final = isinstance(error, _FINAL) or isinstance(error.__cause__, _FINAL)
+            return Failed(told, again=not final)
+
+    def join(self, unit: Unit, parts: list[Unit], done: list[Done]) -> Outcome:
+        """Make one set of records of those of the ranges. Done again as a whole, where they do not follow on."""
+        if not follows_on(done):
+            outcome = self.do(replace(unit, whole=True))
+        else:
+            try:
+                with tempfile.TemporaryDirectory(prefix="vision-") as folder:
+                    outcome = self._joined(unit, parts, done, Path(folder) / "records.jsonl")
+            except (VisionError, OSError) as error:
+                return Failed(str(error), again=True)
+        if isinstance(outcome, Done):
+            self.store.remove_files([f"{PARTS}/{part_name(part)}.{end}" for part in parts for end in ("json", "jsonl")])
+        return outcome
+
+    def _joined(self, unit: Unit, parts: list[Unit], done: list[Done], path: Path) -> Done:
+        path.touch()
+        for part in parts:
+            self.store.fetch(f"{PARTS}/{part_name(part)}.jsonl", path)
+        whole = Done(sum(one.frames for one in done), done[0].first, done[-1].last, 0,
+                     sum(one.seconds for one in done), path.stat().st_size)
+        self.store.commit(RECORDS, unit.name, path, {"source": unit.source, "ranges": len(parts), **asdict(whole)})
+        return whole
+
+    def _do(self, unit: Unit, folder: Path) -> Outcome:
+        where, name = (RECORDS, unit.name) if unit.part is None else (PARTS, part_name(unit))
+        if unit.part is not None and (note := self.store.read(f"{where}/{name}.json")):
+            return Done(**{key: note[key] for key in Done.__dataclass_fields__})
+        assert self.pool is not None
+        began = perf_counter()
+        reading = dict(self.settings.reading)
+        if unit.part is not None:
+            reading |= {"start": unit.start, "end": unit.end}
+        source, local = opened(unit, reading, folder)
+        if unit.part is None and not unit.whole and (at := self._cuts(source, local)):
+            source.close()
+            return Cut(at)
+        records = folder / "records.jsonl"
+        seen = _Indices()
+        with Run(source, self.plan, [JsonLines(records)], pool=self.pool, checkpoint_every=0) as run:
+            for item in run:
+                seen.take(item.frame)
+            report = run.report
+        done = Done(report.written, seen.first, seen.last, report.corrupt, round(perf_counter() - began, 3),
+                    records.stat().st_size)
+        self.store.commit(where, name, records, {"source": unit.source, "notes": report.notes, **asdict(done)})
+        return done
+
+    def _cuts(self, source: Source, local: str) -> tuple[float, ...]:
+        """Where a source is cut; nowhere unless it is a long video, read whole, that each step looks at frame by
+        frame."""
+        every, info, reading = self.settings.cut, source.info, self.settings.reading
+        parts = any(reading.get(name) is not None for name in ("start", "end"))
+        if not every or parts or reading.get("stride", 1) != 1 or info.kind != "video" or not info.duration:
+            return ()
+        if info.duration < 2 * every or reading.get("reader", "auto") != "auto" or is_url(local):
+            return ()
+        assert self.pool is not None
+        return cuts(local, info.duration, every) if memoryless(self.plan, info, self.pool) else ()
+
+
+class _Indices:
+    """The first and the last index of the frames that passed."""
+
+    first: int | None = None
+    last: int | None = None
+
+    def take(self, frame: Frame) -> None:
+        self.first = frame.index if self.first is None else self.first
+        self.last = frame.index
+
+
+class _Named:
+    """A reader whose frames tell where the file came from, and not where its copy lies."""
+
+    def __init__(self, reader: Reader, uri: str) -> None:
+        self._reader, self.info = reader, replace(reader.info, uri=uri)
+
+    def frames(self, span: Span, log: Log) -> Iterator[Frame]:
+        for frame in self._reader.frames(span, log):
+            yield replace(frame, source=self.info.uri)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def opened(unit: Unit, reading: Mapping[str, Any], folder: Path) -> tuple[Source, str]:
+    """The source of a unit, open, and where it lies on this machine: what is in a store is copied into the folder
+    first. Raises SourceError."""
+    if unit.member is not None:
+        return read(unit.uri, **reading).members[unit.member](), unit.uri
+    if not is_url(unit.uri) or unit.uri.startswith("http"):
+        return read(unit.uri, **reading), unit.uri
+    files, path = filesystem(unit.uri, SourceError)
+    local = folder / (PurePosixPath(path).name or "source")
+    try:
+        files.get_file(path, str(local))
+    except Exception as error:                           # each store raises its own
+        raise SourceError(f"{unit.source!r} cannot be fetched ({type(error).__name__}: {error}).") from error
+    reader = _Named(open_reader(str(local), reading.get("reader", "auto"), topic=reading.get("topic")), unit.source)
+    span = partial(Span, reading.get("start"), reading.get("end"), reading.get("stride", 1))
+    source = Source(reader, span())
+    if reading.get("rate") is not None:
+        source.at_rate(reading["rate"])
+    return source, str(local)
+
+
+def keep_to(count: int) -> list[IO[bytes]]:
+    """Keep this process to `count` processors that no other worker of this machine keeps to; where there are not so
+    many left, to none. Returns what holds them: files, open as long as it lives."""
+    if not hasattr(os, "sched_setaffinity") or sys.platform == "win32":
+        return []
+    import fcntl
+
+    held: dict[int, IO[bytes]] = {}
+    for core in sorted(os.sched_getaffinity(0)):
+        path = Path(tempfile.gettempdir(), f"vision-core-{os.getuid()}-{core}")
+        with suppress(OSError):
+            file = path.open("ab")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held[core] = file
+            except OSError:
+                file.close()
+        if len(held) == count:
+            os.sched_setaffinity(0, held)
+            return list(held.values())
+    for file in held.values():
+        file.close()
+    return []
