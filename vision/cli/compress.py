@@ -1,4 +1,4 @@
-"""`vision models compress`: a model in int8, its ranges from pictures of its use."""
+"""`vision compress`: a model in int8, its ranges from pictures of its use."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def explain(
     _frames(source, 1)                                  # a source that is not there is told before torch is loaded
     from vision.inspect.explain import Explainer
 
-    explainer = Explainer(model, how if how in ("grad-cam", "occlusion") else "grad-cam", layer)  # type: ignore[arg-type]
+    explainer = Explainer(model, how if how in ("grad-cam", "occlusion") else "grad-cam", layer)
     if explainer.random:
         print(plain(f"{explainer.card.name} has no weights here: random ones stand in, and know nothing"),
               file=sys.stderr)

@@ -51,7 +51,7 @@ def candidates(
     program = program or program_of(card)
     small = program if program.compressed else None if card.int8 is None else program_of(card.int8)
     if precision == "int8" and small is None:
-        raise EngineError(f"{card.name!r} has no int8 file. Make one: vision models compress {card.name}")
+        raise EngineError(f"{card.name!r} has no int8 file. Make one: vision compress {card.name}")
     if program.alone and backend not in ("auto", program.alone):
         raise EngineError(f"{program.alone} alone runs {card.name!r}, which is a graph of its own")
     found = []
