@@ -63,8 +63,7 @@ class Explainer:
         if self.card.task not in ("classify", "detect", "segment", "action"):
             raise ModelError(f"{self.card.name!r} is for {self.card.task}: classifiers, detectors, segmenters and "
                              "action networks are explained.")
-        net: Any = deploy.net                              # a module, whatever it is called with
-        self.net, self.normalise, self.how, self.layer = net, deploy.normalise, how, layer
+        self.net, self.normalise, self.how, self.layer = deploy.net, deploy.normalise, how, layer
         self.names = self.card.classes
         self.clip = self.card.task == "action"
 
