@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from vision import weights
 from vision.card import Boxes, Card
 from vision.cli import app
-from vision.cli.models import _image as picture
-from vision.cli.models import _photographs as photographs
+from vision.cli.measured import photographs
+from vision.cli.measured import picture_of as picture
 from vision.errors import MissingExtra, ModelError, WeightsError
 from vision.nets import NETS, build
 from vision.tasks.detect import Detector
