@@ -1,4 +1,4 @@
-"""`vision compress`: the pictures that it takes, and a detector that it makes and that opens."""
+"""`vision models compress`: the pictures that it takes, and a detector that it makes and that opens."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PICTURES: Pictures = {                  # the fourth and the last ones are uprig
 
 
 def run(*arguments: object, fails: type[Exception] | None = None) -> str:
-    """What `vision compress ...` prints on standard output."""
+    """What `vision models compress ...` prints on standard output."""
     result = CliRunner().invoke(app, ["models", "compress", *map(str, arguments)])
     if fails is not None:
         assert isinstance(result.exception, fails), result.exception
