@@ -3,8 +3,8 @@ and type checkers read it."""
 
 from . import (
     card as card, data as data, driving as driving, engine as engine, errors as errors, geometry as geometry, io as io,
-    metrics as metrics, nets as nets, people as people, proposals as proposals, sinks as sinks, spec as spec, steps as steps, tasks as tasks,
-    text as text, tracking as tracking, train as train, view as view,
+    metrics as metrics, nets as nets, people as people, proposals as proposals, sinks as sinks, spec as spec,
+    steps as steps, tasks as tasks, text as text, tracking as tracking, train as train, view as view,
 )
 from .card import Card as Card
 from .drawing import Style as Style, draw as draw

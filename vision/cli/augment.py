@@ -43,7 +43,7 @@ def augment(
     from vision.inspect.augmented import sheet_of
 
     save_png(out, sheet_of(source, task, kind(**given), rows, variants))
-    print(plain(str(out)))
+    print(plain(f"-> {out}"))
 
 
 def _number(text: str) -> object:
