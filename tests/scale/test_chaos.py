@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -140,3 +141,16 @@ def test_exactly_once_whatever_is_killed(nodes: Any, clips: Path, tmp_path: Path
     records = b"".join((out / "records" / one["records"]).read_bytes() for one in manifest if "failed" not in one)
     assert records == alone.read_bytes()
     assert len(list((out / "records").iterdir())) == 2 * CLIPS
+
+
+def test_an_address_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        command = [sys.executable, "-m", "vision", "run", "--do", "detect", str(tmp_path / "a.mp4"), "--ray", address,
+                   "--results", str(tmp_path / "out")]
+        (tmp_path / "a.mp4").write_bytes(b"x")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, **LOOPBACK})
+    assert done.returncode == 2
+    assert f"UsageError: {address!r} does not answer as Ray does within 10 s" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
