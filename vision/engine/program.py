@@ -255,7 +255,8 @@ class _TorchScript(Program):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")                # that torch.export is the younger one
-                return torch.jit.load(str(self.weights), map_location="cpu").eval()
+                opened: Any = torch.jit                        # which has no types
+                return opened.load(str(self.weights), map_location="cpu").eval()
         except Exception as error:
             raise WeightsError(f"{str(self.weights)!r} is no TorchScript archive ({_line(error)[:200]}).") from error
 
