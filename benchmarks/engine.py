@@ -9,9 +9,7 @@ ONNX file, which torch does not run).
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,27 +17,14 @@ import cv2
 import numpy as np
 import typer
 
+from vision.benchmark.bare import replay
+from vision.benchmark.meter import figures, in_turns
 from vision.card import Card
-from vision.engine import BACKENDS, PRECISIONS, Engine, Outputs, load
+from vision.engine import BACKENDS, PRECISIONS, Engine, load
 from vision.errors import EngineError
 from vision.io import read
 from vision.view import stretch
 from vision.zoo import DEFAULTS, find
-
-
-def rate(engine: Engine, frames: list[np.ndarray]) -> tuple[float, float]:
-    """Pictures a second with as many under way as the engine asks for, and milliseconds of processor
-    time a picture, which other work on the machine changes less."""
-    under_way: deque[Future[Outputs]] = deque()
-    started, busy = time.perf_counter(), time.process_time()
-    for frame in frames:
-        if len(under_way) >= engine.in_flight:
-            under_way.popleft().result()
-        under_way.append(engine.submit(frame))
-    for future in under_way:
-        future.result()
-    seconds, busy = time.perf_counter() - started, time.process_time() - busy
-    return len(frames) / seconds, 1000 * busy / len(frames)
 
 
 def engines(card: Card, device: str) -> dict[str, Engine]:
@@ -65,6 +50,10 @@ def pictures(video: Path | None, size_wh: tuple[int, int], count: int) -> list[n
         return [stretch(frame.image, size_wh).pixels[None] for frame in source]
 
 
+def _through(engine: Engine, frames: list[np.ndarray]) -> tuple[int, tuple[float, ...]]:
+    return replay(engine, frames), ()
+
+
 def main(
     model: Annotated[str, typer.Argument(help="a name of `vision models`, or a path")] = DEFAULTS["detect"],
     video: Annotated[Path | None, typer.Option(help="frames to run on")] = None,
@@ -76,16 +65,13 @@ def main(
     card = find(model)
     batch = pictures(video, card.input.size_wh, frames)
     running = engines(card, device)
-    rates: dict[str, list[tuple[float, float]]] = {label: [] for label in running}
-    for _ in range(rounds + 1):
-        for label, engine in running.items():
-            rates[label].append(rate(engine, batch))
-    medians = {label: np.median(of[1:], axis=0) for label, of in rates.items()}      # the first warms up
-    reference = medians[next(iter(medians))][0]
+    turns = in_turns({label: partial(_through, engine, batch) for label, engine in running.items()}, rounds)
+    found = {label: figures(of) for label, of in turns.items()}
+    reference = next(iter(found.values())).fps
     print(f"{card.name} {card.input.size_wh[0]}x{card.input.size_wh[1]}, {len(batch)} frames, {rounds} rounds\n")
     print("| engine | frames/s | ratio | processor ms a frame |\n|---|---|---|---|")
-    for label, (fps, busy) in sorted(medians.items(), key=lambda item: -item[1][0]):
-        print(f"| {label} | {fps:.1f} | {fps / reference:.2f} | {busy:.1f} |")
+    for label, one in sorted(found.items(), key=lambda item: -item[1].fps):
+        print(f"| {label} | {one.fps:.1f} | {one.fps / reference:.2f} | {1000 * one.processor_s:.1f} |")
     for engine in running.values():
         engine.close()
 

@@ -2,21 +2,17 @@
 
     python benchmarks/joint.py VIDEO [--do detect,track,faces,segment] [--frames 200] [--rounds 3]
 
-Each task is run alone on frames in memory, as fast as its engine goes; 1 / the sum of these seconds a frame is what
-the engines allow together. Then all run on one decode into JSONL. Variants take turns within each round.
+The bound is 1 / the sum of the seconds a frame that the bare engines take, on the very inputs that the steps gave them
+(`vision benchmark`); all of it takes turns within each round.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
-import statistics
-import tempfile
 from datetime import date
-from pathlib import Path
-from time import perf_counter
 
-from vision import JsonLines, Pool, Run, read
+from vision.benchmark.whole import WHOLE, benchmark
 from vision.steps.plan import plan_of
 
 
@@ -29,36 +25,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", default="auto")
     args = parser.parse_args()
-    frames = list(read(args.video, max_frames=args.frames))
-    names = args.do.split(",")
-    with Pool(precision=args.precision, backend="openvino") as pool, tempfile.TemporaryDirectory() as folder:
-        alone: dict[str, list[float]] = {name: [] for name in names}
-        together: list[float] = []
-        for round_ in range(args.rounds + 1):                  # the first one warms up
-            for name in names:
-                if name == "track":                            # no engine of its own
-                    continue
-                began = perf_counter()
-                with Run(iter(frames), plan_of([name]), pool=pool) as run:
-                    run.finish()
-                if round_:
-                    alone[name].append((perf_counter() - began) / len(frames))
-            began = perf_counter()
-            sinks = [JsonLines(Path(folder) / "out.jsonl")]
-            source = read(args.video, max_frames=args.frames)
-            with Run(source, plan_of(names), sinks, pool=pool, checkpoint_every=0) as run:
-                run.finish()
-            if round_:
-                together.append((perf_counter() - began) / len(frames))
-    print(f"{platform.machine()}, {date.today()}, {len(frames)} frames")
-    for name, seconds in alone.items():
-        if seconds:
-            print(f"{name:10s} alone {1 / statistics.median(seconds):7.1f} frames/s")
-    shares = [
-        sum(alone[name][i] for name in names if alone[name]) / together[i] for i in range(args.rounds)
-    ]
-    print(f"together   {1 / statistics.median(together):7.1f} frames/s, {statistics.median(shares):.2f} of what the "
-          "engines allow (rounds: " + ", ".join(f"{share:.2f}" for share in shares) + ")")
+    found = benchmark(args.video, plan_of(args.do.split(",")), frames=args.frames, rounds=args.rounds,
+                      every_way=False, precision=args.precision, backend="openvino")
+    print(f"{platform.machine()}, {date.today()}, {found.frames} frames")
+    for one in found.stages:
+        alone = "together" if one.name == WHOLE else f"{one.name} alone"
+        share = "" if one.share is None else f", {one.share:.2f} of its bare engines (rounds: " + ", ".join(
+            f"{each:.2f}" for each in one.shares) + ")"
+        print(f"{alone:16s} {one.figures.fps:7.1f} frames/s{share}")
 
 
 if __name__ == "__main__":

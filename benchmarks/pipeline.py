@@ -3,7 +3,7 @@
     python benchmarks/pipeline.py VIDEO [--rounds 3] [--frames 400]
 
 A YOLO11n with random weights (made here, 480x640) runs as ONNX, and once more as int8, made by
-`vision models compress` from the clip. Variants take turns within each round, because absolute times
+`vision compress` from the clip. Variants take turns within each round, because absolute times
 drift on shared machines; what counts is the ratio within a round. Needs the extras `yolo` and
 `compress`.
 """
@@ -15,16 +15,14 @@ import platform
 import shutil
 import statistics
 import tempfile
-from collections import deque
 from datetime import date
 from functools import partial
 from pathlib import Path
-from time import perf_counter, process_time
 from typing import Any
 
-import numpy as np
-
 from vision import Detect, Detector, JsonLines, Run, VideoFile, read
+from vision.benchmark.bare import replay
+from vision.benchmark.meter import figures, in_turns, shares
 from vision.cli.compress import compress
 from vision.view import letterbox
 
@@ -42,17 +40,6 @@ def exported(folder: Path) -> dict[str, Path]:
     for kind in ("onnx", "openvino"):
         made[kind] = Path(YOLO(weights).export(format=kind, imgsz=(SIZE_WH[1], SIZE_WH[0]), verbose=False))
     return made
-
-
-def bare(detector: Detector, batches: list[np.ndarray]) -> None:
-    """The engine alone, on network inputs that lie in memory, with requests kept in flight."""
-    flying: deque = deque()
-    for batch in batches:
-        flying.append(detector.engine.submit(batch))
-        if len(flying) > detector.engine.in_flight:
-            flying.popleft().result()
-    while flying:
-        flying.popleft().result()
 
 
 def piped(detector: Detector, video: str, frames: int, out: Path, *, encode: bool) -> None:
@@ -97,7 +84,7 @@ def main() -> None:
         batches = [letterbox(image, SIZE_WH).pixels[None] for image in images]
         peers = {kind: YOLO(made[kind], task="detect") for kind in ("torch", "openvino")}
         variants = {
-            "bare engine": partial(bare, detector, batches),
+            "bare engine": partial(replay, detector.engine, batches),
             "pipeline, JSONL": partial(piped, detector, args.video, frames, folder, encode=False),
             "pipeline, JSONL + H.264": partial(piped, detector, args.video, frames, folder, encode=True),
             "pipeline, int8, JSONL": partial(piped, small, args.video, frames, folder, encode=False),
@@ -107,24 +94,22 @@ def main() -> None:
             "ultralytics, OpenVINO": partial(ultralytics, peers["openvino"], args.video, frames, folder),
         }
         variants = {name: go for name, go in variants.items() if not args.only or name in args.only}
-        bare(detector, batches[:20])
-        bare(small, batches[:20])
+        replay(detector.engine, batches[:20])
+        replay(small.engine, batches[:20])
         for peer in peers.values():                            # loaded and warm as ours is
             ultralytics(peer, args.video, 5, folder)
-        fps: dict[str, list[float]] = {name: [] for name in variants}
-        busy: dict[str, list[float]] = {name: [] for name in variants}
-        for _ in range(args.rounds):
-            for name, go in variants.items():
-                began, used = perf_counter(), process_time()
-                go()
-                fps[name].append(frames / (perf_counter() - began))
-                busy[name].append(1000 * (process_time() - used) / frames)
+
+        def measured(go: Any) -> tuple[int, tuple[float, ...]]:
+            go()
+            return frames, ()
+
+        turns = in_turns({name: partial(measured, go) for name, go in variants.items()}, args.rounds, warm=False)
     finally:
         shutil.rmtree(folder)
     print(f"{platform.machine()}, {date.today()}, {frames} frames, engine: {detector.engine.label}")
-    for name, values in fps.items():
-        cost = statistics.median(busy[name])
-        print(f"{name:26s} {statistics.median(values):7.1f} frames/s {cost:7.1f} processor ms a frame")
+    for name, of in turns.items():
+        one = figures(of)
+        print(f"{name:26s} {one.fps:7.1f} frames/s {1000 * one.processor_s:7.1f} processor ms a frame")
     for over, under in (
         ("pipeline, JSONL", "bare engine"),
         ("pipeline, JSONL + H.264", "bare engine"),
@@ -133,8 +118,8 @@ def main() -> None:
         ("pipeline, JSONL + H.264", "ultralytics, torch + video"),
         ("pipeline, JSONL", "ultralytics, OpenVINO"),
     ):
-        if over in fps and under in fps:
-            ratios = [a / b for a, b in zip(fps[over], fps[under], strict=True)]
+        if over in turns and under in turns:
+            ratios = shares(turns[over], turns[under])
             print(f"{over} / {under}: {statistics.median(ratios):.2f} (rounds: "
                   + ", ".join(f"{r:.2f}" for r in ratios) + ")")
 

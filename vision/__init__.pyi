@@ -3,8 +3,8 @@ and type checkers read it."""
 
 from . import (
     card as card, data as data, driving as driving, engine as engine, errors as errors, geometry as geometry, io as io,
-    metrics as metrics, nets as nets, people as people, sinks as sinks, spec as spec, steps as steps, tasks as tasks,
-    text as text, tracking as tracking, train as train, view as view,
+    metrics as metrics, nets as nets, people as people, proposals as proposals, sinks as sinks, spec as spec,
+    steps as steps, tasks as tasks, text as text, tracking as tracking, train as train, view as view,
 )
 from .card import Card as Card
 from .drawing import Style as Style, draw as draw
@@ -30,6 +30,7 @@ from .people.identity import FaceEmbedder as FaceEmbedder
 from .people.landmarks import FaceLandmarker as FaceLandmarker
 from .people.person import PersonMask as PersonMask
 from .people.pose import PoseEstimator as PoseEstimator, PoseTracker as PoseTracker
+from .proposals.search import SelectiveSearch as SelectiveSearch
 from .report import Report as Report
 from .run import Run as Run
 from .sinks import (
@@ -71,6 +72,7 @@ from .train.instances import InstanceSettings as InstanceSettings
 from .train.segment import SegmentSettings as SegmentSettings
 from .train.text import TextSettings as TextSettings
 from .train.training import RECIPES as RECIPES, Training as Training
+from .train.tuning import Tried as Tried, Tuning as Tuning
 from .types import (
     Action as Action, ClassMap as ClassMap, Detections as Detections, Frame as Frame, Landmarks as Landmarks,
     Result as Result, Scores as Scores, Tracks as Tracks, UncertainMap as UncertainMap,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -79,6 +80,50 @@ def confusion_chart(confusion: npt.NDArray[np.int64], names: Names) -> Image:
     return image
 
 
+class Mark(NamedTuple):
+    """A point of a chart. name: what it is. x, y: more than 0. group: marks of one have one colour."""
+
+    name: str
+    x: float
+    y: float
+    group: int = 0
+
+
+def scatter_chart(marks: Sequence[Mark], across: str, upwards: str) -> Image:
+    """Numbered marks on two logarithmic axes, with their names beside the chart: (H,W,3) uint8 BGR.
+    across, upwards: what the axes are."""
+    left, top, side, row = 80, 40, 560, 22
+    height = max(top + side + 60, top + row * len(marks) + 20)
+    names = [f"{number}  {mark.name}: {mark.y:.3g}" for number, mark in enumerate(marks, 1)]
+    width = left + side + 50 + max((_width(name) for name in names), default=0)
+    image = np.full((height, width, 3), 255, np.uint8)
+    (x0, x1), (y0, y1) = _decades([mark.x for mark in marks]), _decades([mark.y for mark in marks])
+
+    def place(x: float, y: float) -> tuple[int, int]:
+        return (round(left + side * np.log(x / x0) / np.log(x1 / x0)),
+                round(top + side * (1 - np.log(y / y0) / np.log(y1 / y0))))
+
+    for tick in _round_ones(x0, x1):
+        at = place(tick, y0)
+        cv2.line(image, (at[0], top), at, _GREY, 1)
+        _write(image, f"{tick:g}", (at[0] - 8, top + side + 20))
+    for tick in _round_ones(y0, y1):
+        at = place(x0, tick)
+        cv2.line(image, at, (left + side, at[1]), _GREY, 1)
+        _write(image, f"{tick:g}", (left - 12 - _width(f"{tick:g}"), at[1] + 5))
+    cv2.rectangle(image, (left, top), (left + side, top + side), _INK, 1)
+    _write(image, across, (left + side - _width(across), top + side + 44))
+    _write(image, upwards, (left, top - 14))
+    for number, (mark, name) in enumerate(zip(marks, names, strict=True), 1):
+        at = place(mark.x, mark.y)
+        cv2.circle(image, at, 5, colour(mark.group), cv2.FILLED, cv2.LINE_AA)
+        _write(image, str(number), (at[0] + 8, at[1] - 4))
+        line = top + row * number
+        cv2.circle(image, (left + side + 22, line - 5), 5, colour(mark.group), cv2.FILLED, cv2.LINE_AA)
+        _write(image, name, (left + side + 36, line))
+    return image
+
+
 def draw_grid(image: Image, step: int | None = None) -> Image:
     """A picture (H,W,3) uint8 BGR with lines every `step` pixels and their coordinates at its edges; another picture.
     step: a round number for about ten lines unless given."""
@@ -105,6 +150,18 @@ def _ticks(start: float, end: float) -> list[float]:
     raw = (end - start) / 10
     step = next(s for e in range(-3, 7) for s in (10.0**e, 2 * 10.0**e, 5 * 10.0**e) if s >= raw)
     return [k * step for k in range(int(np.ceil(start / step - 1e-9)), int(np.floor(end / step + 1e-9)) + 1)]
+
+
+def _decades(values: Sequence[float]) -> tuple[float, float]:
+    """A range around values for a logarithmic axis, at least fourfold."""
+    low, high = min(values, default=1.0) / 1.3, max(values, default=1.0) * 1.3
+    middle = float(np.sqrt(low * high))
+    return min(low, middle / 2), max(high, middle * 2)
+
+
+def _round_ones(start: float, end: float) -> list[float]:
+    """1, 2, 5, 10, 20, ... within a range."""
+    return [n * 10.0**e for e in range(-6, 9) for n in (1, 2, 5) if start <= n * 10.0**e <= end]
 
 
 def _write(image: Image, text: str, corner: tuple[int, int], ink: tuple[int, int, int] = _INK) -> None:

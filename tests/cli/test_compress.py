@@ -1,4 +1,4 @@
-"""`vision models compress`: the pictures that it takes, and a detector that it makes and that opens."""
+"""`vision compress`: the pictures that it takes, and a detector that it makes and that opens."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import typer
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from tests.train.labelled import NAMES, Pictures, Thing, write_coco
 from vision.card import Card, Input
 from vision.cli import app
+from vision.cli.compress import _judged
+from vision.cli.measured import Metric
 from vision.engine import compress as quantising
 from vision.errors import DataError, SourceError, UsageError
+from vision.export.weighed import weighed
 from vision.nets import build
 from vision.tasks.detect import Detector
 from vision.weights import resolve
@@ -28,8 +32,8 @@ PICTURES: Pictures = {                  # the fourth and the last ones are uprig
 
 
 def run(*arguments: object, fails: type[Exception] | None = None) -> str:
-    """What `vision models compress ...` prints on standard output."""
-    result = CliRunner().invoke(app, ["models", "compress", *map(str, arguments)])
+    """What `vision compress ...` prints on standard output."""
+    result = CliRunner().invoke(app, ["compress", *map(str, arguments)])
     if fails is not None:
         assert isinstance(result.exception, fails), result.exception
         return str(result.exception)
@@ -61,6 +65,7 @@ def test_the_network_gets_the_pictures_as_in_use(
         return card
 
     monkeypatch.setattr(quantising, "compress", recorded)
+    monkeypatch.setattr("vision.cli.compress._told", lambda before, after: None)
     data, target = pictures if listed else pictures.parent / "images", tmp_path / "small.safetensors"
     printed = run("gfl-voc", "--data", data, "-o", target, *options)
     assert (seen["card"], seen["source"]) == ("gfl-voc", data.name)
@@ -82,6 +87,37 @@ def test_what_cannot_be_compressed_is_told(pictures: Path, tmp_path: Path) -> No
     run("gfl-voc", "--data", tmp_path / "none.json", "-o", small, fails=DataError)
     run("gfl-voc", "--data", tmp_path / "none.mp4", "-o", small, fails=SourceError)
     assert not small.exists()
+
+
+def test_a_file_whose_metric_falls_too_far_loses_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = tmp_path / "small.safetensors"
+    found = {"mine": Metric("AP", 0.43), str(small): Metric("AP", 0.41)}
+    monkeypatch.setattr("vision.cli.compress.metric_of", lambda task, model, data, precision="auto": found[model])
+    small.write_bytes(b"x")
+    _judged("detect", "mine", small, tmp_path, 0.03)
+    assert small.is_file()
+    with pytest.raises(typer.Exit):
+        _judged("detect", "mine", small, tmp_path, 0.01)
+    assert not small.exists()
+    assert (tmp_path / "small.safetensors.rejected").read_bytes() == b"x"
+    assert "AP: 0.4100, before 0.4300" in capsys.readouterr().out
+    assert Metric("NME", 0.06).fall(Metric("NME", 0.08)) == pytest.approx(0.02)      # lower is better
+
+
+def test_both_models_are_weighed() -> None:
+    before, after = weighed(CARDS["gfl-voc"], CARDS["gfl-voc-int8"])
+    assert (round(before.megabytes, 2), round(after.megabytes, 2)) == (7.01, 4.56)
+    assert (before.precision, after.precision) == ("fp32", "int8")
+    assert before.parameters == after.parameters == pytest.approx(3.4, abs=0.2)
+    assert before.gmacs == after.gmacs
+    assert 0 < after.ms < 10_000
+
+
+def test_the_old_name_still_works_and_is_not_shown() -> None:
+    assert "compress" not in CliRunner().invoke(app, ["models", "--help"]).output
+    assert CliRunner().invoke(app, ["models", "compress", "--help"]).exit_code == 0
 
 
 @pytest.mark.slow

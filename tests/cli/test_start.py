@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,3 +22,46 @@ def test_nothing_heavy_is_imported_before_a_command_runs(code: str) -> None:
     check = f"{code}\nimport sys\nfound = ({heavy} & set(sys.modules)) - {allowed}\nassert not found, found"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+WITHOUT_TORCH = """
+import sys
+from pathlib import Path
+sys.modules["torch"] = sys.modules["torchvision"] = None                # as if they were not installed
+from vision.cli.measured import photographs
+from vision.cli import app
+app(["run", str(photographs()[0]), "--do", "detect,faces,classify", "--jsonl", sys.argv[1]], standalone_mode=False)
+"""
+
+
+def test_what_ships_runs_on_a_machine_without_torch(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / "out.jsonl")],
+                          capture_output=True, text=True, env={**os.environ, "VISION_MEASURE": "no"})
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
+    assert [one["label"] for one in record["detect"]["objects"]][:1] == ["person"]
+    assert len(record["faces"]["objects"]) == 1
+
+
+@pytest.mark.slow
+def test_every_network_that_ships_runs_without_torch() -> None:
+    code = """
+import sys
+from pathlib import Path
+sys.modules["torch"] = sys.modules["torchvision"] = None
+import numpy as np
+from vision.engine import load
+from vision.engine.program import program_of
+from vision.weights import locate
+from vision.zoo import CARDS
+shipped = [card for card in CARDS.values() if (locate(card) or [""])[0] == "shipped"]
+for card in shipped:
+    engine = load(card, "cpu")
+    assert len(engine(np.zeros((1, *program_of(card).shape), np.uint8))) >= 1, card.name
+    engine.close()
+print(len(shipped))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env={**os.environ, "VISION_MEASURE": "no"})
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 20

@@ -36,7 +36,7 @@ def test_agrees_with_the_cpu(
 
 def test_auto_takes_the_device_in_half_precision(card: Card) -> None:
     engine = load(card)
-    assert engine.label == "torch cuda fp16"
+    assert engine.label == "torch CUDA fp16"
     engine.close()
 
 
@@ -62,6 +62,6 @@ def test_memory_that_really_runs_out(caplog: pytest.LogCaptureFixture) -> None:
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert [r.getMessage() for r in caplog.records].count(
-        "torch cuda fp32: out of memory with 64 pictures; smaller batches from now on") == 1
+        "torch CUDA fp32: out of memory with 64 pictures; smaller batches from now on") == 1
     np.testing.assert_allclose(got, expected.repeat(64, 0), atol=1e-3)
     engine.close()

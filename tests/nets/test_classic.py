@@ -123,8 +123,8 @@ def test_lenet_s_output_is_the_distance_to_a_code() -> None:
 
 def test_lenet_s_loss_is_the_paper_s() -> None:
     distances, labels = torch.tensor([[3.0, 90.0, 200.0], [100.0, 80.0, 160.0]]), torch.tensor([0, 2])
-    wanted = [3 + torch.log(torch.exp(-torch.tensor([84.0, 3, 90, 200]).double()).sum()),
-              160 + torch.log(torch.exp(-torch.tensor([84.0, 100, 80, 160]).double()).sum())]
+    wanted = [3 + torch.log(torch.exp(-torch.tensor([1.0, 3, 90, 200]).double()).sum()),
+              160 + torch.log(torch.exp(-torch.tensor([1.0, 100, 80, 160]).double()).sum())]
     found = LeNet5Published.criterion(-distances, labels)
     assert found.item() == pytest.approx(float(sum(wanted)) / 2, rel=1e-5)
 

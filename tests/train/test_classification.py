@@ -293,6 +293,15 @@ def test_a_run_learns_colours_and_its_weights_classify(hues: Path, tmp_path: Pat
     assert curve[-1]["train/cross_entropy"] < curve[0]["train/cross_entropy"]
     assert trained.figures["top1"] == pytest.approx(curve[-1]["val/top1"])
     assert trained.figures["top1"] >= 0.8
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(tmp_path / "run" / "log"))
+    board.Reload()
+    tags = board.Tags()
+    assert {"train/batch", "filters"} <= set(tags["images"])
+    assert "c1.weight" in tags["histograms"]
+    assert tags["graph"]
+    assert board.Scalars("rate/group0")[0].value > 0
     with Classifier.load(tmp_path / "run", backend="torch") as classifier:
         (scores,) = classifier.batch([picture(HUES["green"], 7)])
         assert classifier.names == ("blue", "green", "red")

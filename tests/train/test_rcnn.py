@@ -22,6 +22,7 @@ from tests.train.labelled import Thing, write_coco
 from vision.boxes import iou
 from vision.cli import app
 from vision.data.detection import read_splits
+from vision.engine import load
 from vision.engine.program import state_dict
 from vision.errors import EngineError, ModelError, WeightsError
 from vision.nets.fast_rcnn import FastRCNN
@@ -240,6 +241,8 @@ def test_an_item_is_mirrored_with_its_boxes_and_hangs_on_its_key_alone(pictures:
 def test_what_cannot_be_is_said(run: Path, pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="only torch runs 'rcnn'"):
         Detector.load(str(run), backend="openvino")
+    with pytest.raises(EngineError, match=r"only Detector\.load"):
+        load(find(str(run), "detect"))
     with pytest.raises(ModelError, match="is an R-CNN"):
         Training("detect", pictures, tmp_path / "run", DetectSettings(model=str(run)))
     engine = ProposalEngine(find(str(run), "detect"), precision="fp32")

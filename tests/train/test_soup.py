@@ -67,7 +67,8 @@ def test_the_command(tmp_path: Path) -> None:
     for name, value in (("a", 1.0), ("b", 3.0)):
         (tmp_path / name).mkdir()
         file(tmp_path / name, "best.safetensors", Net(value))
-    given = ["soup", *(str(tmp_path / name) for name in "ab"), "-o", str(tmp_path / "s.safetensors"), "--weights", "3,1"]
+    runs = [str(tmp_path / name) for name in "ab"]
+    given = ["soup", *runs, "-o", str(tmp_path / "s.safetensors"), "--weights", "3,1"]
     done = CliRunner().invoke(app, given, catch_exceptions=False)
     assert "the mean of 2 files" in done.output
     assert float(state_dict(tmp_path / "s.safetensors")["layer.weight"][0, 0]) == 1.5

@@ -95,14 +95,14 @@ def root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="what is installed")]
     = False,
 ) -> None:
-    """Detection, tracking, segmentation, landmarks and action recognition on real video."""
+    """What is in pictures and video: things, people, text, roads and actions; found, followed and measured."""
 
 
 # each module has `register(app)`, which adds its command or group of commands
 _MODULES = (
     "run", "webcam", "gallery", "features", "clip", "probe", "grid", "calibrate", "sample", "models", "export",
     "compress", "weights", "doctor", "eval", "train", "tune", "soup", "inspect", "explain", "augment", "curves", "data",
-    "serve", "monitor",
+    "serve", "monitor", "benchmark",
 )
 
 for _module in _MODULES:
@@ -149,6 +149,7 @@ def _told(error: Any) -> int:
         return 2
     where = context.command_path if context is not None else "vision"
     message = error.format_message().split(" (Possible")[0].rstrip(".").replace("No such", "there is no")
+    message = message.replace("Value error, ", "")
     option, hint = getattr(error, "option_name", None), ""
     if option is not None and context is not None:
         hint = hints.for_option(option, _options(context.command)) + " "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,7 +32,7 @@ def augment(
     check_writable(out)
     kind = RECIPES[task].settings
     known = {field.name: field for field in options(kind)}
-    given: dict[str, object] = {}
+    given: dict[str, Any] = {}
     for pair in setting or []:
         name, _, value = pair.partition("=")
         name = name.replace("-", "_")
@@ -43,7 +43,7 @@ def augment(
     from vision.inspect.augmented import sheet_of
 
     save_png(out, sheet_of(source, task, kind(**given), rows, variants))
-    print(plain(str(out)))
+    print(plain(f"-> {out}"))
 
 
 def _number(text: str) -> object:

@@ -1,20 +1,23 @@
-"""`vision models compress`: a model in int8, its ranges from pictures of its use."""
+"""`vision compress`: a model in int8, its ranges from pictures of its use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vision.errors import UsageError
+from vision.cli.measured import metric_of
+from vision.errors import UsageError, plain
 from vision.zoo import find
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from vision.card import Card
     from vision.engine import Outputs
     from vision.types import Image
 
@@ -32,8 +35,12 @@ def compress(
     output: Annotated[Path, typer.Option("-o", "--output", help="the file to write, NAME-int8.safetensors")],
     pictures: Annotated[int, typer.Option(min=1, help="how many pictures to look at")] = 300,
     stride: Annotated[int, typer.Option(min=1, help="look at every n-th frame only")] = 1,
+    labelled: Annotated[Path | None, typer.Option(
+        help="labelled data, as `vision eval` of the task takes it: its metric before and after")] = None,
+    max_drop: Annotated[float, typer.Option(min=0, help="with --labelled: how much the metric may fall")] = 0.01,
 ) -> None:
-    """Quantise a model to int8 (extra `compress`): a file with its card, which `--model` opens."""
+    """Quantise a model to int8 (extra `compress`): a file with its card, which `--model` opens. One whose metric falls
+    too far is kept as FILE.rejected, and the exit status is 1."""
     from vision.engine import FakeEngine
     from vision.engine.compress import compress as quantised
     from vision.weights import resolve
@@ -59,7 +66,30 @@ def compress(
         recorder.submit([image])                         # what the engine would get; nothing comes back
     small = quantised(card, batches, output, data.name)
     before, after = (path.stat().st_size / 1e6 for path in (resolve(card), output))
-    print(f"{output}: {small.source}; {after:.1f} MB, before {before:.1f} MB")
+    print(plain(f"{output}: {small.source}; {after:.1f} MB, before {before:.1f} MB"))
+    _told(card, replace(small, file=str(output.absolute())))
+    if labelled is not None:
+        _judged(task, name, output, labelled, max_drop)
+
+
+def _told(before: Card, after: Card) -> None:
+    """Both models side by side: size, parameters, work, time."""
+    from vision.export.weighed import weighed
+
+    for title, one in zip(("before", "after"), weighed(before, after), strict=True):
+        counts = "" if one.parameters is None else f"{one.parameters:.2f} M parameters, {one.gmacs:.3f} GMACs, "
+        print(f"{title + ':':8}{one.megabytes:6.1f} MB, {counts}{one.ms:.1f} ms a picture in {one.precision}")
+
+
+def _judged(task: str, name: str, output: Path, labelled: Path, max_drop: float) -> None:
+    """The metric before and after; a file that costs too much loses its name."""
+    before, after = metric_of(task, name, labelled, precision="fp32"), metric_of(task, str(output), labelled)
+    print(f"{before.name}: {after.value:.4f}, before {before.value:.4f}")
+    if before.fall(after) > max_drop:
+        rejected = output.with_name(f"{output.name}.rejected")
+        output.replace(rejected)
+        print(plain(f"REJECTED: it falls by more than --max-drop {max_drop:g}; kept as {rejected}"))
+        raise typer.Exit(1)
 
 
 def _images(data: Path, most: int, stride: int) -> Iterator[Image]:

@@ -23,7 +23,7 @@ def curves(
 
     check_writable(output)
     write_whole(output, draw(runs))
-    print(plain(str(output)))
+    print(plain(f"-> {output}"))
 
 
 def register(app: typer.Typer) -> None:

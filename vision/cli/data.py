@@ -55,7 +55,7 @@ def check(
             "task": found.task, "pictures": len(found.entries), "classes": found.objects, "problems": found.problems})
     if html is not None:
         write_whole(html, _page(found, data.name).encode())
-        print(f"page: {plain(str(html))}")
+        print(f"-> {plain(str(html))}")
 
 
 def _page(found: Checked, name: str) -> str:

@@ -32,10 +32,11 @@ def explain(
     max_frames: Annotated[int, typer.Option(min=1, help="of a film")] = 250,
 ) -> None:
     """What in a picture speaks for what a model says of it. Nothing is trained, and no weight changes."""
+    check_writable(output)
+    _frames(source, 1)                                  # a source that is not there is told before torch is loaded
     from vision.inspect.explain import Explainer
 
-    check_writable(output)
-    explainer = Explainer(model, how if how in ("grad-cam", "occlusion") else "grad-cam", layer)  # type: ignore[arg-type]
+    explainer = Explainer(model, how if how in ("grad-cam", "occlusion") else "grad-cam", layer)
     if explainer.random:
         print(plain(f"{explainer.card.name} has no weights here: random ones stand in, and know nothing"),
               file=sys.stderr)
@@ -52,7 +53,7 @@ def explain(
         if not found:
             raise UsageError(f"{explainer.card.name!r} finds nothing here that could be explained.")
         _draw(found, output)
-    print(f"{plain(str(output))}")
+    print(f"-> {plain(str(output))}")
 
 
 def _frames(source: str, count: int) -> list[Image]:
@@ -82,7 +83,7 @@ def _draw(found: list[Explained], output: Path) -> None:
             if place == 0:
                 label(large, one.said, (0, 0), (40, 40, 40))
             pictures.append(large)
-        print(plain(f"{one.said}" + (f"  ({one.heat.layer})" if one.heat.layer else "")))
+        print(plain(one.said + (f", by the maps of {one.heat.layer!r}" if one.heat.layer else "")))
     _write(output, joined(pictures))
 
 
@@ -142,7 +143,7 @@ def _film(explainer: Explainer, source: str, output: Path, of: str | None, most:
             if found:
                 label(picture, found[0].said, (0, 0), (40, 40, 40))
             film.write(picture, frame.time)
-    print(f"{plain(str(output))}")
+    print(f"-> {plain(str(output))}")
 
 
 def _write(path: Path, image: Image) -> None:

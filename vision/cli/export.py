@@ -46,13 +46,13 @@ def export(
     made = exported(model, output, images, format, size, batch, max_drop, fell if data is not None else None)
     width_height = "any size" if made.size is None else "x".join(map(str, made.size[-2:-4:-1]))
     many = "any number" if made.any_batch else "1"
-    print(plain(
-        f"{made.path}: {made.card.name} for {task}, {_bytes(made.path) / 1e6:.1f} MB; takes uint8 BGR of {width_height}, "
-        f"{many} at a time"))
-    print(f"against the source, {made.difference.pictures} pictures: largest difference {made.difference.absolute:.3g}, "
-          f"{made.difference.relative:.2g} of the largest output{told}")
+    print(plain(f"{made.path}: {made.card.name} for {task}, {_bytes(made.path) / 1e6:.1f} MB; takes uint8 BGR of "
+                f"{width_height}, {many} at a time"))
+    found = made.difference
+    print(f"against the source, {found.pictures} pictures: largest difference {found.absolute:.3g}, "
+          f"{found.relative:.2g} of the largest output{told}")
     if not made.accepted:
-        what = made.difference.relative if made.drop is None else made.drop
+        what = found.relative if made.drop is None else made.drop
         print(plain(f"REJECTED: {what:.4g} is more than --max-drop {max_drop:g}; kept as {made.path}"))
         raise typer.Exit(1)
 

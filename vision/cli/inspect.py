@@ -39,7 +39,7 @@ def inspect(
 
         note = "Time: the best of seven runs on one thread, layers as they stand, none joined." if time else ""
         write_whole(html, page(networks, note).encode())
-        print(f"page: {plain(str(html))}")
+        print(f"-> {plain(str(html))}")
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -9,8 +9,8 @@ from vision.driving.finder import LaneFinder
 from vision.state import State, put_back, snapshot
 from vision.types import ClassMap, Image, Names
 
-NOTE = ("the camera seems to be upside down: nothing of the lane and the road holds. Turn the video by 180 degrees "
-        "before, for example `ffmpeg -i IN -vf hflip,vflip OUT`.")
+NOTE = ("the camera seems to be upside down: what is said of the lane and the road does not hold. Turn the video by "
+        "180 degrees before, for example `ffmpeg -i IN -vf hflip,vflip OUT`.")
 _EVERY, _LOOKS = 1.0, 8                        # seconds between two looks at the picture; how many there are
 _DARKER, _FEWER = -0.5, -0.15                  # than these is the upper third, and are the lines, of a turned picture
 _SKY, _LEAST_SKY = 0.5, 0.03                   # of the height: the middle of the sky; of the picture: its share

@@ -62,7 +62,7 @@ def check(card: Card, pictures: Sequence[Image], device: str = "cpu") -> list[Ro
     reference.close()
     ran: list[tuple[Candidate, PictureEngine, Outputs]] = []
     try:
-        for candidate in _every(card, program, device):
+        for candidate in every(card, program, device):
             with suppress(CannotRun):
                 engine = start_engine(candidate)
                 try:
@@ -76,7 +76,7 @@ def check(card: Card, pictures: Sequence[Image], device: str = "cpu") -> list[Ro
             engine.close()
 
 
-def _every(card: Card, program: Program, device: str) -> Iterator[Candidate]:
+def every(card: Card, program: Program, device: str) -> Iterator[Candidate]:
     """Every way to run a card on a device, whether allowed or not."""
     for backend in BACKENDS:
         for precision in PRECISIONS:

@@ -46,12 +46,15 @@ def candidates(
     """The ways to run a card that `load` may take, those first that are likely the fastest. program: of the card's
     form unless given.
 
-    Raises EngineError for int8 where the card has no such file, and for a back end that does not run it.
+    Raises EngineError for a card that is handed proposals, for int8 where the card has no such file, and for a
+    back end that does not run it.
     """
+    if card.boxes.proposals:
+        raise EngineError(f"{card.name!r} is handed proposals with a picture, so only Detector.load runs it.")
     program = program or program_of(card)
     small = program if program.compressed else None if card.int8 is None else program_of(card.int8)
     if precision == "int8" and small is None:
-        raise EngineError(f"{card.name!r} has no int8 file. Make one: vision models compress {card.name}")
+        raise EngineError(f"{card.name!r} has no int8 file. Make one: vision compress {card.name}")
     if program.alone and backend not in ("auto", program.alone):
         raise EngineError(f"{program.alone} alone runs {card.name!r}, which is a graph of its own")
     found = []
@@ -88,6 +91,7 @@ class ChosenEngine:
     when the graph is built, at the first picture, that they cannot: that is logged, and the next takes over."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self.card = candidates[-1].program.card         # in float where that is among them
         self._name = candidates[0].program.card.name
         self._reasons: list[str] = []                   # why those before it could not
         self._started: list[PictureEngine] = []

@@ -67,7 +67,7 @@ def adapt(path: Path, card: Card, shape: Sequence[int | str]) -> onnx.ModelProto
     )
     constants = {
         "vision_byte": np.array(1 / 255, np.float32),
-        "vision_rgb": np.array([2, 1, 0]),
+        **({} if bgr else {"vision_rgb": np.array([2, 1, 0])}),
         "vision_scale": 1 / std,
         "vision_shift": -mean / std,
     }

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vision.card import Card
 from vision.engine.base import Outputs, Work, checked_batch, refuse_fork
 from vision.engine.program import Program, Shape
 from vision.errors import EngineError, VisionError
@@ -70,6 +71,11 @@ class PictureEngine(ABC):
     def at_hand(cls, program: Program, shape: Shape, precision: str, streams: int) -> bool:
         """Whether the graph for pictures of `shape` is made in no time."""
         return program.at_hand(shape)
+
+    @property
+    def card(self) -> Card:
+        """Of the network that it runs."""
+        return self._program.card
 
     @abstractmethod
     def _build(self, shape: Shape | None, alone: bool) -> Run:

@@ -248,10 +248,15 @@ class _TorchScript(Program):
 
     def module(self) -> Any:
         """The archive's graph. Raises WeightsError where torch cannot read it."""
+        import warnings
+
         import torch
 
         try:
-            return torch.jit.load(str(self.weights), map_location="cpu").eval()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")                # that torch.export is the younger one
+                opened: Any = torch.jit                        # which has no types
+                return opened.load(str(self.weights), map_location="cpu").eval()
         except Exception as error:
             raise WeightsError(f"{str(self.weights)!r} is no TorchScript archive ({_line(error)[:200]}).") from error
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from vision.card import Card
 from vision.engine.base import CannotRun
@@ -14,7 +15,7 @@ from vision.engine.program import Program, Shape
 from vision.errors import EngineError, UsageError
 from vision.inside import KEY
 
-_IN_GRAPH = ("channels", "layout", "outputs", "finish", "constants")     # of a card's config: what an adapted graph does
+_IN_GRAPH = ("channels", "layout", "outputs", "finish", "constants")     # what an adapted graph does by itself
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,9 @@ def _torchscript(program: Program, shape: Shape | None, any_batch: bool, card: C
     example = torch.zeros((2 if any_batch else 1, *(shape or program.shape)), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")                        # that torch.export is the younger one
-        traced = torch.jit.trace(module, (example,), check_trace=False)
-        torch.jit.save(traced, str(target), _extra_files={KEY: replace(card, form="torchscript").to_json()})
+        jit: Any = torch.jit                                   # which has no types
+        traced = jit.trace(module, (example,), check_trace=False)
+        jit.save(traced, str(target), _extra_files={KEY: replace(card, form="torchscript").to_json()})
 
 
 _NETWORKS = ("network",)

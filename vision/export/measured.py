@@ -68,7 +68,9 @@ def _answer(engine: PictureEngine, batch: np.ndarray, together: bool) -> tuple[n
     import onnxruntime
 
     path = str(engine._program.weights)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3                       # errors only
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     try:
         return tuple(session.run(None, {session.get_inputs()[0].name: batch}))
     except Exception as error:                           # onnxruntime has a tree of its own

@@ -64,6 +64,7 @@ class Explainer:
             raise ModelError(f"{self.card.name!r} is for {self.card.task}: classifiers, detectors, segmenters and "
                              "action networks are explained.")
         self.net, self.normalise, self.how, self.layer = deploy.net, deploy.normalise, how, layer
+        self.decode: Any = getattr(deploy.net, "decode", None)
         self.names = self.card.classes
         self.clip = self.card.task == "action"
 
@@ -138,7 +139,7 @@ class Explainer:
         for place, of in _surest(boxes.numpy(), scores.numpy(), label, self.card.min_score):
 
             def target(raw: Any, place: int = place, of: int = of) -> Tensor:
-                scored: Tensor = self.net.decode(raw, (x.shape[-1], x.shape[-2]))[1]  # type: ignore[operator]
+                scored: Tensor = self.decode(raw, (x.shape[-1], x.shape[-2]))[1]
                 return scored[0, place, of]
 
             said = f"{self.names[of]} {float(scores[place, of]):.2f}"

@@ -14,6 +14,8 @@ from vision.errors import ModelError, WeightsError
 if TYPE_CHECKING:
     from torch import nn
 
+    from vision.nets.deploy import Deploy
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -40,7 +42,7 @@ def card_of(model: str) -> Card:
     )
 
 
-def module_of(model: str) -> tuple[Card, nn.Module, bool]:
+def module_of(model: str) -> tuple[Card, Deploy, bool]:
     """A network of torch with its card: after normalisation, float32, in evaluation mode; and whether its weights are
     random, because there are none. Raises ModelError for what is no network of torch."""
     from vision.engine.base import CannotRun
@@ -87,7 +89,7 @@ def opened(model: str, size_wh: tuple[int, int] | None = None) -> Opened:
         frames = (2,) if clip.per_frame and clip.channels == "two-stream" else (
             (clip.frames,) if clip.frames > 1 and not clip.per_frame else ())
         _unlike(module)
-        graph = exported(module, (*frames, height, width, 3), False, card.name, whole=False)  # type: ignore[arg-type]
+        graph = exported(module, (*frames, height, width, 3), False, card.name, whole=False)
     except CannotRun as error:
         raise ModelError(str(error)) from error
     return Opened(

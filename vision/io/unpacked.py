@@ -31,7 +31,7 @@ def unpacked(name: str, path: Path, most: int = MOST) -> Iterator[Path]:
     if path.suffix.lower() != PACKED:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="vision-") as folder:
+    with tempfile.TemporaryDirectory(prefix="vision-", ignore_cleanup_errors=True) as folder:   # Windows keeps it
         whole = Path(folder, path.stem)
         _unpack(name, path, whole, min(most, shutil.disk_usage(folder).free // 2))
         yield whole

@@ -30,7 +30,7 @@ class Mixed(nn.Module):
         for branch in branches:
             channels, chain = came, []
             for place, step in enumerate(branch):
-                steps: tuple[_Step, ...] = (step,) if isinstance(step[0], str) else step  # type: ignore[assignment]
+                steps: tuple[_Step, ...] = (step,) if isinstance(step[0], str) else step
                 strides = not projected and place == len(branch) - 1
                 for name, out, size in steps:
                     self.add_module(name, Conv(

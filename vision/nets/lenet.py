@@ -12,7 +12,7 @@ _SEEN = (
     (0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5),
     (0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5),
 )
-_FAR = 84.0                              # half of how far two codes lie apart on average
+_NEAR = 1.0                              # the constant j of equation 9
 _GREY = (0.299, 0.587, 0.114)            # the paper's pictures have one channel
 
 
@@ -67,7 +67,7 @@ class LeNet5Published(nn.Module):
     def criterion(outputs: Tensor, labels: Tensor) -> Tensor:
         """The paper's loss (equation 9): the distance to the right code, and a push away from others that are nearer
         than a constant. outputs: of `forward`, (B,C). labels: (B,)."""
-        near = torch.cat([outputs, outputs.new_full((len(outputs), 1), -_FAR)], 1)
+        near = torch.cat([outputs, outputs.new_full((len(outputs), 1), -_NEAR)], 1)
         return (near.logsumexp(1) - outputs.gather(1, labels[:, None])[:, 0]).mean()
 
 

@@ -53,14 +53,18 @@ class DenseTest(nn.Module):
     def __init__(self, net: VGG) -> None:
         super().__init__()
         self.features = net.features
-        layers, side, channels = [], 7, 512
+        layers: list[nn.Module] = []
+        side, channels = 7, 512
         for layer in net.classifier:
             if isinstance(layer, nn.Linear):
-                made = nn.Conv2d(channels, layer.out_features, side)
-                made.weight = nn.Parameter(layer.weight.view(layer.out_features, channels, side, side))
+                units = int(layer.out_features)
+                made = nn.Conv2d(channels, units, side)
+                made.weight = nn.Parameter(layer.weight.view(units, channels, side, side))
                 made.bias = layer.bias
-                layer, side, channels = made, 1, layer.out_features
-            layers.append(layer)
+                side, channels = 1, units
+                layers.append(made)
+            else:
+                layers.append(layer)
         self.classifier = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class Covered(_Rows):
         one."""
         centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2                     # (N,1,2)
         inside = (centres >= self.boxes[None, :, :2]) & (centres <= self.boxes[None, :, 2:])
-        return np.asarray(inside.all(axis=2).any(axis=1), bool)
+        return np.asarray(np.any(np.all(inside, axis=2), axis=1), bool)
 
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:
         """`{"objects": [{"label", "class_id", "box", "seen"}, ...]}`, pixels to 0.01."""

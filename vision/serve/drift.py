@@ -138,7 +138,8 @@ class Reference:
                 raise ValueError("a window of no pictures, or no embedding")
             return cls(int(told["window"]), models, mean, int(told["frames"]))
         except OSError as error:
-            raise DataError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
+            raise DataError(f"{str(path)!r} cannot be read ({error.strerror}). `vision monitor fit` makes one of "
+                            "records.") from error
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise DataError(f"{str(path)!r} has no thresholds of a drift alarm ({type(error).__name__}: {error}). Make "
                             "them: vision monitor fit RECORDS.") from error

@@ -21,6 +21,7 @@ from torch import nn
 
 from vision.card import Card
 from vision.errors import UsageError
+from vision.train.board import Board
 from vision.train.learner import Learner
 from vision.train.loading import loaders
 from vision.train.recipe import Parts, Progress, Told, Trained
@@ -144,7 +145,7 @@ def fit(parts: Parts, training: Training, told: Told) -> Trained:
     on_clips = any(p.ndim == 5 for p in net.parameters())
     net.to(memory_format=torch.channels_last_3d if on_clips else torch.channels_last)
     keeper = _Keeper(folder, parts.objective.card, training.facts, parts.keep)
-    callbacks: list[Callback] = [keeper, _Teller(told)]
+    callbacks: list[Callback] = [keeper, _Teller(told), Board()]
     if settings.patience:
         figure = f"val/{parts.objective.figure}"
         callbacks.append(EarlyStopping(figure, mode="max", patience=settings.patience))

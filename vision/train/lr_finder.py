@@ -25,7 +25,9 @@ def found(net: nn.Module, objective: Objective, data: Any, settings: Settings, f
     trial = copy.deepcopy(net).train()
     steps = optimiser(trial, settings)
     shares = [group["lr"] / settings.lr for group in steps.param_groups]
-    rates, losses, mean = [], [], 0.0
+    rates: list[float] = []
+    losses: list[float] = []
+    mean = 0.0
     loader, _ = loaders(data, data, settings)
     batches = iter(loader)
     for i in range(_BATCHES):
@@ -38,7 +40,7 @@ def found(net: nn.Module, objective: Objective, data: Any, settings: Settings, f
             group["lr"] = rate * share
         loss = torch.stack(list(objective.loss(trial, batch).values())).sum()
         steps.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         steps.step()
         mean = 0.9 * mean + 0.1 * float(loss.detach())
         smooth = mean / (1 - 0.9 ** (i + 1))

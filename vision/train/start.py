@@ -98,13 +98,13 @@ def regularise(net: nn.Module, dropout: float | None, depth: float) -> None:
         for layer in layers:
             layer.p = dropout
     if depth:
-        blocks = [layer for layer in net.modules()
-                  if isinstance(layer, StochasticDepth) or type(layer).__name__ == "DropPath"]
+        blocks = [block for block in net.modules()
+                  if isinstance(block, StochasticDepth) or type(block).__name__ == "DropPath"]
         if not blocks:
             raise UsageError("this network has no residual blocks that can be left out: leave --stochastic-depth out.")
-        for place, layer in enumerate(blocks, start=1):
+        for place, block in enumerate(blocks, start=1):
             share = depth * place / len(blocks)
-            setattr(layer, "drop_prob" if hasattr(layer, "drop_prob") else "p", share)
+            setattr(block, "drop_prob" if hasattr(block, "drop_prob") else "p", share)
 
 
 def freeze(net: nn.Module, beginnings: tuple[str, ...]) -> None:
