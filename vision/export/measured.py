@@ -80,7 +80,7 @@ def _answer(engine: PictureEngine, batch: np.ndarray, together: bool) -> tuple[n
 def _batches(pictures: Sequence[Image], shape: Shape, any_size: bool, any_batch: bool) -> Iterator[np.ndarray]:
     noise = np.random.default_rng(0).integers(0, 256, shape[-3:], np.uint8)
     images = list(pictures) or [noise]
-    sizes = [shape[-2:-4:-1]]
+    sizes = [(shape[-2], shape[-3])]
     if any_size:
         sizes.append((sizes[0][0] + _STEP, sizes[0][1]))
     for size_wh in sizes:
