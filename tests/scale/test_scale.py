@@ -315,6 +315,13 @@ def test_a_store_whose_package_is_missing_is_named() -> None:
         units_of(["memory://nothing/*.mp4"])
 
 
+def test_results_in_memory_that_no_worker_sees_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"0")
+    for address in ("local", "head:6379"):
+        with pytest.raises(UsageError, match="in this process's memory"):
+            Job([Bright()], [str(tmp_path / "a.mp4")], "memory://results", address=address)
+
+
 def test_units_are_plain_values() -> None:
     unit = Unit("a.mp4", "a.mp4", None, "a-1", start=1.5, part=2)
     assert str(unit) == "a.mp4 from 1.5 s"

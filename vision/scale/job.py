@@ -76,7 +76,7 @@ class Job:
         self.address, self.workers = address, workers
         self.units = units_of(sources)
         self.store = Store(output)
-        if not self.store.shared and address != HERE:
+        if not self.store.shared:
             raise UsageError(f"{output!r} is in this process's memory, which no worker sees. Give a folder.")
         kept = self._begun(resume)
         self.progress = Progress(len(self.units), kept=len(kept), done=len(kept))
