@@ -265,7 +265,9 @@ def test_q_closes_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[np.ndarray] = []
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
+    monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
     monkeypatch.setattr(cv2, "imshow", lambda title, image: shown.append(image))
+    monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: 1.0)
     keys = iter([-1, ord("q")])
     monkeypatch.setattr(cv2, "waitKey", lambda _: next(keys))
     window = Window()

@@ -94,6 +94,8 @@ class Window:
 
     def key(self, wait: float = 0.001) -> str:
         """The key that is pressed within so many seconds; empty where none is, and for q and Esc, which close."""
+        if self.closed:
+            return ""
         code = cv2.waitKey(max(1, round(wait * 1000))) & 0xFF
         gone = self._there and cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) < 1
         self.closed = self.closed or gone or code in (ord("q"), 27)
