@@ -378,7 +378,7 @@ _SETUP = {
     "ground": {"image": [[100, 400], [500, 400], [600, 470], [20, 470]],
                "metres": [[20, 2], [20, -2], [8, -2], [8, 2]]},
 }
-_YAML = {
+_CAMERA_YAML = {
     "image_width": 640, "image_height": 480, "distortion_model": "plumb_bob",
     "camera_matrix": {"rows": 3, "cols": 3, "data": [500.0, 0, 319.5, 0, 500.0, 239.5, 0, 0, 1]},
     "distortion_coefficients": {"rows": 1, "cols": 5, "data": [-0.2, 0.1, 0, 0, 0]},
@@ -416,9 +416,9 @@ READERS = {
     ),
     "setup-yaml": Reader(
         "camera.yaml", read_setup, setup,
-        (as_json(_YAML).encode(), b"%YAML:1.0\n---\na: &a [1]\nimage_width: *a\n",
+        (as_json(_CAMERA_YAML).encode(), b"%YAML:1.0\n---\na: &a [1]\nimage_width: *a\n",
          b"x: !!opencv-matrix\n   data: [1]\n"),
-        document=_YAML, text=as_json,
+        document=_CAMERA_YAML, text=as_json,
     ),
     "plan": Reader("plan.toml", read_plan, plan, (as_toml(_PLAN).encode(),), document=_PLAN, text=as_toml),
     "card": Reader(

@@ -82,7 +82,10 @@ def _of_icdar(folder: Path) -> list[Scene]:
 
 
 def _place(quad: Any, text: str, ignored: bool) -> Place:
-    corners = np.asarray(quad, np.float32)
+    try:
+        corners = np.asarray(quad, np.float32)
+    except OverflowError as error:                       # a whole number that no float holds
+        raise ValueError(f"a quad is four corners x, y ({error})") from error
     if corners.shape != (4, 2) or not np.isfinite(corners).all():
         raise ValueError(f"a quad is four corners x, y; got {str(quad)[:60]}")
     return Place(corners, text, ignored or text.strip() == _NOBODYS)
