@@ -193,6 +193,8 @@ def read_scene(path: str | Path) -> Scene:
             image, metres = _points(ground["image"]), _points(ground["metres"])
             ground = Ground(**{**ground, "image": image, "metres": metres})
         width, height = _point(values.get("size", [0, 0]))
+        if "size" in values and not min(width, height) >= 1:
+            raise ValueError(f"size is width and height in pixels, at least 1; got {values['size']}")
         return Scene(
             tuple(Line(**{**v, "start": _point(v["start"]), "end": _point(v["end"])}) for v in lines),
             tuple(Zone(v["name"], _points(v["points"])) for v in zones),
