@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +54,16 @@ def vision(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("task", list(TASKS))
 def test_records_in_python_are_those_of_the_command(task: str, clip: Path, tmp_path: Path) -> None:
-    out = tmp_path / "cli.jsonl"
-    done = vision(task, clip, "--max-frames", 40, "--jsonl", out, "-q", *PINNED, *EXTRA.get(task, []))
+    out, people = tmp_path / "cli.jsonl", tmp_path / "people"
+    (people / "Eileen").mkdir(parents=True)
+    package = find_spec("skimage")
+    assert package is not None
+    shutil.copy(Path(package.submodule_search_locations[0]) / "data/astronaut.png", people / "Eileen")
+    options = {**EXTRA, "identify": ["--gallery", people]}
+    done = vision(task, clip, "--max-frames", 40, "--jsonl", out, "-q", *PINNED, *options.get(task, []))
     assert done.returncode == 0, done.stderr
-    plan = [type(one)(**ARGUMENTS.get(one.task, {})) for one in plan_of([task])]
+    arguments = {**ARGUMENTS, "identify": {"gallery": people}}
+    plan = [replace(one, **arguments.get(one.task, {})) for one in plan_of([task])]
     where = {"backend": "openvino", "precision": "fp32"}
     with Run(read(clip, max_frames=40), plan, [JsonLines(tmp_path / "py.jsonl")], **where) as run:
         run.finish()

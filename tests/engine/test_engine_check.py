@@ -19,6 +19,7 @@ from vision.engine import FakeEngine, Outputs
 from vision.engine.base import CannotRun
 from vision.engine.choice import Candidate
 from vision.errors import EngineError
+from vision.weights import locate
 from vision.zoo import CARDS
 
 
@@ -111,12 +112,13 @@ def test_every_back_end_agrees_on_the_tiny_network(card: Card, pictures: np.ndar
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n, c in CARDS.items() if c.url is None and c.clip.frames == 1
-                                  and c.form != "openvino"])
+                                  and c.form != "openvino" and locate(c)])
 def test_what_ships_agrees_and_its_figures_allow_what_runs(name: str, photos: dict[str, Path]) -> None:
     card, images = CARDS[name], [cv2.imread(str(p)) for p in photos.values()]
     rows = checking.check(card, images, "cpu")
     exact = [r for r in rows if r.engine.endswith("fp32")]
-    assert {r.engine for r in exact} >= {"openvino CPU fp32", "onnxruntime CPU fp32"}
+    kept_as_bytes = {"onnxruntime CPU fp32"} if card.net == "face-attributes" else set()     # which it does not run
+    assert {r.engine for r in exact} >= {"openvino CPU fp32", "onnxruntime CPU fp32"} - kept_as_bytes
     assert max(r.relative for r in exact) < 1e-3
     assert all(r.allowed for r in exact)
     if card.int8:

@@ -99,7 +99,10 @@ class _Driver:
     def get(self, what: int) -> float:
         return self.stamp if what == cv2.CAP_PROP_POS_MSEC else 0.0
 
-    def read(self) -> tuple[bool, np.ndarray]:
+    def grab(self) -> bool:
+        return True
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
         return True, numbered(1)
 
     def release(self) -> None:
