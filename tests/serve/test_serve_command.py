@@ -39,7 +39,9 @@ def environment(**more: str) -> dict[str, str]:
 @contextmanager
 def started(*arguments: str, **more: str) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
     """A server that is ready: its process, its address and what it said."""
-    process = subprocess.Popen([*VISION, *arguments], stderr=subprocess.PIPE, text=True, env=environment(**more))
+    process = subprocess.Popen(                          # Ctrl-C is ignored in what a shell starts in the background
+        [*VISION, *arguments], stderr=subprocess.PIPE, text=True, env=environment(**more),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     said: list[str] = []
     try:
         assert process.stderr is not None
