@@ -15,6 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from vision.errors import ModelError, WeightsError
 
 Form = Literal["network", "onnx", "openvino", "torchscript", "ultralytics", "module"]
+Resize = Literal["letterbox", "corner", "stretch", "crop", "ten", "shrink", "none"]
 Triple = tuple[float, float, float]
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
@@ -41,7 +42,7 @@ class Input:
     """
 
     size_wh: tuple[int, int]
-    resize: Literal["letterbox", "corner", "stretch", "crop", "ten", "none", "shrink"]
+    resize: Resize
     fixed: bool = False
     enlarge: bool = True
     crop: float = 0.875

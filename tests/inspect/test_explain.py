@@ -29,7 +29,7 @@ class Pooled(nn.Module):
         self.conv, self.fc = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.conv(x).relu().mean((2, 3)))  # type: ignore[no-any-return]
+        return self.fc(self.conv(x).relu().mean((2, 3)))
 
 
 class Finds(nn.Module):
@@ -42,7 +42,7 @@ class Finds(nn.Module):
             self.backbone[0].weight.fill_(1 / 64)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.backbone(x)  # type: ignore[no-any-return]
+        return self.backbone(x)
 
     def decode(self, maps: Tensor, size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
         left, top = torch.meshgrid(torch.arange(maps.shape[3]), torch.arange(maps.shape[2]), indexing="xy")

@@ -81,7 +81,7 @@ class Faces(FaceDetector):
     def __init__(self) -> None:
         super().__init__(FakeEngine(lambda batch: ()), find("default", "faces"))
 
-    def submit(self, images: Sequence[Image], **options: Any) -> Callable[[], list[Landmarks]]:  # type: ignore[override]
+    def submit(self, images: Sequence[Image], **options: Any) -> Callable[[], list[Landmarks]]:
         return lambda: [self._found(image) for image in images]
 
     def _found(self, image: Image) -> Landmarks:

@@ -126,9 +126,9 @@ def test_pages_of_other_servers(server: Running, jpeg: bytes) -> None:
         own = {"origin": server.url, "content-type": "image/jpeg"}
         assert client.post("/v1/detect", content=jpeg, headers=own).status_code == 200
     with pytest.raises(InvalidStatus) as refused:
-        connect(server.stream, proxy=None, origin="http://evil.example")  # type: ignore[arg-type]
+        connect(server.stream, proxy=None, origin="http://evil.example")
     assert refused.value.response.status_code == 403
-    with connect(server.stream, proxy=None, origin=server.url):  # type: ignore[arg-type]
+    with connect(server.stream, proxy=None, origin=server.url):
         pass
 
 

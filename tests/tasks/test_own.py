@@ -74,7 +74,7 @@ def test_functions_classify_and_segment() -> None:
 ])
 def test_what_is_no_result_of_the_task_is_told(make: object, what: str) -> None:
     with pytest.raises(ModelError, match=what):
-        make()(scene())                                               # type: ignore[operator]
+        make()(scene())
 
 
 def test_what_the_function_raises_comes_through() -> None:

@@ -93,7 +93,7 @@ class Points(list[int]):
     def summary(self) -> list[str]:
         return []
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, int]:                # type: ignore[override]
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, int]:
         return torch.full((3,), key[0] % 2 - 0.5), key[0] % 2
 
 

@@ -96,4 +96,4 @@ def test_items_are_functions_of_their_keys(crops: Path) -> None:
 ])
 def test_what_cannot_be_is_refused(crops: Path, tmp_path: Path, given: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Training("text", crops, tmp_path / "run", TextSettings(**given))  # type: ignore[arg-type]
+        Training("text", crops, tmp_path / "run", TextSettings(**given))

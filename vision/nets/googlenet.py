@@ -61,7 +61,8 @@ class _Auxiliary(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(F.adaptive_avg_pool2d(x, 4)).flatten(1)             # of 14x14: 5x5 by 3, as published
-        return self.fc2(self.dropout(F.relu(self.fc1(x))))  # type: ignore[no-any-return]
+        out: Tensor = self.fc2(self.dropout(F.relu(self.fc1(x))))
+        return out
 
 
 class GoogLeNet(nn.Module):
@@ -125,7 +126,8 @@ class _GoogLeNet32(nn.Module):
             x = self.get_submodule(f"inception{name}")(x)
             if name in ("3b", "4e"):
                 x = F.max_pool2d(x, 3, 2, 1)
-        return self.fc(self.dropout(x.mean((2, 3))))  # type: ignore[no-any-return]
+        out: Tensor = self.fc(self.dropout(x.mean((2, 3))))
+        return out
 
 
 def googlenet_32(classes: int = 10) -> nn.Module:

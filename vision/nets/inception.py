@@ -112,7 +112,8 @@ class _Auxiliary(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(self.conv0(F.avg_pool2d(x, 5, 3)))
-        return self.fc(x.mean((2, 3)))  # type: ignore[no-any-return]
+        out: Tensor = self.fc(x.mean((2, 3)))
+        return out
 
 
 class InceptionV3(nn.Module):
@@ -171,7 +172,8 @@ class _InceptionV332(nn.Module):
         x = F.max_pool2d(self.Conv2d_2b_3x3(self.Conv2d_1a_3x3(x)), 3, 2, 1)
         for name in self.mixed:
             x = self.get_submodule(name)(x)
-        return self.fc(self.dropout(x.mean((2, 3))))  # type: ignore[no-any-return]
+        out: Tensor = self.fc(self.dropout(x.mean((2, 3))))
+        return out
 
 
 def inception_v3_32(classes: int = 10) -> nn.Module:

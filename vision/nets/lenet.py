@@ -103,4 +103,5 @@ class LeNet5(nn.Module):
         x = F.max_pool2d(F.relu(self.c1(x)), 2)
         x = F.max_pool2d(F.relu(self.c3(x)), 2)
         x = F.relu(self.c5(x.flatten(1)))
-        return self.out(F.relu(self.f6(x)))  # type: ignore[no-any-return]
+        out: Tensor = self.out(F.relu(self.f6(x)))
+        return out

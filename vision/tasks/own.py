@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from vision.card import IMAGENET_MEAN, IMAGENET_STD, Boxes, Card, Input, Triple
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, Boxes, Card, Input, Resize, Triple
 from vision.engine import Engine, FakeEngine, Outputs, load
 from vision.errors import DataError, ModelError, UsageError
 from vision.tasks.model import Model
@@ -66,7 +66,7 @@ class OwnModel(Model):
         size_wh: tuple[int, int] = (640, 640),
         *,
         decoder: Function | None = None,
-        resize: str = "stretch",
+        resize: Resize = "stretch",
         mean: Triple = IMAGENET_MEAN,
         std: Triple = IMAGENET_STD,
         min_score: float = 0.25,
@@ -87,7 +87,7 @@ class OwnModel(Model):
         """
         from vision.engine.module import ModuleProgram
 
-        wanted = Input(size_wh, resize, fixed=True, mean=mean, std=std)          # type: ignore[arg-type]
+        wanted = Input(size_wh, resize, fixed=True, mean=mean, std=std)
         card = cls._own_card(type(module).__name__, "", wanted, names, min_score, "module")
         engine = load(card, device, precision, backend, ModuleProgram(card, module))
         return cls(DecodedEngine(engine, cls._decoder_or_refuse(decoder), cls.outputs), card)
@@ -100,7 +100,7 @@ class OwnModel(Model):
         size_wh: tuple[int, int] = (640, 640),
         *,
         decoder: Function | None = None,
-        resize: str = "stretch",
+        resize: Resize = "stretch",
         mean: Triple = IMAGENET_MEAN,
         std: Triple = IMAGENET_STD,
         channels: str = "RGB",
@@ -121,7 +121,7 @@ class OwnModel(Model):
         if channels not in ("RGB", "BGR"):
             raise UsageError(f"channels are RGB or BGR; got {channels!r}")
         file = str(Path(path).absolute())
-        wanted = Input(size_wh, resize, fixed=True, mean=mean, std=std)          # type: ignore[arg-type]
+        wanted = Input(size_wh, resize, fixed=True, mean=mean, std=std)
         card = cls._own_card(Path(path).name, file, wanted, names, min_score, "onnx", channels=channels)
         own = input_wh(Path(path), card)
         if own is not None:
