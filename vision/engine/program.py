@@ -115,7 +115,7 @@ class _Network(Program):
         refuse_fork(_Network._process, "torch")
         net = build(self.card.net, **self.card.config)
         try:
-            net.load_state_dict(state_dict(self.weights))
+            net.load_state_dict(state_dict(self.weights, self.card.without))
         except RuntimeError as error:
             raise WeightsError(
                 f"{str(self.weights)!r} does not fit the network {self.card.net!r} of {self.card.name!r}: "
@@ -333,8 +333,9 @@ def program_of(card: Card) -> Program:
     return _FORMS[card.form](card)
 
 
-def state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file in float32: safetensors, or a `.pth` that holds only tensors."""
+def state_dict(path: Path, without: tuple[str, ...] = ()) -> dict[str, Tensor]:
+    """The tensors of a weights file in float32: safetensors, or a `.pth` that holds only tensors. without: beginnings
+    of names that are left out."""
     import torch
 
     try:
@@ -345,7 +346,8 @@ def state_dict(path: Path) -> dict[str, Tensor]:
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
             tensors = tensors.get("state_dict", tensors)           # a checkpoint with its surroundings
-        return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+        return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()
+                if not name.startswith(without)}
     except Exception as error:
         raise WeightsError(
             f"{str(path)!r} is not a file of named tensors ({type(error).__name__}: {_line(error)[:80]}). A "

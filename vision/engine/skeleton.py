@@ -1,6 +1,6 @@
 """Graphs without weights: what torch would export of a network that ships, made once and shipped too.
 
-`weights/NAME.graph` is the ONNX graph of `weights/NAME.safetensors`, its weights left out, deflated: some
+`weights/NAME.graph` is the ONNX graph of the card NAME, without the weights that lie beside it, deflated: some
 20 kB. Filled with the weights it runs in every back end but torch's own, so that neither torch nor an
 export is waited for. `python tools/make_graphs.py` makes them.
 """
@@ -43,7 +43,7 @@ def strip(graph: onnx.ModelProto, weights: set[str], card: Card) -> bytes:
 
 def find(card: Card, weights: Path) -> bytes | None:
     """The graph beside a card's weights, without them; None where there is none, or one of another card."""
-    path = weights.with_suffix(".graph")
+    path = weights.with_name(f"{card.name}.graph")
     if not path.is_file():
         return None
     import onnx

@@ -59,7 +59,7 @@ class Task:
 
 
 TASKS: dict[str, Task] = {
-    "detect": Task(Detect, card="gfl-voc"),
+    "detect": Task(Detect, card="nanodet-g"),
     "classify": Task(Classify, card="mobilenet-v2"),
     "instances": Task(SegmentInstances, card="nanodet-g-masks"),
     "segment": Task(Segment, card="fpn-lite0-camvid"),

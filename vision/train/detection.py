@@ -212,7 +212,7 @@ def _load(net: nn.Module, base: Card, names: tuple[str, ...]) -> None:
     path, known, mine = resolve(base), base.classes, net.state_dict()
     there = [(names.index(name), known.index(name)) for name in names if name in known]
     rows = torch.tensor(there, dtype=torch.int64).reshape(-1, 2)
-    for name, value in state_dict(path).items():
+    for name, value in state_dict(path, base.without).items():
         of_class = _PER_CLASS.fullmatch(name) is not None
         if name not in mine or mine[name].shape[of_class:] != value.shape[of_class:]:
             if _is_head(base, name) and name in mine and len(names) != len(known):
