@@ -73,7 +73,8 @@ TASKS: dict[str, Task] = {
     "hands": Task(FindHands, card="handmesh"),
     "pose": Task(EstimatePose, card="blazepose-full"),
     "lanes": Task(FindLanes),
-    "drive": Task(Drive, after=("track", "segment", "lanes"), given={"segment": {"every": 5}}, spares=("segment",)),
+    "drive": Task(Drive, after=("detect", "track", "segment", "lanes"), spares=("segment",),
+                  given={"detect": {"model": "gfl-voc"}, "segment": {"every": 5}}),
     "action": Task(RecognizeActions, card="two-stream-ucf101-3"),
     "text": Task(ReadText, card="ppocrv6-tiny-rec"),
 }
