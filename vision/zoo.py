@@ -148,7 +148,7 @@ _NANODET_INT8 = Card(
     figures={"int8": {"AP": 0.2968, "AP50": 0.4558}}, measured_on=_COCO_VAL,
     input=Input((512, 512), "letterbox", enlarge=False),
     names="coco",
-    min_score=0.45,
+    min_score=0.43,                      # where nearly four of five boxes are right: weights/detect.md
     boxes=Boxes("dense", 0.6),
     tolerance=0.1,
 )

@@ -290,8 +290,8 @@ CARS = [(652, 42, 725, 99), (731, 47, 768, 96)]                                 
 @pytest.mark.realdata
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_the_walkers_of_vtest_are_boxed(precision: str, data: Path) -> None:
-    """At least 26 of 31 by a box of their own, the two cars at the gate, and of any class at most two
-    boxes where nothing is: a jacket on the grass and a stone look like animals."""
+    """At least 28 of 31 by a box of their own, the car at the gate, in float also the one that the gate hides in part,
+    and of any class at most one box where nothing is."""
     detector = Detector.load(precision=precision)
     video = cv2.VideoCapture(str(data / "videos" / "vtest.avi"))
     frames = [video.read()[1] for _ in range(716)]
@@ -305,10 +305,12 @@ def test_the_walkers_of_vtest_are_boxed(precision: str, data: Path) -> None:
             if best is not None and row[best] >= 0.4:
                 mine.add(best)
         cars = found[found.labels == detector.names.index("car")]
-        assert (iou(np.float32(CARS), cars.boxes).max(1, initial=0) >= 0.7).all()
-        hits, strays = hits + len(mine), strays + len(found) - len(mine) - len(CARS)
-    assert hits >= 26
-    assert strays <= 2
+        seen = iou(np.float32(CARS), cars.boxes).max(1, initial=0) >= 0.7
+        assert seen[1]
+        assert precision == "int8" or seen[0]
+        hits, strays = hits + len(mine), strays + len(found) - len(mine) - seen.sum()
+    assert hits >= 28
+    assert strays <= 1
 
 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox"])

@@ -42,7 +42,7 @@ def test_a_landmarker_closes_all_three() -> None:
 
 def test_a_model_says_what_it_is() -> None:
     with Detector.load(device="cpu", precision="int8") as detector:
-        assert repr(detector) == "Detector('gfl-voc', openvino CPU int8)"
+        assert repr(detector) == "Detector('nanodet-g', openvino CPU int8)"
         engine = detector.engine
         assert (engine.backend, engine.device, engine.precision) == ("openvino", "cpu", "int8")
     fake = Detector(FakeEngine(lambda batch: ()), CARDS["gfl-voc"])
