@@ -29,18 +29,19 @@ _log = logging.getLogger("vision.serve")
 
 def create_app(
     service: Service, *, page: Path | None = None, token: str = "", hosts: frozenset[str] | None = LOOPBACK,
-    secure: bool = False, on_failure: Callable[[], None] | None = None,
+    secure: bool = False, on_failure: Callable[[], None] | None = None, on_ready: Callable[[], None] | None = None,
 ) -> FastAPI:
     """An ASGI application over a service, which it starts, and closes at the end.
 
     page: a folder of static files for `/`, such as `PAGE`; none unless given. token: what every client must know;
     empty: nothing. hosts: the names under which it may be called; None: any. secure: whether it is behind HTTPS.
-    on_failure: called, in a thread, when a model cannot be loaded; `service.failure` has the reason.
+    on_failure: called, in a thread, when a model cannot be loaded; `service.failure` has the reason. on_ready: called
+    there when all of them are.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        starting = asyncio.create_task(asyncio.to_thread(_start, service, on_failure))
+        starting = asyncio.create_task(asyncio.to_thread(_start, service, on_failure, on_ready))
         try:
             yield
         finally:
@@ -72,9 +73,13 @@ def _refused(request: Request, error: Exception) -> Response:
     return answer({"error": what, "code": "no_path"}, error.status_code, error.headers)
 
 
-def _start(service: Service, on_failure: Callable[[], None] | None) -> None:
+def _start(
+    service: Service, on_failure: Callable[[], None] | None, on_ready: Callable[[], None] | None
+) -> None:
     try:
         service.start()
+        if on_ready is not None:
+            on_ready()
     except BaseException as error:
         if on_failure is None:
             _log.error("the server cannot start: %s", error)
