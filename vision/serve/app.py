@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from vision import __version__
 from vision.serve.answers import answer
+from vision.serve.enrol import enrol_routes
 from vision.serve.job_routes import job_routes
 from vision.serve.rest import task_routes
 from vision.serve.safety import LOOPBACK, Safety
@@ -51,7 +52,7 @@ def create_app(
     app = FastAPI(title="vision", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
                   description="Detection, tracking, segmentation, faces, bodies and actions.")
     app.state.service = service
-    for routes in (stream_routes, task_routes, job_routes, state_routes, health_routes, page_routes):
+    for routes in (stream_routes, task_routes, enrol_routes, job_routes, state_routes, health_routes, page_routes):
         router = routes(service)
         for route in router.routes:
             if isinstance(route, APIRoute) and not route.summary:
