@@ -27,6 +27,8 @@ export class Places {
     this.on = on;
     /** @type {{line: Place[], zone: Place[], box: Place[]}} */
     this.drawn = { line: [], zone: [], box: [] };
+    /** @type {("line" | "zone")[]} */
+    this.order = [];                             // in which lines and zones were drawn
     /** @type {Kind | ""} */
     this.kind = "";                              // of what is being drawn
     /** @type {number[] | null} */
@@ -42,7 +44,8 @@ export class Places {
       document.getElementById(`draw-${kind}`)?.addEventListener("click", () => (this.kind === kind ? this.end() : this.begin(kind)));
     }
     document.getElementById("take-back")?.addEventListener("click", () => {
-      (this.drawn.zone.length ? this.drawn.zone : this.drawn.line).pop();
+      const last = this.order.pop();
+      if (last) this.drawn[last].pop();
       this.on.changed();
     });
   }
@@ -151,7 +154,10 @@ export class Places {
     /** @type {Place} */
     const place = kind === "line" ? [x, y, u, v] : [Math.min(x, u), Math.min(y, v), Math.max(x, u), Math.max(y, v)];
     if (kind === "box") this.drawn.box = [place];
-    else this.drawn[kind].push(place);
+    else {
+      this.drawn[kind].push(place);
+      this.order.push(kind);
+    }
     this.end();
     this.on.changed();
   }
@@ -244,7 +250,8 @@ export class Places {
   show(record) {
     const list = document.getElementById("totals");
     const rows = Object.entries(record?.count?.totals ?? {}).map(([place, sides]) =>
-      `${place}: ${Object.entries(/** @type {Record<string, number>} */ (sides)).map(([side, n]) => `${side} ${n}`).join(", ")}`);
+      `${place}: ${Object.entries(/** @type {Record<string, number>} */ (sides)).filter(([side, n]) => n || side !== "lost")
+        .map(([side, n]) => `${side} ${n}`).join(", ")}`);
     if (list && list.innerText !== rows.join("\n")) list.replaceChildren(...rows.map((row) => element("li", {}, row)));
   }
 }
