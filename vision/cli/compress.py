@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,17 +14,8 @@ from vision.errors import UsageError, plain
 from vision.zoo import find
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from vision.card import Card
-    from vision.engine import Outputs
     from vision.types import Image
-
-_MODELS = {                              # task -> "module:class"
-    "detect": "detect:Detector",
-    "classify": "classify:Classifier",
-    "segment": "segment:Segmenter",
-}
 
 
 def compress(
@@ -41,35 +31,23 @@ def compress(
 ) -> None:
     """Quantise a model to int8 (extra `compress`): a file with its card, which `--model` opens. One whose metric falls
     too far is kept as FILE.rejected, and the exit status is 1."""
-    from vision.engine import FakeEngine
     from vision.engine.compress import compress as quantised
+    from vision.export.seen import TASKS, batches
+    from vision.tasks.yolo import to_onnx
     from vision.weights import resolve
 
-    task = find(name).task
-    if output.suffix != ".safetensors" or task not in _MODELS:
+    card = to_onnx(find(name))                           # a YOLO .pt is an .onnx file by now
+    if output.suffix != ".safetensors" or card.task not in TASKS:
         raise UsageError(
-            f"a model for {', '.join(_MODELS)} becomes a .safetensors file; got one for {task}, "
-            f"{output.name!r}"
+            f"a model for {', '.join(TASKS)} becomes a .safetensors file; got one for {card.task}, {output.name!r}"
         )
-    module, kind = _MODELS[task].split(":")
-    model = getattr(import_module(f"vision.tasks.{module}"), kind)
-    with model.load(name, "cpu") as loaded:
-        card, input_wh = loaded.card, loaded.engine.input_wh     # a YOLO .pt is an .onnx file by now
-    batches: list[np.ndarray] = []
-
-    def record(batch: np.ndarray) -> Outputs:
-        batches.append(batch)
-        return ()
-
-    recorder: Any = model(FakeEngine(record, input_wh), card)
-    for image in _images(data, pictures, stride):
-        recorder.submit([image])                         # what the engine would get; nothing comes back
-    small = quantised(card, batches, output, data.name)
+    handed = batches(card, _images(data, pictures, stride), pictures)
+    small = quantised(card, handed, output, data.name)
     before, after = (path.stat().st_size / 1e6 for path in (resolve(card), output))
     print(plain(f"{output}: {small.source}; {after:.1f} MB, before {before:.1f} MB"))
     _told(card, replace(small, file=str(output.absolute())))
     if labelled is not None:
-        _judged(task, name, output, labelled, max_drop)
+        _judged(card.task, name, output, labelled, max_drop)
 
 
 def _told(before: Card, after: Card) -> None:
@@ -94,6 +72,7 @@ def _judged(task: str, name: str, output: Path, labelled: Path, max_drop: float)
 
 def _images(data: Path, most: int, stride: int) -> Iterator[Image]:
     """Up to `most` pictures: the listed ones of a COCO file evenly, else the first ones of a source."""
+    from vision.cli.eval.pictures import pictures_of
     from vision.data.truth import Truth
     from vision.io import read
 
@@ -101,9 +80,10 @@ def _images(data: Path, most: int, stride: int) -> Iterator[Image]:
         with read(data, stride=stride, max_frames=most) as source:
             yield from (frame.image for frame in source)
         return
-    listed = Truth.load(data).images
+    truth = Truth.load(data)
+    folder, listed = pictures_of(data, truth), truth.images
     for picture in listed[:: max(stride, len(listed) // most)][:most]:
-        with read(data.parent / "images" / picture["file_name"]) as source:
+        with read(folder / picture["file_name"]) as source:
             yield next(source).image
 
 

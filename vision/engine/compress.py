@@ -30,6 +30,7 @@ from vision.engine.program import Program, Shape, program_of
 from vision.errors import DataError, MissingExtra
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_READ = ("faces", "decoder")          # of a card's configuration: how outputs are read, not what the graph is
 _MULTIPLE = 32                        # what a network that takes any size wants its sides to be a multiple of
 _log = logging.getLogger("vision.engine")
 
@@ -50,7 +51,7 @@ def compress(card: Card, batches: Sequence[np.ndarray], target: Path, source: st
     if not batches:
         raise DataError("quantisation needs pictures to see the ranges of activations: there are none.")
     program = program_of(card)
-    shape = Counter(batch.shape[1:] for batch in batches).most_common(1)[0][0]
+    shape = _commonest(batches, program)
     taken = card.input
     content = _any_size(program, shape)
     if content is None:
@@ -69,12 +70,25 @@ def compress(card: Card, batches: Sequence[np.ndarray], target: Path, source: st
         ignored_scope=nncf.IgnoredScope(names=sorted(kept), validate=False),
     )
     small = replace(
-        card, name=target.stem, form="openvino", net="", config={}, file=target.name, sha256="", url=None,
-        int8=None, figures={}, measured_on="", input=taken,
+        card, name=target.stem, form="openvino", net="", file=target.name, sha256="", url=None, int8=None,
+        config={key: value for key, value in card.config.items() if key in _READ}, figures={}, measured_on="",
+        input=taken,
         source=f"{card.name} in int8, ranges from {len(batches)} pictures of {source}",
     )
     _save(quantised, target, small)
     return small
+
+
+def _commonest(batches: Sequence[np.ndarray], program: Program) -> Shape:
+    """The size of most of the pictures. Raises DataError where the network does not take it."""
+    shape: Shape = Counter(batch.shape[1:] for batch in batches).most_common(1)[0][0]
+    only = program.input_wh
+    if len(shape) != len(program.shape) or (only is not None and only != shape[-2:-4:-1]):
+        raise DataError(
+            f"{program.card.name!r} takes {'x'.join(map(str, program.shape[:-1][::-1]))} pixels; most of the pictures "
+            f"to quantise it with have {'x'.join(map(str, shape[:-1][::-1]))}. Bring them to its size (vision.view)."
+        )
+    return shape
 
 
 def _save(model: ov.Model, target: Path, card: Card) -> None:
@@ -116,7 +130,7 @@ def float_nodes(graph: onnx.GraphProto) -> set[str]:
 def _any_size(program: Program, shape: Shape) -> bytes | None:
     """The graph as ONNX with a height and width of any size; None where that cannot be. Exporting a network
     follows one picture, and may take a number for a constant: so another size is tried."""
-    if program.input_wh is not None or program.card.input.resize != "letterbox":
+    if program.input_wh is not None or program.card.input.resize not in ("letterbox", "corner"):
         return None                                    # what is stretched is always of one size
     content = program.onnx(None)
     if program.reference != "torch":
