@@ -1,16 +1,18 @@
-"""`vision compress`: a model in int8, its ranges from pictures of its use."""
+"""`vision compress`: a model made smaller, and what that costs."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vision.cli.measured import metric_of
 from vision.errors import UsageError, plain
+from vision.weights import resolve
 from vision.zoo import find
 
 if TYPE_CHECKING:
@@ -20,34 +22,78 @@ if TYPE_CHECKING:
 
 def compress(
     name: Annotated[str, typer.Argument(help="a name of `vision models`, or a path to weights")],
-    data: Annotated[Path, typer.Option(
-        help="pictures like those that it will see: a folder, a video, or a COCO file with `images` beside it")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="the file to write, NAME-int8.safetensors")],
-    pictures: Annotated[int, typer.Option(min=1, help="how many pictures to look at")] = 300,
-    stride: Annotated[int, typer.Option(min=1, help="look at every n-th frame only")] = 1,
+    output: Annotated[Path, typer.Option(
+        "-o", "--output", help="the file to write: .safetensors, or .onnx for int8 in onnxruntime")],
+    data: Annotated[Path | None, typer.Option(
+        help="for int8 pictures like those that it will see: a folder, a video, a COCO file with `images` beside it; "
+             "with --prune labelled data, as `vision train` takes it")] = None,
+    precision: Annotated[Literal["int8", "half"], typer.Option(help="of weights, in int8 of activations too")] = "int8",
+    prune: Annotated[float | None, typer.Option(
+        min=0.01, max=0.95, help="in place of that: the share of a classifier's multiply-adds that goes, with the "
+                                 "channels that matter least; what is left is trained again")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="with --prune: of that training")] = 20,
+    pictures: Annotated[int, typer.Option(min=1, help="for int8: how many pictures to look at")] = 300,
+    stride: Annotated[int, typer.Option(min=1, help="for int8: look at every n-th frame only")] = 1,
     labelled: Annotated[Path | None, typer.Option(
         help="labelled data, as `vision eval` of the task takes it: its metric before and after")] = None,
     max_drop: Annotated[float, typer.Option(min=0, help="with --labelled: how much the metric may fall")] = 0.01,
 ) -> None:
-    """Quantise a model to int8 (extra `compress`): a file with its card, which `--model` opens. One whose metric falls
-    too far is kept as FILE.rejected, and the exit status is 1."""
-    from vision.engine.compress import compress as quantised
-    from vision.export.seen import TASKS, batches
+    """Make a model smaller (extra `compress`): int8, half precision, or fewer channels. The file has its card, which
+    `--model` opens. One whose metric falls too far is kept as FILE.rejected, and the exit status is 1."""
     from vision.tasks.yolo import to_onnx
-    from vision.weights import resolve
 
     card = to_onnx(find(name))                           # a YOLO .pt is an .onnx file by now
-    if output.suffix != ".safetensors" or card.task not in TASKS:
-        raise UsageError(
-            f"a model for {', '.join(TASKS)} becomes a .safetensors file; got one for {card.task}, {output.name!r}"
-        )
-    handed = batches(card, _images(data, pictures, stride), pictures)
-    small = quantised(card, handed, output, data.name)
+    if prune is not None:
+        small = _pruned(name, _needed(data, "--prune trains again"), output, prune, epochs)
+    elif precision == "half":
+        from vision.export.half import halve
+
+        small = halve(card, output)
+    else:
+        small = _quantised(card, _needed(data, "int8 needs pictures"), output, pictures, stride)
     before, after = (path.stat().st_size / 1e6 for path in (resolve(card), output))
     print(plain(f"{output}: {small.source}; {after:.1f} MB, before {before:.1f} MB"))
     _told(card, replace(small, file=str(output.absolute())))
     if labelled is not None:
         _judged(card.task, name, output, labelled, max_drop)
+
+
+def _needed(data: Path | None, why: str) -> Path:
+    if data is None:
+        raise UsageError(f"{why}: name them with --data FOLDER")
+    return data
+
+
+def _quantised(card: Card, data: Path, output: Path, pictures: int, stride: int) -> Card:
+    from vision.export.seen import TASKS, batches
+
+    if output.suffix not in (".safetensors", ".onnx") or card.task not in TASKS:
+        raise UsageError(
+            f"a model for {', '.join(TASKS)} becomes a .safetensors file (OpenVINO) or an .onnx file (onnxruntime); "
+            f"got one for {card.task}, {output.name!r}"
+        )
+    if output.suffix == ".onnx":
+        from vision.engine.compress_onnx import compress_onnx as quantised
+    else:
+        from vision.engine.compress import compress as quantised
+    return quantised(card, batches(card, _images(data, pictures, stride), pictures), output, data.name)
+
+
+def _pruned(name: str, data: Path, output: Path, share: float, epochs: int) -> Card:
+    """Prune and train again in a folder named as the file."""
+    from vision.cli.train.going import progress
+    from vision.train.classify import ClassifySettings
+    from vision.train.smaller import smaller
+
+    if output.suffix != ".safetensors":
+        raise UsageError(f"a network with fewer channels becomes a .safetensors file; got {output.name!r}")
+    settings = ClassifySettings(epochs=epochs, freeze_epochs=0, backbone_lr=1.0, keep_norms=False, warmup=0.5)
+    with progress(quiet=False) as tell:
+        made, trained = smaller(name, data, output.with_suffix(""), share, settings, tell)
+    shutil.copyfile(trained.weights, output)
+    print(f"multiply-adds {made.after / 1e9:.3f} G, before {made.before / 1e9:.3f} G; the run is in "
+          f"{plain(str(output.with_suffix('')))}")
+    return find(str(output))
 
 
 def _told(before: Card, after: Card) -> None:

@@ -16,7 +16,7 @@ from vision.errors import DataError, UsageError
 if TYPE_CHECKING:
     from vision.types import Image
 
-# task -> the `vision eval` that measures it, the option of the model, where its report has the metric, its name on cards
+# task -> the `vision eval` that measures it, the option of the model, where its report has the metric, its name
 METRICS = {
     "detect": ("detect", "--model", "ap", "AP"),
     "instances": ("instances", "--model", "masks.ap50", "mask AP50"),

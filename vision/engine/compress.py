@@ -15,7 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ import onnx
 import openvino as ov
 from safetensors.numpy import save
 
-from vision.card import Card
+from vision.card import Card, Input
 from vision.engine import cache
 from vision.engine.openvino_backend import CORE
 from vision.engine.program import Program, Shape, program_of
@@ -48,35 +48,60 @@ def compress(card: Card, batches: Sequence[np.ndarray], target: Path, source: st
         import nncf
     except ImportError as error:
         raise MissingExtra("nncf", "compress", "quantisation") from error
+    ready = prepared(card, batches, target)
+    model = CORE.read_model(ready.content)
+    kept = float_nodes(ready.graph) & {node.get_friendly_name() for node in model.get_ops()}
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    quantised = nncf.quantize(
+        model,
+        nncf.Dataset(ready.batches),
+        preset=nncf.QuantizationPreset.MIXED,          # activations asymmetric: a hard swish has both signs
+        subset_size=len(ready.batches),
+        ignored_scope=nncf.IgnoredScope(names=sorted(kept), validate=False),
+    )
+    small = card_of(card, ready, target, source)
+    _save(quantised, target, small)
+    return small
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What is quantised. content: the graph as ONNX, in float. input: what it takes. batches: the pictures of its
+    size."""
+
+    content: bytes
+    input: Input
+    batches: list[np.ndarray]
+
+    @property
+    def graph(self) -> onnx.GraphProto:
+        """Its nodes."""
+        return onnx.load_from_string(self.content).graph
+
+
+def prepared(card: Card, batches: Sequence[np.ndarray], target: Path) -> Ready:
+    """A card's graph and the pictures for it, of any size where that can be. Raises DataError without pictures, and
+    where they are of a size that it does not take."""
     if not batches:
         raise DataError("quantisation needs pictures to see the ranges of activations: there are none.")
     program = program_of(card)
-    shape = _commonest(batches, program)
-    taken = card.input
+    shape, taken = _commonest(batches, program), card.input
     content = _any_size(program, shape)
     if content is None:
         _log.warning("%s takes pictures of %dx%d alone", target.name, shape[1], shape[0])
         content = program.onnx(shape)
         taken = replace(taken, size_wh=(shape[1], shape[0]), fixed=True)
         batches = [batch for batch in batches if batch.shape[1:] == shape]
-    model = CORE.read_model(content)
-    kept = float_nodes(onnx.load_from_string(content).graph) & {node.get_friendly_name() for node in model.get_ops()}
-    logging.getLogger("nncf").setLevel(logging.ERROR)
-    quantised = nncf.quantize(
-        model,
-        nncf.Dataset(batches),
-        preset=nncf.QuantizationPreset.MIXED,          # activations asymmetric: a hard swish has both signs
-        subset_size=len(batches),
-        ignored_scope=nncf.IgnoredScope(names=sorted(kept), validate=False),
-    )
-    small = replace(
+    return Ready(content, taken, list(batches))
+
+
+def card_of(card: Card, ready: Ready, target: Path, source: str) -> Card:
+    """The card of what a card became in int8, a graph of OpenVINO."""
+    return replace(
         card, name=target.stem, form="openvino", net="", file=target.name, sha256="", url=None, int8=None,
         config={key: value for key, value in card.config.items() if key in _READ}, figures={}, measured_on="",
-        input=taken,
-        source=f"{card.name} in int8, ranges from {len(batches)} pictures of {source}",
+        input=ready.input, source=f"{card.name} in int8, ranges from {len(ready.batches)} pictures of {source}",
     )
-    _save(quantised, target, small)
-    return small
 
 
 def _commonest(batches: Sequence[np.ndarray], program: Program) -> Shape:

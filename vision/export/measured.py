@@ -57,7 +57,7 @@ def compared(
 
 def _reference(program: Program) -> PictureEngine:
     if program.compressed:
-        return start_engine(Candidate(program, "openvino", "cpu", "int8", 1))
+        return start_engine(Candidate(program, program.alone, "cpu", "int8", 1))
     return start_engine(Candidate(program, program.reference, "cpu", "fp32", 1))
 
 
