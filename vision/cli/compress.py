@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vision.cli.measured import metric_of
+from vision.cli.measured import Metric, metric_of
 from vision.errors import UsageError, plain
 from vision.weights import resolve
 from vision.zoo import find
@@ -43,6 +43,10 @@ def compress(
     from vision.tasks.yolo import to_onnx
 
     card = to_onnx(find(name))                           # a YOLO .pt is an .onnx file by now
+    if prune is not None and labelled is None and data is not None and (data / "val").is_dir():
+        labelled = data / "val"
+    _check(card, output, precision if prune is None else "prune")
+    judge = None if labelled is None else _Judge(card.task, name, labelled, max_drop)
     if prune is not None:
         small = _pruned(name, _needed(data, "--prune trains again"), output, prune, epochs)
     elif precision == "half":
@@ -50,12 +54,25 @@ def compress(
 
         small = halve(card, output)
     else:
-        small = _quantised(card, _needed(data, "int8 needs pictures"), output, pictures, stride)
+        small = _quantised(card, _needed(data, "int8 needs pictures"), output, pictures, stride, judge)
     before, after = (path.stat().st_size / 1e6 for path in (resolve(card), output))
     print(plain(f"{output}: {small.source}; {after:.1f} MB, before {before:.1f} MB"))
     _told(card, replace(small, file=str(output.absolute())))
-    if labelled is not None:
-        _judged(card.task, name, output, labelled, max_drop)
+    if judge is not None:
+        judge.settle(output)
+
+
+def _check(card: Card, output: Path, how: str) -> None:
+    """Raise UsageError for a file that cannot be what is asked for, before anything is run."""
+    from vision.export.seen import TASKS
+
+    if how == "prune" and output.suffix != ".safetensors":
+        raise UsageError(f"a network with fewer channels becomes a .safetensors file; got {output.name!r}")
+    if how == "int8" and (output.suffix not in (".safetensors", ".onnx") or card.task not in TASKS):
+        raise UsageError(
+            f"a model for {', '.join(TASKS)} becomes a .safetensors file (OpenVINO) or an .onnx file (onnxruntime); "
+            f"got one for {card.task}, {output.name!r}"
+        )
 
 
 def _needed(data: Path | None, why: str) -> Path:
@@ -64,19 +81,44 @@ def _needed(data: Path | None, why: str) -> Path:
     return data
 
 
-def _quantised(card: Card, data: Path, output: Path, pictures: int, stride: int) -> Card:
-    from vision.export.seen import TASKS, batches
+class _Judge:
+    """Whether a file's metric is within what was allowed. Its source is measured once, and so is each file."""
 
-    if output.suffix not in (".safetensors", ".onnx") or card.task not in TASKS:
-        raise UsageError(
-            f"a model for {', '.join(TASKS)} becomes a .safetensors file (OpenVINO) or an .onnx file (onnxruntime); "
-            f"got one for {card.task}, {output.name!r}"
-        )
+    def __init__(self, task: str, name: str, data: Path, max_drop: float) -> None:
+        self.task, self.data, self.max_drop = task, data, max_drop
+        self.before = metric_of(task, name, data, precision="fp32")
+        self.after: Metric | None = None
+
+    def __call__(self, path: Path) -> bool:
+        self.after = metric_of(self.task, str(path), self.data)
+        return self.before.fall(self.after) <= self.max_drop
+
+    def settle(self, output: Path) -> None:
+        """Say the metric before and after; a file that costs too much loses its name."""
+        if self.after is None:
+            self(output)
+        assert self.after is not None
+        print(f"{self.before.name}: {self.after.value:.4f}, before {self.before.value:.4f}")
+        if self.before.fall(self.after) > self.max_drop:
+            rejected = output.with_name(f"{output.name}.rejected")
+            output.replace(rejected)
+            print(plain(f"REJECTED: it falls by more than --max-drop {self.max_drop:g}; kept as {rejected}"))
+            raise typer.Exit(1)
+
+
+def _quantised(
+    card: Card, data: Path, output: Path, pictures: int, stride: int, judge: _Judge | None
+) -> Card:
+    from vision.export.seen import batches
+
+    handed = batches(card, _images(data, pictures, stride), pictures)
     if output.suffix == ".onnx":
-        from vision.engine.compress_onnx import compress_onnx as quantised
-    else:
-        from vision.engine.compress import compress as quantised
-    return quantised(card, batches(card, _images(data, pictures, stride), pictures), output, data.name)
+        from vision.engine.compress_onnx import compress_onnx
+
+        return compress_onnx(card, handed, output, data.name)
+    from vision.engine.compress import compress as quantised
+
+    return quantised(card, handed, output, data.name, judge)
 
 
 def _pruned(name: str, data: Path, output: Path, share: float, epochs: int) -> Card:
@@ -85,8 +127,6 @@ def _pruned(name: str, data: Path, output: Path, share: float, epochs: int) -> C
     from vision.train.classify import ClassifySettings
     from vision.train.smaller import smaller
 
-    if output.suffix != ".safetensors":
-        raise UsageError(f"a network with fewer channels becomes a .safetensors file; got {output.name!r}")
     settings = ClassifySettings(epochs=epochs, freeze_epochs=0, backbone_lr=1.0, keep_norms=False, warmup=0.5)
     with progress(quiet=False) as tell:
         made, trained = smaller(name, data, output.with_suffix(""), share, settings, tell)
@@ -103,17 +143,6 @@ def _told(before: Card, after: Card) -> None:
     for title, one in zip(("before", "after"), weighed(before, after), strict=True):
         counts = "" if one.parameters is None else f"{one.parameters:.2f} M parameters, {one.gmacs:.3f} GMACs, "
         print(f"{title + ':':8}{one.megabytes:6.1f} MB, {counts}{one.ms:.1f} ms a picture in {one.precision}")
-
-
-def _judged(task: str, name: str, output: Path, labelled: Path, max_drop: float) -> None:
-    """The metric before and after; a file that costs too much loses its name."""
-    before, after = metric_of(task, name, labelled, precision="fp32"), metric_of(task, str(output), labelled)
-    print(f"{before.name}: {after.value:.4f}, before {before.value:.4f}")
-    if before.fall(after) > max_drop:
-        rejected = output.with_name(f"{output.name}.rejected")
-        output.replace(rejected)
-        print(plain(f"REJECTED: it falls by more than --max-drop {max_drop:g}; kept as {rejected}"))
-        raise typer.Exit(1)
 
 
 def _images(data: Path, most: int, stride: int) -> Iterator[Image]:

@@ -27,6 +27,7 @@ from vision.card import Card, Input
 from vision.engine import cache
 from vision.engine.openvino_backend import CORE
 from vision.engine.program import Program, Shape, program_of
+from vision.engine.restore import restored, rounded
 from vision.errors import DataError, MissingExtra
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -35,14 +36,19 @@ _MULTIPLE = 32                        # what a network that takes any size wants
 _log = logging.getLogger("vision.engine")
 
 
-def compress(card: Card, batches: Sequence[np.ndarray], target: Path, source: str) -> Card:
+def compress(
+    card: Card, batches: Sequence[np.ndarray], target: Path, source: str, good: Callable[[Path], bool] | None = None
+) -> Card:
     """Quantise the card's network and write it, with the card that comes back, to `target`: a
     `.safetensors` file that OpenVINO alone runs.
 
-    batches: pictures as the network gets them, (1,H,W,3) uint8 BGR; a few hundred that look like those
-    of its use. source: what they are, for the card. The result takes pictures of any size where the
-    network does and its decoding can be exported so, else only those of the commonest size. Raises
-    MissingExtra without NNCF, DataError without pictures, CannotRun for a network that is no ONNX.
+    batches: pictures as the network gets them, (1,H,W,3) uint8 BGR; a few hundred that look like those of its use.
+    source: what they are, for the card. good: says of the written file whether it is good enough; while it is not, more
+    and more layers go back to float (`vision.engine.restore`). The result takes pictures of any size where the network
+    does and its decoding can be exported so, else only those of the commonest size.
+
+    Raises MissingExtra without NNCF, DataError without pictures or where they are of a size that it does not take,
+    CannotRun for a network that is no ONNX.
     """
     try:
         import nncf
@@ -61,6 +67,16 @@ def compress(card: Card, batches: Sequence[np.ndarray], target: Path, source: st
     )
     small = card_of(card, ready, target, source)
     _save(quantised, target, small)
+    if good is None or good(target):
+        return small
+    total = len(rounded(quantised))
+    for count in restored(quantised, ready.content, ready.batches):
+        _log.warning("%s costs too much: %d of %d layers back in float", target.name, count, total)
+        small = replace(small, source=f"{card.name} in int8 but for {count} of {total} layers, ranges from "
+                                      f"{len(ready.batches)} pictures of {source}")
+        _save(quantised, target, small)
+        if good(target):
+            break
     return small
 
 
