@@ -69,6 +69,6 @@ def test_a_click_marks_the_pixels_of_its_cell(tmp_path: Path) -> None:
     shown = tmp_path / "page.html"
     shown.write_text(page("t", {}, judged(), 0.5, NAMES, black).replace("</body>", click), encoding="utf-8")
     ran = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
-         shown.as_uri()], capture_output=True, text=True, timeout=60, check=True)
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+         "--dump-dom", shown.as_uri()], capture_output=True, text=True, timeout=60, check=True)
     assert "<title>30 5</title>" in ran.stdout

@@ -19,7 +19,8 @@ from vision.types import Image, Names
 _SIDE = 320                            # pixels of a picture's longer side on the page
 _WORST, _OF_CELL, _MOST = 24, 4, 120   # pictures in the list, for a cell of the matrix, on the page
 _STYLE = """
-figure { width: 320px } .many figure { width: 972px } .many .row { display: flex; gap: 6px } #all .maps { display: none }
+figure { width: 320px } .many figure { width: 972px } .many .row { display: flex; gap: 6px }
+#all .maps { display: none }
 canvas { display: block; width: 100% } .key { display: inline-block; width: .9em; height: .9em; margin: 0 .3em 0 .9em }
 """
 _SCRIPT = """
@@ -94,7 +95,7 @@ def page(
     cells = {at: there for at, places in cells.items() if (there := [i for i in places if i in shown])}
     whole = {"mIoU": figures.miou, "class average": figures.class_average, "accuracy": figures.accuracy, "BF": contour}
     rows = "".join(f"<tr><th>{name}</th><td>{value:.4f}</td></tr>" for name, value in whole.items())
-    key = "".join(f'<span class="key" style="background:{_css(i)}"></span>{escape(name)}' for i, name in enumerate(names))
+    key = "".join(f'<span class="key" style="background:{_css(i)}"></span>{escape(n)}' for i, n in enumerate(names))
     hidden = f"<style>#all figure:nth-child(n+{len(worst) + 1}) {{ display: none }}</style>"
     return "\n".join([
         head(title, facts, _STYLE), f"<table><tbody>{rows}</tbody></table>",
