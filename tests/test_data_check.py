@@ -138,7 +138,7 @@ def test_points_and_masks_are_drawn_where_they_are(tmp_path: Path) -> None:
     for tile in points:
         x = 42 if tile[22, 42, 2] > 200 else 21
         assert tile[22, x].tolist() == [60, 20, 220]
-        assert (np.abs(tile.astype(int) - (60, 20, 220)).sum(2) < 9).sum() < 12      # one point: the other is unlabelled
+        assert (np.abs(tile.astype(int) - (60, 20, 220)).sum(2) < 9).sum() < 12   # one point: the other has no label
     for tile in sheet_of_task("instances", tmp_path, still):
         blue = tile[18:27, 38:46] if tile[18, 40].any() else tile[18:27, 18:26]
         assert blue.reshape(-1, 3).any(1).all()           # the mask is where the box is

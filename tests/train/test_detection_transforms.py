@@ -12,7 +12,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from vision.errors import UsageError
 from vision.train.detect import DetectSettings
