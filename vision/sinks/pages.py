@@ -63,7 +63,7 @@ class PlainText(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where no text is read."""
-        return _Plain(Path(self.path), self.on or self.key_in(plan), "", lambda item, texts, number: f"{texts.text}\n\n", "")
+        return _Plain(Path(self.path), self.on or self.key_in(plan), "", lambda _, texts, n: f"{texts.text}\n\n", "")
 
 
 @spec

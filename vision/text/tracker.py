@@ -25,9 +25,9 @@ class TextTracker:
     """Follows the text of one video. It remembers: one tracker a stream.
 
     Text is looked for in every frame. A piece is read when it is new, when it has grown, and a few times more; what
-    it says is what most of these readings, weighed by their scores, say. Where it looks otherwise than when it was read,
-    it is read again, and other text is a piece of its own, from then on. When it has not been seen for `lost_after`
-    seconds it is over, and where it was there for `stable` seconds it becomes an event.
+    it says is what most of these readings, weighed by their scores, say. Where it looks otherwise than when it was
+    read, it is read again, and other text is a piece of its own, from then on. When it has not been seen for
+    `lost_after` seconds it is over, and where it was there for `stable` seconds it becomes an event.
 
     reader: finds and reads; several trackers may share one, and none closes it.
     find: only texts like these, with * and ? as in names of files, case ignored; all unless given.
