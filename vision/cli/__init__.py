@@ -37,7 +37,7 @@ class _Root(TyperGroup):
             known = [name for name, command in self.commands.items() if not command.hidden]
             raise UsageError(f"there is no command {args[0]!r}. {hints.for_command(args[0], known)}")
         name, command, rest = super().resolve_command(ctx, args)
-        rest = with_address(rest) if name == "run" else rest
+        rest = with_address(rest) if name in ("run", "serve") else rest
         if name in COMMANDS:
             whole = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
             whole.command(name, epilog=hints.epilog(name))(COMMANDS[name]())

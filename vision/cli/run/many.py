@@ -53,7 +53,7 @@ class Many(Described):
 
 
 def with_address(arguments: Sequence[str]) -> list[str]:
-    """The arguments of `vision run`, with the address that `--ray` leaves out: what follows may be a source."""
+    """The arguments of a command, with the address that `--ray` leaves out: what follows may be a source."""
     made: list[str] = []
     for number, one in enumerate(arguments):
         after = arguments[number + 1] if number + 1 < len(arguments) else ""
