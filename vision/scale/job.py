@@ -11,6 +11,7 @@ from typing import Any
 
 from vision.errors import UsageError
 from vision.scale.cluster import HERE, cluster
+from vision.scale.columns import arrow
 from vision.scale.crew import Crew, Task
 from vision.scale.ranges import ranges
 from vision.scale.store import PARTS, RECORDS, Store
@@ -20,6 +21,7 @@ from vision.steps.base import Spec
 from vision.steps.plan import checked_plan
 
 TRIES = 3                                        # for a unit, before it is given up
+FORMATS = ("jsonl", "parquet")
 _JOB, _MANIFEST = "job.json", "manifest.jsonl"
 
 
@@ -54,14 +56,14 @@ class _Parts:
 
 
 class Job:
-    """A plan over many sources on Ray, with records in JSON lines, a file a source, and a manifest.
+    """A plan over many sources on Ray, with records in a file a source, and a manifest.
 
     plan: specs, as `vision.Run` takes them. sources: files, folders, globs, lists, addresses of fsspec's.
     output: a folder that all machines see, or fsspec's address of one.
     reading: arguments of `vision.read`. engine: `device`, `precision`, `backend`, `free_only`.
     address: of Ray; `local`: of this machine alone. workers: how many; None: one a processor or GPU.
     cut: seconds; a video of twice that is done in ranges, where no step remembers. 0: never.
-    resume: go on with what is in the folder.
+    resume: go on with what is in the folder. format: of the records, `jsonl` or `parquet`.
 
     Raises UsageError for a plan, sources or an output that are not possible, before Ray is started.
     """
@@ -69,10 +71,14 @@ class Job:
     def __init__(
         self, plan: Sequence[Spec], sources: Sequence[str], output: str, *, reading: Mapping[str, Any] | None = None,
         engine: Mapping[str, Any] | None = None, address: str = HERE, workers: int | None = None, cut: float = 600.0,
-        resume: bool = False,
+        resume: bool = False, format: str = "jsonl",
     ) -> None:
+        if format not in FORMATS:
+            raise UsageError(f"records are {' or '.join(FORMATS)}; got {format!r}.")
+        if format == "parquet":
+            arrow()
         specs = [one.to_dict() for one in checked_plan(list(plan))]
-        self.settings = Settings(tuple(specs), output, dict(reading or {}), dict(engine or {}), cut)
+        self.settings = Settings(tuple(specs), output, dict(reading or {}), dict(engine or {}), cut, format)
         self.address, self.workers = address, workers
         self.units = units_of(sources)
         self.store = Store(output)
