@@ -18,6 +18,7 @@ from vision import JsonLines, Option, Run, Scores, Spec, Step, __version__, read
 from vision.cli.run.many import with_address
 from vision.errors import SinkError, SourceError, UsageError
 from vision.scale.cluster import cluster
+from vision.scale.crew import Member
 from vision.scale.job import TRIES, Job
 from vision.scale.ranges import cuts, follows_on, ranges
 from vision.scale.store import RECORDS, Store
@@ -279,7 +280,7 @@ def job(tmp_path: Path, count: int, **options: Any) -> Job:
 def test_retries_are_bounded_and_told(tmp_path: Path) -> None:
     one = job(tmp_path, 2)
     told = []
-    while (given := one._next()) is not None:
+    while (given := one._next("here", {"here"})) is not None:
         unit, _ = given
         bad = unit.source.endswith("0.mp4")
         told.append(one._took(unit, None if bad else Done(1, 0, 0, 0, 0.1, 10), "its worker died" if bad else ""))
@@ -293,9 +294,37 @@ def test_retries_are_bounded_and_told(tmp_path: Path) -> None:
 def test_what_a_dead_worker_had_not_begun_is_nobodys_fault(tmp_path: Path) -> None:
     one = job(tmp_path, 1)
     for _ in range(10):
-        unit, _ = one._next() or pytest.fail("gone")
+        unit, _ = one._next("here", {"here"}) or pytest.fail("gone")
         assert one._took(unit, None, "") == ""
     assert not one.progress.failed
+
+
+def test_a_unit_that_failed_on_a_machine_goes_to_another_one(tmp_path: Path) -> None:
+    one = job(tmp_path, 2)
+    first, second = one.units
+    both = {"full", "well"}
+    full = Failed("no space left on device", again=True)
+    for unit in (first, second):
+        assert one._next("full", both) == (unit, ("do", (unit,)))
+        assert "Tried again (2 of 3)" in one._took(unit, full, "")
+    assert one._next("full", both) is None
+    assert one._next("well", both) == (first, ("do", (first,)))
+    one._took(first, Done(1, 0, 0, 0, 0.1, 10), "")
+    assert one._next("full", {"full"}) == (second, ("do", (second,)))        # the other one has gone
+    one._took(second, None, "its worker died")
+    assert one._next("well", both) == (second, ("do", (second,)))
+    one._took(second, Done(1, 0, 0, 0, 0.1, 10), "")
+    assert (one.progress.done, one.progress.failed, one._places) == (2, {}, {})
+
+
+def test_a_worker_that_fails_again_and_again_rests() -> None:
+    member = Member(None, "here")
+    for outcome, rests in [(Failed("full", True), False), (Failed("full", True), False), (Failed("bad", False), False),
+                           (Failed("full", True), False), (Failed("full", True), False), (Failed("full", True), True)]:
+        member.took(outcome)
+        assert member.rests is rests
+    member._until = 0.0
+    assert not member.rests
 
 
 def test_outputs_that_exist_are_refused_or_resumed(tmp_path: Path) -> None:

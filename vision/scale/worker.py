@@ -81,6 +81,12 @@ class Worker:
         """The process's id, on its machine."""
         return os.getpid()
 
+    def place(self) -> str:
+        """The machine, as Ray knows it."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
+
     def do(self, unit: Unit) -> Outcome:
         """Do a unit, and commit its records. What goes wrong is an outcome, too."""
         try:
