@@ -77,7 +77,7 @@ class _Root(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if name is None:
             return name, command, rest
-        if name == "run":
+        if name in ("run", "serve"):
             from vision.cli.run.many import with_address
 
             rest = with_address(rest)
