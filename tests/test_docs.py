@@ -111,7 +111,7 @@ def test_the_tables_are_the_codes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "| `--lost-after` | number, seconds, at least 0.001 | `1.5` |" in tables.option_table("track")
     assert "| `--from` (Python: `stored`) | path |" in tables.option_table("detect")
-    assert "| `gfl-voc` (default) | 7.0 MB | fp32 AP 0.431" in tables.model_table("detect")
+    assert "| `nanodet-g` (default) | 7.9 MB | fp32 AP 0.296" in tables.model_table("detect")
     assert "`--jsonl`" in tables.output_table("")
     assert house.floors()[0][0] == "cli"
     arrows = house.arrows()

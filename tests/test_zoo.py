@@ -253,8 +253,8 @@ def test_the_command_shows_a_card() -> None:
 def test_the_catalogue_is_json_too() -> None:
     rows = {row["name"]: row for row in map(json.loads, models("--json").splitlines())}
     assert list(rows) == list(CARDS)
-    voc = rows["gfl-voc"]
-    assert (voc["int8"], voc["default"], voc["weights"]) == ("gfl-voc-int8", True, "shipped")
+    usual = rows["nanodet-g"]
+    assert (usual["int8"], usual["default"], usual["weights"]) == ("nanodet-g-int8", True, "shipped")
     assert voc["input"]["size_wh"] == [512, 384]
 
 

@@ -34,7 +34,7 @@ def test_the_page_counts_what_does_not_work_and_hides_the_home(monkeypatch: pyte
     assert "  NO  openvino cpu     cannot read ~/.cache  -> do this\n  ok  torch cpu        9 ms\n" in done.output
     assert "somebody" not in done.output
     assert done.output.endswith("1 of these do not work\n")
-    assert "detect           gfl-voc (shipped)" in done.output
+    assert "detect           nanodet-g (shipped)" in done.output
     assert "(limit 1000 MB)" in done.output
 
 

@@ -30,8 +30,8 @@ SCHEMA = json.loads((Path(vision.__file__).parent / "record.schema.json").read_t
 def _two_objects(batch: np.ndarray) -> tuple[np.ndarray, ...]:
     """A person and a car at fixed places of the network's input."""
     boxes = np.array([[10, 10, 40, 60], [50, 20, 90, 50]], np.float32)
-    scores = np.zeros((2, 20), np.float32)
-    scores[0, 14], scores[1, 6] = 0.9, 0.6
+    scores = np.zeros((2, 80), np.float32)
+    scores[0, 0], scores[1, 2] = 0.9, 0.6
     return np.stack([boxes] * len(batch)), np.stack([scores] * len(batch))
 
 

@@ -141,7 +141,7 @@ def test_shells_complete_commands_and_the_options_of_each() -> None:
     (["eval", "segment", "--data", "missing"], "missing"),
     (["eval", "landmarks", "--data", "missing.csv"], "missing.csv"),
     (["eval", "detect", "--data", "missing.json"], "missing.json"),
-    (["detect", "clip.mp4", "--device", "cuda:7"], "nothing here runs 'gfl-voc'"),
+    (["detect", "clip.mp4", "--device", "cuda:7"], "nothing here runs 'nanodet-g'"),
     (["grid", "clip.mp4", "--at", "100"], "no frame at 100 s"),
     (["grid", "clip.mp4", "-o", "x.mp4"], "-o is a .png"),
 ])

@@ -80,7 +80,7 @@ def test_keys_change_what_is_looked_for_and_a_recording_plays(screen: Screen, cl
         return next((text.splitlines()[-1] for text in reversed(texts) if text), "")
 
     try:
-        until(screen, process, lambda: has_colour(screen, colour(14)))   # the box of the person
+        until(screen, process, lambda: has_colour(screen, colour(0)))   # the box of the person
         until(screen, process, last, "r")
         until(screen, process, lambda: '"faces"' in last(), "plus", "f")
         until(screen, process, lambda: list(tmp_path.glob("*.json")), "w")

@@ -28,7 +28,7 @@ from vision.serve.launch import listen
 from vision.serve.service import Service
 from vision.steps import Pool
 
-PERSON = tuple(colour(14)[::-1])                         # RGB of boxes of VOC's class `person`
+PERSON = tuple(colour(0)[::-1])                          # RGB of boxes of COCO's class `person`
 SHOWN = "document.getElementById('canvas').dataset.frame"
 
 
@@ -52,7 +52,7 @@ def person() -> list[float]:
     with Pool() as pool:
         model = Detect().load(pool)
         found = model(portrait())
-        return found.boxes[found.labels == 14][0].tolist()
+        return found.boxes[found.labels == 0][0].tolist()
 
 
 def there(image: np.ndarray, box: list[float], mirror: bool = False) -> bool:

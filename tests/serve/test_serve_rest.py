@@ -69,7 +69,7 @@ def test_pictures_of_a_tracker_are_one_stream(server: Running, jpeg: bytes) -> N
 
 @pytest.mark.parametrize(("options", "said"), [
     ({"min_score": 2}, "at most 1"), ({"classes": ["unicorn"]}, "no class 'unicorn'"),
-    ({"min_scor": 0.5}, "Nearest: min_score"), ({"model": "/etc/passwd"}, "There are: gfl-voc"),
+    ({"min_scor": 0.5}, "Nearest: min_score"), ({"model": "/etc/passwd"}, "There are: nanodet-g"),
     ({"model": 3}, "no model"), ({"stored": "/etc/passwd"}, "no option 'stored'"),
     ({"decoder": "yolo"}, "no option 'decoder'"), ({"key": "x"}, "no option 'key'"),
     ({"weak": 0.1}, "no option 'weak'"),
@@ -180,5 +180,5 @@ def test_tasks_and_models(server: Running) -> None:
     assert (names["max_detections"]["type"], names["max_detections"]["default"]) == ("integer", 300)
     assert {option["name"]: option["choices"] for option in tasks["track"]["options"]}["tracker"] == [
         "default", "sort", "bytetrack", "ocsort"]
-    assert [(one["task"], one["name"]) for one in models] == [("detect", "gfl-voc")]
+    assert [(one["task"], one["name"]) for one in models] == [("detect", "nanodet-g")]
     assert "person" in models[0]["classes"]

@@ -46,7 +46,7 @@ def test_a_plan_then_records(server: Running, jpeg: bytes) -> None:
         socket.send(json.dumps({"plan": {"track": {}}}))
         ready = json.loads(socket.recv(60))["ready"]
         assert ready["tasks"] == ["detect", "track"]
-        assert ready["models"]["detect"]["name"] == "gfl-voc"
+        assert ready["models"]["detect"]["name"] == "nanodet-g"
         assert "person" in ready["names"]["track"]
         answers = [ask(socket, jpeg, 1000 + 100 * n) for n in range(6)]
     assert [answer["sent"] for answer in answers] == [1000 + 100 * n for n in range(6)]
@@ -97,7 +97,7 @@ def test_the_plan_may_be_switched_while_pictures_come(server: Running, jpeg: byt
     ("[" * 50_000, "a message is JSON"), ("x" * 70_000, "at most 65536 characters"),
     ('{"plan": 3}', "a plan is its tasks"), ('{"plan": {}}', "a plan is its tasks"),
     ('{"plan": {"detec": {}}}', "Nearest: detect"), ('{"plan": {"detect": []}}', "names with values"),
-    ('{"plan": {"detect": {"model": "/etc/passwd"}}}', "There are: gfl-voc"),
+    ('{"plan": {"detect": {"model": "/etc/passwd"}}}', "There are: nanodet-g"),
     ('{"plan": {"detect": {"stored": "/etc/passwd"}}}', "no option 'stored'"),
     ('{"plan": {"detect": {"min_score": NaN}}}', "number"), ('{"plan": {"detect": {"classes": {"a": 1}}}}', "class"),
     ('{"plan": {"detect": {"max_detections": 1e400}}}', "number"), ('{"source": "/etc/passwd"}', "no source"),
