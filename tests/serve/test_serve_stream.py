@@ -84,12 +84,12 @@ def test_the_plan_may_be_switched_while_pictures_come(server: Running, jpeg: byt
     with opened(server, {"track": {}}) as socket:
         ask(socket, jpeg)
         send(socket, jpeg, 40.0)
-        socket.send(json.dumps({"plan": {"detect": {"classes": ["car"], "min_score": 0.1}}}))
+        socket.send(json.dumps({"plan": {"detect": {"classes": ["laptop"], "min_score": 0.1}}}))
         kinds = [json.loads(socket.recv(60)), json.loads(socket.recv(60))]
         assert sorted(next(iter(kind)) for kind in kinds) == ["ready", "record"]
         record = ask(socket, jpeg, 80.0)["record"]
     assert "track" not in record
-    assert {row["label"] for row in record["detect"]["objects"]} == {"car"}
+    assert {row["label"] for row in record["detect"]["objects"]} == {"laptop"}
 
 
 @pytest.mark.parametrize(("message", "said"), [
