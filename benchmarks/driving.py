@@ -39,7 +39,7 @@ def distances(folder: Path, pitch: float | None) -> None:
         mounting = None if pitch is None else Mounting(height, pitch)
         write_setup(Path(place) / "camera.toml", Setup(lens, mounting))
         lanes = FindLanes(camera=Path(place) / "camera.toml", height=None if mounting else height)
-        with Run(read(folder / "frames", rate=calib["hz"]), [Detect(), Track(), lanes, Drive()]) as run:
+        with Run(read(folder / "frames", rate=calib["hz"]), [Detect(model="gfl-voc"), Track(), lanes, Drive()]) as run:
             for k, item in enumerate(run):
                 found = item["drive"].obstacles
                 box = np.array([[float(rows[k][side]) for side in ("x0", "y0", "x1", "y1")]], np.float32)
@@ -78,7 +78,7 @@ def lanes(film: Path) -> None:
 
 def whole(film: Path) -> None:
     """Frames a second of `vision drive` with its video written."""
-    plan = [Detect(), Track(), Segment(every=5), FindLanes(), Drive()]
+    plan = [Detect(model="gfl-voc"), Track(), Segment(every=5), FindLanes(), Drive()]
     with tempfile.TemporaryDirectory() as place:
         with Run(read(film, max_frames=10), plan, sinks=[VideoFile(Path(place) / "warm.mp4")]) as run:
             run.finish()

@@ -72,7 +72,7 @@ def state_of(item: Item, now: float) -> State:
 def plan_of(camera: Path | None, height: float | None, pitch: float | None, only_free: bool) -> Sequence[object]:
     """What is done with each frame: without research weights the road is told by its colour."""
     road = [] if only_free else [Segment(every=5)]
-    return [Detect(), Track(), *road, FindLanes(camera=camera, height=height, pitch=pitch), Drive()]
+    return [Detect(model="gfl-voc"), Track(), *road, FindLanes(camera=camera, height=height, pitch=pitch), Drive()]
 
 
 def watch(run: Run) -> Iterator[tuple[Item, State, tuple[Alert, ...]]]:

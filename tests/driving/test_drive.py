@@ -240,7 +240,7 @@ def kitti(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[di
     lens = Camera((calib["width"], calib["height"]), (p[0][0], p[1][1]), (p[0][2], p[1][2]))
     write_setup(path, Setup(lens, Mounting(calib["camera_height_m"])))
     rows = list(csv.DictReader((data / "driving/kitti/distance.csv").open()))
-    plan = [Detect(), Track(), FindLanes(camera=path), Drive()]
+    plan = [Detect(model="gfl-voc"), Track(), FindLanes(camera=path), Drive()]
     with Run(read(data / "driving/kitti/frames", rate=10), plan) as run:
         return [(row, item["drive"]) for row, item in zip(rows, run, strict=True)]
 
@@ -289,6 +289,6 @@ def test_a_queue_is_no_alarm(kitti: list[tuple[dict[str, str], Situation]]) -> N
 @pytest.mark.realdata
 @pytest.mark.slow
 def test_the_clip_warns_of_nothing(data: Path) -> None:
-    plan = [Detect(), Track(), FindLanes(), Drive()]
+    plan = [Detect(model="gfl-voc"), Track(), FindLanes(), Drive()]
     with Run(read(data / "videos/dashcam_solidWhiteRight.mp4", max_frames=120), plan) as run:
         assert [event.kind for item in run for event in item["drive"].events] == []

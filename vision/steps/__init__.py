@@ -73,6 +73,7 @@ TASKS: dict[str, Task] = {
     "hands": Task(FindHands, card="handmesh"),
     "pose": Task(EstimatePose, card="blazepose-full"),
     "lanes": Task(FindLanes),
+    # gfl-voc sees cars ahead as early, and its distances are those that were measured
     "drive": Task(Drive, after=("detect", "track", "segment", "lanes"), spares=("segment",),
                   given={"detect": {"model": "gfl-voc"}, "segment": {"every": 5}}),
     "action": Task(RecognizeActions, card="two-stream-ucf101-3"),

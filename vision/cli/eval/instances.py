@@ -31,7 +31,7 @@ def instances(
 ) -> None:
     """Average precision of masks, of their borders and of boxes: scores from 0.01, at most 100 a picture."""
     from vision.data.truth import Truth
-    from vision.metrics.detection import coco_rows, precision_table, summary
+    from vision.metrics.detection import coco_rows, mask_fit, precision_table, summary
     from vision.tasks.instances import InstanceSegmenter
 
     truth = Truth.load(data).with_masks()
@@ -51,6 +51,9 @@ def instances(
     for word, of in figures.items():
         print(f"{word:<8} AP {of.ap:.4f}  AP50 {of.ap50:.4f}  AP75 {of.ap75:.4f}  "
               f"small {of.small:.4f}  medium {of.medium:.4f}  large {of.large:.4f}")
+    fit, count = mask_fit(truth, rows, model.card.min_score)
+    print(f"masks of {count} objects larger than 96x96 pixels that were found (score {model.card.min_score:g} or more): "
+          f"mean IoU {fit:.4f}")
     for name, (ap, ap50) in figures["masks"].classes.items():
         print(f"  {plain(name):<20} AP {ap:.4f}  AP50 {ap50:.4f}")
     write(options, model, {word: asdict(of) for word, of in figures.items()})
