@@ -255,7 +255,7 @@ def test_the_catalogue_is_json_too() -> None:
     assert list(rows) == list(CARDS)
     usual = rows["nanodet-g"]
     assert (usual["int8"], usual["default"], usual["weights"]) == ("nanodet-g-int8", True, "shipped")
-    assert voc["input"]["size_wh"] == [512, 384]
+    assert usual["input"]["size_wh"] == [512, 512]
 
 
 def test_a_check_without_pictures_needs_nothing_under_agpl(monkeypatch: pytest.MonkeyPatch) -> None:
