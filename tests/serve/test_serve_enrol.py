@@ -73,7 +73,7 @@ def test_what_shows_nobody_says_why(server: Running) -> None:
 def test_what_is_no_look_is_refused(server: Running, text: str) -> None:
     status, said = named(server, [text], b"")
     assert (status, said["code"]) == (422, "usage")
-    with pytest.raises(UsageError, match="NAME:LOOK|POST /v1/enrol"):
+    with pytest.raises(UsageError, match=r"NAME:LOOK|POST /v1/enrol"):
         with_people(Gallery("any"), [text])
 
 
