@@ -2,11 +2,11 @@
 
     python benchmarks/serve.py rest [--rounds 3] [--seconds 8] [--litserve]     # 64 requests under way
     python benchmarks/serve.py visitors --seconds 60 [--visitors 8]             # fair share, memory
-    python benchmarks/serve.py delay --seconds 600                              # pictures faster than they can be done
-    python benchmarks/serve.py alone                                            # one visitor: server-side latency
+    python benchmarks/serve.py delay --seconds 600                      # pictures faster than they can be done
+    python benchmarks/serve.py alone                                    # one visitor: server-side latency
 
-`visitors` and `delay` end with status 1 where what is promised does not hold: no error, memory that stays within 20 MB, 70 % of
-a fair share for each; a delay (p95) of the last minute that is that of the first. `make soak` runs them.
+`visitors` and `delay` end with status 1 where what is promised does not hold: no error, memory that stays within 20 MB,
+70 % of a fair share for each; a delay (p95) of the last minute that is that of the first. `make soak` runs them.
 
 The server runs in a process of its own, on the same machine: what asks it takes processors too. In `rest`, the bare
 engine (the network alone, on a picture that is cut to size already), the server and LitServe (extra `bench`) with the

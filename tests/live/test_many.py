@@ -92,8 +92,8 @@ def played(paths: list[Path], dying: str | None, out: Path) -> tuple[dict[str, l
 
 
 def four(cameras: Cameras, folder: Path, frames: int, dying: Part) -> list[dict[str, Any]]:
-    """Three streams of so many frames have beside a fourth, which dies again and again, the records that each has alone;
-    the gaps of the fourth. dying: one life of it."""
+    """Three streams of so many frames have, beside a fourth, which dies again and again, the records that each has
+    alone. Returns the gaps of the fourth. dying: one life of it."""
     paths, late = [], 0
     alone: dict[str, list[dict[str, Any]]] = {}
     for n in range(3):

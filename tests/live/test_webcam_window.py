@@ -170,7 +170,8 @@ def test_the_line_says_plan_models_rate_delay_and_what_was_skipped() -> None:
     for _ in range(3):
         webcam.take(Seen())
         time.sleep(0.02)
-    said = re.fullmatch(r"detect \+ track   box openvino own   (\d+)/s   (\d+) ms, 95 %: (\d+)   7 skipped", webcam.line())
+    line = r"detect \+ track   box openvino own   (\d+)/s   (\d+) ms, 95 %: (\d+)   7 skipped"
+    said = re.fullmatch(line, webcam.line())
     assert said
     rate, half, most = map(int, said.groups())
     assert 5 < rate < 60

@@ -15,8 +15,9 @@ pytestmark = [pytest.mark.soak, pytest.mark.skipif("VISION_SOAK" not in os.envir
 
 def held(*arguments: str) -> str:
     """What the benchmark printed, where its promise held."""
-    done = subprocess.run([sys.executable, str(ROOT / "benchmarks/serve.py"), *arguments], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks/serve.py"), *arguments], capture_output=True, text=True, cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     return done.stdout
 

@@ -132,7 +132,8 @@ class Service:
     def missing(self, names: Sequence[str]) -> list[str]:
         """The tasks among these, and among what they need, whose model is not loaded yet."""
         offered = [name for name in names if name in self.models]
-        return [one.task for one in plan_of(offered, self.pool.free_only) if hasattr(one, "model") and not self.models.get(one.task)]
+        plan = plan_of(offered, self.pool.free_only)
+        return [one.task for one in plan if hasattr(one, "model") and not self.models.get(one.task)]
 
     def asked(self, plan: Any) -> list[Spec]:
         """The plan of a request. Raises UsageError in one line."""
