@@ -1,13 +1,17 @@
 """What a server gives of its engine, beside LitServe, to eight visitors, and after a while.
 
     python benchmarks/serve.py rest [--rounds 3] [--seconds 8] [--litserve]     # 64 requests under way
-    python benchmarks/serve.py visitors [--seconds 60] [--visitors 8]           # fair share, memory
-    python benchmarks/serve.py delay [--seconds 60]                             # pictures faster than they can be done
-    python benchmarks/serve.py alone                                            # one visitor: server-side latency
+    python benchmarks/serve.py visitors --seconds 60 [--visitors 8]             # fair share, memory
+    python benchmarks/serve.py delay --seconds 600                      # pictures faster than they can be done
+    python benchmarks/serve.py alone                                    # one visitor: server-side latency
+
+`visitors` and `delay` end with status 1 where what is promised does not hold: no error, memory that stays within 20 MB,
+70 % of a fair share for each; a delay (p95) of the last minute that is that of the first. `make soak` runs them.
 
 The server runs in a process of its own, on the same machine: what asks it takes processors too. In `rest`, the bare
 engine (the network alone, on a picture that is cut to size already), the server and LitServe (extra `bench`) with the
-same model and batch size take turns within each round; in `alone`, the bare engine and the server.
+same model and batch size take turns within each round; in `alone`, the bare engine and the server. LitServe has one
+worker, as it starts by itself; `--workers 2` gives it two, each with a model of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import argparse
 import asyncio
 import base64
 import json
+import os
 import platform
 import re
 import statistics
@@ -57,7 +62,7 @@ class Api(litserve.LitAPI):
         return found.to_dict(self.model.names)
 
 if __name__ == "__main__":
-    litserve.LitServer(Api(max_batch_size=1), accelerator="cpu", workers_per_device=1).run(
+    litserve.LitServer(Api(max_batch_size=1), accelerator="cpu", workers_per_device=int(sys.argv[2])).run(
         port=int(sys.argv[1]), generate_client_file=False, log_level="error")
 """
 
@@ -70,8 +75,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--visitors", type=int, default=8)
     parser.add_argument("--litserve", action="store_true")
+    parser.add_argument("--workers", type=int, default=1, help="LitServe's")
     args = parser.parse_args()
-    print(f"{platform.machine()}, {date.today()}, {' '.join(sys.argv[1:])}")
+    print(f"{platform.machine()}, {date.today()}, load {os.getloadavg()[0]:.1f}, {' '.join(sys.argv[1:])}")
     {"rest": rest, "visitors": visitors, "delay": delay, "alone": alone}[args.what](args)
 
 
@@ -105,11 +111,11 @@ def served() -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def litserved(port: int) -> Iterator[int]:
-    """LitServe with the same model, one picture at a time."""
+def litserved(port: int, workers: int) -> Iterator[int]:
+    """LitServe with the same model, one picture at a time in each worker."""
     file = Path(tempfile.mkdtemp()) / "api.py"
     file.write_text(LITSERVE, encoding="utf-8")
-    process = subprocess.Popen([sys.executable, str(file), str(port)], start_new_session=True,
+    process = subprocess.Popen([sys.executable, str(file), str(port), str(workers)], start_new_session=True,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(300):
@@ -131,7 +137,7 @@ def rest(args: argparse.Namespace) -> None:
     engine = detector.engine
     print(f"engine: {engine.label}")
     found: dict[str, list[float]] = {"bare engine": [], "vision serve": [], "LitServe": []}
-    with served() as (port, _), (litserved(port + 1) if args.litserve else _nothing()) as other:
+    with served() as (port, _), (litserved(port + 1, args.workers) if args.litserve else _nothing()) as other:
         for round_ in range(args.rounds + 1):
             seconds = args.seconds if round_ else 2          # the first one warms up
             rates = {"bare engine": bare(engine, view.pixels[None], seconds),
@@ -212,16 +218,20 @@ async def visit(port: int, seconds: float, plan: dict[str, object]) -> list[tupl
 def visitors(args: argparse.Namespace) -> None:
     """Several visitors at once: what each gets, and the server's memory."""
     with served() as (port, process):
-        async def all_of_them() -> list[list[tuple[float, float]]]:
-            first = asyncio.create_task(_later(min(5, args.seconds / 4), process))
+        async def all_of_them() -> tuple[list[list[tuple[float, float]]], float]:
+            first = asyncio.create_task(_later(min(10, args.seconds / 4), process))
             found = await asyncio.gather(*(visit(port, args.seconds, {"track": {}}) for _ in range(args.visitors)))
-            print(f"memory: {await first:.0f} MB, at the end {memory(process):.0f} MB")
-            return found
+            return found, await first
 
-        counts = [len(one) for one in asyncio.run(all_of_them())]
+        found, before = asyncio.run(all_of_them())
+        after = memory(process)
+    counts = [len(one) for one in found]
     share = sum(counts) / len(counts)
+    print(f"memory: {before:.0f} MB, at the end {after:.0f} MB")
     print(f"{args.visitors} visitors for {args.seconds:g} s: {share / args.seconds:.1f} records/s each, "
           f"the least served {min(counts) / share:.2f} of a fair share")
+    if after > before + 20 or min(counts) < 0.7 * share:
+        sys.exit("memory grows, or somebody has less than 70 % of a fair share")
 
 
 async def _later(seconds: float, process: int) -> float:
@@ -239,11 +249,14 @@ def delay(args: argparse.Namespace) -> None:
     """Pictures at 100 a second, whatever is answered: the server's delay in the first and in the last part."""
     with served() as (port, _):
         found = asyncio.run(flood(port, args.seconds))
-    part = args.seconds / 6
+    part, p95s = min(60.0, args.seconds / 6), []
     for name, chosen in (("first", [ms for at, ms in found if at < part]),
                          ("last", [ms for at, ms in found if at > args.seconds - part])):
         p50, p95 = np.percentile(chosen, [50, 95])
+        p95s.append(p95)
         print(f"{name} {part:.0f} s: {len(chosen)} records, p50 {p50:.0f} ms, p95 {p95:.0f} ms")
+    if p95s[1] > 1.2 * p95s[0] + 10:
+        sys.exit("the delay has grown")
 
 
 async def flood(port: int, seconds: float) -> list[tuple[float, float]]:

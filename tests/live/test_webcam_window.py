@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -96,6 +97,87 @@ def test_keys_change_what_is_looked_for_and_a_recording_plays(screen: Screen, cl
     assert len(list(read(path.with_suffix(".mp4")))) == len(records)
     snapshot = json.loads(next(tmp_path.glob("*.json")).read_text())
     assert "faces" in snapshot
+
+
+@pytest.mark.slow
+def test_every_key_does_what_it_says(screen: Screen, tmp_path: Path) -> None:
+    film = tmp_path / "person.mp4"
+    with VideoWriter(film) as out:
+        for n in range(720):
+            out.write(portrait((320, 240)), n / 4)
+    process = started(screen, tmp_path, str(film), "--do", "detect")
+    tasks = {"d", "t", "i", "s", "f", "p", "a", "c"}
+    made_of = {"d": {"detect"}, "t": {"detect", "track"}, "i": {"instances"}, "s": {"segment"}, "f": {"faces"},
+               "p": {"pose"}, "a": {"action"}, "c": {"classify"}}
+    known = set().union(*made_of.values())
+
+    def lines() -> list[str]:
+        return [line for path in sorted(tmp_path.glob("*.jsonl")) for line in path.read_text().splitlines()]
+
+    def now() -> set[str]:
+        return known & json.loads(lines()[-1]).keys() if lines() else set()
+
+    try:
+        until(screen, process, lambda: has_colour(screen, colour(14)))
+        before = screen.box_of(colour(14))
+        until(screen, process, lambda: turned(screen.box_of(colour(14)), before), "m")
+        until(screen, process, lines, "r")
+        for key in [*sorted(tasks - {"d"}), "d"]:
+            until(screen, process, lambda key=key: now() == made_of[key], key)               # it alone
+        until(screen, process, lambda: now() == {"detect", "classify"}, "plus", "c")
+        until(screen, process, lambda: now() == {"classify"}, "plus", "d")                   # without it
+        until(screen, process, lambda: stands(lines), "space")
+        until(screen, process, lambda: not stands(lines), "space")
+        until(screen, process, lambda: list(tmp_path.glob("*.png")), "w")
+        screen.hand("key", "Escape")
+        for _ in range(100):
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+    finally:
+        quit(screen, process)
+    assert process.returncode == 0
+
+
+def turned(box: tuple[int, ...] | None, before: tuple[int, ...] | None) -> bool:
+    """Whether a box stands as far from the right as it stood from the left."""
+    return box is not None and before is not None and abs(box[0] - before[0]) > 20
+
+
+def stands(lines: Callable[[], list[str]]) -> bool:
+    """Whether no record comes for a second and a half."""
+    count = len(lines())
+    time.sleep(1.5)
+    return len(lines()) == count
+
+
+def test_the_line_says_plan_models_rate_delay_and_what_was_skipped() -> None:
+    class Watch:
+        plan, name, skipped, status = tuple(plan_of(["detect"])), "camera 0", 7, ""
+
+    class Seen:
+        frame = type("Frame", (), {"captured": time.monotonic() - 0.05})
+        keys = ("detect", "track")
+
+        def about(self, key: str) -> dict[str, str]:
+            return {"model": "box", "backend": "openvino"} if key == "detect" else {"model": "own"}
+
+        def __iter__(self) -> object:
+            return iter(self.keys)
+
+    webcam = page("webcam.window").Webcam(Watch(), plan_of, Path(), mirror=False)
+    assert webcam.line() == "camera 0"
+    for _ in range(3):
+        webcam.take(Seen())
+        time.sleep(0.02)
+    line = r"detect \+ track   box openvino own   (\d+)/s   (\d+) ms, 95 %: (\d+)   7 skipped"
+    said = re.fullmatch(line, webcam.line())
+    assert said
+    rate, half, most = map(int, said.groups())
+    assert 5 < rate < 60
+    assert 50 <= half <= most < 500
+    webcam.press(" ")
+    assert webcam.line().endswith("7 skipped  paused")
 
 
 @pytest.mark.slow

@@ -25,6 +25,9 @@ from vision.cli import app
 from vision.errors import UsageError, VisionError
 from vision.serve.launch import listen
 from vision.serve.service import Service
+from vision.serve.settings import ServerOptions
+from vision.steps import tasks
+from vision.zoo import find
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -138,6 +141,20 @@ def test_the_commands_of_the_dockerfile_run() -> None:
         assert subprocess.run(health, capture_output=True, timeout=20).returncode == 1
 
 
+def test_all_that_the_image_serves_is_free() -> None:
+    """Its command says --free-only, which refuses a model that a task brings along, too."""
+    assert instruction("CMD") == ["--free-only"]
+    options = ServerOptions(free_only=True)
+    service = Service(options.offered(), (), options.pool(), options)
+    try:
+        assert {"detect", "track", "drive", "identify"} <= set(service.offered)
+        cards = [row.card for name, row in tasks().items() if name in service.offered and row.card]
+        assert {find(card).use for card in cards} == {"free"}
+        assert [one.key for one in service.asked({"drive": {}})] == ["detect", "track", "lanes", "drive"]
+    finally:
+        service.close()
+
+
 @pytest.mark.slow
 def test_the_image_has_the_weights(tmp_path: Path) -> None:
     """What `pip install .` installs from the files that the Dockerfile copies, and from no others."""
@@ -156,7 +173,7 @@ def test_compose_and_prometheus_agree_with_the_server() -> None:
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
     server, prometheus = compose["services"]["vision"], compose["services"]["prometheus"]
     assert server["build"] == "."
-    assert server["ports"] == ["8000:8000"]
+    assert server["ports"] == ["${VISION_BIND:-127.0.0.1}:8000:8000"]    # this machine alone, unless told otherwise
     assert server["read_only"] is True
     assert prometheus["depends_on"]["vision"]["condition"] == "service_healthy"
     for one in prometheus["configs"]:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from serving import Running
+from serving import Running, running
 
 from vision.card import Card
 from vision.serve.asked import described, remote_fields
+from vision.serve.limits import Limits
 from vision.serve.openapi import page
+from vision.serve.service import Service
 from vision.spec import options
 from vision.steps import tasks
 
@@ -84,3 +86,9 @@ def test_schemathesis_finds_nothing(server: Running) -> None:
 @pytest.mark.slow
 def test_schemathesis_finds_nothing_in_a_longer_time(server: Running) -> None:
     fuzz(server, 60)
+
+
+@pytest.mark.slow
+def test_schemathesis_finds_nothing_in_what_a_visitor_draws_and_names() -> None:
+    with running(Service(["count", "follow", "identify"], limits=Limits(timeout=5, max_rate=10_000))) as server:
+        fuzz(server, 15)

@@ -69,6 +69,30 @@ def test_each_visitor_has_its_own_tracks(server: Running, jpeg: bytes) -> None:
     assert all(row["age_s"] == 0 for row in second["record"]["track"]["objects"])
 
 
+def test_two_visitors_with_two_files_at_once_get_each_their_own(server: Running, jpeg: bytes) -> None:
+    """What one sees is never the other's, and is what it sees alone."""
+    whole = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    files = [jpeg, cv2.imencode(".png", np.ascontiguousarray(whole[::2, ::-2]))[1].tobytes()]     # mirrored, and small
+    alone, together = [], [list[Any](), list[Any]()]
+    for file in files:
+        with opened(server, {"detect": {}}) as socket:
+            alone.append(ask(socket, file)["record"])
+
+    def watch(which: int) -> None:
+        with opened(server, {"detect": {}}) as socket:
+            together[which] = [ask(socket, files[which], 40.0 * n)["record"] for n in range(8)]
+
+    threads = [Thread(target=watch, args=(which,)) for which in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert alone[0]["detect"]["objects"] != alone[1]["detect"]["objects"]
+    for own, records in zip(alone, together, strict=True):
+        assert len(records) == 8
+        assert all(one["size"] == own["size"] and one["detect"] == own["detect"] for one in records)
+
+
 def test_the_newest_picture_is_answered_and_the_others_are_counted(server: Running, jpeg: bytes) -> None:
     with opened(server, {"detect": {}}) as socket:
         for n in range(10):

@@ -20,11 +20,14 @@ _NONE: Mapping[str, Spec] = {}
 _KINDS: dict[Any, str] = {int: "integer", float: "number", bool: "boolean"}
 
 
-def plan_asked(asked: Any, offered: Iterable[str], loaded: Loaded, own: Mapping[str, Spec] = _NONE) -> list[Spec]:
+def plan_asked(
+    asked: Any, offered: Iterable[str], loaded: Loaded, own: Mapping[str, Spec] = _NONE, *, free_only: bool = False,
+) -> list[Spec]:
     """The plan in `{"detect": {"min_score": 0.4}, "track": {}}`, with the tasks before it that it needs.
 
     offered: the tasks that may be asked for. loaded: the models that may. own: what the server does in a task unless it
-    is told otherwise. Raises UsageError in one line.
+    is told otherwise. free_only: without what a task can do without, and whose weights are for research. Raises
+    UsageError in one line.
     """
     if not isinstance(asked, Mapping) or not asked:
         raise UsageError('a plan is its tasks with their options, {"detect": {"min_score": 0.4}}; '
@@ -32,7 +35,7 @@ def plan_asked(asked: Any, offered: Iterable[str], loaded: Loaded, own: Mapping[
     for name in asked:
         if name not in offered:
             raise UsageError(f"this server has no task {name!r:.60}. {nearest(str(name), offered)}")
-    plan = [_with(own.get(one.key, one), asked.get(one.key, {}), loaded) for one in plan_of(list(asked))]
+    plan = [_with(own.get(one.key, one), asked.get(one.key, {}), loaded) for one in plan_of(list(asked), free_only)]
     return checked_plan(plan)
 
 

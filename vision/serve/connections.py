@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -11,6 +14,8 @@ from vision.serve.limits import Limits
 
 _LARGEST_HEAD = 32 << 10                                 # bytes of a request's line and headers
 _HEAD_S = 10.0                                           # for them to come
+SLOWEST = 64 << 10                                       # bytes a second that pass, after the time limit
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 def guarded(limits: Limits) -> type[HttpToolsProtocol]:
@@ -25,10 +30,11 @@ class Guarded(HttpToolsProtocol):
     limits: ClassVar[Limits]
     _head = 0                                        # bytes of the head so far
     _patience: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None           # looks whether the rest of an answer is read
 
     def connection_made(self, transport: Any) -> None:
         """Count the connection."""
-        self.app_state = {**self.app_state, "abort": transport.abort}
+        self.app_state = {**self.app_state, "abort": self._drop}
         super().connection_made(transport)
         self.app_state["flow"] = self.flow
         address = self.client[0] if self.client else ""
@@ -53,6 +59,7 @@ class Guarded(HttpToolsProtocol):
         """A request begins."""
         super().on_message_begin()
         self._head = 0
+        self._look_no_more()
         if self._patience is None:
             self._patience = self.loop.call_later(min(_HEAD_S, self.limits.timeout), self._too_slow)
 
@@ -62,15 +69,46 @@ class Guarded(HttpToolsProtocol):
         if self._head <= _LARGEST_HEAD:
             super().on_headers_complete()
 
+    def on_response_complete(self) -> None:
+        """An answer was written; what of it the client has not read yet waits here."""
+        super().on_response_complete()
+        self._look_later()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
         self._at_ease()
+        self._look_no_more()
         super().connection_lost(exc)
 
     def _at_ease(self) -> None:
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+    def _look_later(self) -> None:
+        self._look_no_more()
+        if left := self.transport.get_write_buffer_size():
+            self._unread = self.loop.call_later(self.limits.timeout, self._look, left)
+
+    def _look(self, before: int) -> None:
+        """End the connection of a client that does not read, or hardly."""
+        if self.transport.get_write_buffer_size() > max(0.0, before - self.limits.timeout * SLOWEST):
+            self._drop()
+        else:
+            self._look_later()
+
+    def _drop(self) -> None:
+        """End the connection at once: what is unsent is thrown away, here and in the system."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True               # nothing more is written
+        with suppress(OSError, AttributeError, RuntimeError):
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
+
+    def _look_no_more(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _too_slow(self) -> None:
         self._patience = None
@@ -85,3 +123,4 @@ class Guarded(HttpToolsProtocol):
                 b"content-length: %d\r\n\r\n")
         self.transport.write(STATUS_LINE[status] + head % len(body) + body)
         self.transport.close()
+        self._look_later()

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+from vision.serve.connections import SLOWEST
 from vision.serve.limits import Limits
 from vision.serve.rates import Rates
 
@@ -35,7 +36,6 @@ _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 _VIDEO_PATHS = "/v1/"
 _COOKIE = "vision_token"
 _GUESSES, _GUESSING_S = 10, 60.0                         # wrong tokens of one address in so many seconds
-_SLOWEST = 64 << 10                                      # bytes a second that a body comes at, after the time limit
 
 
 class Refused(Exception):
@@ -154,7 +154,7 @@ class Safety:
             nonlocal came, whole
             if whole:                                    # what comes now is only that the client has gone
                 return await receive()
-            left = self.limits.timeout + came / _SLOWEST - (monotonic() - began)
+            left = self.limits.timeout + came / SLOWEST - (monotonic() - began)
             try:
                 async with asyncio.timeout(max(0.0, left)):
                     message = await receive()

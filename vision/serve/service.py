@@ -54,10 +54,10 @@ class Service:
         reference: Reference | None = None, own: Sequence[Spec] = (),
     ) -> None:
         self.own = {one.key: one for one in own}
+        self.pool, self.limits = pool or Pool(), limits or Limits()
         self._all = not offered and not own
         wanted = list(offered) or list(self.own) or list(tasks())
-        self.offered = tuple(dict.fromkeys(one.task for name in wanted for one in plan_of([name])))
-        self.pool, self.limits = pool or Pool(), limits or Limits()
+        self.offered = tuple(dict.fromkeys(one.task for name in wanted for one in self._plan_of([name])))
         self.ready = False
         self.failure: BaseException | None = None        # of the start
         self.begun = monotonic()
@@ -132,11 +132,12 @@ class Service:
     def missing(self, names: Sequence[str]) -> list[str]:
         """The tasks among these, and among what they need, whose model is not loaded yet."""
         offered = [name for name in names if name in self.models]
-        return [one.task for one in plan_of(offered) if hasattr(one, "model") and not self.models.get(one.task)]
+        plan = plan_of(offered, self.pool.free_only)
+        return [one.task for one in plan if hasattr(one, "model") and not self.models.get(one.task)]
 
     def asked(self, plan: Any) -> list[Spec]:
         """The plan of a request. Raises UsageError in one line."""
-        return plan_asked(plan, self.offered, self.models, self.own)
+        return plan_asked(plan, self.offered, self.models, self.own, free_only=self.pool.free_only)
 
     def open(self, plan: Sequence[Spec], info: Info) -> Chain:
         """New steps for one stream, of models that are loaded. Raises UsageError for options that do not fit."""
@@ -157,7 +158,7 @@ class Service:
 
     def _plan_of(self, names: Sequence[str]) -> list[Spec]:
         """The plan of tasks, each as the server does it."""
-        return [self.own.get(one.key, one) for one in plan_of(list(names))]
+        return [self.own.get(one.key, one) for one in plan_of(list(names), self.pool.free_only)]
 
     def _load_or_leave(self, name: str) -> None:
         """Load a task; where nobody asked for it by name, one that needs what only its user has is left out."""

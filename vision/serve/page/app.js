@@ -7,7 +7,7 @@ import { element, KEYS, Plan, SeenList, tally } from "./panel.js";
 import { People } from "./people.js";
 import { Places } from "./places.js";
 import { Recorder, snapshot } from "./save.js";
-import { offer, Source, whyNoCamera } from "./source.js";
+import { context2d, offer, Source, whyNoCamera } from "./source.js";
 import { Stream } from "./stream.js";
 
 /** @param {string} id @returns {any} */
@@ -19,7 +19,7 @@ const places = new Places(canvas, painter, {
   began: (kind) => { if (kind === "box") freeze(); },
   ended: () => { if (!places.drawn.box.length) frozen = null; },
 });
-const people = new People(() => ask(), snap);
+const people = new People(() => ask(), () => source.snap());
 const plan = new Plan(() => ask(), (task) => (task === "identify" ? people.options() : places.options(task, size)));
 const look = {
   mirror: false, labels: true, trails: true, hidden: seen.hidden,
@@ -179,9 +179,6 @@ function resized(now) {
   return matters;
 }
 
-/** @param {OffscreenCanvas} of @returns {OffscreenCanvasRenderingContext2D} */
-const context2d = (of) => /** @type {OffscreenCanvasRenderingContext2D} */ (of.getContext("2d", { alpha: false }));
-
 /** The picture stands still, to be drawn on. */
 function freeze() {
   const [width, height] = source.size;
@@ -191,16 +188,6 @@ function freeze() {
   context2d(one).drawImage(/** @type {CanvasImageSource} */ (source.picture), 0, 0, one.width, one.height);
   frozen = { time: source.time, canvas: one };
   again();
-}
-
-/** The picture as it is now, as a JPEG. @returns {Promise<Blob | null>} */
-async function snap() {
-  const [width, height] = source.size;
-  if (!source.picture || !width) return null;
-  const share = Math.min(1, 1280 / Math.max(width, height));
-  const one = new OffscreenCanvas(Math.round(width * share), Math.round(height * share));
-  context2d(one).drawImage(/** @type {CanvasImageSource} */ (source.picture), 0, 0, one.width, one.height);
-  return one.convertToBlob({ type: "image/jpeg", quality: 0.95 });
 }
 
 source.onframe = pump;

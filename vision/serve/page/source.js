@@ -23,6 +23,9 @@ export async function cameras() {
     .map(({ deviceId, label }, k) => ({ id: deviceId, name: label || `Camera ${k + 1}` }));
 }
 
+/** @param {OffscreenCanvas} of @returns {OffscreenCanvasRenderingContext2D} */
+export const context2d = (of) => /** @type {OffscreenCanvasRenderingContext2D} */ (of.getContext("2d", { alpha: false }));
+
 /** Offer the sources there are in a picker: the visitor's cameras, the server's, files.
  * @param {HTMLSelectElement} select @param {Source} source that is used now */
 export async function offer(select, source) {
@@ -63,6 +66,16 @@ export class Source {
   get size() {
     if (this.picture instanceof HTMLVideoElement) return [this.picture.videoWidth, this.picture.videoHeight];
     return this.picture ? [this.picture.width, this.picture.height] : [0, 0];
+  }
+
+  /** The picture as it is now, as a JPEG. @returns {Promise<Blob | null>} */
+  async snap() {
+    const [width, height] = this.size;
+    if (!this.picture || !width) return null;
+    const share = Math.min(1, 1280 / Math.max(width, height));
+    const one = new OffscreenCanvas(Math.round(width * share), Math.round(height * share));
+    context2d(one).drawImage(this.picture, 0, 0, one.width, one.height);
+    return one.convertToBlob({ type: "image/jpeg", quality: 0.95 });
   }
 
   /** Give the camera back; what was shown goes. */
