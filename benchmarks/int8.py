@@ -22,8 +22,7 @@ from typing import Annotated, Any
 import cv2
 import numpy as np
 import typer
-
-from people import labelled          # of this folder
+from people import labelled  # of this folder
 
 from vision.boxes import iou
 from vision.cli.eval.pictures import pictures_of

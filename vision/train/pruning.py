@@ -24,8 +24,8 @@ from vision.nets.narrow import widths
 from vision.train.fit import save_weights
 
 ROUND = 8                                # channels are a multiple of this, which processors like
-_STEPS = 100                             # from all channels to the least; after each the gradients are new
-_EACH = 5                                # of these steps at a time
+_STEPS = 24                              # from all channels to the least
+_EACH = 2                                # steps, after which the gradients are made anew
 _LEAST = 0.05                            # of a layer's channels, which stay in any case
 
 

@@ -22,7 +22,7 @@ from vision.train.training import RECIPES, Training
 from vision.weights import resolve
 from vision.zoo import find
 
-_LOOKS = 128                             # pictures that say which channels matter
+_LOOKS = 96                              # pictures that say which channels matter
 _BATCH = 32
 
 
