@@ -161,7 +161,7 @@ def test_onnxruntime_runs_int8_without_another_package(
 def test_pictures_of_another_size_are_refused(card: Card, batches: list[np.ndarray], tmp_path: Path) -> None:
     fixed = replace(card, input=replace(card.input, fixed=True))
     odd = [np.zeros((1, 40, 80, 3), np.uint8), *batches[:1], np.zeros((1, 40, 80, 3), np.uint8)]
-    with pytest.raises(DataError, match="'tiny' takes 64x48 pixels; most of the pictures to quantise it .* 80x40"):
+    with pytest.raises(DataError, match=r"'tiny' takes 64x48 pixels; most of the pictures to quantise it .* 80x40"):
         compress_onnx(fixed, odd, tmp_path / "x.onnx", "nothing")
     with pytest.raises(DataError, match="there are none"):
         compress_onnx(card, [], tmp_path / "x.onnx", "nothing")
