@@ -127,7 +127,7 @@ def _pruned(name: str, data: Path, output: Path, share: float, epochs: int) -> C
     from vision.train.classify import ClassifySettings
     from vision.train.smaller import smaller
 
-    settings = ClassifySettings(epochs=epochs, freeze_epochs=0, backbone_lr=1.0, keep_norms=False, warmup=0.5)
+    settings = ClassifySettings(epochs=epochs, freeze_epochs=0, backbone_lr=1.0, features=1.0, warmup=0.5)
     with progress(quiet=False) as tell:
         made, trained = smaller(name, data, output.with_suffix(""), share, settings, tell)
     shutil.copyfile(trained.weights, output)

@@ -8,7 +8,7 @@ loss would change. What is left is a smaller network of the same kind, whose wid
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,12 @@ class Pruned:
 
 
 def prune(
-    net: nn.Module, card: Card, share: float, learn: Callable[[nn.Module], None], kept: Sequence[nn.Module] = ()
+    net: nn.Module, card: Card, share: float, learn: Callable[[nn.Module], None], last: nn.Module
 ) -> Pruned:
     """Take channels out of a network, in place, until `share` of its multiply-adds is gone.
 
     net: of the card, in evaluation mode, with weights. share: 0..1. learn: gives the parameters the gradients of
-    the loss on some pictures, which say what matters. kept: layers whose outputs stay, as the last one.
+    the loss on some pictures, which say what matters. last: the layer whose outputs stay.
 
     Raises MissingExtra, and CannotRun where the network cannot be made so small, or is not what its card builds then.
     """
@@ -59,7 +59,8 @@ def prune(
     try:
         pruner: Any = tp.pruner.BasePruner(
             net, example, tp.importance.GroupTaylorImportance(), global_pruning=True, pruning_ratio=0.95,
-            max_pruning_ratio=1 - _LEAST, iterative_steps=_STEPS, ignored_layers=list(kept), round_to=ROUND,
+            max_pruning_ratio=1 - _LEAST, iterative_steps=_STEPS, round_to=ROUND,
+            ignored_layers=[last, *_coupled(tp, net, example)],
         )
         before = work = float(tp.utils.count_ops_and_params(net, example)[0])
         for step in range(_STEPS):
@@ -81,6 +82,17 @@ def prune(
     narrower = {**config, "widths": widths(net, build(card.net, **config))}
     _check(net, build(card.net, **narrower), example, card.name)
     return Pruned(replace(card, config=narrower), before, work)
+
+
+def _coupled(tp: Any, net: nn.Module, example: Tensor) -> list[nn.Module]:
+    """Layers whose outputs are added to those of others. They keep their channels (Li et al. 2017, "Pruning Filters for
+    Efficient ConvNets"): what goes there is missed by every block."""
+    graph, found = tp.DependencyGraph().build_dependency(net, example_inputs=example), []
+    for group in graph.get_all_groups(root_module_types=[nn.Conv2d, nn.Linear]):
+        makers = {dep.target.module for dep, _ in group if graph.is_out_channel_pruning_fn(dep.handler)}
+        layers = [one for one in makers if isinstance(one, nn.Conv2d | nn.Linear) and getattr(one, "groups", 1) == 1]
+        found += layers if len(layers) > 1 else []
+    return found
 
 
 def _check(net: nn.Module, again: nn.Module, example: Tensor, name: str) -> None:

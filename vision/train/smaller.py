@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from vision.train.classify import ClassifySettings
 from vision.train.picture_set import TrainPictures
 from vision.train.pruning import Pruned, keep, prune
 from vision.train.recipe import Told, Trained
+from vision.train.refit import refit
 from vision.train.start import head_of, load_net
 from vision.train.training import RECIPES, Training
 from vision.weights import resolve
@@ -56,11 +58,13 @@ def smaller(
         for batch in batches:                               # one after the other, for memory
             (objective.loss(one, batch)[settings.loss.replace("-", "_")] / len(batches)).backward()
 
-    head = head_of(net, len(card.classes))
-    made = prune(net, card, share, learn, [layer for name, layer in net.named_modules() if f"{name}." == head])
+    head = net.get_submodule(head_of(net, len(card.classes)).rstrip("."))
+    whole = copy.deepcopy(net).eval()
+    made = prune(net, card, share, learn, head)
+    refit(net.eval(), whole, [objective.inputs(batch[0]) for batch in batches])
     folder.mkdir(parents=True, exist_ok=True)
     keep(folder / "pruned.safetensors", net, made)
-    settings = replace(settings, model=str(folder / "pruned.safetensors"), teacher=settings.teacher or model)
+    settings = replace(settings, model=str(folder / "pruned.safetensors"), teacher=settings.teacher or str(model))
     return made, Training("classify", parts, folder, settings).run(told)
 
 
