@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from vision.card import alike
 from vision.engine.program import program_of
 from vision.errors import UsageError
+from vision.nets.narrow import sizes
 from vision.tasks.classify import Classifier
 from vision.zoo import find
 
@@ -67,7 +68,8 @@ class Features:
     """What the layers of a network say, to be learnt by those of the same name and width in another one.
 
     model: a network of torch, as `zoo.find` takes it. student: which learns; its layers are watched from now on.
-    Raises UsageError where the two have no convolution in common.
+    Watched are norms, behind which refitted layers say what they did before; convolutions where there is no norm.
+    Raises UsageError where the two have no such layer in common.
     """
 
     def __init__(self, model: str, student: nn.Module) -> None:
@@ -77,7 +79,9 @@ class Features:
                              "--features out, or take a network of torch.")
         self._teacher: nn.Module = program_of(card).module().net.requires_grad_(False)
         theirs = dict(self._teacher.named_modules())
-        self._names = [name for name, layer in student.named_modules() if _alike(layer, theirs.get(name))]
+        kind: Any = nn.BatchNorm2d if any(isinstance(one, nn.BatchNorm2d) for one in theirs.values()) else nn.Conv2d
+        self._names = [name for name, layer in student.named_modules() if isinstance(layer, kind)
+                       and sizes(layer)[:1] == sizes(theirs.get(name, nn.Identity()))[:1]]
         if not self._names:
             raise UsageError(f"no layer of {model!r} has the name and the width of one of the student's: leave "
                              "--features out, or take a network of the same kind.")
@@ -94,10 +98,6 @@ class Features:
             self._teacher(x)
         pairs = ((self._said[0][name], self._said[1][name]) for name in self._names)
         return torch.stack([F.mse_loss(mine, wanted) / wanted.var().clamp(min=1e-6) for wanted, mine in pairs]).mean()
-
-
-def _alike(layer: nn.Module, other: nn.Module | None) -> bool:
-    return isinstance(layer, nn.Conv2d) and isinstance(other, nn.Conv2d) and layer.out_channels == other.out_channels
 
 
 def _keeper(said: dict[str, Tensor], name: str) -> Any:
