@@ -76,3 +76,43 @@ print(len(shipped))
                           env={**os.environ, "VISION_MEASURE": "no"})
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 20
+
+
+NEEDS_NO_TORCH = """
+import sys
+from pathlib import Path
+from vision.cli import app
+from vision.cli.measured import photographs
+picture, folder = str(photographs()[0]), Path(sys.argv[1])
+tasks = sys.argv[2].split(";")
+for command in tasks:
+    app([word.format(picture=picture, folder=folder) for word in command.split()], standalone_mode=False)
+    loaded = {"torch", "torchvision", "lightning", "nncf", "torch_pruning"} & set(sys.modules)
+    assert not loaded, (command, loaded)
+print(len(tasks))
+"""
+
+
+@pytest.mark.parametrize("commands", [
+    ("probe {picture}", "models --json", "models show gfl-voc", "weights list", "inspect facemesh",
+     "models card {folder}/mine.onnx --task classify -o {folder}/mine.toml",
+     "export facemesh -o {folder}/mesh.onnx", "compress iris --precision half -o {folder}/iris.onnx"),
+    pytest.param((
+        "run {picture} --do detect,attributes,text --jsonl {folder}/a.jsonl --quiet",
+        "export blazepose-full --format openvino -o {folder}/pose.xml",
+        "compress facemesh --data {picture} -o {folder}/mesh-int8.onnx",
+        "faces {picture} --model {folder}/mesh-int8.onnx --jsonl {folder}/d.jsonl --quiet",
+    ), marks=pytest.mark.slow),
+])
+def test_torch_is_not_imported_where_nothing_needs_it(commands: tuple[str, ...], tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    node = helper.make_node("GlobalAveragePool", ["x"], ["y"])
+    graph = helper.make_graph([node], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 32, 32])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])])
+    onnx.save(helper.make_model(graph), tmp_path / "mine.onnx")
+    done = subprocess.run([sys.executable, "-c", NEEDS_NO_TORCH, str(tmp_path), ";".join(commands)],
+                          capture_output=True, text=True, env={**os.environ, "VISION_MEASURE": "no"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == str(len(commands))

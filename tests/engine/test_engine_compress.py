@@ -13,14 +13,18 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from tiny import MEAN, STD, Tiny, by_hand
 from torch import Tensor
 
 from vision.card import Card, Input
 from vision.engine import check, load
+from vision.engine.base import CannotRun
 from vision.engine.compress import compress, float_nodes
-from vision.errors import DataError, EngineError
+from vision.engine.compress_onnx import compress_onnx
+from vision.errors import DataError, EngineError, UsageError
+from vision.export.half import halve
 from vision.nets import NETS
 from vision.zoo import find
 
@@ -111,6 +115,82 @@ def test_a_network_of_any_size_stays_one(
         np.testing.assert_allclose(got[1], wanted[1], atol=1.5)
     engine.close()
     exact.close()
+
+
+@pytest.mark.slow
+def test_layers_go_back_to_float_until_the_file_is_good_enough(
+    card: Card, batches: list[np.ndarray], tmp_path: Path
+) -> None:
+    pytest.importorskip("nncf")
+    target, moved = tmp_path / "tiny-int8.safetensors", []
+
+    def good(path: Path) -> bool:
+        engine = load(find(path, "test"), "cpu")
+        got, wanted = engine(np.concatenate(batches)), by_hand(card, np.concatenate(batches))
+        engine.close()
+        moved.append(float(np.abs(got[1] - wanted[1]).max()))
+        return len(moved) == 3
+
+    made = compress(card, batches, target, "pieces", good)
+    assert made.source == "tiny in int8 but for 2 of 3 layers, ranges from 6 pictures of pieces"
+    assert moved[0] > moved[2]                                    # nearer with two layers in float than with none
+    assert load(find(target, "test"), "cpu").label == "openvino CPU int8"
+
+
+def test_onnxruntime_runs_int8_without_another_package(
+    card: Card, batches: list[np.ndarray], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = tmp_path / "tiny-int8.onnx"
+    made = compress_onnx(card, batches, target, "pieces")
+    assert "pre-processing" not in caplog.text
+    found = find(target, "test")
+    assert made.source == found.source == "tiny in int8, ranges from 6 pictures of pieces"
+    assert (found.form, found.config["precision"], found.input.fixed) == ("onnx", "int8", True)
+    kinds = [node.op_type for node in onnx.load(target).graph.node]
+    assert kinds.count("QuantizeLinear") >= 2
+    engine = load(found, "cpu")
+    assert (engine.label, engine.input_wh) == ("onnxruntime CPU int8", (64, 48))
+    got, wanted = engine(np.concatenate(batches)), by_hand(card, np.concatenate(batches))
+    engine.close()
+    assert 0 < np.abs(got[0] - wanted[0]).max() < 0.02
+    assert 0 < np.abs(got[1] - wanted[1]).max() < 2.0
+    with pytest.raises(EngineError, match="onnxruntime alone runs 'tiny-int8'"):
+        load(found, "cpu", backend="openvino")
+
+
+def test_pictures_of_another_size_are_refused(card: Card, batches: list[np.ndarray], tmp_path: Path) -> None:
+    fixed = replace(card, input=replace(card.input, fixed=True))
+    odd = [np.zeros((1, 40, 80, 3), np.uint8), *batches[:1], np.zeros((1, 40, 80, 3), np.uint8)]
+    with pytest.raises(DataError, match=r"'tiny' takes 64x48 pixels; most of the pictures to quantise it .* 80x40"):
+        compress_onnx(fixed, odd, tmp_path / "x.onnx", "nothing")
+    with pytest.raises(DataError, match="there are none"):
+        compress_onnx(card, [], tmp_path / "x.onnx", "nothing")
+    assert not list(tmp_path.glob("x*"))
+
+
+def test_half_precision_halves_the_bytes_and_rounds_weights_alone(
+    card: Card, batches: list[np.ndarray], tmp_path: Path
+) -> None:
+    made = halve(card, tmp_path / "half.safetensors")
+    tensors = load_file(tmp_path / "half.safetensors")
+    assert {str(t.dtype) for t in tensors.values()} == {"float16", "int64"}
+    assert made.source == "tiny in half precision"
+    found = find(tmp_path / "half.safetensors", "test")
+    engine = load(found, "cpu", "fp32")
+    moved = np.abs(engine(batches[0])[1] - by_hand(card, batches[0])[1]).max()
+    engine.close()
+    assert 0 < moved < 0.1                                        # of 64 pixels
+    with pytest.raises(UsageError, match=r"in half precision is a \.safetensors file; got 'x\.onnx'"):
+        halve(card, tmp_path / "x.onnx")
+    whole = find("facemesh")
+    made = halve(whole, tmp_path / "mesh.onnx")
+    kinds = {t.data_type for t in onnx.load(tmp_path / "mesh.onnx").graph.initializer if np.prod(t.dims) >= 16}
+    assert TensorProto.FLOAT not in kinds
+    picture = np.random.default_rng(0).integers(0, 256, (1, 192, 192, 3), np.uint8)
+    one, other = (load(c, "cpu", "fp32", "onnxruntime") for c in (whole, find(tmp_path / "mesh.onnx")))
+    assert np.abs(one(picture)[0] - other(picture)[0]).max() < 1.0
+    with pytest.raises(CannotRun, match="form 'openvino', whose weights stay"):
+        halve(find("gfl-voc-int8"), tmp_path / "x.safetensors")
 
 
 def test_there_must_be_pictures(card: Card, tmp_path: Path) -> None:

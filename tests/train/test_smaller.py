@@ -22,7 +22,8 @@ from vision.nets import build
 from vision.nets.narrow import narrow, widths
 from vision.tasks.classify import Classifier
 from vision.train.classify import ClassifySettings
-from vision.train.distil import Teacher
+from vision.train.distil import Features, Teacher
+from vision.train.refit import refit
 from vision.train.training import Training
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -129,6 +130,29 @@ def test_what_cannot_be_pruned_is_told(hues: Path, whole: Path, tmp_path: Path) 
         smaller(str(whole), hues, tmp_path / "run", 0.5, TINY)
 
 
+def test_a_layer_that_lost_inputs_says_what_it_said_where_they_can_be_made_of_the_rest() -> None:
+    torch.manual_seed(0)
+
+    def net(width: int) -> torch.nn.Sequential:
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(3, width, 3, 2, 1), torch.nn.Conv2d(width, 5, 1, bias=False), torch.nn.BatchNorm2d(5),
+        ).eval()
+
+    whole, small = net(8), net(4)
+    with torch.no_grad():
+        whole[0].weight[4:] = 2 * whole[0].weight[:4]    # the second half says twice what the first one does, and one
+        whole[0].bias[4:] = 2 * whole[0].bias[:4] + 1    # more: only the norm can make up for that
+        small[0].load_state_dict({name: value[:4] for name, value in whole[0].state_dict().items()})
+    pictures = [torch.randn(4, 3, 16, 16) for _ in range(3)]
+    fresh = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        before = (small(fresh) - whole(fresh)).abs().mean().item()
+        assert refit(small, whole, pictures) == ["1"]
+        after = (small(fresh) - whole(fresh)).abs().max().item()
+    assert before > 0.1
+    assert after < 0.01
+
+
 # teachers
 
 def test_the_loss_is_the_softened_divergence(whole: Path, hues: Path) -> None:
@@ -165,10 +189,29 @@ def test_a_student_learns_what_the_teacher_sees_whatever_labels_say(
             assert model.names[int(model(cv2.imread(str(wrong / folder / "5.png"))).probs.argmax())] == hue
 
 
+def test_features_are_equal_in_the_same_network_and_learnt_by_another_one(whole: Path) -> None:
+    card = card_of(whole)
+    same, other = build(card.net, **card.config).eval(), build(card.net, **card.config).eval()
+    same.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in load_file(whole).items()})
+    x = torch.randn(2, 3, 32, 32)
+    losses = []
+    for student in (same, other):
+        features = Features(str(whole), student)
+        student(x)
+        losses.append(features.loss(x))
+    assert losses[0].item() == pytest.approx(0, abs=1e-6)
+    assert losses[1].item() > 0.5
+    losses[1].backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in other.parameters())
+    with pytest.raises(UsageError, match=r"no layer of .* has the name and the width"):
+        Features(str(whole), build("classic", arch="lenet5", classes=3))
+
+
 def test_a_teacher_that_cannot_be_is_refused(hues: Path, whole: Path, tmp_path: Path) -> None:
     for settings, kind, told in (
         (replace(TINY, teacher="gfl-voc"), ModelError, "is a model for detect, not for classify"),
         (replace(TINY, teacher="nowhere.onnx"), WeightsError, "there is no file 'nowhere.onnx'"),
+        (replace(TINY, features=1.0), UsageError, "features are a teacher's: --teacher MODEL"),
         (replace(TINY, teacher=str(whole), mixup=0.2), UsageError, "leave multilabel, mixup and cutmix out"),
     ):
         with pytest.raises(kind, match=told):

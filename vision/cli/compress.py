@@ -31,7 +31,7 @@ def compress(
     prune: Annotated[float | None, typer.Option(
         min=0.01, max=0.95, help="in place of that: the share of a classifier's multiply-adds that goes, with the "
                                  "channels that matter least; what is left is trained again")] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="with --prune: of that training")] = 20,
+    epochs: Annotated[int, typer.Option(min=1, help="with --prune: of that training")] = 6,
     pictures: Annotated[int, typer.Option(min=1, help="for int8: how many pictures to look at")] = 300,
     stride: Annotated[int, typer.Option(min=1, help="for int8: look at every n-th frame only")] = 1,
     labelled: Annotated[Path | None, typer.Option(
@@ -127,7 +127,7 @@ def _pruned(name: str, data: Path, output: Path, share: float, epochs: int) -> C
     from vision.train.classify import ClassifySettings
     from vision.train.smaller import smaller
 
-    settings = ClassifySettings(epochs=epochs, freeze_epochs=0, backbone_lr=1.0, keep_norms=False, warmup=0.5)
+    settings = ClassifySettings(epochs=epochs, lr=3e-4, freeze_epochs=0, backbone_lr=0.1, features=1.0, warmup=0.5)
     with progress(quiet=False) as tell:
         made, trained = smaller(name, data, output.with_suffix(""), share, settings, tell)
     shutil.copyfile(trained.weights, output)

@@ -18,7 +18,7 @@ from vision.classic import CLASSIC
 from vision.errors import UsageError
 from vision.nets import build
 from vision.train.classify import ClassifySettings
-from vision.train.distil import Teacher
+from vision.train.distil import Features, Teacher
 from vision.train.fit import fit
 from vision.train.initialise import initialise
 from vision.train.picture_set import HeldOutPictures, TrainPictures, resize_of
@@ -36,16 +36,18 @@ class Classification(Objective):
     """One of the losses, over pictures that may be mixed; judged by top-1 and top-5.
 
     settings: what is mixed, and the loss. weights: (C,) of the classes, or None. teacher: whose answers are learnt,
-    too, or None.
+    too, features: what its layers say; or None.
     """
 
     words: ClassVar[Mapping[str, str]] = {"top1": "top-1"}
 
     def __init__(
-        self, card: Card, settings: ClassifySettings, weights: Tensor | None = None, teacher: Teacher | None = None
+        self, card: Card, settings: ClassifySettings, weights: Tensor | None = None, teacher: Teacher | None = None,
+        features: Features | None = None,
     ) -> None:
         super().__init__(card)
-        self.settings, self.weights, self.classes, self.teacher = settings, weights, len(card.classes), teacher
+        self.settings, self.weights, self.classes = settings, weights, len(card.classes)
+        self.teacher, self.features = teacher, features
         mixers = [kind(alpha=alpha, num_classes=self.classes)
                   for kind, alpha in ((v2.MixUp, settings.mixup), (v2.CutMix, settings.cutmix)) if alpha]
         self.mixed = v2.RandomChoice(mixers) if mixers else None
@@ -63,7 +65,10 @@ class Classification(Objective):
             return terms
         share = self.settings.teaching
         soft = self.teacher.loss(logits if isinstance(logits, Tensor) else logits[0], batch[0])
-        return {**{name: (1 - share) * term for name, term in terms.items()}, "teacher": share * soft}
+        terms = {**{name: (1 - share) * term for name, term in terms.items()}, "teacher": share * soft}
+        if self.features is not None:
+            terms["features"] = self.settings.features * self.features.loss(x)
+        return terms
 
     def _by_labels(self, net: nn.Module, logits: Any, labels: Tensor) -> dict[str, Tensor]:
         own = getattr(net, "criterion", None)            # of a paper that has one
@@ -181,7 +186,8 @@ def train(training: Training, told: Told) -> Trained:
     kind = _Several if settings.multilabel else Classification
     weights = _weights(learned.counts) if settings.balance == "weights" else None
     teacher = Teacher(settings.teacher, training.names, settings.temperature) if settings.teacher else None
-    objective = kind(card, settings, weights, teacher)
+    features = Features(settings.teacher, net) if settings.features else None
+    objective = kind(card, settings, weights, teacher, features)
     sets = TrainPictures(learned, card, settings), HeldOutPictures(held, card, settings.multilabel)
     if settings.init != "own":
         first = torch.stack([sets[0][i, i][0] for i in range(min(settings.batch, len(learned)))])

@@ -57,6 +57,8 @@ class ClassifySettings(Settings):
         "a classifier of the same classes whose probabilities are learnt, too; any that --model opens")] = ""
     temperature: Annotated[float, Option("by which the teacher's probabilities are softened", min=0.1)] = 4.0
     teaching: Annotated[float, Option("share of the loss that is the teacher's", "0..1", min=0, max=1)] = 0.7
+    features: Annotated[float, Option(
+        "weight of what the teacher's layers say, learnt by those of the same name and width; 0: none", min=0)] = 0.0
     balance: Annotated[Literal["none", "weights", "sampling"], Option(
         "rare classes weigh more in the loss, or are drawn as often as others")] = "none"
     dropout: Annotated[float | None, Option(
@@ -98,6 +100,8 @@ def _settle(settings: ClassifySettings) -> ClassifySettings:
         raise UsageError("mixup and cutmix are for one class a picture: leave them out with multilabel.")
     if settings.teacher:
         _check_teacher(settings)
+    if settings.features and not settings.teacher:
+        raise UsageError("features are a teacher's: --teacher MODEL")
     if settings.init != "own" and settings.fine_tunes:
         raise UsageError(f"init {settings.init} is for a network without weights, and {name!r} starts from some.")
     return settings

@@ -2,19 +2,25 @@
 
 Hinton et al. 2015, "Distilling the Knowledge in a Neural Network": probabilities softened by a temperature say which
 classes are alike. Beyer et al. 2022, "Knowledge distillation: A good teacher is patient and consistent": the teacher
-looks at the very crop that the student sees.
+looks at the very crop that the student sees. Romero et al. 2015, "FitNets: Hints for Thin Deep Nets": what its layers
+say is learnt, too, which a few pictures suffice for.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision.card import alike
+from vision.engine.program import program_of
 from vision.errors import UsageError
+from vision.nets.narrow import sizes
 from vision.tasks.classify import Classifier
+from vision.zoo import find
 
 _FLOOR = 1e-9                            # of a probability, whose logarithm stands for a logit
 
@@ -56,3 +62,46 @@ class Teacher:
     def close(self) -> None:
         """Give its engine back."""
         self._classifier.close()
+
+
+class Features:
+    """What the layers of a network say, to be learnt by those of the same name and width in another one.
+
+    model: a network of torch, as `zoo.find` takes it. student: which learns; its layers are watched from now on.
+    Watched are norms, behind which refitted layers say what they did before; convolutions where there is no norm.
+    Raises UsageError where the two have no such layer in common.
+    """
+
+    def __init__(self, model: str, student: nn.Module) -> None:
+        card = find(model, "classify")
+        if card.form != "network":
+            raise UsageError(f"the layers of {model!r} cannot be watched: it is a file of form {card.form!r}. Leave "
+                             "--features out, or take a network of torch.")
+        self._teacher: nn.Module = program_of(card).module().net.requires_grad_(False)
+        theirs = dict(self._teacher.named_modules())
+        kind: Any = nn.BatchNorm2d if any(isinstance(one, nn.BatchNorm2d) for one in theirs.values()) else nn.Conv2d
+        self._names = [name for name, layer in student.named_modules() if isinstance(layer, kind)
+                       and sizes(layer)[:1] == sizes(theirs.get(name, nn.Identity()))[:1]]
+        if not self._names:
+            raise UsageError(f"no layer of {model!r} has the name and the width of one of the student's: leave "
+                             "--features out, or take a network of the same kind.")
+        self._said: list[dict[str, Tensor]] = [{}, {}]       # by the teacher, by the student
+        for name in self._names:
+            for net, said in zip((self._teacher, student), self._said, strict=True):
+                net.get_submodule(name).register_forward_hook(_keeper(said, name))
+
+    def loss(self, x: Tensor) -> Tensor:
+        """How far the student's layers are from the teacher's, once it has seen `x`, (B,3,H,W) normalised: squared
+        differences over the teacher's variance, the mean of the layers."""
+        self._teacher.to(x.device)
+        with torch.no_grad():
+            self._teacher(x)
+        pairs = ((self._said[0][name], self._said[1][name]) for name in self._names)
+        return torch.stack([F.mse_loss(mine, wanted) / wanted.var().clamp(min=1e-6) for wanted, mine in pairs]).mean()
+
+
+def _keeper(said: dict[str, Tensor], name: str) -> Any:
+    def keep(layer: nn.Module, given: Any, output: Tensor) -> None:
+        said[name] = output
+
+    return keep

@@ -1,14 +1,14 @@
 """Fewer channels: those that matter least go, with all that depends on them, until so much work is left.
 
 Fang et al. 2023, "DepGraph: Towards Any Structural Pruning" finds what hangs together (torch-pruning, of the extra
-`compress`); Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning" says what matters: how much the
-loss would change. What is left is a smaller network of the same kind, whose widths are on its card.
+`compress`); Li et al. 2017, "Pruning Filters for Efficient ConvNets" says what matters: channels with small weights do
+not, and layers inside a block rather than what is added to other blocks. What is left is a smaller network of the same
+kind, whose widths are on its card.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,7 @@ from vision.nets.narrow import widths
 from vision.train.fit import save_weights
 
 ROUND = 8                                # channels are a multiple of this, which processors like
-_STEPS = 100                             # from all channels to the least; after each the gradients are new
-_EACH = 5                                # of these steps at a time
-_LEAST = 0.05                            # of a layer's channels, which stay in any case
+_STEPS = 24                              # from all channels to the least
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,10 @@ class Pruned:
     after: float
 
 
-def prune(
-    net: nn.Module, card: Card, share: float, learn: Callable[[nn.Module], None], kept: Sequence[nn.Module] = ()
-) -> Pruned:
+def prune(net: nn.Module, card: Card, share: float, last: nn.Module) -> Pruned:
     """Take channels out of a network, in place, until `share` of its multiply-adds is gone.
 
-    net: of the card, in evaluation mode, with weights. share: 0..1. learn: gives the parameters the gradients of
-    the loss on some pictures, which say what matters. kept: layers whose outputs stay, as the last one.
+    net: of the card, in evaluation mode, with weights. share: 0..1. last: the layer whose outputs stay as they are.
 
     Raises MissingExtra, and CannotRun where the network cannot be made so small, or is not what its card builds then.
     """
@@ -58,14 +53,11 @@ def prune(
         parameter.requires_grad_()
     try:
         pruner: Any = tp.pruner.BasePruner(
-            net, example, tp.importance.GroupTaylorImportance(), global_pruning=True, pruning_ratio=0.95,
-            max_pruning_ratio=1 - _LEAST, iterative_steps=_STEPS, ignored_layers=list(kept), round_to=ROUND,
+            net, example, tp.importance.GroupMagnitudeImportance(p=2), pruning_ratio=0.95,
+            iterative_steps=_STEPS, round_to=ROUND, ignored_layers=[last, *_coupled(tp, net, example)],
         )
         before = work = float(tp.utils.count_ops_and_params(net, example)[0])
-        for step in range(_STEPS):
-            if step % _EACH == 0:
-                net.zero_grad()
-                learn(net)
+        for _ in range(_STEPS):
             pruner.step()
             work = float(tp.utils.count_ops_and_params(net, example)[0])
             if work <= (1 - share) * before:
@@ -76,11 +68,20 @@ def prune(
     if work > (1 - share) * before:
         raise CannotRun(f"{card.name!r} keeps {work / before:.2f} of its work, whatever is taken: ask for less than "
                         f"--prune {1 - work / before:.2f}")
-    net.zero_grad()
     config = {key: value for key, value in card.config.items() if key != "widths"}
     narrower = {**config, "widths": widths(net, build(card.net, **config))}
     _check(net, build(card.net, **narrower), example, card.name)
     return Pruned(replace(card, config=narrower), before, work)
+
+
+def _coupled(tp: Any, net: nn.Module, example: Tensor) -> list[nn.Module]:
+    """Layers whose outputs are added to those of others. They keep their channels: each block would miss them."""
+    graph, found = tp.DependencyGraph().build_dependency(net, example_inputs=example), []
+    for group in graph.get_all_groups(root_module_types=[nn.Conv2d, nn.Linear]):
+        makers = {dep.target.module for dep, _ in group if graph.is_out_channel_pruning_fn(dep.handler)}
+        layers = [one for one in makers if isinstance(one, nn.Conv2d | nn.Linear) and getattr(one, "groups", 1) == 1]
+        found += layers if len(layers) > 1 else []
+    return found
 
 
 def _check(net: nn.Module, again: nn.Module, example: Tensor, name: str) -> None:

@@ -1,13 +1,14 @@
-"""A classifier with fewer channels: pruned, then trained again on the common trainer, taught by what it was."""
+"""A classifier with fewer channels: pruned, refitted, then trained on the common trainer, taught by what it was."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from vision.card import Card, alike
 from vision.errors import DataError, UsageError
@@ -17,12 +18,13 @@ from vision.train.classify import ClassifySettings
 from vision.train.picture_set import TrainPictures
 from vision.train.pruning import Pruned, keep, prune
 from vision.train.recipe import Told, Trained
+from vision.train.refit import refit
 from vision.train.start import head_of, load_net
 from vision.train.training import RECIPES, Training
 from vision.weights import resolve
 from vision.zoo import find
 
-_LOOKS = 128                             # pictures that say which channels matter
+_LOOKS = 96                              # pictures on which what is left is refitted
 _BATCH = 32
 
 
@@ -48,19 +50,14 @@ def smaller(
         raise UsageError(f"{str(folder)!r} holds a run already. Name another file: -o FILE")
     net = build(card.net, **card.config)
     load_net(net, resolve(card))
-    batches = _batches(learned, card, settings)
-    objective = Classification(card, replace(settings, teacher=""))
-
-    def learn(one: nn.Module) -> None:
-        one.eval()                                          # norms stand still, dropout is off
-        for batch in batches:                               # one after the other, for memory
-            (objective.loss(one, batch)[settings.loss.replace("-", "_")] / len(batches)).backward()
-
-    head = head_of(net, len(card.classes))
-    made = prune(net, card, share, learn, [layer for name, layer in net.named_modules() if f"{name}." == head])
+    see = Classification(card, settings).inputs
+    head = net.get_submodule(head_of(net, len(card.classes)).rstrip("."))
+    whole = copy.deepcopy(net).eval()
+    made = prune(net.eval(), card, share, head)
+    refit(net.eval(), whole, [see(batch) for batch in _batches(learned, card, settings)])
     folder.mkdir(parents=True, exist_ok=True)
     keep(folder / "pruned.safetensors", net, made)
-    settings = replace(settings, model=str(folder / "pruned.safetensors"), teacher=settings.teacher or model)
+    settings = replace(settings, model=str(folder / "pruned.safetensors"), teacher=settings.teacher or str(model))
     return made, Training("classify", parts, folder, settings).run(told)
 
 
@@ -73,10 +70,9 @@ def _same_classes(card: Card, names: tuple[str, ...], data: Path) -> None:
         )
 
 
-def _batches(pictures: Any, card: Card, settings: ClassifySettings) -> list[Any]:
-    """Some pictures with their labels, evenly from all of them."""
+def _batches(pictures: Any, card: Card, settings: ClassifySettings) -> list[Tensor]:
+    """Some pictures (B,3,S,S) uint8 RGB, evenly from all of them, as a training varies them."""
     items = TrainPictures(pictures, card, settings)
     places = range(0, len(items), max(1, len(items) // _LOOKS))
-    some = [items[i, i] for i in places][:_LOOKS]
-    return [tuple(torch.stack(part) for part in zip(*some[i : i + _BATCH], strict=True))
-            for i in range(0, len(some), _BATCH)]
+    some = torch.stack([items[i, i][0] for i in places][:_LOOKS])
+    return list(some.split(_BATCH))
