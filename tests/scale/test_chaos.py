@@ -60,7 +60,7 @@ def killed_when(committed: Callable[[], int], count: int, *arguments: str) -> No
     """A run in a process of its own, which is killed once so many sources are committed."""
     command = [sys.executable, "-m", "vision", "run", *arguments, *(f"--{k}={v}" for k, v in ENGINE.items())]
     driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **LOOPBACK})
-    end = time.monotonic() + 90
+    end = time.monotonic() + 200
     while committed() < count:
         assert driver.poll() is None, driver.communicate()[1]
         assert time.monotonic() < end, "nothing is committed"
