@@ -226,8 +226,8 @@ def simulate(measured: Path, price: float, **asked: Any) -> None:
     known = json.loads(measured.read_text()) if measured.exists() else {}
     made = constants(known, asked)
     print(f"{made.hours:g} hours at {made.rate:g} frames/s in ranges of {made.cut_s:g} s; {made.fps:g} frames/s a "
-          f"processor; {1000 * made.overhead_s:.1f} ms a range, {1000 * made.driver_s:.2f} ms of the driver, a worker is "
-          f"up after {made.ready_s:.0f} s and dies every {made.death_h:g} h; {price:g} a processor's hour")
+          f"processor; {1000 * made.overhead_s:.1f} ms a range, {1000 * made.driver_s:.2f} ms of the driver, a worker "
+          f"is up after {made.ready_s:.0f} s and dies every {made.death_h:g} h; {price:g} a processor's hour")
     work = made.hours * 3600 * made.rate / made.fps      # seconds of one processor
     for workers in WORKERS:
         took = made.seconds(workers)

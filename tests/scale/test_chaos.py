@@ -156,7 +156,9 @@ def test_s3_killed_in_the_middle(nodes: Any, s3: bool, clips: Path, tmp_path: Pa
     assert (progress.done, progress.failed) == (6, {})
     assert progress.kept == len(kept)
     assert {one: store.modified(one) for one in kept} == kept
-    done = notes(store.cat_file("results/run/manifest.jsonl"))
+    manifest = store.cat_file("results/run/manifest.jsonl")
+    done = notes(manifest)
+    assert len(done) == 6, manifest
     assert [one["source"] for one in done] == [f"s3://videos/drive/clip{number}.mp4" for number in range(6)]
     assert len(store.ls("results/run/records")) == 12
 
