@@ -53,9 +53,9 @@ class Store:
         SinkError."""
         with records.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        file = f"{name}{records.suffix}"
-        self._put(records, f"{folder}/{file}")
-        self.write(f"{folder}/{name}.json", {**note, "records": file, "sha256": digest})
+        called = f"{name}{records.suffix}"
+        self._put(records, f"{folder}/{called}")
+        self.write(f"{folder}/{name}.json", {**note, "records": called, "sha256": digest})
 
     def write(self, path: str, value: Mapping[str, Any]) -> None:
         """Plain values as a file of JSON, whole or not at all. Raises SinkError."""
