@@ -19,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -100,12 +102,12 @@ class OnRay:
     ready_s: float
     each_s: float
     driver_s: float
-    memory: list[float]
+    memory: Sequence[float]
 
 
 def on_ray(folder: Path, output: Path, plan: list[Spec], count: int, skip: int) -> OnRay:
     """All files of a folder on Ray."""
-    times, busy, memory = [time.perf_counter()], [0.0], []
+    times, busy, memory = array("d", [time.perf_counter()]), array("d", [0.0]), array("d")
 
     def told(progress: Progress, line: str) -> None:
         assert not line, line
