@@ -16,7 +16,6 @@ from dataclasses import MISSING, dataclass, fields
 from dataclasses import field as dataclass_field
 from datetime import date, time
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -195,6 +194,8 @@ class Described:
 def installed(group: str) -> Mapping[str, Any]:
     """What installed packages register under an entry point, by name. One that cannot be loaded is logged and
     skipped, so that a broken package does not stop what has nothing to do with it."""
+    from importlib.metadata import entry_points  # 10 ms, on every start
+
     found = {}
     for point in entry_points(group=group):
         try:
@@ -268,3 +269,8 @@ def _number(field: Field, option: Option, value: Any) -> float | int:
         bounds += [f"at most {high:g}"] if high is not None else []
         raise UsageError(f"is {' and '.join(bounds)}; got {value!r}.")
     return number
+
+
+def first_sentence(kind: type) -> str:
+    """The first sentence of a spec's docstring, without its full stop."""
+    return (kind.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip().rstrip(".").split(". ")[0]

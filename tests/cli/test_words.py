@@ -16,7 +16,7 @@ import pytest
 import typer.main
 
 import vision
-from vision.cli import COMMANDS, app, hints, main
+from vision.cli import MODULES, app, hints, main, whole
 from vision.drawing import Style
 from vision.item import Item
 from vision.sinks.film import VideoWriter
@@ -37,13 +37,10 @@ def leaves(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
     """Every command with its whole name, made with all of its options."""
     for name in group.list_commands(None):
         command = group.get_command(None, name)
+        command = command if above or command.hidden else whole(name)
         if hasattr(command, "list_commands"):
             yield from leaves(command, f"{above}{name} ")
         elif not command.hidden:
-            if not above and name in COMMANDS:
-                whole = typer.Typer(add_completion=False)
-                whole.command(name)(COMMANDS[name]())
-                command = typer.main.get_command(whole)
             yield above + name, command
 
 
@@ -70,6 +67,15 @@ def test_every_command_has_two_examples_whose_options_there_are() -> None:
         seen.update(lines)
     every = (Path(hints.__file__).parent / "examples.txt").read_text().splitlines()
     assert set(every) - seen == {"vision models", "vision models --json"}      # of the group itself
+
+
+def test_help_lists_every_module_by_the_first_sentence_of_its_own_help() -> None:
+    for name, line in MODULES.items():
+        own = whole(name).get_short_help_str(500)
+        assert line == own.split(". ")[0].rstrip(".") + ".", name
+    listed = typer.main.get_command(app).list_commands(None)              # type: ignore[arg-type]
+    assert listed[:2] == ["run", "detect"]
+    assert set(MODULES) < set(listed)
 
 
 @pytest.mark.parametrize("arguments", [

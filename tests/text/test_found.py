@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from vision.card import Boxes, Card, Input
 from vision.engine import FakeEngine
@@ -63,6 +67,43 @@ def test_east_is_opencvs_rectangle() -> None:
         np.testing.assert_allclose(quads.ordered(found.quads[k]), _opencvs(x, y, np.array(values)), atol=1e-3)
     assert found.scores.tolist() == pytest.approx([0.88, 0.84])
     assert len(east((score * 0, geometry), 0.5)) == 0
+
+
+def _east_file(path: Path, planar: bool) -> None:
+    """A graph with EAST's outputs, for which what is bright is text: rectangles of 40 by 12 pixels around each cell."""
+    def value(name: str, channels: int) -> onnx.ValueInfoProto:
+        shape = [1, channels, None, None] if planar else [1, None, None, channels]
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    first, last = [0, 3, 1, 2], [0, 2, 3, 1]
+    ends = [] if planar else [helper.make_node("Transpose", [f"{one}_"], [one], perm=last) for one in ("s", "g")]
+    out = ["s", "g"] if planar else ["s_", "g_"]
+    nodes = [
+        helper.make_node(*(("Identity", ["image"], ["x"]) if planar else ("Transpose", ["image"], ["x"])),
+                         **({} if planar else {"perm": first})),
+        helper.make_node("AveragePool", ["x"], ["cells"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("ReduceMax", ["cells"], ["bright"], axes=[1], keepdims=1),
+        helper.make_node("Clip", ["bright", "zero", "one"], [out[0]]),
+        helper.make_node("Mul", [out[0], "rectangle"], [out[1]]),
+        *ends,
+    ]
+    rectangle = np.array([6, 20, 6, 20, 0], np.float32).reshape(1, 5, 1, 1)
+    constants = {"zero": np.float32(0), "one": np.float32(1), "rectangle": rectangle}
+    graph = helper.make_graph(nodes, "east", [value("image", 3)], [value("s", 1), value("g", 5)],
+                              [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+
+
+@pytest.mark.parametrize("planar", [True, False])
+def test_a_file_of_east_is_taken_as_it_is(tmp_path: Path, planar: bool) -> None:
+    _east_file(tmp_path / "east.onnx", planar)
+    image = np.zeros((128, 160, 3), np.uint8)
+    image[64:68, 80:84] = 255                              # one cell
+    with TextFinder.load(tmp_path / "east.onnx", backend="onnxruntime") as finder:
+        found = finder(image)
+    assert finder.card.boxes.layout == "east"
+    assert len(found) == 1
+    np.testing.assert_allclose(quads.boxes_of(found.quads)[0], [60, 58, 100, 70], atol=0.5)
 
 
 def test_a_finder_gives_pixels_of_the_frame() -> None:

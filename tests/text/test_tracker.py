@@ -16,6 +16,7 @@ from vision.sinks import Alto, Events, Hocr, PlainText
 from vision.sinks.film import VideoWriter
 from vision.state import dumps, loads
 from vision.text.lines import TextEvent, Texts, clock
+from vision.text.looks import likeness, look_of
 from vision.text.reader import TextReader
 from vision.text.tracker import TextTracker, matching
 from vision.types import Image
@@ -137,3 +138,54 @@ def test_a_search_in_pictures_names_them(tmp_path: Path, reader: TextReader) -> 
     assert reader(found[1][2]).texts.tolist()[0] == "Gate"
     assert "B7" not in reader(found[1][2]).text
     assert summary in ([], ["b?: found once", "  'B7' in b.png"])
+
+
+def test_other_text_in_one_place_is_a_text_of_its_own(reader: TextReader) -> None:
+    tracker = TextTracker(reader, lost_after=0.3)
+    said = ["At this hour?"] * 8 + ["The train was late"] * 8 + ["12 OF 40"] * 8 + ["13 OF 40"] * 14
+    texts = [tracker(page([(line, (20, 40), 26)], (352, 96)), i / RATE) for i, line in enumerate(said)]
+    events = [event for one in texts for event in one.events] + list(tracker.close())
+    assert [(e.text.replace(" ", ""), e.start) for e in events[:3]] == [
+        ("Atthishour?", 0.0), ("Thetrainwaslate", pytest.approx(0.8)), ("12OF40", pytest.approx(1.6))]
+    assert [e.end for e in events[:2]] == [pytest.approx(0.7), pytest.approx(1.5)]
+    assert [e.text.replace(" ", "") for e in events[3:]] == ["13OF40"]     # a digit is noticed when it is read again
+    assert events[3].start == pytest.approx(2.4, abs=1.0)
+    assert events[2].end <= events[3].start
+    assert [e.id for e in events] == [1, 2, 3, 4]
+    assert [one.text for one in texts[7:9]] == ["At this hour?", "The train was late"]
+
+
+def test_what_is_written_downwards_keeps_its_words(reader: TextReader) -> None:
+    image = np.ascontiguousarray(np.rot90(page([("PLATFORM 4", (30, 20), 34)], (260, 80)), 3))
+    tracker = TextTracker(reader)
+    for time in (0.0, 0.1):
+        texts = tracker(image, time)
+        alone = reader(image)
+        assert texts.texts.tolist() == ["PLATFORM", "4"]
+        np.testing.assert_allclose(texts.boxes, alone.boxes, atol=0.02)
+
+
+def test_pages_of_several_sources_have_numbers_of_their_own(tmp_path: Path, reader: TextReader) -> None:
+    import cv2
+
+    for name, text in (("a", "Gate A12"), ("b", "Gate B7")):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), page([(text, (20, 20), 28)], (240, 96)))
+    sources = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    run = Run(sources, ReadText(model=reader), [Alto(tmp_path / "t.xml"), Hocr(tmp_path / "t.html")])
+    run.finish()
+    alto, hocr = (tmp_path / "t.xml").read_text(), (tmp_path / "t.html").read_text()
+    for document in (alto, hocr):
+        ids = [one.get(key) for one in ElementTree.fromstring(document).iter() for key in ("ID", "id") if one.get(key)]
+        assert len(ids) == len(set(ids))
+        assert [f"{tmp_path / name}.png" in document for name in "ab"] == [True, True]
+
+
+def test_looks_tell_other_letters_and_mind_no_light() -> None:
+    image = page([("PLATFORM", (20, 20), 30), ("PLATEAUS", (20, 80), 30)], (240, 140))
+    first, second = (np.array([[20, y], [180, y], [180, y + 34], [20, y + 34]], np.float32) for y in (22, 82))
+    look = look_of(image, first)
+    assert look.shape == (16, 75)
+    dim = (image * 0.5 + 20).astype(np.uint8)
+    assert likeness(look, look_of(dim, first + np.float32(1.5))) > 0.8
+    assert likeness(look, look_of(image, second)) < 0.5
+    assert likeness(look_of(np.full_like(image, 9), first), look) == 1.0

@@ -20,7 +20,7 @@ def probe(
     reader: Annotated[Literal["auto", "opencv"], typer.Option(
         help="what decodes video: PyAV or OpenCV")] = "auto",
 ) -> None:
-    """Show what sources hold: kind, size, rate, length, codec, rotation, sound; of a folder, of each file in it."""
+    """Show what sources hold: kind, size, rate, length, codec, rotation, sound; of each file in a folder."""
     from vision.io.probe import probe_all
 
     failed = False

@@ -27,7 +27,7 @@ def tune(
     seed: Annotated[int, typer.Option(min=0, help="of the search")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the search in the folder")] = False,
 ) -> None:
-    """Search the settings of a training: many short ones, each kept, and a page on what decides (extra `search`)."""
+    """Search the settings of a training: many short ones, each kept; a page says what decides (extra `search`)."""
     from vision.train.tuning import Tuning
 
     tuning = Tuning(task, data, output, _pairs("--set", settings or []), _pairs("--search", search), trials=trials,

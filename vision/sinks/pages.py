@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.text import TextFile, TextLines
 from vision.spec import Option, spec
+from vision.state import State
 from vision.text.lines import clock
 
 if TYPE_CHECKING:
     from vision.item import Item
     from vision.steps.base import Spec
     from vision.text.lines import TextEvent, Texts
-
 
 
 def quoteattr(text: str) -> str:
@@ -42,7 +42,6 @@ _ALTO = """<?xml version="1.0" encoding="UTF-8"?>
  xsi:schemaLocation="http://www.loc.gov/standards/alto/ns-v4# http://www.loc.gov/standards/alto/v4/alto-4-4.xsd">
 <Description>
 <MeasurementUnit>pixel</MeasurementUnit>
-<sourceImageInformation><fileName></fileName></sourceImageInformation>
 <OCRProcessing ID="OCR_0"><ocrProcessingStep><processingSoftware><softwareName>vision</softwareName>\
 </processingSoftware></ocrProcessingStep></OCRProcessing>
 </Description>
@@ -64,7 +63,7 @@ class PlainText(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where no text is read."""
-        return _Plain(Path(self.path), self.on or self.key_in(plan), "", lambda item, texts: f"{texts.text}\n\n", "")
+        return _Plain(Path(self.path), self.on or self.key_in(plan), "", lambda _, texts, n: f"{texts.text}\n\n", "")
 
 
 @spec
@@ -101,11 +100,12 @@ class _Pages(TextLines):
     """A file with a head, a page for each frame that has text, and a tail: whole after every page."""
 
     def __init__(
-        self, path: Path, on: str, head: str, page: Callable[[Item, Texts], str], tail: str
+        self, path: Path, on: str, head: str, page: Callable[[Item, Texts, int], str], tail: str
     ) -> None:
         super().__init__(path)
         self.file = TextFile(path, tail)
         self.on, self.needs, self.head, self.page = on, frozenset((on,)), head, page
+        self.pages = 0                                   # in the document, of whatever sources
 
     def begin(self, info: Any) -> None:
         """Open the file with the first source."""
@@ -114,7 +114,18 @@ class _Pages(TextLines):
     def take(self, item: Item) -> None:
         """Write the frame's page."""
         if self.on in item and len(item[self.on]):
-            self.file.append(self.page(item, item[self.on]))
+            self.file.append(self.page(item, item[self.on], self.pages))
+            self.pages += 1
+
+    def state(self) -> State | None:
+        """The file's length, and how many pages it has."""
+        state = super().state()
+        return None if state is None else {**state, "pages": self.pages}
+
+    def restore(self, state: State) -> None:
+        """Cut the file to that length, and continue with the page after its last."""
+        super().restore(state)
+        self.pages = int(state["pages"])
 
 
 class _Plain(_Pages):
@@ -147,32 +158,39 @@ class _Plain(_Pages):
             self.file.append("".join(f"{clock(e.start)} - {clock(e.end)}  {e.text}\n" for e in events))
 
 
-def hocr_page(item: Item, texts: Texts) -> str:
-    """A frame as an `ocr_page`: its columns, lines and words, each with its box, words with their confidence in %."""
+def hocr_page(item: Item, texts: Texts, n: int) -> str:
+    """A frame as an `ocr_page`: its columns, lines and words, each with its box, words with their confidence in %.
+
+    n: the page's number in the document, from 0; what it shows stands in `image`, a file and a frame's number.
+    """
     frame = item.frame
     page = f"{_plain(frame.source)}:{frame.index}"
-    out = [f"<div class='ocr_page' id={quoteattr(f'page_{frame.index}')} title="
-           + quoteattr(f'image "{page}"; bbox 0 0 {frame.size_wh[0]} {frame.size_wh[1]}; ppageno {frame.index}') + ">"]
+    out = [f"<div class='ocr_page' id='page_{n}' title="
+           + quoteattr(f'image "{page}"; bbox 0 0 {frame.size_wh[0]} {frame.size_wh[1]}; ppageno {n}') + ">"]
     for b, block in enumerate(_blocks(texts)):
-        out.append(f" <div class='ocr_carea' id='block_{frame.index}_{b}' title='bbox {_bbox(block)}'>")
+        out.append(f" <div class='ocr_carea' id='block_{n}_{b}' title='bbox {_bbox(block)}'>")
         for line in block.by_line():
             number = int(line.lines[0])
-            out.append(f"  <span class='ocr_line' id='line_{frame.index}_{number}' title='bbox {_bbox(line)}'>")
+            out.append(f"  <span class='ocr_line' id='line_{n}_{number}' title='bbox {_bbox(line)}'>")
             for k, word in enumerate(line):
                 title = f"bbox {_bbox(word)}; x_wconf {round(100 * float(word.scores[0]))}"
-                out.append(f"   <span class='ocrx_word' id='word_{frame.index}_{number}_{k}' title='{title}'>"
+                out.append(f"   <span class='ocrx_word' id='word_{n}_{number}_{k}' title='{title}'>"
                            f"{escape(_plain(word.line))}</span>")
             out.append("  </span>")
         out.append(" </div>")
     return "\n".join([*out, "</div>", ""])
 
 
-def alto_page(item: Item, texts: Texts) -> str:
-    """A frame as a `Page`: a `TextBlock` a column, with its `TextLine`s and `String`s; WC is the confidence, 0..1."""
+def alto_page(item: Item, texts: Texts, n: int) -> str:
+    """A frame as a `Page`: a `TextBlock` a column, with its `TextLine`s and `String`s; WC is the confidence, 0..1.
+
+    n: the page's number in the document, from 0; what it shows, a file and a frame's number, stands in a comment.
+    """
     frame = item.frame
     width, height = frame.size_wh
-    n = frame.index
-    out = [f'<Page ID="page_{n}" PHYSICAL_IMG_NR="{n}" WIDTH="{width}" HEIGHT="{height}">',
+    shows = f"{_plain(frame.source)}:{frame.index}".replace("--", "- -")             # which no comment may hold
+    out = [f"<!-- {shows} -->",
+           f'<Page ID="page_{n}" PHYSICAL_IMG_NR="{n}" WIDTH="{width}" HEIGHT="{height}">',
            f'<PrintSpace HPOS="0" VPOS="0" WIDTH="{width}" HEIGHT="{height}">']
     for b, block in enumerate(_blocks(texts)):
         out.append(f'<TextBlock ID="block_{n}_{b}" {_place(block)}>')

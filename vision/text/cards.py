@@ -39,7 +39,8 @@ def finder_card(path: Path) -> Card:
     """The card of an .onnx file that finds text: one map (DB), or scores and geometry (EAST). Raises WeightsError,
     ModelError for other outputs."""
     outputs = {o.name: [d.dim_value for d in o.type.tensor_type.shape.dim] for o in _opened(path).graph.output}
-    channels = sorted(shape[1] or 1 for shape in outputs.values() if len(shape) == 4)
+    channels = sorted(
+        next((n for n in (shape[1], shape[3]) if n in (1, 5)), 1) for shape in outputs.values() if len(shape) == 4)
     common: dict[str, Any] = {
         "name": path.name, "task": "text-boxes", "form": "onnx", "file": str(path.absolute()),
         "licence": "as its publisher states", "source": str(path),
@@ -51,7 +52,7 @@ def finder_card(path: Path) -> Card:
         taken = Input((960, 960), "letterbox", enlarge=False, mean=_EAST_MEAN, std=_BYTE)
         return Card(**common, input=taken, boxes=Boxes("east"), min_score=0.5)
     raise ModelError(f"{str(path)!r} finds no text: expected one map (DB), or scores (B,1,h,w) and geometry (B,5,h,w) "
-                     f"(EAST); its outputs: {outputs}.")
+                     f"(EAST, with channels first or last); its outputs: {outputs}.")
 
 
 def _opened(path: Path) -> Any:

@@ -75,9 +75,9 @@ def east(outputs: Outputs, min_score: float, *, max_iou: float = 0.4) -> TextQua
     turned rectangle are, and the angle; rectangles that overlap are one.
 
     outputs: in any order the scores (1,1,h,w) and the geometry (1,5,h,w): up, right, down, left, angle in radians
-    counter-clockwise as seen.
+    counter-clockwise as seen; or both with channels last, as TensorFlow's graphs have them.
     """
-    score, geometry = sorted((o.reshape(o.shape[-3:]) for o in outputs), key=len)[:2]
+    score, geometry = sorted((_channels_first(o.reshape(o.shape[-3:])) for o in outputs), key=len)[:2]
     rows, columns = np.nonzero(score[0] >= min_score)
     up, right, down, left, angle = geometry[:, rows, columns]
     along = np.stack([np.cos(angle), -np.sin(angle)], axis=1)            # the text's direction, y pointing down
@@ -93,6 +93,10 @@ def east(outputs: Outputs, min_score: float, *, max_iou: float = 0.4) -> TextQua
         if not kept or quads.ious(best.quads[i][None], best.quads[kept]).max() <= max_iou:
             kept.append(i)
     return best[kept]
+
+
+def _channels_first(output: Floats) -> Floats:
+    return output if len(output) in (1, 5) else output.transpose(2, 0, 1)
 
 
 def _mean_within(scores: Floats, corners: Floats) -> float:

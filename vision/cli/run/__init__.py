@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from vision.cli.options import command, parameter
-from vision.cli.run.execute import execute
-from vision.cli.run.many import Many, many_machines
-from vision.cli.run.options import Parts, first_sentence, specs_of
 from vision.errors import UsageError
-from vision.sinks import sinks
-from vision.spec import options
+from vision.spec import first_sentence
 from vision.steps import TASKS, Spec, tasks
 from vision.steps.plan import plan_of, read_plan
 
@@ -42,6 +38,10 @@ _PLAN = inspect.Parameter(
 
 def task_command(name: str) -> Any:
     """The command of one task: a plan of it and of the tasks that it needs."""
+    from vision.cli.run.execute import execute
+    from vision.cli.run.options import Parts, specs_of
+    from vision.sinks import sinks
+
     rows = tasks()
     kinds = {one.key: type(one) for one in plan_of([name])}
     writable = {key: kind for key, kind in sinks().items() if any(map(kind.writes, kinds))}
@@ -58,6 +58,12 @@ def task_command(name: str) -> Any:
 
 def run_command() -> Any:
     """`vision run`: any tasks, in one pass."""
+    from vision.cli.run.execute import execute
+    from vision.cli.run.many import Many, many_machines
+    from vision.cli.run.options import Parts, specs_of
+    from vision.sinks import sinks
+    from vision.spec import options  # here, as this room has a module of that name
+
     kinds = {name: row.spec for name, row in tasks().items()}
     parts = Parts(kinds, sinks(), plain=False)
     many = [parameter(field, Many.panel) for field in options(Many)]
@@ -102,13 +108,10 @@ def commands() -> dict[str, Callable[[], Any]]:
     return made
 
 
-def register(app: typer.Typer) -> None:
-    """Add the names of the commands with what each does; `commands` has the rest."""
-    def stub() -> None:
-        """Never called."""
-
-    app.command("run", help="Several tasks in one pass over each source.")(stub)
+def named() -> Iterator[tuple[str, str, bool]]:
+    """Each command's name, what it does, and whether help hides it."""
+    yield "run", "Several tasks in one pass over each source.", False
     for name, row in TASKS.items():
-        app.command(name, help=f"{first_sentence(row.spec)}.")(stub)
+        yield name, f"{first_sentence(row.spec)}.", False
         if row.hidden:
-            app.command(row.hidden, hidden=True)(stub)
+            yield row.hidden, "", True

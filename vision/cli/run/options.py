@@ -12,7 +12,7 @@ from vision.cli.options import ENGINE, Engine, parameter
 from vision.drawing import Style
 from vision.errors import UsageError
 from vision.sinks import SinkSpec
-from vision.spec import Described, Field, Option, options, spec
+from vision.spec import Described, Field, Option, first_sentence, options, spec
 from vision.steps import Spec
 
 IN, OUT, GOING = "Which frames", "Outputs", "The run"
@@ -135,11 +135,6 @@ class Parts:
         self._fields[name] = (part, field.name)
         hidden = hidden or (dotted and f"{part}__{field.name}" in self._fields)
         self.parameters.append(parameter(field, panel, name, flags, hidden))
-
-
-def first_sentence(kind: type) -> str:
-    """The first sentence of a spec's docstring, without its full stop."""
-    return (kind.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip().rstrip(".").split(". ")[0]
 
 
 def specs_of(given: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, type[SinkSpec]]) -> Iterator[SinkSpec]:
