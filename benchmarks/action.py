@@ -11,13 +11,14 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 
 import cv2
 import numpy as np
 import torch
 
+from vision.benchmark.meter import in_turns
 from vision.card import Card, Clip, Input
 from vision.engine import load
 from vision.io import read
@@ -31,13 +32,12 @@ ROUNDS = 5
 
 def best(*runs: Callable[[], object]) -> list[float]:
     """The shortest time of each, in seconds, taken in turns."""
-    times = [float("inf")] * len(runs)
-    for _ in range(ROUNDS):
-        for i, run in enumerate(runs):
-            began = perf_counter()
-            run()
-            times[i] = min(times[i], perf_counter() - began)
-    return times
+    def once(run: Callable[[], object]) -> tuple[int, tuple[float, ...]]:
+        run()
+        return 1, ()
+
+    turns = in_turns({str(i): partial(once, run) for i, run in enumerate(runs)}, ROUNDS, warm=False)
+    return [min(one.seconds for one in of) for of in turns.values()]
 
 
 def with_seeks(path: str, clips: int = 10, length: int = 16) -> np.ndarray:

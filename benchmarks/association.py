@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from time import perf_counter
+from functools import partial
 
 import numpy as np
 from peers import WITH_IMAGES, roboflow, ultralytics
 
 from vision import Detections, Tracker
+from vision.benchmark.meter import in_turns
 from vision.tracking import METHODS
 
 RATE = 25.0
@@ -40,6 +41,16 @@ def crowd(objects: int, frames: int) -> list[Detections]:
     return seen
 
 
+def through(
+    make: Callable[[], Callable[[Detections, float], object]], frames: list[Detections]
+) -> tuple[int, tuple[float, ...]]:
+    """A new tracker over all frames."""
+    track = make()
+    for index, detections in enumerate(frames):
+        track(detections, index / RATE)
+    return len(frames), ()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--objects", type=int, default=30)
@@ -54,14 +65,8 @@ def main() -> None:
     runs |= {f"trackers {name}": (lambda make=make: make(RATE)) for name, make in roboflow().items()
              if name not in WITH_IMAGES}
     runs["ultralytics BYTETracker"] = lambda: ultralytics(RATE)
-    best = dict.fromkeys(runs, 0.0)
-    for _ in range(options.repeats):
-        for name, make in runs.items():
-            track = make()
-            start = perf_counter()
-            for index, detections in enumerate(frames):
-                track(detections, index / RATE)
-            best[name] = max(best[name], len(frames) / (perf_counter() - start))
+    turns = in_turns({name: partial(through, make, frames) for name, make in runs.items()}, options.repeats, warm=False)
+    best = {name: max(one.count / one.seconds for one in of) for name, of in turns.items()}
     ours = best["vision default"]
     print(f"{options.objects} objects a frame, {options.frames} frames, best of {options.repeats}")
     for name, fps in best.items():

@@ -11,13 +11,14 @@ import argparse
 import csv
 import json
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from vision import Detect, Drive, FindLanes, Run, Segment, Track, VideoFile, read
+from vision.benchmark.meter import figures, turn
 from vision.boxes import iou
 from vision.driving.finder import LaneFinder
 from vision.geometry import Board, Camera, Mounting, Setup, calibrate, write_setup
@@ -68,26 +69,30 @@ def lanes(film: Path) -> None:
     frames = [cv2.resize(frame.image, (640, 360), interpolation=cv2.INTER_AREA) for frame in read(film, max_frames=200)]
     finder = LaneFinder((640, 360))
     finder(frames[0], 0.0)
-    began, busy = time.perf_counter(), time.process_time()
-    for k, image in enumerate(frames[1:], 1):
-        finder(image, k / 25)
-    took, used = time.perf_counter() - began, time.process_time() - busy
-    print(f"lanes, classical, 640x360: {(len(frames) - 1) / took:.0f} frames a second; "
-          f"{1000 * used / (len(frames) - 1):.1f} ms of processor time a frame")
+
+    def through() -> tuple[int, tuple[float, ...]]:
+        for k, image in enumerate(frames[1:], 1):
+            finder(image, k / 25)
+        return len(frames) - 1, ()
+
+    found = figures([turn(through)])
+    print(f"lanes, classical, 640x360: {found.fps:.0f} frames a second; "
+          f"{1000 * found.processor_s:.1f} ms of processor time a frame")
 
 
 def whole(film: Path) -> None:
     """Frames a second of `vision drive` with its video written."""
     plan = [Detect(model="gfl-voc"), Track(), Segment(every=5), FindLanes(), Drive()]
     with tempfile.TemporaryDirectory() as place:
-        with Run(read(film, max_frames=10), plan, sinks=[VideoFile(Path(place) / "warm.mp4")]) as run:
-            run.finish()
-        began, busy = time.perf_counter(), time.process_time()
-        with Run(read(film), plan, sinks=[VideoFile(Path(place) / "out.mp4")]) as run:
-            count = run.finish().written
-        took, used = time.perf_counter() - began, time.process_time() - busy
-    print(f"vision drive, {count} frames with a film written: {count / took:.1f} frames a second; "
-          f"{1000 * used / count:.0f} ms of processor time a frame")
+        def through(most: int | None) -> tuple[int, tuple[float, ...]]:
+            with Run(read(film, max_frames=most), plan, sinks=[VideoFile(Path(place) / f"{most}.mp4")]) as run:
+                return run.finish().written, ()
+
+        through(10)
+        one = turn(partial(through, None))
+    found = figures([one])
+    print(f"vision drive, {one.count} frames with a film written: {found.fps:.1f} frames a second; "
+          f"{1000 * found.processor_s:.0f} ms of processor time a frame")
 
 
 def main() -> None:

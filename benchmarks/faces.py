@@ -10,14 +10,17 @@ timed beside it, in the same process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from statistics import median
-from time import perf_counter, process_time
+from time import perf_counter
 
 import cv2
 import numpy as np
 import ultralytics
 
+from vision.benchmark.bare import one_by_one
+from vision.benchmark.meter import Latencies, figures, turn
 from vision.people.face_tracker import FaceTracker
 from vision.people.landmarks import FaceLandmarker
 from vision.types import Image
@@ -42,19 +45,25 @@ def clip(faces: int) -> list[Image]:
     return frames
 
 
+def through(look: Callable[..., object], frames: list[Image], begin: int | None = None) -> tuple[int, Latencies]:
+    """Look at frames one by one; with their times, from frame `begin` on, where that is given."""
+    spent = []
+    for i, frame in enumerate(frames, begin or 0):
+        began = perf_counter()
+        look(frame, *(() if begin is None else (i / RATE,)))
+        spent.append(perf_counter() - began)
+    return len(frames), spent
+
+
 def timed(landmarker: FaceLandmarker, frames: list[Image]) -> str:
     """The figures of a clip, without its first second."""
-    tracker, spent, faces, busy = FaceTracker(landmarker), [], 0, 0.0
-    for i, frame in enumerate(frames):
-        if i == RATE:
-            busy = process_time()
-        began = perf_counter()
-        faces = len(tracker(frame, i / RATE))
-        spent.append(perf_counter() - began)
-    spent, busy = spent[RATE:], process_time() - busy
+    tracker = FaceTracker(landmarker)
+    through(tracker, frames[:RATE], 0)
+    one = turn(partial(through, tracker, frames[RATE:], RATE))
+    faces, found = len(tracker(frames[-1], len(frames) / RATE)), figures([one])
     return (
-        f"{faces} face(s): {len(spent) / sum(spent):.0f} frames/s, median {median(spent) * 1000:.1f} ms, "
-        f"slowest {max(spent) * 1000:.0f} ms; {busy / len(spent) * 1000:.1f} ms of processor time a frame"
+        f"{faces} face(s): {found.fps:.0f} frames/s, median {found.p50_ms:.1f} ms, slowest "
+        f"{max(one.latencies) * 1000:.0f} ms; {found.processor_s * 1000:.1f} ms of processor time a frame"
     )
 
 
@@ -62,22 +71,13 @@ def main() -> None:
     landmarker = FaceLandmarker.load()
     one = clip(1)
     batch = np.zeros((1, 192, 192, 3), np.uint8)
-    landmarker.engine(batch)
-    bare = []
-    for _ in range(100):
-        began = perf_counter()
-        landmarker.engine(batch)
-        bare.append(perf_counter() - began)
-    print(f"{landmarker.name} on {landmarker.engine.label}; the bare mesh {median(bare) * 1000:.2f} ms")
+    bare = one_by_one(landmarker.engine, [batch] * 100)
+    print(f"{landmarker.name} on {landmarker.engine.label}; the bare mesh {np.median(bare) * 1000:.2f} ms")
     for frames in (one, clip(5)):
         print("video 640x480,", timed(landmarker, frames))
     landmarker(one[0])
-    pictures = []
-    for frame in one[:50]:
-        began = perf_counter()
-        landmarker(frame)
-        pictures.append(perf_counter() - began)
-    print(f"one picture 640x480: median {median(pictures) * 1000:.1f} ms")
+    pictures = figures([turn(partial(through, landmarker, one[:50]))])
+    print(f"one picture 640x480: median {pictures.p50_ms:.1f} ms")
 
 
 if __name__ == "__main__":

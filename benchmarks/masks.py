@@ -9,14 +9,15 @@ that were made before; ours are made from the grids over their boxes, within the
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
+from statistics import median
 
 import cv2
 import numpy as np
 
 from vision import draw
+from vision.benchmark.meter import in_turns
 from vision.instances import Instances
 
 WIDTH, HEIGHT, GRID = 1920, 1080, 112
@@ -77,14 +78,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     drawing = ways(*scene(options.count))
-    took: dict[str, list[float]] = {name: [] for name in drawing}
-    for _ in range(options.rounds):
-        for name, run in drawing.items():
-            begin = time.perf_counter()
-            run()
-            took[name].append(1000 * (time.perf_counter() - begin))
-    for name, times in took.items():
-        print(f"{name:12} {statistics.median(times):7.1f} ms (best {min(times):.1f})")
+    turns = in_turns({name: partial(once, run) for name, run in drawing.items()}, options.rounds)
+    for name, of in turns.items():
+        times = [1000 * one.seconds for one in of]
+        print(f"{name:12} {median(times):7.1f} ms (best {min(times):.1f})")
+
+
+def once(run: Callable[[], object]) -> tuple[int, tuple[float, ...]]:
+    """Draw one picture."""
+    run()
+    return 1, ()
 
 
 if __name__ == "__main__":

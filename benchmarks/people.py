@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from vision import BlurFaces, Run
+from vision.benchmark.meter import figures, turn
 from vision.people.cover import larger
 from vision.people.hands import HandFinder, HandTracker
 from vision.people.identity import FaceEmbedder
@@ -86,13 +87,16 @@ def blur(folder: Path) -> None:
 
 def rate(work: list, seconds: float = 3.0) -> float:
     """How many of these calls are done a second, one after the other."""
+    def through() -> tuple[int, tuple[float, ...]]:
+        begin, done = perf_counter(), 0
+        while perf_counter() - begin < seconds:
+            work[done % len(work)]()
+            done += 1
+        return done, ()
+
     for call in work[:5]:
         call()
-    begin, done = perf_counter(), 0
-    while perf_counter() - begin < seconds:
-        work[done % len(work)]()
-        done += 1
-    return done / (perf_counter() - begin)
+    return figures([turn(through)]).fps
 
 
 def speed(picture: Path) -> None:

@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("video")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--frames", type=int, default=400)
+    parser.add_argument("--pictures", type=int, default=100, help="that int8 is made with")
     parser.add_argument("--only", nargs="*", help="variants to run, instead of all")
     args = parser.parse_args()
     from ultralytics import YOLO
@@ -77,7 +78,7 @@ def main() -> None:
     try:
         made = exported(folder)
         detector = Detector.load(made["onnx"], backend="openvino")
-        compress(str(made["onnx"]), Path(args.video), folder / "int8.safetensors", pictures=100)
+        compress(str(made["onnx"]), output=folder / "int8.safetensors", data=Path(args.video), pictures=args.pictures)
         small = Detector.load(folder / "int8.safetensors", backend="openvino")
         images = [frame.image for frame in read(args.video, max_frames=args.frames)]
         frames = len(images)

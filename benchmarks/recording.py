@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from time import perf_counter
@@ -21,6 +22,7 @@ import cv2
 import numpy as np
 
 from vision import Card, Detect, Detector, FakeEngine, Frame, JsonLines, Mcap, Run, VideoFile, read
+from vision.benchmark.meter import in_turns
 from vision.card import Input
 from vision.io.recording import records
 from vision.sample import make_sample
@@ -54,12 +56,10 @@ def plan() -> list[Detect]:
                    max_iou=1.0)]
 
 
-def seconds(images: list[np.ndarray], *sinks: SinkSpec) -> float:
-    """How long a run takes."""
-    began = perf_counter()
+def written(images: list[np.ndarray], *sinks: SinkSpec) -> tuple[int, tuple[float, ...]]:
+    """A run."""
     with Run(frames(images), plan(), sinks) as run:
-        run.finish()
-    return perf_counter() - began
+        return run.finish().written, ()
 
 
 def main() -> None:
@@ -69,16 +69,15 @@ def main() -> None:
         if len(sys.argv) < 2:
             make_sample(film)
         images = pictures(sys.argv[1] if len(sys.argv) > 1 else str(film))
-        took: dict[str, list[float]] = {"mp4": [], "mcap": []}
-        for _ in range(TURNS):
-            for suffix, times in took.items():
-                times.append(seconds(images, VideoFile(Path(folder, f"a.{suffix}"))))
+        turns = in_turns({suffix: partial(written, images, VideoFile(Path(folder, f"a.{suffix}")))
+                          for suffix in ("mp4", "mcap")}, TURNS, warm=False)
+        took = {suffix: [one.seconds for one in of] for suffix, of in turns.items()}
         for suffix, times in took.items():
             rate = RATE * SECONDS / min(times)
             size = Path(folder, f"a.{suffix}").stat().st_size / 1e6
             print(f"{suffix}: {rate:.0f} frames a second, {size:.1f} MB ({', '.join(f'{t:.2f}' for t in times)} s)")
         print(f"of the mp4's rate: {min(took['mp4']) / min(took['mcap']):.2f}")
-        seconds(images, Mcap(Path(folder, "b.mcap")), JsonLines(Path(folder, "b.jsonl")))
+        written(images, Mcap(Path(folder, "b.mcap")), JsonLines(Path(folder, "b.jsonl")))
         wanted = [json.loads(line) for line in Path(folder, "b.jsonl").read_text().splitlines()]
         began = perf_counter()
         with read(Path(folder, "b.mcap")) as source:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 ENGINE = {"backend": "openvino", "precision": "fp32"}
-LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 os.environ.update(LOOPBACK)                                 # which Ray looks at when it is imported
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from vision.errors import DataError
+from vision import Detect
+from vision.errors import DataError, MissingExtra
 
 pytest.importorskip("pyarrow", reason="needs the extra 'ray'")
 
 from vision.scale.columns import columns_of, records, write
+from vision.scale.job import Job
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "vision" / "record.schema.json").read_text())
 FRAME = SCHEMA["$defs"]["frame_line"]
@@ -95,6 +98,14 @@ def test_what_no_column_holds_is_told() -> None:
         there_and_back([{"schema": 2, "detect": {}}], {})
     with pytest.raises(DataError, match="'smell', which its schema does not"):
         there_and_back([{"schema": 2, "detect": {"smell": 1}}], {"detect": "detect"})
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtra, match=r"pyarrow.*ray"):
+        Job([Detect()], [str(tmp_path / "a.mp4")], str(tmp_path / "out"), format="parquet")
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_parquet_file_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 from typing import Any
 
 from vision.benchmark.bare import replay
@@ -22,17 +23,18 @@ from vision.benchmark.ways import Way, ways
 from vision.engine.pictures import cores
 from vision.errors import UsageError, VisionError
 from vision.io import read
+from vision.item import Item
 from vision.report import Report
 from vision.run import Run
 from vision.sinks import JsonLines
 from vision.steps.base import Pool, Spec
 
-WHOLE, DECODE, BARE, FILES = "whole run", "decode", "bare engines", "frames in memory"
+WHOLE, DECODE, WRITE = "whole run", "decode", "write"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run. name: `decode`, a step's key, `bare engines`, `whole run`, or a peer. engine: what runs its
+    """A part of a run. name: `decode`, a step's key, `write`, `whole run`, or a peer. engine: what runs its
     network, or nothing. figures: frames a second and what they cost. bound_fps: of its bare engines, None without one.
     share: of the bound that is reached, the median of the rounds; shares: each round's."""
 
@@ -124,6 +126,7 @@ def benchmark(
             variants[f"step {spec.key}"] = partial(_alone, taken, spec)
             if taken.engines[spec.key]:
                 variants[f"bare {spec.key}"] = partial(_bare, taken, spec.key)
+        variants[WRITE] = partial(_written, taken, Path(folder))
         variants[WHOLE] = partial(_whole, taken, pool, Path(folder), reports)
         for other in others:
             variants[other.name] = partial(other.run, uri, len(taken.frames))
@@ -138,7 +141,12 @@ def benchmark(
         taken.run.close()
     height, width = taken.frames[0].image.shape[:2]
     return Benchmark(uri, (width, height), len(taken.frames), rounds, stages, found, limit, words, helps,
-                     energy.counters, notes + [other.note for other in others])
+                     energy.counters, [*notes, *_uncounted(energy), *(other.note for other in others)])
+
+
+def _uncounted(energy: Energy) -> list[str]:
+    """What a reader should know where there are no joules."""
+    return [] if energy.counters else ["no joules: neither RAPL (as root, on most systems) nor NVML counts them here"]
 
 
 def _source(taken: Taken) -> Any:
@@ -146,8 +154,13 @@ def _source(taken: Taken) -> Any:
 
 
 def _decode(taken: Taken) -> tuple[int, Latencies]:
+    times: list[float] = []
     with _source(taken) as source:
-        return sum(1 for _ in source), ()
+        began = perf_counter()
+        for _ in source:
+            times.append(perf_counter() - began)
+            began = perf_counter()
+    return len(times), times
 
 
 def _alone(taken: Taken, spec: Spec) -> tuple[int, Latencies]:
@@ -162,6 +175,20 @@ def _bare(taken: Taken, key: str) -> tuple[int, Latencies]:
         replay(one.engine, one.kept)
         share = min(share, len(one.kept) / one.asked)
     return max(1, round(share * len(taken.results[key]))), ()
+
+
+def _written(taken: Taken, folder: Path) -> tuple[int, Latencies]:
+    """The records of all frames."""
+    sink = JsonLines(folder / "written.jsonl").open(taken.plan)
+    steps, times = list(taken.steps.values()), []
+    sink.begin(taken.info)
+    for frame in taken.frames:
+        began = perf_counter()
+        results = {key: found[frame.index] for key, found in taken.results.items() if frame.index in found}
+        sink.take(Item(frame, results, steps))
+        times.append(perf_counter() - began)
+    sink.close()
+    return len(times), times
 
 
 def _whole(taken: Taken, pool: Pool, folder: Path, reports: list[Report]) -> tuple[int, Latencies]:
@@ -184,6 +211,7 @@ def _stages(taken: Taken, turns: dict[str, list[Turn]]) -> list[Stage]:
         else:
             reached = shares(own, bare)
             stages.append(Stage(spec.key, label, figured, figures(bare).fps, median(reached), tuple(reached)))
+    stages.append(Stage(WRITE, "", figures(turns[WRITE])))
     whole = turns[WHOLE]
     bounds = _together(taken, turns, len(whole))
     if not bounds:

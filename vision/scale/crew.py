@@ -14,7 +14,7 @@ from vision.scale.worker import Settings, Worker
 
 _DEPTH = 2                                       # tasks that a worker has: one under way, one that it takes up at once
 _LOOK_S = 5.0                                    # how often it is looked whether the cluster has grown
-_NOBODY_S = 60.0                                 # without a worker that comes up, before that is an error
+_NOBODY_S = 180.0                                # without a worker that comes up, before that is an error
 _WAIT_S = 1.0
 _FAILS, _REST_S = 3, 60.0                        # failures in a row of a worker that others do not share; its rest then
 

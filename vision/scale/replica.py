@@ -63,7 +63,8 @@ class Network:
             raise answer
         return answer
 
-    @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0.0, max_concurrent_batches=_BATCHES)
+    @serve.batch(  # type: ignore[untyped-decorator]
+        max_batch_size=BATCH, batch_wait_timeout_s=0.0, max_concurrent_batches=_BATCHES)
     async def together(self, waiting: list[np.ndarray]) -> list[Looked | Exception]:
         """Run what waits now, whoever sent it, pictures of one size at once. Nothing waits for a batch to fill."""
         sizes: dict[tuple[int, ...], list[int]] = defaultdict(list)

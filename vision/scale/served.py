@@ -9,6 +9,7 @@ import logging
 import re
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -128,6 +129,8 @@ class RayPool(Pool):
             self._end.close()
             raise MissingExtra(error.name or "ray[serve]", "ray", "models on Ray Serve") from None
         self._serve = serve
+        known = signature(serve.deployment).parameters           # else a replica that cannot begin tries twenty times
+        self._begins = {name: TRIES for name in ("max_constructor_retry_count",) if name in known}
 
     def load(self, load: Any, model: Named = "default", **more: Any) -> Any:
         """A model, loaded once, with its networks on the cluster; see `Pool.load`."""
@@ -146,7 +149,7 @@ class RayPool(Pool):
         gpus = self._ray.cluster_resources().get("GPU", 0) if device in ("auto", "cuda") else 0
         name = f"{self._name}-{re.sub(r'[^a-z0-9]+', '-', card.name.lower())}-{uuid4().hex[:4]}"
         deployed = self._serve.deployment(
-            Network, num_replicas=self._replicas, max_ongoing_requests=_MOST, logging_config=_quiet(),
+            Network, num_replicas=self._replicas, max_ongoing_requests=_MOST, logging_config=_quiet(), **self._begins,
             ray_actor_options={"num_cpus": 0 if gpus else _CLAIM, "num_gpus": _CLAIM if gpus else 0},
         ).bind(card, device, precision, backend, __version__)
         try:

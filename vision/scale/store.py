@@ -24,7 +24,7 @@ def filesystem(uri: str, raised: type[VisionError]) -> tuple[Any, str]:
     except ImportError:
         raise MissingExtra("fsspec", "ray", "a run on many machines") from None
     try:
-        files, path = url_to_fs(uri)
+        files, path = url_to_fs(uri, use_listings_cache=False)           # others write there, too
     except (ImportError, ValueError, OSError) as error:  # s3fs is not installed; no such protocol
         raise raised(f"{shown(uri)!r} cannot be opened: {error}") from error
     return files, str(path)
@@ -53,9 +53,9 @@ class Store:
         SinkError."""
         with records.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        file = f"{name}{records.suffix}"
-        self._put(records, f"{folder}/{file}")
-        self.write(f"{folder}/{name}.json", {**note, "records": file, "sha256": digest})
+        called = f"{name}{records.suffix}"
+        self._put(records, f"{folder}/{called}")
+        self.write(f"{folder}/{name}.json", {**note, "records": called, "sha256": digest})
 
     def write(self, path: str, value: Mapping[str, Any]) -> None:
         """Plain values as a file of JSON, whole or not at all. Raises SinkError."""
@@ -72,11 +72,14 @@ class Store:
             raise self._failed(path, error) from error
 
     def read(self, path: str) -> dict[str, Any] | None:
-        """What `write` wrote; None where there is nothing, or what is no JSON."""
+        """What `write` wrote; None where there is nothing, or what is no JSON. Raises SinkError where it cannot be
+        told."""
         try:
             value = json.loads(self.files.cat_file(f"{self.path}/{path}"))
-        except (OSError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
+        except Exception as error:                       # each store raises its own
+            raise self._failed(path, error, "read") from error
         return value if isinstance(value, dict) else None
 
     def committed(self, folder: str = RECORDS) -> set[str]:
@@ -95,8 +98,8 @@ class Store:
             with self.files.open(f"{self.path}/{path}", "rb") as file, to.open("ab") as out:
                 while data := file.read(1 << 20):
                     out.write(data)
-        except OSError as error:
-            raise self._failed(path, error) from error
+        except Exception as error:                       # each store raises its own
+            raise self._failed(path, error, "fetched") from error
 
     def remove(self, folder: str) -> None:
         """Remove a folder and what is in it, where it is there."""
@@ -127,6 +130,6 @@ class Store:
         if part != target:
             self.files.mv(part, target)
 
-    def _failed(self, path: str, error: Exception) -> SinkError:
-        what = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        return SinkError(f"{shown(self.uri)}/{path} cannot be written ({what}).")
+    def _failed(self, path: str, error: Exception, what: str = "written") -> SinkError:
+        why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        return SinkError(f"{shown(self.uri)}/{path} cannot be {what} ({why}).")
