@@ -17,6 +17,7 @@ from vision.card import Card, Input
 from vision.classic import CLASSIC
 from vision.errors import UsageError
 from vision.nets import build
+from vision.train.captions import SHOWN, captioned, found_for
 from vision.train.classify import ClassifySettings
 from vision.train.fit import fit
 from vision.train.initialise import initialise
@@ -85,6 +86,16 @@ class Classification(Objective):
     def update(self, net: nn.Module, batch: Any) -> None:
         """Keep the logits."""
         self._seen.append((net(self.inputs(batch[0])).float().cpu(), batch[1].cpu()))
+
+    def pictures(self, net: nn.Module, batch: Any) -> Tensor:
+        """Each with the class that was found for it; of several classes a picture with those above one half."""
+        shown = batch[0][:SHOWN]
+        logits, truth = net(self.inputs(shown)).float().cpu(), batch[1][:SHOWN].cpu()
+        if not self.settings.multilabel:
+            return captioned(shown, *found_for(logits.softmax(1), truth, self.card.classes))
+        said = logits > 0
+        lines = [" ".join(self.card.classes[i] for i in row.nonzero()[:, 0].tolist()) or "none" for row in said]
+        return captioned(shown, lines, (said == truth.bool()).all(1).tolist())
 
     def figures(self) -> dict[str, float]:
         """top1, top5 (of more than five classes) and the loss; with several classes a picture map and f1."""
