@@ -346,6 +346,27 @@ def test_several_classes_a_picture(hues: Path, tmp_path: Path) -> None:
     assert probs.sum() > 1                               # each by itself
 
 
+def test_classes_that_the_network_knows_begin_with_what_it_knows() -> None:
+    from vision import zoo
+    from vision.engine.program import state_dict
+    from vision.train.start import namesakes
+    from vision.weights import resolve
+
+    known = zoo.find("mobilenet-v2").classes
+    assert namesakes(("Ants", "tyre", "great-white_shark", "glass"), known) == {
+        0: known.index("ant"), 2: known.index("great white shark")}
+    settings = ClassifySettings()
+    net, _ = start(settings, ("ants", "bees", "tyre"), "x", 2)
+    old = state_dict(resolve(zoo.find("mobilenet-v2")))
+    weight, bias = (old[f"classifier.1.{name}"].float() for name in ("weight", "bias"))
+    place = [known.index("ant"), known.index("bee")]
+    torch.testing.assert_close(net.classifier[1].weight[:2], weight[place])
+    torch.testing.assert_close(net.classifier[1].bias[:2], bias[place])
+    torch.testing.assert_close(net.classifier[1].weight[2], weight.mean(0))
+    strangers, _ = start(settings, ("tyre", "glass"), "x", 2)
+    assert (strangers.classifier[1].weight - weight.mean(0)).abs().max() > 0.01          # as a new layer begins
+
+
 def test_the_range_test_finds_a_rate_and_leaves_the_network(hues: Path, tmp_path: Path) -> None:
     settings = replace(TINY, find_lr=True)
     net, card = start(settings, ("blue", "green", "red"), "x", 2)

@@ -23,7 +23,7 @@ from vision.train.fit import fit
 from vision.train.initialise import initialise
 from vision.train.picture_set import HeldOutPictures, TrainPictures, resize_of
 from vision.train.recipe import Objective, Parts, Told, Trained
-from vision.train.start import head_of, load_but_head, regularise
+from vision.train.start import begin_as_namesakes, head_of, load_but_head, namesakes, regularise
 from vision.weights import resolve
 
 if TYPE_CHECKING:
@@ -135,6 +135,8 @@ def start(settings: ClassifySettings, names: tuple[str, ...], title: str, pictur
     weights = settings.weights or (resolve(card) if settings.fine_tunes else None)
     if weights is not None:
         load_but_head(net, weights, head)
+        if settings.weights is None and (same := namesakes(names, card.classes)):
+            begin_as_namesakes(net, weights, head, same)
         net.pre_trained = tuple(p for n, p in net.named_parameters() if not n.startswith(head))  # type: ignore
     regularise(net, settings.dropout, settings.stochastic_depth)
     made = replace(
