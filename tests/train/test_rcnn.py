@@ -130,7 +130,7 @@ def test_the_regression_of_boxes_is_scikit_learns() -> None:
 
 def test_svms_tell_a_class_from_what_is_near_it() -> None:
     random = np.random.default_rng(1)
-    count, exact = 4000, np.arange(4000) < 60
+    count = 4000
     features = random.normal(0, 1, (count, 8))
     features[:30, 0] += 6
     features[30:60, 1] += 6
@@ -139,7 +139,7 @@ def test_svms_tell_a_class_from_what_is_near_it() -> None:
     overlap[:30, 0] = overlap[30:60, 1] = 1
     labels = np.where(np.arange(count) < 30, 0, 1)
     boxes = np.tile(np.float32([[0, 0, 10, 10]]), (count, 1))
-    rows = Rows(features.astype(np.float16), overlap, boxes, boxes, labels, exact)
+    rows = Rows(features.astype(np.float16), overlap, boxes, boxes, labels)
     weights, biases = fit_svms(rows, 1.0, 0, lambda share: None)
     margins = features @ weights.T + biases
     assert (margins[:30, 0] > margins[:30, 1]).mean() > 0.95
