@@ -1,12 +1,13 @@
-"""What the trainer costs: pictures a second of `vision train segment` or `vision train detect` against a
-bare loop of the same network and loss on tensors in memory.
+"""What the trainer costs: pictures a second of `vision train classify`, `segment` or `detect` against a bare PyTorch
+loop with the same network, loss, data and augmentation.
 
+    python benchmarks/training.py --task classify --data cifar10 --model resnet20-32
     python benchmarks/training.py --data ../shared/data/camvid
     python benchmarks/training.py --task detect --data ../shared/data/voc2007
 
-Both take the same items of the same pictures, in turns, on one thread count; the bare loop has its
-tensors made before. CPU seconds are what is compared: other work on the machine does not count. The
-loader's share is what making the items takes, in one process; with `--workers` it lies beside the training.
+Both draw the same items of the same pictures from a DataLoader, in turns, on one thread count. CPU seconds are what is
+compared: other work on the machine does not count. The loader's share is what making the items takes, in one process;
+with `--workers` it lies beside the training.
 """
 
 from __future__ import annotations
@@ -26,12 +27,19 @@ from torch.utils.data import default_collate
 
 from vision.card import Card, Input
 from vision.data.detection import read_detection
+from vision.data.pictures import read_pictures
 from vision.data.segmentation import Pairs, find_pairs
 from vision.nets import build
+from vision.train.classification import Classification
+from vision.train.classification import start as start_classifier
+from vision.train.classify import ClassifySettings
 from vision.train.detect import DetectSettings
 from vision.train.detection import CRITERIA, Detection, start
 from vision.train.detection_set import DetectionSet, HeldOutPictures
-from vision.train.optim import optimiser
+from vision.train.loading import loaders
+from vision.train.optim import optimiser, schedule
+from vision.train.picture_set import HeldOutPictures as HeldOutClassified
+from vision.train.picture_set import TrainPictures
 from vision.train.recipe import Objective, Parts, Recipe, Trained
 from vision.train.segment import SegmentSettings
 from vision.train.segmentation import Segmentation, SegmentationSet, augmentation
@@ -79,6 +87,19 @@ def detect(data: Path, model: str, count: int) -> Case:
     )
 
 
+def classify(data: Path, model: str, count: int) -> Case:
+    """A folder per class, with train/ and val/."""
+    learned, held = read_pictures(data)
+    assert held is not None
+    some = learned.part(range(0, len(learned), max(1, len(learned) // count)))
+    settings = ClassifySettings(model=model, batch=64, freeze_epochs=0)
+    _, card = start_classifier(settings, some.names, "bench", count)
+    return Case(
+        lambda: start_classifier(settings, some.names, "bench", count)[0], Classification(card, settings),
+        TrainPictures(some, card, settings), HeldOutClassified(held.part(range(64)), card, False), settings,
+    )
+
+
 def items(case: Case) -> list[Any]:
     """The batches of one pass."""
     batch, count, made = case.settings.batch, len(case.train), getattr(case.train, "collate", default_collate)
@@ -88,22 +109,32 @@ def items(case: Case) -> list[Any]:
     ]
 
 
-def bare(case: Case, batches: list[Any]) -> float:
-    """CPU seconds of one pass over tensors that are ready."""
+def bare(case: Case) -> float:
+    """CPU seconds of one pass of what one would write by hand."""
     net = case.make().train().to(memory_format=torch.channels_last)
     steps = optimiser(net, case.settings)
-    began = time.process_time()
-    for batch in batches:
-        steps.zero_grad()
-        torch.stack(list(case.objective.loss(net, batch).values())).sum().backward()
-        steps.step()
-    return time.process_time() - began
+    order, _ = loaders(case.train, case.val, case.settings)
+    factor = torch.optim.lr_scheduler.LambdaLR(steps, schedule(case.settings, len(order) * case.settings.epochs))
+    kind = torch.bfloat16 if case.settings.precision == "bfloat16" else torch.float32
+    times = []
+    for epoch in range(2):                                             # the first fills what the data set keeps
+        order.sampler.set_epoch(epoch)
+        began = time.process_time()
+        for batch in order:
+            steps.zero_grad()
+            with torch.autocast("cpu", kind, enabled=kind != torch.float32):
+                loss = torch.stack(list(case.objective.loss(net, batch).values())).sum()
+            loss.backward()
+            steps.step()
+            factor.step()
+        times.append(time.process_time() - began)
+    return times[1]
 
 
 def trained(case: Case) -> float:
-    """CPU seconds of one epoch of the trainer: what the second one adds."""
+    """CPU seconds of one epoch of the trainer: half of what two more add."""
     times = []
-    for epochs in (1, 2):
+    for epochs in (1, 3):
         def run(training: Training, told: Any) -> Trained:
             from vision.train.fit import fit
 
@@ -111,38 +142,40 @@ def trained(case: Case) -> float:
 
         settings = replace(case.settings, epochs=epochs, val_every=epochs)
         recipe = Recipe(type(settings), lambda data, settings: data, run)
-        data = case.train.data if isinstance(case.train, DetectionSet) else case.train.pairs
+        data = next(getattr(case.train, name) for name in ("data", "pairs", "pictures") if hasattr(case.train, name))
         with tempfile.TemporaryDirectory() as folder:
             began = time.process_time()
             Training(recipe, (data, data), folder, settings).run()
             times.append(time.process_time() - began)
-    return times[1] - times[0]
+    return (times[1] - times[0]) / 2
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--task", choices=("segment", "detect"), default="segment")
+    parser.add_argument("--task", choices=("classify", "segment", "detect"), default="segment")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", help="fcn8s:mobilenet_v2 or gfl unless given")
+    parser.add_argument("--model", help="fcn8s:mobilenet_v2, gfl or resnet20-32 unless given")
     parser.add_argument("--pictures", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", default="float32")
     options = parser.parse_args()
 
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_num_threads(options.threads)
-    make, usual = {"segment": (segment, "fcn8s:mobilenet_v2"), "detect": (detect, "gfl")}[options.task]
+    make, usual = {"classify": (classify, "resnet20-32"), "segment": (segment, "fcn8s:mobilenet_v2"),
+                   "detect": (detect, "gfl")}[options.task]
     model = options.model or usual
     case = make(options.data, model, options.pictures)
-    case.settings = replace(case.settings, threads=options.threads)
+    case.settings = replace(case.settings, threads=options.threads, precision=options.precision)
     ours, theirs, loading = [], [], []
-    bare(case, items(case))                                            # the first pass warms up
+    items(case)                                                        # the first pass warms up
     for _ in range(options.rounds):
         began = time.process_time()
-        batches = items(case)
+        items(case)
         loading.append(time.process_time() - began)
-        theirs.append(bare(case, batches))
+        theirs.append(bare(case))
         ours.append(trained(case))
     count = len(case.train)
     print(f"{model}, {count} pictures, batch {case.settings.batch}, {options.threads} thread(s)")

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
+from tests.boarded import board_lacks
 from vision.cli.train import _command
 from vision.tasks.action import Recognizer
 
@@ -59,6 +60,7 @@ def test_folds_go_on_after_a_kill(videos: Path, tmp_path: Path, monkeypatch: pyt
     told, expected = (json.loads((root / "folds.json").read_text()) for root in (killed, whole))
     assert told == expected
     assert told["videos"] == 6
+    assert board_lacks(whole / "fold1") == set()
 
 
 def test_the_defaults_train_and_hold_something_out_by_themselves(

@@ -211,6 +211,24 @@ def test_detectors_that_ship_answer_as_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_model_of_masks_is_a_member_by_its_boxes() -> None:
+    """Its boxes are those that its masks have, and what only one of the two knows is found still."""
+    from importlib.resources import files
+
+    from vision.tasks.instances import InstanceSegmenter
+
+    image = cv2.imread(str(files("skimage") / "data" / "chelsea.png"))
+    with InstanceSegmenter.load("nanodet-g-masks") as masks, Detector.load("nanodet-g-masks") as boxes:
+        np.testing.assert_array_equal(boxes(image, min_score=0.1).boxes, masks(image, min_score=0.1).boxes)
+    with Detector.load("gfl-voc,nanodet-g-masks") as both:
+        assert len(both.names) == 80                      # VOC's twenty are among COCO's
+        found = both(image, min_score=0.2)
+        assert both.names[found.labels[0]] == "cat"
+        alone = np.concatenate([Detector.load(name)(image, min_score=0.2).boxes for name in both.name.split(",")])
+        assert iou(found.boxes[:1], alone).max() > 0.8
+
+
+@pytest.mark.slow
 def test_segmenters_that_ship_answer_as_one() -> None:
     names = "fpn-lite0-camvid,fcn8s-mobilenetv2-camvid"
     with Segmenter.load(names, backend="torch") as both:

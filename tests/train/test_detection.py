@@ -17,6 +17,7 @@ import torch
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
+from tests.boarded import board_lacks
 from tests.train.labelled import Pictures, Thing, write_coco
 from vision.boxes import iou
 from vision.card import card_of
@@ -213,6 +214,7 @@ def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_two_epochs_lower_the_loss_and_leave_a_model_that_opens(whole: Path) -> None:
     first, second = curve(whole)
+    assert board_lacks(whole) == set()
     total = [sum(e[f"train/{t}"] for t in ("varifocal", "giou", "dfl")) for e in (first, second)]
     assert total[1] < total[0]
     card = card_of(whole / "best.safetensors")

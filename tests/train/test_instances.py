@@ -16,6 +16,7 @@ from PIL import Image as pil
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
+from tests.boarded import board_lacks
 from vision.card import Boxes, Input, card_of
 from vision.data.detection import DetectionData
 from vision.data.instances import read_instances
@@ -381,6 +382,7 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_two_epochs_lower_the_loss_and_leave_a_model_that_opens(whole: Path) -> None:
     first, second = (json.loads(line) for line in (whole / "curve.jsonl").read_text().splitlines())
+    assert board_lacks(whole) == set()
     for term in ("dice", "cross_entropy"):
         assert 0 < second[f"train/{term}"] < first[f"train/{term}"]
     assert 0 <= second["val/ap50"] <= 1

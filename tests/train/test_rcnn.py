@@ -32,9 +32,11 @@ from vision.soup import soup
 from vision.tasks.detect import Detector
 from vision.tasks.proposed import ProposalEngine
 from vision.train.detect import DetectSettings
+from vision.train.detection import start
 from vision.train.proposals import ProposalSet, mirrored
 from vision.train.regions import Rows, _mined, fit_boxes, fit_svms, ridge
 from vision.train.training import Training
+from vision.weights import resolve
 from vision.zoo import find
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -130,7 +132,7 @@ def test_the_regression_of_boxes_is_scikit_learns() -> None:
 
 def test_svms_tell_a_class_from_what_is_near_it() -> None:
     random = np.random.default_rng(1)
-    count, exact = 4000, np.arange(4000) < 60
+    count = 4000
     features = random.normal(0, 1, (count, 8))
     features[:30, 0] += 6
     features[30:60, 1] += 6
@@ -139,7 +141,7 @@ def test_svms_tell_a_class_from_what_is_near_it() -> None:
     overlap[:30, 0] = overlap[30:60, 1] = 1
     labels = np.where(np.arange(count) < 30, 0, 1)
     boxes = np.tile(np.float32([[0, 0, 10, 10]]), (count, 1))
-    rows = Rows(features.astype(np.float16), overlap, boxes, boxes, labels, exact)
+    rows = Rows(features.astype(np.float16), overlap, boxes, boxes, labels)
     weights, biases = fit_svms(rows, 1.0, 0, lambda share: None)
     margins = features @ weights.T + biases
     assert (margins[:30, 0] > margins[:30, 1]).mean() > 0.95
@@ -150,6 +152,34 @@ def test_svms_tell_a_class_from_what_is_near_it() -> None:
     moves = fit_boxes(rows, 1.0)
     assert np.allclose(moves[0], 0, atol=1e-6)                     # every box is its object: none moves
     assert moves[0].shape == (12, 8)
+
+
+def test_boxes_of_a_class_with_few_objects_move_as_those_of_others() -> None:
+    random = np.random.default_rng(2)
+    features = random.normal(0, 5, (600, 12)).astype(np.float16)
+    truth = random.normal(0, 0.01, (4, 12)).astype(np.float32)
+    boxes = np.tile(np.float32([[10, 20, 30, 50]]), (600, 1))
+    objects = moved(torch.from_numpy(boxes), torch.from_numpy(features.astype(np.float32) @ truth.T)).numpy()
+    overlap, labels = np.zeros((600, 2), np.float32), np.where(np.arange(600) < 3, 1, 0)
+    overlap[np.arange(600), labels] = 0.8
+    weights, _ = fit_boxes(Rows(features, overlap, boxes, objects, labels), 1.0)
+    for of_class in weights.reshape(2, 4, 12):
+        assert np.abs(of_class - truth).max() < 0.004             # three objects alone would give far less than 0.01
+
+
+def test_a_dense_detector_s_encoder_describes_crops() -> None:
+    settings = DetectSettings(
+        model="rcnn", options={"side": 64, "last": False}, encoder_weights=str(resolve(find("gfl-voc"))))
+    net, card = start(settings, ("a", "b"))
+    assert isinstance(net, RCNN)
+    assert card.input.mean == find("gfl-voc").input.mean           # what the encoder was trained with
+    state = state_dict(resolve(find("gfl-voc")))
+    name = "features.17.conv.2.weight"
+    assert torch.equal(net.encoder.state_dict()[name], state[f"encoder.{name}"].float())
+    with torch.inference_mode():
+        rows = net.eval().features(torch.rand(1, 3, 60, 60), torch.tensor([[5.0, 5.0, 40.0, 50.0]]))
+    assert rows.shape == (1, 1600)
+    assert (rows[:, 320:].view(4, 320) - rows[:, :320]).abs().max() > 0.01     # quarters differ from the whole
 
 
 def test_the_chain_from_pictures_to_boxes(run: Path, pictures: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
+from tests.boarded import board_lacks
 from vision.card import card_of
 from vision.data.segmentation import find_pairs
 from vision.errors import DataError, ModelError, UsageError, WeightsError
@@ -85,6 +86,7 @@ def test_the_log_has_the_curve_and_pictures_of_predictions(whole: Path) -> None:
     told = [event.value for event in log.Scalars("val/miou")]
     assert told == pytest.approx([line["val/miou"] for line in curve(whole)])
     pictures = log.Images("val/predictions")
+    assert board_lacks(whole) == set()
     assert len(pictures) == 2                                # one grid an epoch, of pictures 64 wide
     assert pictures[0].width % 64 == 0
     assert pictures[0].height % (3 * 48) == 0

@@ -11,6 +11,7 @@ import pytest
 import torch
 from matplotlib import get_data_path
 
+from tests.boarded import board_lacks
 from tests.text.written import page
 from vision import Training
 from vision.data.words import find_words
@@ -50,6 +51,7 @@ def run(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_loss_falls(run: Path) -> None:
+    assert board_lacks(run) == set()
     losses = [json.loads(line)["train/ctc"] for line in (run / "curve.jsonl").read_text().splitlines()]
     assert len(losses) == 4
     assert losses[3] < 0.6 * losses[0]

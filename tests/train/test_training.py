@@ -44,6 +44,18 @@ def vision(*arguments: object, **more: Any) -> subprocess.Popen[str]:
     )
 
 
+def test_auto_is_the_precision_that_the_processor_computes_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_coco(tmp_path / "data")
+    for flags, expected in (({"avx512_bf16"}, "bfloat16"), ({"amx_bf16"}, "bfloat16"), ({"avx2"}, "float32")):
+        monkeypatch.setattr("vision.train.training.processor_flags", lambda flags=flags: frozenset(flags))
+        monkeypatch.setattr("vision.train.training._NVIDIA", tmp_path / "none")
+        made = Training("detect", data, tmp_path / "run", DetectSettings(precision="auto"))
+        assert made.settings.precision == made.facts["precision"] == expected
+    monkeypatch.setattr("vision.train.training._NVIDIA", tmp_path)
+    monkeypatch.setattr("vision.train.training.processor_flags", lambda: frozenset({"amx_bf16"}))
+    assert Training("detect", data, tmp_path / "run", DetectSettings(precision="auto")).settings.precision == "float32"
+
+
 # what is refused, before anything heavy is imported
 
 REFUSED = """

@@ -18,19 +18,22 @@ _AT_ONCE = 64                            # crops in a batch
 class RCNN(nn.Module):
     """R-CNN on MobileNetV2's features.
 
-    classes: outputs. side: of a crop, in pixels. One picture at a time goes through it, with its proposals. `encoder`
-    has torchvision's `features`; `scale` brings the features to a mean length of 20, as in the paper.
+    classes: outputs. side: of a crop, in pixels. last: with the last convolution, which the encoders of our dense
+    detectors lack. One picture at a time goes through it, with its proposals. `encoder` has torchvision's `features`;
+    `scale` brings the features to a mean length of 20, as in the paper.
     """
 
     traceable = False
     scale: Tensor
 
-    def __init__(self, classes: int, side: int = 112) -> None:
+    def __init__(self, classes: int, side: int = 112, last: bool = True) -> None:
         super().__init__()
-        self.side = side
-        self.encoder = nn.ModuleDict({"features": mobilenet_v2(weights=None).features})
-        self.svm = nn.Linear(FEATURES, classes)
-        self.regress = nn.Linear(FEATURES, 4 * classes)
+        self.side, self.last = side, last
+        self.width = FEATURES if last else 5 * BOTTLENECK
+        blocks = mobilenet_v2(weights=None).features
+        self.encoder = nn.ModuleDict({"features": blocks if last else blocks[:-1]})
+        self.svm = nn.Linear(self.width, classes)
+        self.regress = nn.Linear(self.width, 4 * classes)
         self.register_buffer("scale", torch.ones(()))
 
     def crops(self, x: Tensor, boxes: Tensor) -> Tensor:
@@ -44,17 +47,17 @@ class RCNN(nn.Module):
         return crops.contiguous(memory_format=torch.channels_last)
 
     def features(self, x: Tensor, boxes: Tensor) -> Tensor:
-        """(1,3,H,W) and (R,4) xyxy in its pixels -> (R,FEATURES)."""
+        """(1,3,H,W) and (R,4) xyxy in its pixels -> (R,width)."""
         rows = [self.describe(self.crops(x, some)) for some in torch.split(boxes, _AT_ONCE)]
-        return torch.cat(rows) if rows else x.new_zeros((0, FEATURES))
+        return torch.cat(rows) if rows else x.new_zeros((0, self.width))
 
     def describe(self, crops: Tensor) -> Tensor:
-        """(R,3,side,side) -> (R,FEATURES) float32."""
-        *blocks, last_block = self.encoder["features"].children()
+        """(R,3,side,side) -> (R,width) float32."""
+        blocks = list(self.encoder["features"].children())
         before = crops
-        for block in blocks:
+        for block in blocks[:-1] if self.last else blocks:
             before = block(before)
-        last: Tensor = last_block(before)
+        last: Tensor = blocks[-1](before) if self.last else before
         quarters = nn.functional.adaptive_avg_pool2d(before.float(), 2).flatten(1)
         return torch.cat([last.float().mean((2, 3)), quarters], 1) * self.scale
 

@@ -19,6 +19,7 @@ from vision.errors import ModelError, UsageError
 from vision.onnx_card import with_decoder
 from vision.published import onnx_detector
 from vision.tasks.decoders import DECODERS, Decoder
+from vision.tasks.masked import MASKED
 from vision.tasks.model import Model
 from vision.tasks.own import OwnModel, rows
 from vision.tasks.proposed import ProposalEngine
@@ -229,12 +230,13 @@ class Detector(OwnModel, Finder[Detections]):
     """Finds objects in pictures.
 
     engine: takes (B,h,w,3) uint8 BGR, and returns what the card's `boxes.layout` names (a key of `DECODERS`).
-    card: the network's card. Raises ModelError for a layout that is not known.
+    card: the network's card, or that of one that finds masks too, which are not made then. Raises ModelError for a
+    layout that is not known.
     """
 
     task = "detect"
     layout, outputs = "rows", staticmethod(rows)
-    decoders = DECODERS
+    decoders: ClassVar[dict[str, Decoder]] = {**DECODERS, **MASKED}
 
     @classmethod
     def load(
@@ -269,7 +271,9 @@ class Detector(OwnModel, Finder[Detections]):
 
     @classmethod
     def _card(cls, model: str | Path | Card) -> Card:
-        card = super()._card(model)
+        card = zoo.find(model) if model != "default" else zoo.find(model, cls.task)
+        if card.task != "instances":                     # what finds masks finds boxes
+            card = super()._card(card)
         here = locate(card)
         if card.form != "onnx" or card.boxes.layout or here is None:
             return card

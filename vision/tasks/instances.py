@@ -2,61 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from vision.boxes import cxcywh_to_xyxy
 from vision.engine import Outputs
 from vision.instances import Instances, sampled
 from vision.tasks.decoders import Decoder, sigmoid
 from vision.tasks.detect import Finder
+from vision.tasks.masked import MASKED, Candidates
 from vision.types import Detections, Floats
 from vision.view import View
 
 _FINEST, _COARSEST = 160, 28                     # points a side of a mask's grid
-
-
-@dataclass(frozen=True, eq=False)
-class _Candidates(Detections):
-    """Objects with what their masks are made from: own (N,K) float32."""
-
-    own: Floats
-
-    _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {**Detections._layout, "own": (np.float32, (-1, -1))}
-
-
-def _yolo(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
-    """(B,4+C+K,A): cxcywh, a score a class, the shares of the K maps (YOLOv8-seg, 11)."""
-    table, shares = outputs[0][i], outputs[1].shape[1]
-    scores = table[4:-shares]
-    labels = scores.argmax(axis=0)
-    best = scores[labels, np.arange(len(labels))]
-    keep = np.flatnonzero(best >= min_score)
-    return _Candidates(cxcywh_to_xyxy(table[:4, keep].T), best[keep], labels[keep], table[-shares:, keep].T)
-
-
-def _yolo_rows(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
-    """(B,N,6+K): xyxy, score, class, the shares of the K maps; suppressed already (YOLO26-seg)."""
-    table = outputs[0][i]
-    table = table[table[:, 4] >= min_score]
-    return _Candidates(table[:, :4], table[:, 4], table[:, 5].astype(np.int64), table[:, 6:])
-
-
-def _rows(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
-    """Boxes (B,R,4) xyxy, scores (B,R), labels (B,R), masks (B,R,M,M) each over its box (Mask R-CNN)."""
-    boxes, scores, labels, masks = (output[i] for output in outputs)
-    keep = np.flatnonzero(scores >= min_score)
-    return _Candidates(boxes[keep], scores[keep], labels[keep], masks[keep].reshape(len(keep), -1))
-
-
-def _dense(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
-    """Boxes (B,A,4) xyxy, scores (B,A,C), weights (B,A,K) of each cell's own network (CondInst)."""
-    boxes, scores, weights = (output[i] for output in outputs[:3])
-    flat = np.flatnonzero(scores.ravel() >= min_score)
-    cells, labels = np.divmod(flat, scores.shape[1])
-    return _Candidates(boxes[cells], scores.ravel()[flat], labels, weights[cells])
 
 
 class InstanceSegmenter(Finder[Instances]):
@@ -64,12 +22,10 @@ class InstanceSegmenter(Finder[Instances]):
     any mask is made."""
 
     task = "instances"
-    decoders: ClassVar[dict[str, Decoder]] = {
-        "yolo_masks": _yolo, "yolo_mask_rows": _yolo_rows, "mask_rows": _rows, "condinst": _dense,
-    }
+    decoders: ClassVar[dict[str, Decoder]] = MASKED
 
     def _result(self, found: Detections, outputs: Outputs, view: View) -> Instances:
-        assert isinstance(found, _Candidates)
+        assert isinstance(found, Candidates)
         boxes = view.to_frame(found.boxes)
         seen = view.from_frame(boxes)                              # without what lies outside of the frame
         if self.card.boxes.layout == "mask_rows":

@@ -18,7 +18,7 @@ _PICTURES = 16
 
 class Board(Callback):  # type: ignore[misc]
     """The first batch as augmentation made it and the graph, once; each epoch the learning rate of every group, the
-    first layer's filters, and histograms of the weights."""
+    first layer's filters, and histograms of the weights. Of clips the middle frames. Predictions: `Learner`."""
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -26,10 +26,10 @@ class Board(Callback):  # type: ignore[misc]
         if trainer.current_epoch or batch_idx or not trainer.is_global_zero or trainer.logger is None:
             return
         pictures = batch[0] if isinstance(batch, tuple | list) else None
-        if not isinstance(pictures, Tensor) or pictures.dtype != torch.uint8 or pictures.ndim != 4:
+        if not isinstance(pictures, Tensor) or pictures.dtype != torch.uint8 or pictures.ndim not in (4, 5):
             return
-        board = trainer.logger.experiment
-        board.add_images("train/batch", pictures[:_PICTURES].cpu(), 0)
+        board, shown = trainer.logger.experiment, pictures[:_PICTURES].cpu()
+        board.add_images("train/batch", shown if shown.ndim == 4 else shown[:, :, shown.shape[2] // 2], 0)
         assert isinstance(pl_module, Learner)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -46,9 +46,11 @@ class Board(Callback):  # type: ignore[misc]
         board, epoch = trainer.logger.experiment, trainer.current_epoch
         for number, group in enumerate(trainer.optimizers[0].param_groups):
             board.add_scalar(f"rate/group{number}", group["lr"], epoch)
-        first = next((m for m in pl_module.net.modules() if isinstance(m, nn.Conv2d)), None)
+        first = next((m for m in pl_module.net.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)), None)
         if first is not None and first.weight.shape[1] == 3:
-            board.add_images("filters", _scaled(first.weight.detach().float().cpu()), epoch)
+            filters = first.weight.detach().float().cpu()
+            filters = filters if filters.ndim == 4 else filters[:, :, filters.shape[2] // 2]
+            board.add_images("filters", _scaled(filters), epoch)
         for name, weights in pl_module.net.named_parameters():
             if weights.ndim > 1:
                 board.add_histogram(name, weights.detach().float().cpu(), epoch)

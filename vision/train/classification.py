@@ -17,13 +17,14 @@ from vision.card import Card, Input
 from vision.classic import CLASSIC
 from vision.errors import UsageError
 from vision.nets import build
+from vision.train.captions import SHOWN, captioned, found_for
 from vision.train.classify import ClassifySettings
 from vision.train.distil import Features, Teacher
 from vision.train.fit import fit
 from vision.train.initialise import initialise
 from vision.train.picture_set import HeldOutPictures, TrainPictures, resize_of
 from vision.train.recipe import Objective, Parts, Told, Trained
-from vision.train.start import head_of, load_but_head, regularise
+from vision.train.start import begin_as_namesakes, head_of, load_but_head, namesakes, regularise
 from vision.weights import resolve
 
 if TYPE_CHECKING:
@@ -104,6 +105,16 @@ class Classification(Objective):
         """Keep the logits."""
         self._seen.append((net(self.inputs(batch[0])).float().cpu(), batch[1].cpu()))
 
+    def pictures(self, net: nn.Module, batch: Any) -> Tensor:
+        """Each with the class that was found for it; of several classes a picture with those above one half."""
+        shown = batch[0][:SHOWN]
+        logits, truth = net(self.inputs(shown)).float().cpu(), batch[1][:SHOWN].cpu()
+        if not self.settings.multilabel:
+            return captioned(shown, *found_for(logits.softmax(1), truth, self.card.classes))
+        said = logits > 0
+        lines = [" ".join(self.card.classes[i] for i in row.nonzero()[:, 0].tolist()) or "none" for row in said]
+        return captioned(shown, lines, (said == truth.bool()).all(1).tolist())
+
     def figures(self) -> dict[str, float]:
         """top1, top5 (of more than five classes) and the loss; with several classes a picture map and f1."""
         logits, labels = (torch.cat(part) for part in zip(*self._seen, strict=True))
@@ -142,6 +153,8 @@ def start(settings: ClassifySettings, names: tuple[str, ...], title: str, pictur
     weights = settings.weights or (resolve(card) if settings.fine_tunes else None)
     if weights is not None:
         load_but_head(net, weights, head)
+        if settings.weights is None and (same := namesakes(names, card.classes)):
+            begin_as_namesakes(net, weights, head, same)
         net.pre_trained = tuple(p for n, p in net.named_parameters() if not n.startswith(head))  # type: ignore
     regularise(net, settings.dropout, settings.stochastic_depth)
     taught = f", taught by {settings.teacher}" if settings.teacher else ""

@@ -26,7 +26,7 @@ class ClassifySettings(Settings):
 
     epochs: common.Epochs = 8
     batch: common.Batch = 32
-    backbone_lr: common.BackboneRate = 0.1
+    backbone_lr: common.BackboneRate = 0.02
     weight_decay: common.Decay = 0.02
     model: Annotated[str, Option(
         "mobilenet-v2, which ships; a classic such as resnet18 or lenet5; torchvision:NAME; timm:NAME; a run's "

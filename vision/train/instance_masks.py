@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from torchvision.ops import box_iou
 from vision.card import Boxes, Card
 from vision.data.detection import DetectionData, Labelled
 from vision.data.masks import reduced_mask
+from vision.drawing import draw
 from vision.engine import FakeEngine, Outputs
 from vision.engine.program import state_dict
 from vision.errors import WeightsError
@@ -172,18 +174,30 @@ class Masks(Objective):
 
     def update(self, net: nn.Module, batch: Any) -> None:
         """Keep what is found, as in use; pictures that could not be read are left out."""
+        segmenter = self._segmenter(net)
+        category_of = {label: label for label in range(len(self.card.classes))}
+        for number, picture in batch:
+            if number >= 0:
+                found = segmenter(picture.cpu().numpy(), min_score=_MIN_SCORE, max_detections=_FOUND)
+                self.rows[number] = coco_rows(number, found, category_of)
+
+    def _segmenter(self, net: nn.Module) -> InstanceSegmenter:
         deployed = Deploy(net, self.card.input.mean, self.card.input.std).to(next(net.parameters()).device)
 
         def run(pictures: np.ndarray) -> Outputs:
             outputs = deployed(torch.from_numpy(pictures).to(deployed.normalise.scale.device))
             return tuple(output.float().cpu().numpy() for output in outputs)
 
-        segmenter = InstanceSegmenter(FakeEngine(run), self.card)
-        category_of = {label: label for label in range(len(self.card.classes))}
-        for number, picture in batch:
-            if number >= 0:
-                found = segmenter(picture.cpu().numpy(), min_score=_MIN_SCORE, max_detections=_FOUND)
-                self.rows[number] = coco_rows(number, found, category_of)
+        return InstanceSegmenter(FakeEngine(run), self.card)
+
+    def pictures(self, net: nn.Module, batch: Any) -> Tensor:
+        """Up to four pictures with the masks that are found in them at the card's threshold, stretched to one size."""
+        segmenter, size_wh = self._segmenter(net), self.card.input.size_wh
+        drawn = []
+        for _, picture in batch[:4]:
+            image = picture.cpu().numpy()
+            drawn.append(cv2.resize(draw(segmenter(image), image, self.card.classes), size_wh)[..., ::-1])
+        return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
 
     def figures(self) -> dict[str, float]:
         """ap50, ap, ap75, and the ap of each class, of masks."""

@@ -118,7 +118,7 @@ def of_picture(deploy: Deploy, labelled: Labelled, classes: int, image: Image, s
     own = overlap.argmax(1) if len(objects) else np.zeros(len(boxes), np.int64)
     return Rows(
         describe(deploy, image, boxes), of_class, boxes, objects[own] if len(objects) else boxes,
-        labels[own] if len(objects) else np.full(len(boxes), -1), np.arange(len(boxes)) < len(objects))
+        labels[own] if len(objects) else np.full(len(boxes), -1))
 
 
 def describe(deploy: Deploy, image: Image, boxes: Floats) -> npt.NDArray[np.float16]:

@@ -18,6 +18,7 @@ from vision.io.pictures import decode_picture
 from vision.metrics.text import read_figures
 from vision.nets import build
 from vision.text.ctc import classes_of, read_steps
+from vision.train.captions import SHOWN, captioned
 from vision.train.fit import fit
 from vision.train.loading import Key
 from vision.train.recipe import Objective, Parts, Told, Trained
@@ -113,6 +114,15 @@ class ReadingObjective(Objective):
         probs = net(self.inputs(strips)).float().softmax(2).cpu().numpy()
         self._read += [read_steps(one, self.card.classes).text for one in probs]
         self._truth += texts
+
+    def pictures(self, net: nn.Module, batch: Any) -> Tensor:
+        """Each strip with what was read, and what is written where that is another."""
+        strips, texts = batch[0][:SHOWN], batch[3][:SHOWN]
+        probs = net(self.inputs(strips)).float().softmax(2).cpu().numpy()
+        read = [read_steps(one, self.card.classes).text for one in probs]
+        right = [found.casefold() == text.casefold() for found, text in zip(read, texts, strict=True)]
+        lines = [found if good else f"{found}, is {text}" for found, good, text in zip(read, right, texts, strict=True)]
+        return captioned(strips, lines, right)
 
     def figures(self) -> dict[str, float]:
         """word_accuracy and cer."""

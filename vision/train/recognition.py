@@ -21,6 +21,7 @@ from vision.metrics.action import action_figures
 from vision.nets import build
 from vision.pulled import KINETICS_MEAN, KINETICS_STD
 from vision.tasks.action import Recognizer
+from vision.train.captions import SHOWN, captioned, found_for
 from vision.train.clips import HeldOutClips, TrainClips
 from vision.train.fit import fit, save_weights
 from vision.train.recipe import Objective, Parts, Progress, Told, Trained
@@ -64,6 +65,14 @@ class ActionObjective(Objective):
         clips, labels = batch
         probs = self.logits(net, clips.flatten(0, 1)).softmax(1).view(*clips.shape[:2], -1)
         self._seen += zip(probs.cpu().numpy(), labels.tolist(), strict=True)
+
+    def pictures(self, net: nn.Module, batch: Any) -> Tensor:
+        """The middle frame of each video's middle clip, with the action that was found for the clip."""
+        clips, labels = batch
+        middle = clips[:SHOWN, clips.shape[1] // 2]
+        probs = self.logits(net, middle).softmax(1).cpu()
+        lines = found_for(probs, labels[:SHOWN].cpu(), self.card.classes)
+        return captioned(middle[:, :, middle.shape[2] // 2], *lines)
 
     def figures(self) -> dict[str, float]:
         """video_top1, clip_top1 and the top-1 of each class."""

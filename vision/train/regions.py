@@ -14,6 +14,7 @@ from vision.nets.rcnn import offsets_to
 from vision.types import Floats, Ints
 
 BACKGROUND = 0.3                         # a region that overlaps a class's objects by less is a negative of it
+_OBJECT = 0.7                            # from this IoU up a region stands for its object
 _LIKE_ITS_OBJECT = 0.6                   # regions from this IoU up learn where its sides are
 _FIRST, _AT_MOST = 2000, 4000            # negatives of a class: drawn at first, added in a round
 _ROUNDS = 2
@@ -26,26 +27,31 @@ _CHUNK = 8192
 class Rows(NamedTuple):
     """Regions of all pictures. features (N,D) float16; overlap (N,C), the largest IoU with an object of each class;
     boxes (N,4) xyxy; own (N,4), the object that each overlaps most, and labels (N,) its class, -1 in a picture without
-    objects; exact (N,), whether it is the object itself."""
+    objects."""
 
     features: npt.NDArray[np.float16]
     overlap: Floats
     boxes: Floats
     own: Floats
     labels: Ints
-    exact: npt.NDArray[np.bool_]
+
+    @property
+    def mine(self) -> Floats:
+        """(N,): the overlap of each region with the object that it overlaps most; 0 where there is none."""
+        return np.where(self.labels < 0, 0, self.overlap[np.arange(len(self.labels)), self.labels])
 
 
 def fit_svms(rows: Rows, scale: float, seed: int, said: Callable[[float], None]) -> tuple[Floats, Floats]:
-    """Weights (C,D) and biases (C,) of one linear SVM a class, for features times `scale`: objects against regions that
-    overlap none of the class by 0.3. Hard negatives are mined twice, as the paper does until nothing changes.
+    """Weights (C,D) and biases (C,) of one linear SVM a class, for features times `scale`: objects, and regions that
+    overlap one by 0.7 (the paper, with hundreds of objects a class, takes these alone), against regions that overlap
+    none of the class by 0.3. Hard negatives are mined twice, as the paper does until nothing changes.
 
     A class without an object never fires. said: is told how much is done, 0..1.
     """
     random, classes = np.random.default_rng(seed), rows.overlap.shape[1]
     weights = np.zeros((classes, rows.features.shape[1]), np.float32)
     biases = np.full(classes, -5.0, np.float32)
-    objects = [np.flatnonzero(rows.exact & (rows.labels == label)) for label in range(classes)]
+    objects = [np.flatnonzero((rows.mine >= _OBJECT) & (rows.labels == label)) for label in range(classes)]
     away = [np.flatnonzero(rows.overlap[:, label] < BACKGROUND) for label in range(classes)]
     hard = [random.permutation(of_class)[:_FIRST] for of_class in away]
     for turn in range(_ROUNDS + 1):
@@ -83,17 +89,23 @@ def _mined(margins: Floats, away: Ints, kept: Ints) -> Ints:
 
 def fit_boxes(rows: Rows, scale: float) -> tuple[Floats, Floats]:
     """Weights (4C,D) and biases (4C,) that give, of features times `scale`, the offsets that move a region onto its
-    object: a ridge regression a class (R-CNN, appendix C). A class without regions near its objects moves nothing."""
+    object: a ridge regression of what all classes have in common, and one a class of what is left (R-CNN, appendix C,
+    has the latter alone, from more objects a class). Without regions near objects nothing is moved."""
     classes, width = rows.overlap.shape[1], rows.features.shape[1]
-    weights, biases = np.zeros((classes, 4, width), np.float32), np.zeros((classes, 4), np.float32)
-    mine = rows.overlap[np.arange(len(rows.labels)), rows.labels]
-    near = (rows.labels >= 0) & (mine >= _LIKE_ITS_OBJECT)
+    near = np.flatnonzero(rows.mine >= _LIKE_ITS_OBJECT)
+    if not len(near):
+        return np.zeros((4 * classes, width), np.float32), np.zeros(4 * classes, np.float32)
+    x = rows.features[near].astype(np.float32) * np.float32(scale)
+    targets = offsets_to(torch.from_numpy(rows.boxes[near]), torch.from_numpy(rows.own[near])).numpy()
+    common, level = ridge(x, targets, _RIDGE)
+    left = targets - (x @ common.T + level)
+    weights, biases = np.tile(common, (classes, 1, 1)), np.tile(level, (classes, 1))
     for label in range(classes):
-        chosen = np.flatnonzero(near & (rows.labels == label))
-        if len(chosen):
-            x = rows.features[chosen].astype(np.float32) * np.float32(scale)
-            targets = offsets_to(torch.from_numpy(rows.boxes[chosen]), torch.from_numpy(rows.own[chosen])).numpy()
-            weights[label], biases[label] = ridge(x, targets, _RIDGE)
+        chosen = rows.labels[near] == label
+        if chosen.any():
+            own, own_level = ridge(x[chosen], left[chosen], _RIDGE)
+            weights[label] += own
+            biases[label] += own_level
     return weights.reshape(-1, width), biases.reshape(-1)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vision.card import alike
 from vision.errors import UsageError, WeightsError
 from vision.weights import resolve
 from vision.zoo import CARDS
@@ -83,6 +84,33 @@ def load_but_head(net: nn.Module, path: Path, head: str) -> None:
     other = tuple(name for name, value in mine.items() if value.ndim and value.shape[0] == classes
                   and (name not in state or state[name].shape[1:] == value.shape[1:]))
     _load(net, path, state, allowed=other)
+
+
+def namesakes(names: Sequence[str], known: Sequence[str]) -> dict[int, int]:
+    """Which of the classes `names` a network knows already, by the place of each in `known`: by name, in the singular
+    or the plural, capitals and spaces aside."""
+    place_of = {_singular(name): place for place, name in reversed(list(enumerate(known)))}
+    return {i: place_of[_singular(name)] for i, name in enumerate(names) if _singular(name) in place_of}
+
+
+def begin_as_namesakes(net: nn.Module, path: Path, head: str, same: Mapping[int, int]) -> None:
+    """The last layer begins with what the network in `path` knows of classes that it has too; any other class begins
+    as the mean of all that it has. same: the place of each such class there."""
+    import torch
+
+    state, mine = _state(path), net.get_submodule(head.removesuffix("."))
+    for name, parameter in mine.named_parameters():
+        old = state.get(f"{head}{name}")
+        if same and old is not None and old.shape[1:] == parameter.shape[1:]:
+            with torch.no_grad():
+                old = old.to(parameter)
+                parameter.copy_(old.mean(0).expand_as(parameter))
+                parameter[list(same)] = old[list(same.values())]
+
+
+def _singular(name: str) -> str:
+    plain = alike(name).casefold().replace("_", " ").replace("-", " ")
+    return plain[:-1] if plain.endswith("s") and not plain.endswith("ss") else plain
 
 
 def regularise(net: nn.Module, dropout: float | None, depth: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from vision.engine.choice import processor_flags
 from vision.errors import DataError, MissingExtra, UsageError, WeightsError
 from vision.files import make_folder, write_whole
 from vision.spec import nearest
@@ -20,12 +22,21 @@ from vision.train.settings import RECORD, Settings, differences
 
 _log = logging.getLogger("vision.train")
 _SPEAKS = os.environ.get("LOCAL_RANK", "0") == "0"           # of the processes of a DDP run one
+_NVIDIA = Path("/proc/driver/nvidia")   # where a driver says what there is
 _NEEDED = ("lightning", "torchmetrics", "tensorboard", "faster_coco_eval", "sklearn")
 
 RECIPES: dict[str, Recipe] = {
     "classify": classify.RECIPE, "detect": detect.RECIPE, "instances": instances.RECIPE, "segment": segment.RECIPE,
     "action": action.RECIPE, "text": text.RECIPE,
 }
+
+
+def _precision(wanted: str) -> Any:
+    """What a run is recorded with in place of `auto`, so that it goes on as it began, on whatever machine."""
+    if wanted != "auto":
+        return wanted
+    fast = processor_flags() & {"avx512_bf16", "amx_bf16"} and not _NVIDIA.exists()
+    return "bfloat16" if fast else "float32"
 
 
 class Training:
@@ -59,7 +70,7 @@ class Training:
         for package in _NEEDED:
             if find_spec(package) is None:
                 raise MissingExtra(package, "train", "training")
-        self.settings: Any = self.recipe.settle(settings)
+        self.settings: Any = self.recipe.settle(replace(settings, precision=_precision(settings.precision)))
         held = (self.folder / self.settings.checkpoint).is_file()
         if held and not resume:
             raise UsageError(f"{str(folder)!r} holds a run already. Continue it with --resume, or name another folder.")
