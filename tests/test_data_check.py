@@ -113,7 +113,42 @@ def test_augmentation_on_a_sheet(folders: Path) -> None:
     assert isinstance(refused.exception, UsageError)
     assert "has no such setting. Nearest: policy" in str(refused.exception)
     refused = RUNNER.invoke(app, ["augment", one, "--out", str(out), "--task", "text"])
-    assert "what can be shown is classify, detect, segment" in str(refused.exception)
+    assert "what can be shown is classify, detect, instances, segment" in str(refused.exception)
+
+
+def test_points_and_masks_are_drawn_where_they_are(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    (tmp_path / "images").mkdir()
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[20:24, 40:44] = (0, 255, 0)                     # what the point marks: its middle is 42.0, 22.0
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), image)
+    square = [36, 16, 48, 16, 48, 28, 36, 28]
+    for split in ("train", "val"):
+        (tmp_path / f"{split}.json").write_text(json.dumps({
+            "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 64}],
+            "annotations": [{"image_id": 1, "category_id": 1, "bbox": [36, 16, 12, 12], "segmentation": [square],
+                             "keypoints": [42, 22, 2, 0, 0, 0]}],
+            "categories": [{"id": 1, "name": "person"}]}))
+    still = ["--set", "crop=64x64", "--set", "scale=1,1", "--set", "ratio=1", "--set", "mosaic=0", "--set", "colour=0",
+             "--rows", "1", "--variants", "6", "--out", str(tmp_path / "sheet.png")]
+    points = sheet_of_task("detect", tmp_path, still)
+    assert {tuple(tile[22, x]) for tile in points for x in (42, 21) if tile[22, x, 2] > 200} == {(60, 20, 220)}
+    sides = {("right" if tile[22, 42, 2] > 200 else "left") for tile in points}
+    assert sides == {"left", "right"}                     # mirrored ones are among them
+    for tile in points:
+        x = 42 if tile[22, 42, 2] > 200 else 21
+        assert tile[22, x].tolist() == [60, 20, 220]
+        assert (np.abs(tile.astype(int) - (60, 20, 220)).sum(2) < 9).sum() < 12   # one point: the other has no label
+    for tile in sheet_of_task("instances", tmp_path, still):
+        blue = tile[18:27, 38:46] if tile[18, 40].any() else tile[18:27, 18:26]
+        assert blue.reshape(-1, 3).any(1).all()           # the mask is where the box is
+
+
+def sheet_of_task(task: str, data: Path, options: list[str]) -> list[np.ndarray]:
+    done = RUNNER.invoke(app, ["augment", str(data), "--task", task, *options])
+    assert done.exit_code == 0, done.output
+    sheet = cv2.imread(str(data / "sheet.png"))
+    return [sheet[2:66, 2 + 66 * i : 66 + 66 * i] for i in range(6)]
 
 
 def test_curves_of_two_runs(tmp_path: Path) -> None:

@@ -69,3 +69,20 @@ def test_what_is_of_one_video_is_not_made_of_a_folder(
     result = CliRunner().invoke(app, ["action", str(folder / "a.mp4"), "-q", "--jsonl", "x.jsonl", *arguments])
     assert result.exit_code == 0
     assert Path(arguments[1]).stat().st_size > 100
+
+
+def test_the_page_of_an_evaluation_shows_the_videos_of_a_cell(
+    write_video: WriteVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recognizer, "load", lambda *_: recognizer()[0])
+    for name, picture in (("blue/a", BLUE), ("green/b", GREEN), ("green/c", RED), ("red/d", RED)):
+        write_video(f"set/{name}.mp4", [picture] * 8)
+    shown = tmp_path / "page.html"
+    done = CliRunner().invoke(app, ["eval", "action", "--data", str(tmp_path / "set"), "-q", "--html", str(shown)])
+    assert done.exit_code == 0, done.output
+    text = shown.read_text()
+    assert text.count("<figure data-at=") == text.count("data:image/jpeg") == 1
+    assert '<figure data-at="1 2">' in text                # what is green was taken for red
+    assert "c.mp4" in text
+    assert "<th>accuracy</th><td>0.7500</td>" in text
+    assert "<th>videos</th>" in text

@@ -96,6 +96,7 @@ def test_the_evaluation_tells_videos_from_clips(data: Path, tmp_path: Path) -> N
     ran = CliRunner().invoke(app, [
         "eval", "action", "--data", str(data / "ucf101"), "--clips", "1", "-q",
         "--report", str(tmp_path / "r.json"), "--confusion", str(tmp_path / "c.png"),
+        "--html", str(tmp_path / "page.html"),
     ])
     assert ran.exit_code == 0, ran.output
     report = json.loads((tmp_path / "r.json").read_text())
@@ -104,3 +105,5 @@ def test_the_evaluation_tells_videos_from_clips(data: Path, tmp_path: Path) -> N
     assert report["top1"] >= 0.9                           # its own training videos
     assert np.array(report["confusion"]).sum(axis=1).tolist() == [15, 15, 15]
     assert cv2.imread(str(tmp_path / "c.png")) is not None
+    wrong = round(45 * (1 - report["top1"]))
+    assert (tmp_path / "page.html").read_text().count("<figure data-at=") == wrong

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from tests.train.labelled import NAMES, Pictures, Thing, write_coco
 from vision.card import Card, Input
 from vision.cli import app
-from vision.cli.compress import _judged
+from vision.cli.compress import _Judge
 from vision.cli.measured import Metric
 from vision.engine import compress as quantising
 from vision.errors import DataError, SourceError, UsageError
@@ -59,7 +59,7 @@ def test_the_network_gets_the_pictures_as_in_use(
 ) -> None:
     seen: dict[str, Any] = {}
 
-    def recorded(card: Card, batches: list[np.ndarray], target: Path, source: str) -> Card:
+    def recorded(card: Card, batches: list[np.ndarray], target: Path, source: str, good: Any) -> Card:
         seen.update(card=card.name, batches=batches, source=source)
         target.write_bytes(bytes(2_000_000))
         return card
@@ -79,11 +79,10 @@ def test_the_network_gets_the_pictures_as_in_use(
 
 def test_what_cannot_be_compressed_is_told(pictures: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.safetensors"
-    assert "'small.onnx'" in run(
-        "gfl-voc", "--data", pictures, "-o", tmp_path / "small.onnx", fails=UsageError
-    )
+    assert "'small.xml'" in run("gfl-voc", "--data", pictures, "-o", tmp_path / "small.xml", fails=UsageError)
+    assert "int8 needs pictures: name them with --data" in run("gfl-voc", "-o", small, fails=UsageError)
     told = run("two-stream-ucf101-3", "--data", pictures, "-o", small, fails=UsageError)
-    assert "a model for detect, classify, segment becomes a .safetensors file; got one for action" in told
+    assert "(OpenVINO) or an .onnx file (onnxruntime); got one for action" in told
     run("gfl-voc", "--data", tmp_path / "none.json", "-o", small, fails=DataError)
     run("gfl-voc", "--data", tmp_path / "none.mp4", "-o", small, fails=SourceError)
     assert not small.exists()
@@ -96,10 +95,10 @@ def test_a_file_whose_metric_falls_too_far_loses_its_name(
     found = {"mine": Metric("AP", 0.43), str(small): Metric("AP", 0.41)}
     monkeypatch.setattr("vision.cli.compress.metric_of", lambda task, model, data, precision="auto": found[model])
     small.write_bytes(b"x")
-    _judged("detect", "mine", small, tmp_path, 0.03)
+    _Judge("detect", "mine", tmp_path, 0.03).settle(small)
     assert small.is_file()
     with pytest.raises(typer.Exit):
-        _judged("detect", "mine", small, tmp_path, 0.01)
+        _Judge("detect", "mine", tmp_path, 0.01).settle(small)
     assert not small.exists()
     assert (tmp_path / "small.safetensors.rejected").read_bytes() == b"x"
     assert "AP: 0.4100, before 0.4300" in capsys.readouterr().out

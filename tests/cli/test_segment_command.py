@@ -104,9 +104,10 @@ def test_segment_writes_maps_pictures_and_areas(
 def test_eval_segment_counts_by_hand(
     data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = tmp_path / "figures.json"
-    assert vision(monkeypatch, "eval", "segment", "--data", data, "-q", "--report", report) == 0
+    report, shown = tmp_path / "figures.json", tmp_path / "page.html"
+    assert vision(monkeypatch, "eval", "segment", "--data", data, "-q", "--report", report, "--html", shown) == 0
     told = capsys.readouterr().out
+    assert "12.5 % of its pixels are wrong" in shown.read_text()
     assert "2 pictures" in told
     assert "left out for want of labels: 1, first 2.png" in told
     figures = json.loads(report.read_text())

@@ -63,16 +63,35 @@ def test_anybody_runs_the_onnx_file_on_bytes_and_batches(tiny: Card, tmp_path: P
     assert session.get_modelmeta().custom_metadata_map["names"] == '["a", "b", "c", "d", "e"]'
 
 
+def test_a_file_may_take_batches_of_one_number_and_opens_here_all_the_same(tiny: Card, tmp_path: Path) -> None:
+    for form in ("onnx", "openvino"):
+        target = tmp_path / f"four{FORMATS[form].suffix}"
+        made = export(tiny, target, PICTURES, form, batch="4")
+        assert (made.batch, made.accepted, made.difference.pictures) == (4, True, 6)
+        engine = load(find(target), "cpu", "fp32")
+        np.testing.assert_allclose(engine(BATCH)[1], by_hand(tiny, BATCH)[1], atol=1e-4)
+        engine.close()
+    session = onnxruntime.InferenceSession(str(tmp_path / "four.onnx"), providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape == [4, 48, 64, 3]
+    assert [output.shape[0] for output in session.get_outputs()] == [4, 4]
+    batch = np.concatenate([BATCH, 255 - BATCH, BATCH, BATCH])
+    np.testing.assert_allclose(session.run(None, {"batch": batch})[1], by_hand(tiny, batch)[1], atol=1e-4)
+    with pytest.raises(UsageError, match="--batch is auto, any or a number up to 1024; got '0'"):
+        export(tiny, tmp_path / "a.onnx", PICTURES, batch="0")
+    with pytest.raises(CannotRun, match="takes any number of pictures or one: --batch any"):
+        export(tiny, tmp_path / "a.torchscript", PICTURES, "torchscript", batch="4")
+
+
 def test_a_file_that_differs_is_kept_as_rejected_alone(
     tiny: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = written.FORMATS["onnx"]
 
-    def broken(program: Any, shape: Any, any_batch: bool, card: Card, target: Path) -> None:
+    def broken(program: Any, shape: Any, batch: int, card: Card, target: Path) -> None:
         import onnx
 
         assert good.write is not None
-        good.write(program, shape, any_batch, card, target)
+        good.write(program, shape, batch, card, target)
         model = onnx.load(target)
         for tensor in model.graph.initializer:
             if tensor.name == "net.scores.weight":
@@ -111,8 +130,6 @@ def test_what_cannot_be_is_said_in_one_line(tiny: Card, tmp_path: Path) -> None:
         export(tiny, tmp_path / "a.onnx", PICTURES, "caffe")
     with pytest.raises(UsageError, match=r"no graph that is right for every size: --size auto \(64x48\)"):
         export(tiny, tmp_path / "a.onnx", PICTURES, size="any")
-    with pytest.raises(UsageError, match="--batch is auto, any or 1; got '7'"):
-        export(tiny, tmp_path / "a.onnx", PICTURES, batch="7")
     (tmp_path / "b.xml").write_text("<net/>")
     with pytest.raises(WeightsError, match=r"b\.xml"):
         find(tmp_path / "b.xml")

@@ -14,12 +14,13 @@ import av
 import numpy as np
 import pytest
 
-from vision import JsonLines, Option, Run, Scores, Spec, Step, read
+from vision import JsonLines, Option, Run, Scores, Spec, Step, __version__, read
 from vision.cli.run.many import with_address
 from vision.errors import SinkError, SourceError, UsageError
 from vision.scale.cluster import cluster
+from vision.scale.crew import Member
 from vision.scale.job import TRIES, Job
-from vision.scale.ranges import cuts, follows_on
+from vision.scale.ranges import cuts, follows_on, ranges
 from vision.scale.store import RECORDS, Store
 from vision.scale.units import Cut, Done, Failed, Unit, units_of
 from vision.scale.worker import Settings, Worker
@@ -86,8 +87,6 @@ def one_machine(source: str, path: Path) -> bytes:
 
 def worker(output: str, cut: float = 0.0, **options: Any) -> Worker:
     made = Worker(Settings((Bright(**options).to_dict(),), output, cut=cut))
-    from vision import __version__
-
     assert made.prepare(__version__) == ""
     return made
 
@@ -194,8 +193,6 @@ def test_ranges_are_joined_to_what_one_run_gives(tmp_path: Path) -> None:
     made = worker(str(tmp_path / "out"), cut=2.5)
     at = made.do(unit)
     assert at == Cut((2.0, 5.0, 7.0))                     # key frames at or before 2.5, 5 and 7.5 seconds
-    from vision.scale.ranges import ranges
-
     parts = ranges(unit, at.at)
     done = [made.do(part) for part in parts]
     assert [(one.first, one.last) for one in done] == [(0, 19), (20, 49), (50, 69), (70, 99)]
@@ -250,6 +247,28 @@ def test_a_bad_file_is_an_outcome_and_is_not_tried_again(tmp_path: Path) -> None
     assert Store(str(tmp_path / "out")).committed() == set()
 
 
+def test_parquet_has_what_json_lines_have(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="needs the extra 'ray'")
+    from vision.scale.columns import records
+
+    clip = make_clip(tmp_path / "clip.mp4", 60)
+    (unit,) = units_of([str(clip)])
+    alone = [json.loads(line) for line in one_machine(str(clip), tmp_path / "alone.jsonl").splitlines()]
+    for cut in (0.0, 2.0):
+        made = Worker(Settings((Bright().to_dict(),), str(tmp_path / f"out{cut}"), cut=cut, format="parquet"))
+        assert made.prepare(__version__) == ""
+        done = made.do(unit)
+        if isinstance(done, Cut):
+            parts = ranges(unit, done.at)
+            done = made.join(unit, parts, [made.do(part) for part in parts])
+        assert done.frames == 60
+        assert made.store.committed() == {unit.name}
+        note = made.store.read(f"{RECORDS}/{unit.name}.json")
+        assert note is not None
+        assert note["records"] == f"{unit.name}.parquet"
+        assert list(records(tmp_path / f"out{cut}" / RECORDS / note["records"])) == alone
+
+
 # -- what the driver makes of what comes back
 
 def job(tmp_path: Path, count: int, **options: Any) -> Job:
@@ -261,7 +280,7 @@ def job(tmp_path: Path, count: int, **options: Any) -> Job:
 def test_retries_are_bounded_and_told(tmp_path: Path) -> None:
     one = job(tmp_path, 2)
     told = []
-    while (given := one._next()) is not None:
+    while (given := one._next("here", {"here"})) is not None:
         unit, _ = given
         bad = unit.source.endswith("0.mp4")
         told.append(one._took(unit, None if bad else Done(1, 0, 0, 0, 0.1, 10), "its worker died" if bad else ""))
@@ -275,9 +294,37 @@ def test_retries_are_bounded_and_told(tmp_path: Path) -> None:
 def test_what_a_dead_worker_had_not_begun_is_nobodys_fault(tmp_path: Path) -> None:
     one = job(tmp_path, 1)
     for _ in range(10):
-        unit, _ = one._next() or pytest.fail("gone")
+        unit, _ = one._next("here", {"here"}) or pytest.fail("gone")
         assert one._took(unit, None, "") == ""
     assert not one.progress.failed
+
+
+def test_a_unit_that_failed_on_a_machine_goes_to_another_one(tmp_path: Path) -> None:
+    one = job(tmp_path, 2)
+    first, second = one.units
+    both = {"full", "well"}
+    full = Failed("no space left on device", again=True)
+    for unit in (first, second):
+        assert one._next("full", both) == (unit, ("do", (unit,)))
+        assert "Tried again (2 of 3)" in one._took(unit, full, "")
+    assert one._next("full", both) is None
+    assert one._next("well", both) == (first, ("do", (first,)))
+    one._took(first, Done(1, 0, 0, 0, 0.1, 10), "")
+    assert one._next("full", {"full"}) == (second, ("do", (second,)))        # the other one has gone
+    one._took(second, None, "its worker died")
+    assert one._next("well", both) == (second, ("do", (second,)))
+    one._took(second, Done(1, 0, 0, 0, 0.1, 10), "")
+    assert (one.progress.done, one.progress.failed, one._places) == (2, {}, {})
+
+
+def test_a_worker_that_fails_again_and_again_rests() -> None:
+    member = Member(None, "here")
+    for outcome, rests in [(Failed("full", True), False), (Failed("full", True), False), (Failed("bad", False), False),
+                           (Failed("full", True), False), (Failed("full", True), False), (Failed("full", True), True)]:
+        member.took(outcome)
+        assert member.rests is rests
+    member._until = 0.0
+    assert not member.rests
 
 
 def test_outputs_that_exist_are_refused_or_resumed(tmp_path: Path) -> None:
@@ -293,6 +340,10 @@ def test_outputs_that_exist_are_refused_or_resumed(tmp_path: Path) -> None:
     assert (again.progress.kept, again.progress.total) == (1, 3)
     with pytest.raises(UsageError, match="differs in cut"):
         job(tmp_path, 3, resume=True, cut=5.0)
+    with pytest.raises(UsageError, match="differs in format"):
+        job(tmp_path, 3, resume=True, format="parquet")
+    with pytest.raises(UsageError, match="jsonl or parquet; got 'csv'"):
+        job(tmp_path, 3, resume=True, format="csv")
     again._finish()
     lines_of = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert ["failed" in one for one in lines_of] == [True, False, True]

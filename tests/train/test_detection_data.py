@@ -214,7 +214,13 @@ def test_ids_with_gaps_polygons_and_poses(tmp_path: Path) -> None:
     assert data.pictures[0].boxes.tolist() == [[16, 12, 48, 48], [16, 12, 48, 36]]
     (root / "data.yaml").write_text(text + "kpt_shape: [1, 2]\n")
     (root / "labels/train/a.txt").write_text("17 0.5 0.5 0.5 0.5 0.1 0.9\n")
-    assert read_detection(root, "train").pictures[0].boxes.tolist() == [[16, 12, 48, 36]]
+    posed = read_detection(root, "train").pictures[0]
+    assert posed.boxes.tolist() == [[16, 12, 48, 36]]
+    np.testing.assert_allclose(posed.points, [[[6.4, 43.2]]], rtol=1e-6)       # of 64x48 pixels
+    (root / "data.yaml").write_text(text + "kpt_shape: [2, 3]\n")
+    (root / "labels/train/a.txt").write_text("17 0.5 0.5 0.5 0.5 0.1 0.9 2 0 0 0\n90 0.5 0.5 0.5 0.25\n")
+    posed = read_detection(root, "train").pictures[0]
+    np.testing.assert_allclose(posed.points, [[[6.4, 43.2], [np.nan] * 2], [[np.nan] * 2] * 2], rtol=1e-6)
 
 
 def test_labels_lie_beside_pictures_that_are_in_no_images_folder(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from vision.errors import UsageError
 from vision.train.detect import DetectSettings
 from vision.train.detection_transforms import (
     GREY,
+    Mirror,
     Sample,
     ScaledCrop,
     as_sample,
@@ -82,17 +82,55 @@ def test_a_scaled_crop_keeps_colour_box_and_mask_together(
     boxes = [[2, 3, width // 2, height // 2], [width // 2 + 4, height // 2 + 3, width, height]]
     item = rectangles(size_hw, boxes)
     with drawn(seed):
-        varied = visible(v2.RandomHorizontalFlip()(ScaledCrop(canvas, (0.5, 3.0), 1.3)(item)), 0.0)
+        varied = visible(Mirror()(ScaledCrop(canvas, (0.5, 3.0), 1.3)(item)), 0.0)
     assert varied["picture"].shape == (3, *canvas)
     assert_together(varied)
 
 
 def test_mirrored_by_hand() -> None:
     item = rectangles((10, 20), [[2, 3, 7, 8]])
-    mirrored = v2.RandomHorizontalFlip(1.0)(item)
+    mirrored = Mirror(1.0)(item)
     assert mirrored["boxes"].tolist() == [[13, 3, 18, 8]]
     assert extent(seen(mirrored["picture"], 0)).tolist() == [13, 3, 18, 8]
     assert extent(mirrored["masks"][0]).tolist() == [13, 3, 18, 8]
+
+
+@settings(max_examples=60)
+@given(st.tuples(sides, sides), st.tuples(sides, sides), st.integers(0, 10**6))
+def test_points_stay_on_what_they_mark(size_hw: tuple[int, int], canvas: tuple[int, int], seed: int) -> None:
+    """A block's left, right and middle, marked: found by its colour afterwards."""
+    height, width = size_hw
+    box = [3, 4, width - 5, height - 2]
+    plain = rectangles(size_hw, [box])
+    left, top, right, bottom = map(float, box)
+    marks = torch.tensor([[[left, top], [right, bottom], [(left + right) / 2, (top + bottom) / 2], [torch.nan] * 2]])
+    item = as_sample(plain["picture"], plain["boxes"].as_subclass(Tensor), plain["labels"], points=marks)
+    with drawn(seed):
+        moved = Mirror()(ScaledCrop(canvas, (0.5, 2.0), 1.3)(item))
+    points = moved["points"].as_subclass(Tensor)[0]
+    assert points[3].isnan().all()
+    span = torch.cat([points[:2].amin(0), points[:2].amax(0)])
+    assert (span - moved["boxes"].as_subclass(Tensor)[0]).abs().max() < 1e-3
+    limit = torch.tensor([canvas[1], canvas[0]] * 2)
+    found = extent(seen(moved["picture"].as_subclass(Tensor), 0))
+    assert (found - span.clamp(min=0).minimum(limit)).abs().max() <= 1
+    x, y = points[2].floor().int().tolist()
+    if 0 <= x < canvas[1] and 0 <= y < canvas[0]:
+        assert seen(moved["picture"].as_subclass(Tensor), 0)[y, x]
+
+
+def test_points_come_with_the_objects_that_are_seen() -> None:
+    parts = []
+    for place in range(4):
+        plain = rectangles((40, 40), [[0, 0, 4, 4], [10, 10, 30, 30]])
+        marks = torch.tensor([[[2.0, 2.0]], [[20.0, 20.0 + place]]])
+        parts.append(as_sample(plain["picture"], plain["boxes"].as_subclass(Tensor), plain["labels"], points=marks))
+    with drawn(3):
+        item = mosaic(parts, (80, 80), (0.5, 0.5))
+    points, picture = item["points"].as_subclass(Tensor), item["picture"].as_subclass(Tensor)
+    assert len(points) == len(item["boxes"]) == len(item["labels"]) > 4
+    for at, label in zip(points[:, 0].floor().int().tolist(), item["labels"].tolist(), strict=True):
+        assert seen(picture, label)[at[1], at[0]]
 
 
 def test_a_picture_is_shrunk_and_enlarged_by_what_was_asked_for() -> None:

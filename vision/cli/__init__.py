@@ -30,7 +30,7 @@ MODULES = {
     "sample": "Write a ten-second clip of a street and a portrait to try the commands on (extra `demo`).",
     "models": "List the models: task, input size, where the weights are, their licence.",
     "export": "Write a model as a file with normalisation, decoding and card inside, which `--model` opens.",
-    "compress": "Quantise a model to int8 (extra `compress`): a file with its card, which `--model` opens.",
+    "compress": "Make a model smaller (extra `compress`): int8, half precision, or fewer channels.",
     "weights": "The files of the models: list, verify, pull.",
     "doctor": "Try what can go wrong on a machine: packages, devices, back ends, codecs, windows, cameras, the cache.",
     "eval": "A model's figures on labelled data.",
@@ -39,7 +39,7 @@ MODULES = {
     "soup": "Average the weights of trainings of one network that started alike: one model, as fast as one of them.",
     "inspect": "A network layer by layer: shapes, parameters, multiply-adds, memory, receptive fields, time.",
     "explain": "What in a picture speaks for what a model says of it.",
-    "augment": "What a recipe's augmentation does to pictures, as a contact sheet; boxes and masks move along.",
+    "augment": "What a recipe's augmentation does to pictures, as a contact sheet; boxes, masks and points move along.",
     "curves": "Learning curves of one or several runs, in one picture.",
     "data": "What a data set holds, and what is wrong in it.",
     "serve": "Serve every task over HTTP: pictures, videos as jobs, a stream; with metrics, limits and a token.",
@@ -77,7 +77,7 @@ class _Root(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if name is None:
             return name, command, rest
-        if name == "run":
+        if name in ("run", "serve"):
             from vision.cli.run.many import with_address
 
             rest = with_address(rest)

@@ -16,13 +16,13 @@ from vision.spec import nearest, options
 def augment(
     source: Annotated[Path, typer.Argument(help="a picture, a folder of them, or a labelled data set of the task")],
     out: Annotated[Path, typer.Option("--out", "-o", help="the contact sheet, a .png")],
-    task: Annotated[str, typer.Option(help="whose recipe: classify, detect, segment")] = "classify",
+    task: Annotated[str, typer.Option(help="whose recipe: classify, detect, instances, segment")] = "classify",
     setting: Annotated[list[str] | None, typer.Option(
         "--set", help="a setting of `vision train TASK`, as policy=randaugment; as often as you like")] = None,
     rows: Annotated[int, typer.Option(min=1, help="pictures")] = 4,
     variants: Annotated[int, typer.Option(min=1, help="of each")] = 5,
 ) -> None:
-    """What a recipe's augmentation does to pictures, as a contact sheet; boxes and masks move along."""
+    """What a recipe's augmentation does to pictures, as a contact sheet; boxes, masks and points move along."""
     from vision.train.training import RECIPES
 
     if not source.exists():

@@ -1,75 +1,139 @@
-"""`vision compress`: a model in int8, its ranges from pictures of its use."""
+"""`vision compress`: a model made smaller, and what that costs."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vision.cli.measured import metric_of
+from vision.cli.measured import Metric, metric_of
 from vision.errors import UsageError, plain
+from vision.weights import resolve
 from vision.zoo import find
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from vision.card import Card
-    from vision.engine import Outputs
     from vision.types import Image
-
-_MODELS = {                              # task -> "module:class"
-    "detect": "detect:Detector",
-    "classify": "classify:Classifier",
-    "segment": "segment:Segmenter",
-}
 
 
 def compress(
     name: Annotated[str, typer.Argument(help="a name of `vision models`, or a path to weights")],
-    data: Annotated[Path, typer.Option(
-        help="pictures like those that it will see: a folder, a video, or a COCO file with `images` beside it")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="the file to write, NAME-int8.safetensors")],
-    pictures: Annotated[int, typer.Option(min=1, help="how many pictures to look at")] = 300,
-    stride: Annotated[int, typer.Option(min=1, help="look at every n-th frame only")] = 1,
+    output: Annotated[Path, typer.Option(
+        "-o", "--output", help="the file to write: .safetensors, or .onnx for int8 in onnxruntime")],
+    data: Annotated[Path | None, typer.Option(
+        help="for int8 pictures like those that it will see: a folder, a video, a COCO file with `images` beside it; "
+             "with --prune labelled data, as `vision train` takes it")] = None,
+    precision: Annotated[Literal["int8", "half"], typer.Option(help="of weights, in int8 of activations too")] = "int8",
+    prune: Annotated[float | None, typer.Option(
+        min=0.01, max=0.95, help="in place of that: the share of a classifier's multiply-adds that goes, with the "
+                                 "channels that matter least; what is left is trained again")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="with --prune: of that training")] = 20,
+    pictures: Annotated[int, typer.Option(min=1, help="for int8: how many pictures to look at")] = 300,
+    stride: Annotated[int, typer.Option(min=1, help="for int8: look at every n-th frame only")] = 1,
     labelled: Annotated[Path | None, typer.Option(
         help="labelled data, as `vision eval` of the task takes it: its metric before and after")] = None,
     max_drop: Annotated[float, typer.Option(min=0, help="with --labelled: how much the metric may fall")] = 0.01,
 ) -> None:
-    """Quantise a model to int8 (extra `compress`): a file with its card, which `--model` opens. One whose metric falls
-    too far is kept as FILE.rejected, and the exit status is 1."""
-    from vision.engine import FakeEngine
-    from vision.engine.compress import compress as quantised
-    from vision.weights import resolve
+    """Make a model smaller (extra `compress`): int8, half precision, or fewer channels. The file has its card, which
+    `--model` opens. One whose metric falls too far is kept as FILE.rejected, and the exit status is 1."""
+    from vision.tasks.yolo import to_onnx
 
-    task = find(name).task
-    if output.suffix != ".safetensors" or task not in _MODELS:
-        raise UsageError(
-            f"a model for {', '.join(_MODELS)} becomes a .safetensors file; got one for {task}, "
-            f"{output.name!r}"
-        )
-    module, kind = _MODELS[task].split(":")
-    model = getattr(import_module(f"vision.tasks.{module}"), kind)
-    with model.load(name, "cpu") as loaded:
-        card, input_wh = loaded.card, loaded.engine.input_wh     # a YOLO .pt is an .onnx file by now
-    batches: list[np.ndarray] = []
+    card = to_onnx(find(name))                           # a YOLO .pt is an .onnx file by now
+    if prune is not None and labelled is None and data is not None and (data / "val").is_dir():
+        labelled = data / "val"
+    _check(card, output, precision if prune is None else "prune")
+    judge = None if labelled is None else _Judge(card.task, name, labelled, max_drop)
+    if prune is not None:
+        small = _pruned(name, _needed(data, "--prune trains again"), output, prune, epochs)
+    elif precision == "half":
+        from vision.export.half import halve
 
-    def record(batch: np.ndarray) -> Outputs:
-        batches.append(batch)
-        return ()
-
-    recorder: Any = model(FakeEngine(record, input_wh), card)
-    for image in _images(data, pictures, stride):
-        recorder.submit([image])                         # what the engine would get; nothing comes back
-    small = quantised(card, batches, output, data.name)
+        small = halve(card, output)
+    else:
+        small = _quantised(card, _needed(data, "int8 needs pictures"), output, pictures, stride, judge)
     before, after = (path.stat().st_size / 1e6 for path in (resolve(card), output))
     print(plain(f"{output}: {small.source}; {after:.1f} MB, before {before:.1f} MB"))
     _told(card, replace(small, file=str(output.absolute())))
-    if labelled is not None:
-        _judged(task, name, output, labelled, max_drop)
+    if judge is not None:
+        judge.settle(output)
+
+
+def _check(card: Card, output: Path, how: str) -> None:
+    """Raise UsageError for a file that cannot be what is asked for, before anything is run."""
+    from vision.export.seen import TASKS
+
+    if how == "prune" and output.suffix != ".safetensors":
+        raise UsageError(f"a network with fewer channels becomes a .safetensors file; got {output.name!r}")
+    if how == "int8" and (output.suffix not in (".safetensors", ".onnx") or card.task not in TASKS):
+        raise UsageError(
+            f"a model for {', '.join(TASKS)} becomes a .safetensors file (OpenVINO) or an .onnx file (onnxruntime); "
+            f"got one for {card.task}, {output.name!r}"
+        )
+
+
+def _needed(data: Path | None, why: str) -> Path:
+    if data is None:
+        raise UsageError(f"{why}: name them with --data FOLDER")
+    return data
+
+
+class _Judge:
+    """Whether a file's metric is within what was allowed. Its source is measured once, and so is each file."""
+
+    def __init__(self, task: str, name: str, data: Path, max_drop: float) -> None:
+        self.task, self.data, self.max_drop = task, data, max_drop
+        self.before = metric_of(task, name, data, precision="fp32")
+        self.after: Metric | None = None
+
+    def __call__(self, path: Path) -> bool:
+        self.after = metric_of(self.task, str(path), self.data)
+        return self.before.fall(self.after) <= self.max_drop
+
+    def settle(self, output: Path) -> None:
+        """Say the metric before and after; a file that costs too much loses its name."""
+        if self.after is None:
+            self(output)
+        assert self.after is not None
+        print(f"{self.before.name}: {self.after.value:.4f}, before {self.before.value:.4f}")
+        if self.before.fall(self.after) > self.max_drop:
+            rejected = output.with_name(f"{output.name}.rejected")
+            output.replace(rejected)
+            print(plain(f"REJECTED: it falls by more than --max-drop {self.max_drop:g}; kept as {rejected}"))
+            raise typer.Exit(1)
+
+
+def _quantised(
+    card: Card, data: Path, output: Path, pictures: int, stride: int, judge: _Judge | None
+) -> Card:
+    from vision.export.seen import batches
+
+    handed = batches(card, _images(data, pictures, stride), pictures)
+    if output.suffix == ".onnx":
+        from vision.engine.compress_onnx import compress_onnx
+
+        return compress_onnx(card, handed, output, data.name)
+    from vision.engine.compress import compress as quantised
+
+    return quantised(card, handed, output, data.name, judge)
+
+
+def _pruned(name: str, data: Path, output: Path, share: float, epochs: int) -> Card:
+    """Prune and train again in a folder named as the file."""
+    from vision.cli.train.going import progress
+    from vision.train.classify import ClassifySettings
+    from vision.train.smaller import smaller
+
+    settings = ClassifySettings(epochs=epochs, freeze_epochs=0, backbone_lr=1.0, keep_norms=False, warmup=0.5)
+    with progress(quiet=False) as tell:
+        made, trained = smaller(name, data, output.with_suffix(""), share, settings, tell)
+    shutil.copyfile(trained.weights, output)
+    print(f"multiply-adds {made.after / 1e9:.3f} G, before {made.before / 1e9:.3f} G; the run is in "
+          f"{plain(str(output.with_suffix('')))}")
+    return find(str(output))
 
 
 def _told(before: Card, after: Card) -> None:
@@ -81,19 +145,9 @@ def _told(before: Card, after: Card) -> None:
         print(f"{title + ':':8}{one.megabytes:6.1f} MB, {counts}{one.ms:.1f} ms a picture in {one.precision}")
 
 
-def _judged(task: str, name: str, output: Path, labelled: Path, max_drop: float) -> None:
-    """The metric before and after; a file that costs too much loses its name."""
-    before, after = metric_of(task, name, labelled, precision="fp32"), metric_of(task, str(output), labelled)
-    print(f"{before.name}: {after.value:.4f}, before {before.value:.4f}")
-    if before.fall(after) > max_drop:
-        rejected = output.with_name(f"{output.name}.rejected")
-        output.replace(rejected)
-        print(plain(f"REJECTED: it falls by more than --max-drop {max_drop:g}; kept as {rejected}"))
-        raise typer.Exit(1)
-
-
 def _images(data: Path, most: int, stride: int) -> Iterator[Image]:
     """Up to `most` pictures: the listed ones of a COCO file evenly, else the first ones of a source."""
+    from vision.cli.eval.pictures import pictures_of
     from vision.data.truth import Truth
     from vision.io import read
 
@@ -101,9 +155,10 @@ def _images(data: Path, most: int, stride: int) -> Iterator[Image]:
         with read(data, stride=stride, max_frames=most) as source:
             yield from (frame.image for frame in source)
         return
-    listed = Truth.load(data).images
+    truth = Truth.load(data)
+    folder, listed = pictures_of(data, truth), truth.images
     for picture in listed[:: max(stride, len(listed) // most)][:most]:
-        with read(data.parent / "images" / picture["file_name"]) as source:
+        with read(folder / picture["file_name"]) as source:
             yield next(source).image
 
 

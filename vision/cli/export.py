@@ -17,7 +17,8 @@ def export(
     size: Annotated[str, typer.Option(
         help="of the pictures that it takes: auto (any, where one graph is right for all), any, or WIDTHxHEIGHT")
     ] = "auto",
-    batch: Annotated[str, typer.Option(help="pictures at a time: auto (any, where that can be), any, or 1")] = "auto",
+    batch: Annotated[str, typer.Option(
+        help="pictures at a time: auto (any, where that can be), any, or a number")] = "auto",
     picture: Annotated[list[Path] | None, typer.Option(
         help="pictures to measure on; photographs of scikit-image unless given")] = None,
     data: Annotated[Path | None, typer.Option(
@@ -45,7 +46,7 @@ def export(
     images = [picture_of(path) for path in picture or photographs()]
     made = exported(model, output, images, format, size, batch, max_drop, fell if data is not None else None)
     width_height = "any size" if made.size is None else "x".join(map(str, made.size[-2:-4:-1]))
-    many = "any number" if made.any_batch else "1"
+    many = str(made.batch or "any number")
     print(plain(f"{made.path}: {made.card.name} for {task}, {_bytes(made.path) / 1e6:.1f} MB; takes uint8 BGR of "
                 f"{width_height}, {many} at a time"))
     found = made.difference

@@ -11,14 +11,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from vision.errors import UsageError
+from vision.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from vision.types import Image
 
-METRICS = {                              # task -> metric as its `vision eval` reports it, and as a card has it
-    "detect": ("ap", "AP"), "segment": ("miou", "mIoU"), "classify": ("top1", "top-1"),
-    "landmarks": ("nme_ocular", "NME"),
+# task -> the `vision eval` that measures it, the option of the model, where its report has the metric, its name
+METRICS = {
+    "detect": ("detect", "--model", "ap", "AP"),
+    "instances": ("instances", "--model", "masks.ap50", "mask AP50"),
+    "segment": ("segment", "--model", "miou", "mIoU"),
+    "classify": ("classify", "--model", "top1", "top-1"),
+    "landmarks": ("landmarks", "--model", "nme_ocular", "NME"),
+    "identity": ("identity", "--model", "pairs.auc", "AUC"),
+    "text": ("text", "--model", "word_accuracy", "word accuracy"),
+    "text-boxes": ("text", "--detector", "detection.hmean", "Hmean"),
 }
 
 
@@ -42,12 +49,17 @@ def metric_of(task: str, model: str, data: Path, device: str = "cpu", precision:
 
     if task not in METRICS:
         raise UsageError(f"no metric is measured for {task}; there is one for {', '.join(METRICS)}")
-    reported, name = METRICS[task]
+    command, option, place, name = METRICS[task]
     with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
         report = Path(folder) / "report.json"
-        app(["eval", task, "--model", model, "--data", str(data), "--device", device, "--precision", precision,
+        app(["eval", command, option, model, "--data", str(data), "--device", device, "--precision", precision,
              "--report", str(report), "--quiet"], standalone_mode=False)
-        return Metric(name, json.loads(report.read_text(encoding="utf-8"))[reported])
+        value = json.loads(report.read_text(encoding="utf-8"))
+    for key in place.split("."):
+        if key not in value:
+            raise DataError(f"{str(data)!r} has no labels that tell the {name} of a model for {task}.")
+        value = value[key]
+    return Metric(name, float(value))
 
 
 def photographs() -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os.path import isfile  # False, too, for what can be no name
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ class Labelled:
     """A picture and its objects: boxes (N,4) float32 xyxy in its pixels, labels (N,) int64; difficult
     (N,), hard to see: trained on, not scored; crowd (N,), many in one box: neither. areas (N,), square pixels: of the
     boxes, or of what the data says (COCO: of the masks). masks: N, where they were asked for; None of an object without
-    one. sure (N,) in 0..1: 1 of a person's label, a teacher's score of what it sees; None: all are a person's."""
+    one. sure (N,) in 0..1: 1 of a person's label, a teacher's score of what it sees; None: all are a person's. points
+    (N,K,2) float32 in its pixels, from the picture's corner, so that the middle of the first pixel is 0.5: key points,
+    NaN where one is not labelled."""
 
     path: Path
     size_wh: tuple[int, int]
@@ -39,13 +41,15 @@ class Labelled:
     areas: Floats
     masks: tuple[Segmentation | None, ...] = ()
     sure: Floats | None = None
+    points: Floats = field(default_factory=lambda: np.zeros((0, 0, 2), np.float32))
 
     def chosen(self, keep: Bools, labels: Ints) -> Labelled:
         """The picture with the objects of `keep` (N,) alone, and other labels (N,) for them."""
         rows = np.flatnonzero(keep)
         columns = {name: getattr(self, name)[rows] for name in ("boxes", "difficult", "crowd", "areas")}
         sure = None if self.sure is None else self.sure[rows]
-        return replace(self, **columns, labels=labels[rows], masks=tuple(self.masks[i] for i in rows), sure=sure)
+        masks, points = tuple(self.masks[i] for i in rows), self.points[rows]
+        return replace(self, **columns, labels=labels[rows], masks=masks, sure=sure, points=points)
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,18 @@ def _usable(found: Found, label_of: dict[str, int], problems: Problems, masks: b
         np.array([rows[i].difficult for i in kept], bool), np.array([rows[i].crowd for i in kept], bool),
         np.array(areas, np.float32),
         tuple(_mask(rows[i], found.relative, size_wh, f"{path.name}, {rows[i].name}", problems) for i in kept if masks),
+        points=_points([rows[i] for i in kept], size_wh if found.relative else None),
     )
+
+
+def _points(rows: Sequence[Row], size_wh: tuple[int, int] | None) -> Floats:
+    """The key points (N,K,2) of all rows; of those with fewer the rest is NaN. size_wh: what they are shares of; else
+    they are numbers of pixels, COCO's, and half a pixel brings them to their middles."""
+    points = np.full((len(rows), max((len(row.points) // 2 for row in rows), default=0), 2), np.nan, np.float32)
+    for mine, row in zip(points, rows, strict=True):
+        given = np.reshape(np.array(row.points, np.float32), (-1, 2))
+        mine[: len(given)] = given + np.float32(0.5) if size_wh is None else given * np.array(size_wh, np.float32)
+    return points
 
 
 def _boxed(row: Row, size_wh: tuple[int, int], name: str, problems: Problems) -> Row:

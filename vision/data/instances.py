@@ -73,14 +73,19 @@ def read_instances(data: Path, known: Sequence[str]) -> tuple[DetectionData, Det
 
     Raises DataError where no layout fits, the classes differ, or there is no mask to use.
     """
-    train = read_detection(data, "train", layouts=_LAYOUTS, looked_for=_LOOKED_FOR, masks=True)
-    val = read_detection(data, "val", train.names, layouts=_LAYOUTS, looked_for=_LOOKED_FOR, masks=True)
+    train = read_masks(data, "train")
+    val = read_masks(data, "val", train.names)
     splits = _relabelled(train, known), _relabelled(val, known)
     for split, part in zip(("train", "val"), splits, strict=True):
         if not any(mask and not crowd for p in part.pictures for mask, crowd in zip(p.masks, p.crowd, strict=True)):
             wrong = "; ".join(part.summary()) or "they hold crowds alone"
             raise DataError(f"{str(data)!r} has {len(part)} pictures for {split!r} and no mask to use: {wrong}.")
     return splits
+
+
+def read_masks(data: Path, split: str, names: Sequence[str] | None = None) -> DetectionData:
+    """A split of the data set in the folder `data`, with masks; names and what is raised: as `read_detection`."""
+    return read_detection(data, split, names, layouts=_LAYOUTS, looked_for=_LOOKED_FOR, masks=True)
 
 
 def _relabelled(data: DetectionData, known: Sequence[str]) -> DetectionData:

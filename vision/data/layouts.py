@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from math import nan
 from os.path import exists, isdir, isfile  # False, too, for what can be no name
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -62,7 +63,8 @@ class _Texts(yaml.SafeLoader):  # type: ignore[misc]
 
 class Row(NamedTuple):
     """A labelled object: its class's name, its box xyxy (none where there is a mask alone), VOC's and COCO's flags,
-    its area in square pixels where that is not its box's (COCO's: the mask's), and its mask as it is written."""
+    its area in square pixels where that is not its box's (COCO's: the mask's), its mask as it is written, and its key
+    points, K times x and y, NaN where one is not labelled."""
 
     name: str
     box: tuple[float, ...]
@@ -70,6 +72,7 @@ class Row(NamedTuple):
     crowd: bool = False
     area: float | None = None
     mask: Any = None
+    points: tuple[float, ...] = ()
 
 
 class Found(NamedTuple):
@@ -120,7 +123,8 @@ def coco(data: Path, split: str, problems: Problems) -> Layout | None:
             flags = bool(annotation.get("difficult")), bool(annotation.get("iscrowd"))
             name = names.get(category, f"category {category}")
             area = next(iter(_floats([annotation.get("area")])), 0.0)
-            rows[key].append(Row(name, corners, *flags, area if area > 0 else None, mask))
+            points = _labelled_points(_floats(annotation.get("keypoints")), 3)
+            rows[key].append(Row(name, corners, *flags, area if area > 0 else None, mask, points))
     folder = coco_pictures(data, path, split, list(files.values()))
     found = (Found(folder / files[key], sizes[key], rows[key]) for key in files)
     return Layout(class_names(tuple(names.values()), path), found)
@@ -188,13 +192,29 @@ def yolo(data: Path, split: str, problems: Problems) -> Layout | None:
         raise DataError(f"{str(path)!r} has no {split!r}. Add its folder, as {split}: images/{split}")
     roots = (root, path.parent) if isdir(root) else (path.parent,)
     pictures = [picture for entry in several for picture in _listed(entry, roots, path)]
-    posed = "kpt_shape" in content                      # rows go on with key points, not with a polygon
+    posed = _values_of_a_point(content)                 # rows go on with key points then, not with a polygon
     rows = ((p, _yolo_rows(p, dict(pairs), posed, problems)) for p in pictures)
     found = (Found(p, None, of_picture, True) for p, of_picture in rows if of_picture is not None)
     return Layout(class_names([name for _, name in pairs], path), found)
 
 
 LAYOUTS = (coco, voc, yolo)
+
+
+def _labelled_points(values: tuple[float, ...], each: int) -> tuple[float, ...]:
+    """x and y of every point, NaN where it is not labelled. each: values of one: x and y, and, of three, whether it
+    is (0: no)."""
+    if not values or len(values) % each:
+        return ()
+    shown = values[2::3] if each == 3 else (1.0,) * (len(values) // 2)
+    pairs = zip(values[::each], values[1::each], shown, strict=True)
+    return tuple(number if seen else nan for x, y, seen in pairs for number in (x, y))
+
+
+def _values_of_a_point(content: dict[str, Any]) -> int:
+    """2 or 3, as YOLO's `kpt_shape` says; 0 where the data has no key points."""
+    shape = content.get("kpt_shape")
+    return 0 if shape is None else 3 if isinstance(shape, list) and [str(n) for n in shape[1:]] == ["3"] else 2
 
 
 def _floats(values: Any) -> tuple[float, ...]:
@@ -265,7 +285,7 @@ def _listed(entry: str, roots: tuple[Path, ...], source: Path) -> list[Path]:
     return [next((p / line for p in places if isfile(p / line)), path.parent / line) for line in lines]
 
 
-def _yolo_rows(picture: Path, names: dict[int, str], posed: bool, problems: Problems) -> list[Row] | None:
+def _yolo_rows(picture: Path, names: dict[int, str], posed: int, problems: Problems) -> list[Row] | None:
     parts = list(picture.parts)
     if "images" in parts:
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
@@ -287,15 +307,16 @@ def _yolo_rows(picture: Path, names: dict[int, str], posed: bool, problems: Prob
     return rows
 
 
-def _yolo_row(words: list[str], names: dict[int, str], posed: bool) -> Row | None:
+def _yolo_row(words: list[str], names: dict[int, str], posed: int) -> Row | None:
     """Class and box, after which a score, or a score and a track's number, may follow as `vision detect --yolo` writes
-    them; or class and polygon. None where it is neither."""
+    them; or class and polygon; or, with `posed` values a point, class and box and key points. None where it is none."""
     values = _floats(words)
     if len(values) < 5 or not values[0].is_integer():
         return None
     name, scored = names.get(int(values[0]), f"class {int(values[0])}"), 0 <= values[5] <= 1 if values[5:] else True
     if len(values) <= 6 or posed or (len(values) == 7 and words[6].isdigit()):
-        return Row(name, tuple(cxcywh_to_xyxy(values[1:5])[0].tolist())) if scored or posed else None
+        points = _labelled_points(values[5:], posed) if posed else ()
+        return Row(name, tuple(cxcywh_to_xyxy(values[1:5])[0].tolist()), points=points) if scored or posed else None
     xs, ys = values[1::2], values[2::2]
     if len(xs) != len(ys):
         return None

@@ -14,6 +14,7 @@ from vision.card import Card
 from vision.engine.backends import BACKENDS, PRECISIONS
 from vision.engine.base import Engine, FakeEngine, Outputs
 from vision.engine.chosen import ChosenEngine, candidates
+from vision.engine.elsewhere import maker
 from vision.engine.program import Program
 from vision.errors import UsageError
 
@@ -43,6 +44,9 @@ def load(
         raise UsageError(f"no back end {backend!r}. There are: auto, {', '.join(BACKENDS)}")
     if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", device):
         raise UsageError(f"no device {device!r}. There are: auto, cpu, cuda, cuda:1 ..., mps, xpu")
+    make = maker.get()
+    if make is not None and program is None:             # a program of one's own is in this process alone
+        return make(card, device, precision, backend)
     devices = _devices() if device == "auto" else [device]
     return ChosenEngine(candidates(card, devices, precision, backend, program))
 

@@ -15,7 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,58 +23,113 @@ import onnx
 import openvino as ov
 from safetensors.numpy import save
 
-from vision.card import Card
+from vision.card import Card, Input
 from vision.engine import cache
 from vision.engine.openvino_backend import CORE
 from vision.engine.program import Program, Shape, program_of
+from vision.engine.restore import restored, rounded
 from vision.errors import DataError, MissingExtra
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_READ = ("faces", "decoder")          # of a card's configuration: how outputs are read, not what the graph is
 _MULTIPLE = 32                        # what a network that takes any size wants its sides to be a multiple of
 _log = logging.getLogger("vision.engine")
 
 
-def compress(card: Card, batches: Sequence[np.ndarray], target: Path, source: str) -> Card:
+def compress(
+    card: Card, batches: Sequence[np.ndarray], target: Path, source: str, good: Callable[[Path], bool] | None = None
+) -> Card:
     """Quantise the card's network and write it, with the card that comes back, to `target`: a
     `.safetensors` file that OpenVINO alone runs.
 
-    batches: pictures as the network gets them, (1,H,W,3) uint8 BGR; a few hundred that look like those
-    of its use. source: what they are, for the card. The result takes pictures of any size where the
-    network does and its decoding can be exported so, else only those of the commonest size. Raises
-    MissingExtra without NNCF, DataError without pictures, CannotRun for a network that is no ONNX.
+    batches: pictures as the network gets them, (1,H,W,3) uint8 BGR; a few hundred that look like those of its use.
+    source: what they are, for the card. good: says of the written file whether it is good enough; while it is not, more
+    and more layers go back to float (`vision.engine.restore`). The result takes pictures of any size where the network
+    does and its decoding can be exported so, else only those of the commonest size.
+
+    Raises MissingExtra without NNCF, DataError without pictures or where they are of a size that it does not take,
+    CannotRun for a network that is no ONNX.
     """
     try:
         import nncf
     except ImportError as error:
         raise MissingExtra("nncf", "compress", "quantisation") from error
+    ready = prepared(card, batches, target)
+    model = CORE.read_model(ready.content)
+    kept = float_nodes(ready.graph) & {node.get_friendly_name() for node in model.get_ops()}
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    quantised = nncf.quantize(
+        model,
+        nncf.Dataset(ready.batches),
+        preset=nncf.QuantizationPreset.MIXED,          # activations asymmetric: a hard swish has both signs
+        subset_size=len(ready.batches),
+        ignored_scope=nncf.IgnoredScope(names=sorted(kept), validate=False),
+    )
+    small = card_of(card, ready, target, source)
+    _save(quantised, target, small)
+    if good is None or good(target):
+        return small
+    total = len(rounded(quantised))
+    for count in restored(quantised, ready.content, ready.batches):
+        _log.warning("%s costs too much: %d of %d layers back in float", target.name, count, total)
+        small = replace(small, source=f"{card.name} in int8 but for {count} of {total} layers, ranges from "
+                                      f"{len(ready.batches)} pictures of {source}")
+        _save(quantised, target, small)
+        if good(target):
+            break
+    return small
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What is quantised. content: the graph as ONNX, in float. input: what it takes. batches: the pictures of its
+    size."""
+
+    content: bytes
+    input: Input
+    batches: list[np.ndarray]
+
+    @property
+    def graph(self) -> onnx.GraphProto:
+        """Its nodes."""
+        return onnx.load_from_string(self.content).graph
+
+
+def prepared(card: Card, batches: Sequence[np.ndarray], target: Path) -> Ready:
+    """A card's graph and the pictures for it, of any size where that can be. Raises DataError without pictures, and
+    where they are of a size that it does not take."""
     if not batches:
         raise DataError("quantisation needs pictures to see the ranges of activations: there are none.")
     program = program_of(card)
-    shape = Counter(batch.shape[1:] for batch in batches).most_common(1)[0][0]
-    taken = card.input
+    shape, taken = _commonest(batches, program), card.input
     content = _any_size(program, shape)
     if content is None:
         _log.warning("%s takes pictures of %dx%d alone", target.name, shape[1], shape[0])
         content = program.onnx(shape)
         taken = replace(taken, size_wh=(shape[1], shape[0]), fixed=True)
         batches = [batch for batch in batches if batch.shape[1:] == shape]
-    model = CORE.read_model(content)
-    kept = float_nodes(onnx.load_from_string(content).graph) & {node.get_friendly_name() for node in model.get_ops()}
-    logging.getLogger("nncf").setLevel(logging.ERROR)
-    quantised = nncf.quantize(
-        model,
-        nncf.Dataset(batches),
-        preset=nncf.QuantizationPreset.MIXED,          # activations asymmetric: a hard swish has both signs
-        subset_size=len(batches),
-        ignored_scope=nncf.IgnoredScope(names=sorted(kept), validate=False),
+    return Ready(content, taken, list(batches))
+
+
+def card_of(card: Card, ready: Ready, target: Path, source: str) -> Card:
+    """The card of what a card became in int8, a graph of OpenVINO."""
+    return replace(
+        card, name=target.stem, form="openvino", net="", file=target.name, sha256="", url=None, int8=None,
+        config={key: value for key, value in card.config.items() if key in _READ}, figures={}, measured_on="",
+        input=ready.input, source=f"{card.name} in int8, ranges from {len(ready.batches)} pictures of {source}",
     )
-    small = replace(
-        card, name=target.stem, form="openvino", net="", config={}, file=target.name, sha256="", url=None,
-        int8=None, figures={}, measured_on="", input=taken,
-        source=f"{card.name} in int8, ranges from {len(batches)} pictures of {source}",
-    )
-    _save(quantised, target, small)
-    return small
+
+
+def _commonest(batches: Sequence[np.ndarray], program: Program) -> Shape:
+    """The size of most of the pictures. Raises DataError where the network does not take it."""
+    shape: Shape = Counter(batch.shape[1:] for batch in batches).most_common(1)[0][0]
+    only = program.input_wh
+    if len(shape) != len(program.shape) or (only is not None and only != shape[-2:-4:-1]):
+        raise DataError(
+            f"{program.card.name!r} takes {'x'.join(map(str, program.shape[:-1][::-1]))} pixels; most of the pictures "
+            f"to quantise it with have {'x'.join(map(str, shape[:-1][::-1]))}. Bring them to its size (vision.view)."
+        )
+    return shape
 
 
 def _save(model: ov.Model, target: Path, card: Card) -> None:
@@ -116,7 +171,7 @@ def float_nodes(graph: onnx.GraphProto) -> set[str]:
 def _any_size(program: Program, shape: Shape) -> bytes | None:
     """The graph as ONNX with a height and width of any size; None where that cannot be. Exporting a network
     follows one picture, and may take a number for a constant: so another size is tried."""
-    if program.input_wh is not None or program.card.input.resize != "letterbox":
+    if program.input_wh is not None or program.card.input.resize not in ("letterbox", "corner"):
         return None                                    # what is stretched is always of one size
     content = program.onnx(None)
     if program.reference != "torch":

@@ -18,7 +18,7 @@ _TENSORRT, _CUDA, _CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "
 class OnnxruntimeEngine(PictureEngine):
     """On the CPU a thread a core, each running a picture of its own; on a GPU whole batches.
 
-    precision: fp32; with TensorRT also fp16.
+    precision: fp32; with TensorRT also fp16; of a graph in int8 that alone.
     """
 
     def __init__(self, program: Program, device: str, precision: str, streams: int = 0) -> None:
@@ -31,6 +31,7 @@ class OnnxruntimeEngine(PictureEngine):
                 "For CUDA: pip install onnxruntime-gpu"
             )
         allowed = ("fp16", "fp32") if _TENSORRT in self._providers else ("fp32",)
+        allowed = ("int8",) if program.compressed else allowed
         if precision not in allowed:
             raise CannotRun(f"onnxruntime has no {precision} on {device!r}, only {', '.join(allowed)}")
         self._half, self._on_cpu = precision == "fp16", kind == "cpu"

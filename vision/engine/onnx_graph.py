@@ -46,7 +46,7 @@ def adapt(path: Path, card: Card, shape: Sequence[int | str]) -> onnx.ModelProto
     if len(shape) != len(image.type.tensor_type.shape.dim):
         raise CannotRun(f"{str(path)!r} takes {'clips' if len(shape) == 4 else 'pictures'}, not the others")
     fixed = image.type.tensor_type.shape.dim[0].dim_value
-    if fixed not in (0, 1) or (fixed == 1 and isinstance(shape[0], str)):
+    if fixed not in (0, 1, card.config.get("batch")) or (fixed == 1 and isinstance(shape[0], str)):
         raise CannotRun(f"{str(path)!r} was exported for batches of {fixed}. Export it with a dynamic batch.")
     if image.type.tensor_type.elem_type == TensorProto.UINT8:
         _set_shape(image, shape)

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -39,7 +40,7 @@ class Program(ABC):
     """A card's graph, in the form that a back end asks for; `program_of` makes the one for a card's form.
 
     Its weights are found and verified. reference: the back end that others are compared with; empty
-    where one alone runs it. compressed: to int8, for OpenVINO. alone: the only back end that runs it, else empty.
+    where one alone runs it. compressed: to int8. alone: the only back end that runs it, else empty.
     """
 
     reference: str
@@ -114,12 +115,13 @@ class _Network(Program):
         _Network._process = _Network._process or os.getpid()
         refuse_fork(_Network._process, "torch")
         net = build(self.card.net, **self.card.config)
+        tensors = state_dict(self.weights)
         try:
-            net.load_state_dict(state_dict(self.weights))
+            net.load_state_dict(tensors)
         except RuntimeError as error:
             raise WeightsError(
                 f"{str(self.weights)!r} does not fit the network {self.card.net!r} of {self.card.name!r}: "
-                f"{_line(error)}"
+                f"{_other_widths(net.state_dict(), tensors) or _line(error)}"
             ) from error
         return Deploy(net, self.card.input.mean, self.card.input.std).float().eval()
 
@@ -176,9 +178,20 @@ class _Network(Program):
 
 
 class _OnnxGraph(Program):
-    """Somebody's ONNX file, made to take uint8 BGR."""
+    """Somebody's ONNX file, made to take uint8 BGR; or one in int8, as `vision compress` writes it."""
 
     reference = "onnxruntime"
+
+    def __init__(self, card: Card) -> None:
+        super().__init__(card)
+        self.compressed = card.config.get("precision") == "int8"
+        if self.compressed:                              # OpenVINO ran such graphs less exactly
+            self.reference, self.alone = "", "onnxruntime"
+
+    @property
+    def any_size(self) -> bool:
+        """Whether it takes pictures of every size."""
+        return self.input_wh is None
 
     @cached_property
     def input_wh(self) -> tuple[int, int] | None:
@@ -351,6 +364,19 @@ def state_dict(path: Path) -> dict[str, Tensor]:
             f"{str(path)!r} is not a file of named tensors ({type(error).__name__}: {_line(error)[:80]}). A "
             "pickle is never executed: save the network's state_dict() as safetensors."
         ) from error
+
+
+def _other_widths(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """That a network was pruned, where it has its layers and only they have fewer channels than the card says."""
+    other = [name for name in wanted if name in found and found[name].shape != wanted[name].shape]
+    if not other or wanted.keys() != found.keys() or any(
+        found[name].ndim != wanted[name].ndim or found[name].numel() > wanted[name].numel() for name in other
+    ):
+        return ""
+    name = other[0]
+    return (f"{len(other)} of its layers are narrower than the card says ({name}: {list(found[name].shape)}, not "
+            f"{list(wanted[name].shape)}). It was pruned, and its card does not say how; files of `vision compress "
+            "--prune` do")
 
 
 def _line(error: Exception) -> str:

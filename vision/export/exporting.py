@@ -12,7 +12,7 @@ from vision.card import Card
 from vision.engine.base import CannotRun
 from vision.engine.program import Program, Shape, program_of
 from vision.errors import EngineError, UsageError, VisionError
-from vision.export.formats import card_for, refusal, suffix_of, writer
+from vision.export.formats import ANY, Writer, card_for, refusal, suffix_of, writer
 from vision.export.measured import Difference, compared
 from vision.inside import card_or_refuse
 from vision.tasks.yolo import to_onnx
@@ -21,6 +21,7 @@ from vision.weights import resolve
 from vision.zoo import find
 
 MAX_DROP = 0.01
+MAX_BATCH = 1024
 Metric = Callable[[str], float]
 
 
@@ -29,14 +30,14 @@ class Exported:
     """What was written, and how near it is to its source.
 
     path: of the file; of the rejected one, where it is too far. card: the one inside. size: of the pictures that it
-    takes, (H,W,3), or None: any. any_batch: whether it takes batches of any number. difference: on pictures.
+    takes, (H,W,3), or None: any. batch: how many it takes at a time, 0: any number. difference: on pictures.
     drop: of the task's metric, where it was measured. accepted: within what was allowed.
     """
 
     path: Path
     card: Card
     size: Shape | None
-    any_batch: bool
+    batch: int
     difference: Difference
     drop: float | None
     accepted: bool
@@ -56,7 +57,7 @@ def export(
 
     model: as `--model` takes it. target: the file to write. pictures: (H,W,3) uint8 BGR of any sizes, to measure on.
     format: a key of `FORMATS`. size: of the pictures that the file takes: `auto` (any, where one graph is right for
-    all sizes, else the card's), `any`, or WxH. batch: `auto` (any, where that can be), `any`, or `1`.
+    all sizes, else the card's), `any`, or WxH. batch: `auto` (any, where that can be), `any`, or a number.
     max_drop: the largest difference that is let pass: of outputs, relative to their largest; with a metric, how
     much that may fall. metric: called with the file's path, it gives by how much the metric fell against the source.
 
@@ -78,13 +79,13 @@ def export(
         raise UsageError(f"{str(target.parent)!r} cannot be written ({error.strerror}).") from error
     with folder as name:
         part = Path(name) / target.name
-        shape, any_batch = _written(program, write, part, (_size(size, program), size), batch, format)
+        shape, many = _written(program, write, part, (_size(size, program), size), batch, format)
         again = card_or_refuse(part)
-        found = compared(program, again, pictures, shape, any_batch)
+        found = compared(program, again, pictures, shape, many)
         drop = None if metric is None else metric(str(part))
         accepted = (found.relative if drop is None else drop) <= max_drop
         path = _placed(part, target, accepted)
-    return Exported(path, replace(again, file=str(path.absolute())), shape, any_batch, found, drop, accepted)
+    return Exported(path, replace(again, file=str(path.absolute())), shape, many, found, drop, accepted)
 
 
 def _named(card: Card) -> Card:
@@ -115,19 +116,26 @@ def _size(text: str, program: Program) -> Shape | None:
     return (*usual[:-3], height, width, 3)
 
 
+def _numbers(batch: str) -> tuple[int, ...]:
+    """How many pictures at a time a file may take, the first choice first. Raises UsageError."""
+    if batch in ("auto", "any"):
+        return (ANY, 1) if batch == "auto" else (ANY,)
+    if not batch.isdecimal() or not 1 <= int(batch) <= MAX_BATCH:
+        raise UsageError(f"--batch is auto, any or a number up to {MAX_BATCH}; got {batch!r}")
+    return (int(batch),)
+
+
 def _written(
-    program: Program, write: Callable[[Program, Shape | None, bool, Card, Path], None], part: Path,
-    asked: tuple[Shape | None, str], batch: str, format: str,
-) -> tuple[Shape | None, bool]:
+    program: Program, write: Writer, part: Path, asked: tuple[Shape | None, str], batch: str, format: str
+) -> tuple[Shape | None, int]:
     """Write the file, for what `auto` may mean the widest that can be: what it takes."""
-    if batch not in ("auto", "any", "1"):
-        raise UsageError(f"--batch is auto, any or 1; got {batch!r}")
+    numbers = _numbers(batch)
     shape, size = asked
     shapes = [shape, program.shape] if size == "auto" and shape is None else [shape]
-    tries = [(one, many) for one in shapes for many in ((True, False) if batch == "auto" else (batch == "any",))]
+    tries = [(one, many) for one in shapes for many in numbers]
     why = ""
     for one, many in tries:
-        card = card_for(program.card, program.card.form, part, one)
+        card = card_for(program.card, program.card.form, part, one, many)
         try:
             write(program, one, many, card, part)
             if (one, many) != tries[-1]:                       # the last one may fail in full view

@@ -15,6 +15,9 @@ from vision.engine.program import Program, Shape
 from vision.errors import EngineError, UsageError
 from vision.inside import KEY
 
+# of a program for pictures of a size (None: any), so many at a time (ANY: any number), with its card, to a file
+Writer = Callable[[Program, Shape | None, int, Card, Path], None]
+ANY = 0
 _IN_GRAPH = ("channels", "layout", "outputs", "finish", "constants")     # what an adapted graph does by itself
 
 
@@ -26,29 +29,30 @@ class Form:
     suffix: str
     forms: tuple[str, ...]
     package: tuple[str, str]
-    write: Callable[[Program, Shape | None, bool, Card, Path], None] | None
+    write: Writer | None
     instead: str = ""
 
 
-def card_for(card: Card, form: str, target: Path, shape: Shape | None) -> Card:
-    """The card inside a file of a format, whose graph takes pictures of `shape`, or of any size."""
+def card_for(card: Card, form: str, target: Path, shape: Shape | None, batch: int = ANY) -> Card:
+    """The card inside a file of a format, whose graph takes pictures of `shape`, or of any size, `batch` at a time."""
     kept = {} if card.form == "network" else {k: v for k, v in card.config.items() if k not in _IN_GRAPH}
     kept |= {key: card.config[key] for key in ("faces", "decoder") if key in card.config}
     size = card.input if shape is None else replace(card.input, size_wh=(shape[-2], shape[-3]), fixed=True)
     figures = {precision: found for precision, found in card.figures.items() if precision != "int8"}
     if card.form == "openvino":
         kept, figures = {"precision": "int8"}, dict(card.figures)
+    kept |= {"batch": batch} if batch > 1 else {}
     return replace(
         card, form=form, net="", config=kept, file=target.name, sha256="", url=None, int8=None, input=size,  # type: ignore[arg-type]
         figures=figures,
     )
 
 
-def _onnx(program: Program, shape: Shape | None, any_batch: bool, card: Card, target: Path) -> None:
+def _onnx(program: Program, shape: Shape | None, batch: int, card: Card, target: Path) -> None:
     import onnx
 
-    model = onnx.load_from_string(program.onnx(shape, any_batch))
-    _name_batch(model, any_batch)
+    model = onnx.load_from_string(program.onnx(shape, batch != 1))
+    _say_batch(model, batch)
     told = {entry.key: entry.value for entry in model.metadata_props}
     told |= {KEY: replace(card, form="onnx").to_json(), "input": "uint8 BGR, (B,H,W,3) or (B,T,H,W,3)",
              "names": json.dumps(card.classes), "task": card.task, "licence": card.licence}
@@ -57,29 +61,36 @@ def _onnx(program: Program, shape: Shape | None, any_batch: bool, card: Card, ta
     target.write_bytes(model.SerializeToString())
 
 
-def _name_batch(model: object, any_batch: bool) -> None:
-    """Let the outputs of a graph for batches say so: those that were one picture's."""
-    if any_batch:
-        for output in model.graph.output:                      # type: ignore[attr-defined]
-            dims = output.type.tensor_type.shape.dim
-            if len(dims) and dims[0].dim_value == 1:
+def _say_batch(model: object, batch: int) -> None:
+    """Let a graph for batches say how many pictures it takes and answers for."""
+    if batch == 1:
+        return
+    graph: Any = model.graph                                   # type: ignore[attr-defined]
+    for value in (*graph.input, *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if len(dims) and (value in graph.input or dims[0].dim_value == 1 or dims[0].dim_param):
+            dims[0].Clear()
+            if batch == ANY:
                 dims[0].dim_param = "B"
+            else:
+                dims[0].dim_value = batch
 
 
-def _openvino(program: Program, shape: Shape | None, any_batch: bool, card: Card, target: Path) -> None:
+def _openvino(program: Program, shape: Shape | None, batch: int, card: Card, target: Path) -> None:
     import openvino as ov
 
     from vision.engine.openvino_backend import CORE, read_graph
 
     own = program.alone == "openvino"
-    model = read_graph(program.weights) if own else CORE.read_model(program.onnx(shape, any_batch))
-    if own and shape is not None:
-        model.reshape({0: ov.PartialShape([-1 if any_batch else 1, *shape])})
+    model = read_graph(program.weights) if own else CORE.read_model(program.onnx(shape, batch != 1))
+    if (own and shape is not None) or batch > 1:
+        sides = (-1, -1, 3) if shape is None else shape
+        model.reshape({0: ov.PartialShape([-1 if batch == ANY else batch, *sides])})
     model.set_rt_info(replace(card, form="openvino").to_json(), KEY.split("."))
     ov.save_model(model, target, compress_to_fp16=False)
 
 
-def _torchscript(program: Program, shape: Shape | None, any_batch: bool, card: Card, target: Path) -> None:
+def _torchscript(program: Program, shape: Shape | None, batch: int, card: Card, target: Path) -> None:
     import warnings
 
     import torch
@@ -87,7 +98,9 @@ def _torchscript(program: Program, shape: Shape | None, any_batch: bool, card: C
     module = program.module()
     if not getattr(module.net, "traceable", True):
         raise CannotRun("its steps depend on the picture")
-    example = torch.zeros((2 if any_batch else 1, *(shape or program.shape)), dtype=torch.uint8)
+    if batch > 1:
+        raise CannotRun("its graph takes any number of pictures or one: --batch any")
+    example = torch.zeros((1 if batch == 1 else 2, *(shape or program.shape)), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")                        # that torch.export is the younger one
         jit: Any = torch.jit                                   # which has no types
@@ -115,7 +128,7 @@ def suffix_of(name: str) -> str:
     return FORMATS[name].suffix
 
 
-def writer(name: str, card: Card) -> Callable[[Program, Shape | None, bool, Card, Path], None]:
+def writer(name: str, card: Card) -> Writer:
     """What writes a card's network in a format.
 
     Raises EngineError where its package is not installed or this version does not write it, CannotRun where the

@@ -31,24 +31,25 @@ class Difference:
 
 
 def compared(
-    source: Program, card: Card, pictures: Sequence[Image], shape: Shape | None, any_batch: bool
+    source: Program, card: Card, pictures: Sequence[Image], shape: Shape | None, batch: int
 ) -> Difference:
     """Run a file's card and its source, each in float32 by its reference, on the same pictures.
 
     pictures: (H,W,3) uint8 BGR, stretched to what the file takes; without any, noise. shape: that it takes, (H,W,3) or
-    (T,H,W,3), or None: any, and then another size is run, too. any_batch: so are two pictures together.
+    (T,H,W,3), or None: any, and then another size is run, too. batch: how many it takes at a time, and then as many are
+    run together, too; 0: any number, and then two are.
     """
     file = program_of(card)
     before, after = _reference(source), _reference(file)
     worst, count = (0.0, 0.0), 0
     try:
-        for batch in _batches(pictures, shape or source.shape, shape is None, any_batch):
-            wanted, got = before(batch), _answer(after, batch, any_batch)
+        for some in _batches(pictures, shape or source.shape, shape is None, batch):
+            wanted, got = before(some), _answer(after, some, batch != 1)
             if len(wanted) != len(got):
                 return Difference(float("inf"), float("inf"), count)
             for one, other in zip(got, wanted, strict=True):
                 worst = max(worst, difference(one, other)[::-1])
-            count += len(batch)
+            count += len(some)
     finally:
         before.close()
         after.close()
@@ -57,7 +58,7 @@ def compared(
 
 def _reference(program: Program) -> PictureEngine:
     if program.compressed:
-        return start_engine(Candidate(program, "openvino", "cpu", "int8", 1))
+        return start_engine(Candidate(program, program.alone, "cpu", "int8", 1))
     return start_engine(Candidate(program, program.reference, "cpu", "fp32", 1))
 
 
@@ -77,7 +78,7 @@ def _answer(engine: PictureEngine, batch: np.ndarray, together: bool) -> tuple[n
         raise CannotRun(f"{path!r} does not take batches") from error
 
 
-def _batches(pictures: Sequence[Image], shape: Shape, any_size: bool, any_batch: bool) -> Iterator[np.ndarray]:
+def _batches(pictures: Sequence[Image], shape: Shape, any_size: bool, many: int) -> Iterator[np.ndarray]:
     noise = np.random.default_rng(0).integers(0, 256, shape[-3:], np.uint8)
     images = list(pictures) or [noise]
     sizes = [(shape[-2], shape[-3])]
@@ -86,8 +87,8 @@ def _batches(pictures: Sequence[Image], shape: Shape, any_size: bool, any_batch:
     for size_wh in sizes:
         ready = [_clip(stretch(image, size_wh).pixels, shape) for image in images]
         yield from (one[None] for one in ready)
-        if any_batch:
-            yield np.stack([ready[0], ready[-1]])
+        if many != 1:
+            yield np.stack([ready[-1 if i else 0] for i in range(many or 2)])
 
 
 def _clip(picture: Image, shape: Shape) -> np.ndarray:

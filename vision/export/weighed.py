@@ -54,7 +54,7 @@ def weighed(before: Card, after: Card) -> tuple[Weighed, Weighed]:
 
 def _engine(program: Program) -> PictureEngine:
     precision = "int8" if program.compressed else "fp32"
-    for backend in ("openvino", program.reference):
+    for backend in filter(None, (program.alone, "openvino", program.reference)):
         with suppress(CannotRun):
             return start_engine(Candidate(program, backend, "cpu", precision))
     raise CannotRun(f"nothing here runs {program.card.name!r} on the CPU")

@@ -1,4 +1,4 @@
-"""What a recipe's augmentation does, as a contact sheet: boxes and masks move along."""
+"""What a recipe's augmentation does, as a contact sheet: boxes, masks and points move along."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from vision.inspect.sheets import joined
 from vision.io.pictures import PICTURE_SUFFIXES
 from vision.types import Image
 
-TASKS = ("classify", "detect", "segment")
+TASKS = ("classify", "detect", "instances", "segment")
 
 
 def sheet_of(source: Path, task: str, settings: Any, rows: int = 4, variants: int = 5) -> Image:
     """A row a picture: as it is seen without changes where the task says so, then varied `variants` times, as training
     of `task` with `settings` has it. source: a picture or a folder of them (classify), or a data set of the task.
     Raises UsageError for another task, DataError for data that cannot be read."""
-    makers: dict[str, Callable[..., Any]] = {"classify": _classify, "detect": _detect, "segment": _segment}
+    makers: dict[str, Callable[..., Any]] = {
+        "classify": _classify, "detect": _detect, "instances": _instances, "segment": _segment}
     if task not in makers:
         raise UsageError(f"what can be shown is {', '.join(TASKS)}; got {task!r}.")
     data, drawn = makers[task](source, settings)
@@ -61,15 +62,38 @@ def _classify(source: Path, settings: Any) -> tuple[Any, Callable[..., Image]]:
 
 def _detect(source: Path, settings: Any) -> tuple[Any, Callable[..., Image]]:
     from vision.data.detection import read_detection
-    from vision.train.detection_set import DetectionSet
+    from vision.train.detection_set import DetectionSet, PointedSet
+
+    data = read_detection(source, "train")
+    pointed = any(one.points.size for one in data.pictures)
+    return (PointedSet if pointed else DetectionSet)(data, settings), _objects
+
+
+def _instances(source: Path, settings: Any) -> tuple[Any, Callable[..., Image]]:
+    from vision.data.instances import read_masks
+    from vision.train.instance_masks import InstanceSet
 
     def drawn(item: tuple[Tensor, ...]) -> Image:
-        picture = _bgr(item[0])
-        for box, label in zip(item[1].round().int().tolist(), item[2].tolist(), strict=True):
-            cv2.rectangle(picture, box[:2], box[2:], colour(label), 2)
-        return picture
+        picture, boxes, labels, masks = item
+        mixed = _bgr(picture)
+        for mask, label in zip(masks.bool().numpy(), labels.tolist(), strict=True):
+            mixed[mask] = mixed[mask] // 2 + np.array(colour(label), np.uint8) // 2
+        return _objects((picture, boxes, labels), mixed)
 
-    return DetectionSet(read_detection(source, "train"), settings), drawn
+    return InstanceSet(read_masks(source, "train"), settings), drawn
+
+
+def _objects(item: tuple[Tensor, ...], ground: Image | None = None) -> Image:
+    """Boxes (N,4) and, where there are some, points (N,K,2), on their picture (3,H,W) or what is drawn already."""
+    picture, boxes, labels, *points = item
+    drawn = _bgr(picture) if ground is None else ground
+    for box, label in zip(boxes.round().int().tolist(), labels.tolist(), strict=True):
+        cv2.rectangle(drawn, box[:2], box[2:], colour(label), 2)
+    for at in (point for rows in points for point in rows.flatten(0, 1) if point.isfinite().all()):
+        x, y = at.floor().int().tolist()
+        cv2.circle(drawn, (x, y), 2, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(drawn, (x, y), 1, (60, 20, 220), cv2.FILLED, cv2.LINE_AA)
+    return drawn
 
 
 def _segment(source: Path, settings: Any) -> tuple[Any, Callable[..., Image]]:

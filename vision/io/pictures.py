@@ -118,7 +118,8 @@ def decode_picture(
             image = _bgr(picture)                # turns a TIFF by itself, and takes its orientation away
             return exif_upright(image, picture.getexif().get(_ORIENTATION, 1))
         orientation = picture.getexif().get(_ORIENTATION, 1)
-    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):            # no end of image behind the scan
+    ends = data.endswith(b"\xff\xd9") or data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+    if not ends:                                                     # no end of image behind the scan
         raise SourceError(f"{name!r} is a JPEG that is cut off.")
     flags = _REDUCED[reduced] | cv2.IMREAD_IGNORE_ORIENTATION
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

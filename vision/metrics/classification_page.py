@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-import cv2
-import numpy as np
-
 from vision.metrics.classification_report import Curve, Report
+from vision.metrics.page_parts import fitted, head, inlined, matrix
 from vision.types import Floats, Image, Names
 
 _SIDE, _MOST, _WORST = 112, 300, 40    # pixels of a small picture, how many of the wrong ones, how many in the list
@@ -21,17 +18,9 @@ _WORDS = {
     "map": "mAP",
 }
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1120px; margin: 2em auto }
-h1 { font-size: 1.5em; margin-bottom: 0 } h2 { font-size: 1.15em; margin-top: 2.2em } p { max-width: 60em }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: .15em .7em; text-align: right;
-font-weight: normal } thead th { color: #666 } tbody th { text-align: left } tbody tr:hover { background: #f4f4f4 }
 .plots { display: flex; flex-wrap: wrap; gap: 2em } svg text { font: 12px system-ui, sans-serif; fill: #555 }
 .curve { fill: none; stroke: #b9c6d8; stroke-width: 1.5 } .curve:hover { stroke: #d1495b; stroke-width: 3 }
-.confusion { font-size: 12px } .confusion td { padding: 0; width: 30px; height: 24px; text-align: center }
-.confusion td[data-at] { cursor: pointer } .confusion td.chosen { outline: 2px solid #d1495b }
-.confusion thead th { writing-mode: vertical-rl; transform: rotate(180deg); padding: .4em 0; text-align: left }
-.grid { display: flex; flex-wrap: wrap; gap: .8em } figure { margin: 0; width: 124px } figure img { display: block }
-figcaption { font-size: 12px; color: #555; overflow-wrap: anywhere }
+figure { width: calc(12px + var(--side)) }
 """
 _SCRIPT = """
 const shown = document.getElementById('cell'), wrong = JSON.parse(document.getElementById('wrong').textContent);
@@ -56,45 +45,47 @@ class Wrong:
 
 def page(
     title: str, facts: Mapping[str, str], made: Report, names: Names, wrong: Sequence[Wrong] = (),
-    picture: Callable[[str], Image | None] = lambda name: None,
+    picture: Callable[[str], Image | None] = lambda name: None, unit: str = "pictures", side: int = _SIDE,
 ) -> str:
     """The page as HTML: figures, a table of the classes, curves, reliability, the confusion matrix, whose cells show
-    their pictures when they are clicked, and the worst pictures. picture: gives one by its name; None: none to show."""
+    their pictures when they are clicked, and the worst pictures.
+
+    picture: gives one by its name; None: none to show. unit: what is classified: pictures, videos. side: pixels of a
+    picture's longer side on the page."""
     worst = sorted(wrong, key=lambda one: -one.sure)[:_MOST]
-    lines = "<br>".join(f"{escape(k)}: {escape(v)}" for k, v in facts.items())
     figures = "".join(f"<tr><th>{_WORDS[k]}</th><td>{v:.4f}</td></tr>" for k, v in made.figures.items())
     parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1><p>{lines}</p>",
-        f"<table><tbody>{figures}</tbody></table>", "<h2>Classes</h2>", _classes(made, names),
+        head(title, facts, f":root {{ --side: {side}px }}{_STYLE}"),
+        f"<table><tbody>{figures}</tbody></table>", "<h2>Classes</h2>", _classes(made, names, unit),
         "<h2>Curves</h2><p>A line for each class: point at it for its name.</p>",
         '<div class="plots">', _plot("false positives", "true positives", made.roc, names),
-        _plot("recall", "precision", made.pr, names), _reliability(made) if made.reliability else "", "</div>",
+        _plot("recall", "precision", made.pr, names), _reliability(made, unit) if made.reliability else "", "</div>",
     ]
     if made.confusion is not None:
         many = json.dumps({f"{t} {f}": "more than are shown" for t in range(len(names)) for f in range(len(names))
                            if t != f and made.confusion[t, f]} if wrong else {})
         parts += [
-            "<h2>Confusion</h2><p>Rows: what it is. Columns: what was found. Click a cell for its pictures.</p>",
-            _matrix(made, names), '<div class="grid" id="cell"></div>',
+            "<h2>Confusion</h2><p>Rows: what it is. Columns: what was found. Click a cell for its "
+            f"{unit}.</p>", matrix(made.confusion, names, lambda count, share: str(count or "")),
+            '<div class="grid" id="cell"></div>',
             f'<script type="application/json" id="wrong">{many}</script>',
         ]
     if worst:
-        figures = "".join(_figure(one, names, picture) for one in worst)
+        figures = "".join(_figure(one, names, picture, side) for one in worst)
         parts += [f"<h2>The surest mistakes</h2><p>{min(_WORST, len(worst))} of {len(wrong)}.</p>",
                   f"<style>#all figure:nth-child(n+{_WORST + 1}) {{ display: none }}</style>",
                   f'<div class="grid" id="all">{figures}</div>']
     return "\n".join([*parts, f"<script>{_SCRIPT}</script></body></html>\n"])
 
 
-def _classes(made: Report, names: Names) -> str:
+def _classes(made: Report, names: Names, unit: str) -> str:
     columns = ("precision", "recall", "f1", "roc", "pr", "support")
-    head = "".join(f"<th>{_WORDS.get(c, 'pictures')}</th>" for c in columns)
+    heads = "".join(f"<th>{_WORDS.get(c, unit)}</th>" for c in columns)
     rows = "".join(
         f"<tr><th>{escape(name)}</th>{''.join(_cell(one[c], c) for c in columns)}</tr>"
         for name, one in zip(names, made.classes, strict=True) if one["support"] or len(names) <= 50
     )
-    return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _cell(value: float, column: str) -> str:
@@ -120,40 +111,19 @@ def _points(x: Floats, y: Floats) -> str:
     return "L".join(f"{260 * a:.1f} {260 - 260 * b:.1f}" for a, b in zip(x, y, strict=True))
 
 
-def _reliability(made: Report) -> str:
+def _reliability(made: Report, unit: str) -> str:
     most = max(count for *_, count in made.reliability)
     dots = "".join(
         f'<circle cx="{260 * sure:.1f}" cy="{260 - 260 * right:.1f}" r="{2 + 8 * (count / most) ** 0.5:.1f}" '
-        f'fill="#1f5fa8" opacity="0.6"><title>{count} pictures: {sure:.2f} sure, {right:.2f} right</title></circle>'
+        f'fill="#1f5fa8" opacity="0.6"><title>{count} {unit}: {sure:.2f} sure, {right:.2f} right</title></circle>'
         for sure, right, count in made.reliability
     )
     return _frame("certainty", "right", f'<path d="M0 260L260 0" stroke="#ccc"/>{dots}')
 
 
-def _matrix(made: Report, names: Names) -> str:
-    counts = made.confusion
-    assert counts is not None
-    there = [i for i in range(len(names)) if counts[i].any() or counts[:, i].any()]
-    head = "".join(f"<th>{escape(names[i])}</th>" for i in there)
-    rows = []
-    for t in there:
-        whole = max(1, int(counts[t].sum()))
-        cells = "".join(
-            f'<td data-at="{t} {f}" style="background:rgba({"42,157,58" if t == f else "209,73,91"},'
-            f'{counts[t, f] / whole:.2f})" title="{escape(names[t])} as {escape(names[f])}">{counts[t, f] or ""}</td>'
-            for f in there)
-        rows.append(f"<tr><th>{escape(names[t])}</th>{cells}</tr>")
-    return f'<table class="confusion"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-
-
-def _figure(one: Wrong, names: Names, picture: Callable[[str], Image | None]) -> str:
-    image, inside = picture(one.name), ""
-    if image is not None:
-        ratio = _SIDE / max(image.shape[:2])
-        size = max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio))
-        small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        data = base64.b64encode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()).decode()
-        inside = f'<img alt="" src="data:image/jpeg;base64,{data}">'
+def _figure(one: Wrong, names: Names, picture: Callable[[str], Image | None], side: int) -> str:
+    image = picture(one.name)
+    inside = "" if image is None else f'<img alt="" src="{inlined(fitted(image, side))}">'
     told = f"<b>{escape(names[one.found])}</b> {one.sure:.2f}, is {escape(names[one.truth])}"
     file = escape(one.name.rsplit("/", 1)[-1])
-    return (f'<figure data-at="{one.truth} {one.found}">{inside}<figcaption>{told}<br>{file}</figcaption></figure>')
+    return f'<figure data-at="{one.truth} {one.found}">{inside}<figcaption>{told}<br>{file}</figcaption></figure>'

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vision.errors import DataError
+from vision.errors import DataError, MissingExtra
 from vision.types import Floats
 
 _BINS = 15                             # of the reliability diagram
@@ -47,11 +47,15 @@ class Report:
 
 def report(probs: Floats, labels: npt.NDArray[Any]) -> Report:
     """probs: (N,C) in 0..1. labels: (N,) the true class of each, or (N,C) zeros and ones where there may be several.
-    Raises DataError for none."""
+    Raises DataError for none, MissingExtra."""
     if not len(labels):
         raise DataError("a report needs at least one picture")
     import torch
-    from torchmetrics.functional import classification as of
+
+    try:
+        from torchmetrics.functional import classification as of
+    except ImportError:
+        raise MissingExtra("torchmetrics", "train", "the page") from None
 
     count = probs.shape[1]
     p = torch.from_numpy(np.ascontiguousarray(probs, np.float32))

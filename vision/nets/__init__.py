@@ -8,7 +8,7 @@ only torch runs it. `NETS` maps a card's `net` to the function that builds it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from inspect import signature
 from typing import Any
@@ -54,9 +54,9 @@ NETS: dict[str, str] = {
 }
 
 
-def build(net: str, **config: Any) -> nn.Module:
-    """The network `net` of `NETS`, with random weights, in training mode. Raises ModelError for a name or
-    an unknown argument."""
+def build(net: str, *, widths: Mapping[str, Any] | None = None, **config: Any) -> nn.Module:
+    """The network `net` of `NETS`, with random weights, in training mode; with the `widths` of its layers where it was
+    pruned (`vision.nets.narrow`). Raises ModelError for a name, an unknown argument, and widths that cannot be."""
     if net not in NETS:
         raise ModelError(f"no network {net!r}. There are: {', '.join(sorted(NETS))}")
     for name, value in config.items():                   # a stranger's card may be behind it
@@ -70,4 +70,9 @@ def build(net: str, **config: Any) -> nn.Module:
         signature(builder).bind(**config)
     except TypeError as error:
         raise ModelError(f"the network {net!r} cannot be built: {error}") from error
-    return builder(**config)
+    built = builder(**config)
+    if widths:
+        from vision.nets.narrow import narrow
+
+        narrow(built, widths)
+    return built

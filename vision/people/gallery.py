@@ -74,9 +74,14 @@ class Gallery:
         self.people[name] = vectors
 
     def nearest(self, vectors: Floats) -> Match:
-        """Who is nearest to each of the vectors (N,D): a person is the mean of their pictures."""
+        """Who is nearest to each of the vectors (N,D): a person is the mean of their pictures. Raises UsageError for
+        vectors of another length."""
         if not self.people or not len(vectors):
             return Match(np.full(len(vectors), -1), np.full(len(vectors), np.inf, np.float32))
+        size = next(iter(self.people.values())).shape[1]
+        if vectors.shape[1] != size:
+            raise UsageError(f"the gallery is of another network: its vectors have {size} numbers, and these "
+                             f"{vectors.shape[1]}.")
         apart = distances(vectors, np.stack([of_one.mean(axis=0) for of_one in self.people.values()]))
         who = apart.argmin(axis=1)
         return Match(who, apart[np.arange(len(vectors)), who])

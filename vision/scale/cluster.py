@@ -25,6 +25,7 @@ def cluster(address: str) -> Iterator[Any]:
     address: `local`, `auto` (one that runs on this machine), HOST:PORT, or ray://HOST:PORT, a client's. Raises
     MissingExtra; UsageError for one that does not answer within 10 seconds, or has another version."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")                     # no word on forks
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")     # no word on graphics cards that are not there
     if address == HERE:
         os.environ.setdefault("RAY_worker_niceness", "0")                # as this process, and not behind all others

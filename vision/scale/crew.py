@@ -9,23 +9,37 @@ from typing import Any
 
 from vision import __version__
 from vision.errors import EngineError
-from vision.scale.units import Outcome
+from vision.scale.units import Failed, Outcome
 from vision.scale.worker import Settings, Worker
 
 _DEPTH = 2                                       # tasks that a worker has: one under way, one that it takes up at once
 _LOOK_S = 5.0                                    # how often it is looked whether the cluster has grown
 _NOBODY_S = 60.0                                 # without a worker that comes up, before that is an error
 _WAIT_S = 1.0
+_FAILS, _REST_S = 3, 60.0                        # failures in a row of a worker that others do not share; its rest then
 
 Task = tuple[str, tuple[Any, ...]]               # a method of `Worker`, and its arguments
+Next = Callable[[str, set[str]], tuple[Any, Task] | None]
 
 
 class Member:
-    """A worker. tasks: what it was given and has not answered, in its order, each with Ray's promise."""
+    """A worker. place: the machine. tasks: what it was given and has not answered, in its order, each with Ray's
+    promise."""
 
-    def __init__(self, actor: Any) -> None:
-        self.actor = actor
+    def __init__(self, actor: Any, place: str) -> None:
+        self.actor, self.place = actor, place
         self.tasks: deque[tuple[Any, Any, Task]] = deque()
+        self._failed, self._until = 0, 0.0
+
+    @property
+    def rests(self) -> bool:
+        """Whether it failed so often in a row, on a full disk perhaps, that others are asked for a while."""
+        return self._failed >= _FAILS and monotonic() < self._until
+
+    def took(self, outcome: Outcome) -> None:
+        """It has answered."""
+        self._failed = self._failed + 1 if isinstance(outcome, Failed) and outcome.again else 0
+        self._until = monotonic() + _REST_S
 
 
 class Crew:
@@ -45,11 +59,9 @@ class Crew:
     def __len__(self) -> int:
         return len(self._members)
 
-    def run(
-        self, next_task: Callable[[], tuple[Any, Task] | None], left: Callable[[], bool]
-    ) -> Iterator[tuple[Any, Outcome | None, str]]:
-        """Do all tasks. next_task: gives the next one with a token of the caller's, or None where there is none now.
-        left: whether there is one.
+    def run(self, next_task: Next, left: Callable[[], bool]) -> Iterator[tuple[Any, Outcome | None, str]]:
+        """Do all tasks. next_task: gives the next one for a machine, of those named, with a token of the caller's, or
+        None where there is none for it now. left: whether there is one.
 
         Yields the token with its outcome; without one, and with what happened, where its worker died over it."""
         while True:
@@ -105,6 +117,7 @@ class Crew:
         actor = self._coming.pop(promise)
         try:
             wrong = self._ray.get(promise)
+            place = str(self._ray.get(actor.place.remote()))
         except self._ray.exceptions.RayActorError:       # died, and its machine too perhaps: another is asked for
             self.died += 1
             return
@@ -112,17 +125,18 @@ class Crew:
             wrong = " ".join(str(error).split())[-400:]
         if wrong:
             raise EngineError(f"a worker cannot begin: {wrong}")
-        self._members.append(Member(actor))
+        self._members.append(Member(actor, place))
 
-    def _hand_out(self, next_task: Callable[[], tuple[Any, Task] | None]) -> None:
-        """Give every worker its next task, then each one more, so that the last ones go to whoever is idle."""
+    def _hand_out(self, next_task: Next) -> None:
+        """Give every worker its next task, then each one more, so that the last ones go to whoever is idle. Workers
+        that rest are given none, unless all do."""
+        well = [member for member in self._members if not member.rests] or self._members
+        places = {member.place for member in well}
         for depth in range(_DEPTH):
-            for member in self._members:
-                if len(member.tasks) > depth:
-                    continue
-                given = next_task()
+            for member in well:
+                given = None if len(member.tasks) > depth else next_task(member.place, places)
                 if given is None:
-                    return
+                    continue
                 token, task = given
                 member.tasks.append((getattr(member.actor, task[0]).remote(*task[1]), token, task))
 
@@ -142,4 +156,5 @@ class Crew:
             for _, other, _ in member.tasks:             # that it had not begun: nobody's fault
                 yield other, None, ""
             return
+        member.took(outcome)
         yield token, outcome, ""

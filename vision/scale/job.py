@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from time import monotonic
 from typing import Any
 
 from vision.errors import UsageError
 from vision.scale.cluster import HERE, cluster
+from vision.scale.columns import arrow
 from vision.scale.crew import Crew, Task
 from vision.scale.ranges import ranges
 from vision.scale.store import PARTS, RECORDS, Store
@@ -20,6 +22,8 @@ from vision.steps.base import Spec
 from vision.steps.plan import checked_plan
 
 TRIES = 3                                        # for a unit, before it is given up
+FORMATS = ("jsonl", "parquet")
+_AT_ONCE = 16                                    # notes that are read, from a store that may be far away
 _JOB, _MANIFEST = "job.json", "manifest.jsonl"
 
 
@@ -54,14 +58,14 @@ class _Parts:
 
 
 class Job:
-    """A plan over many sources on Ray, with records in JSON lines, a file a source, and a manifest.
+    """A plan over many sources on Ray, with records in a file a source, and a manifest.
 
     plan: specs, as `vision.Run` takes them. sources: files, folders, globs, lists, addresses of fsspec's.
     output: a folder that all machines see, or fsspec's address of one.
     reading: arguments of `vision.read`. engine: `device`, `precision`, `backend`, `free_only`.
     address: of Ray; `local`: of this machine alone. workers: how many; None: one a processor or GPU.
     cut: seconds; a video of twice that is done in ranges, where no step remembers. 0: never.
-    resume: go on with what is in the folder.
+    resume: go on with what is in the folder. format: of the records, `jsonl` or `parquet`.
 
     Raises UsageError for a plan, sources or an output that are not possible, before Ray is started.
     """
@@ -69,10 +73,14 @@ class Job:
     def __init__(
         self, plan: Sequence[Spec], sources: Sequence[str], output: str, *, reading: Mapping[str, Any] | None = None,
         engine: Mapping[str, Any] | None = None, address: str = HERE, workers: int | None = None, cut: float = 600.0,
-        resume: bool = False,
+        resume: bool = False, format: str = "jsonl",
     ) -> None:
+        if format not in FORMATS:
+            raise UsageError(f"records are {' or '.join(FORMATS)}; got {format!r}.")
+        if format == "parquet":
+            arrow()
         specs = [one.to_dict() for one in checked_plan(list(plan))]
-        self.settings = Settings(tuple(specs), output, dict(reading or {}), dict(engine or {}), cut)
+        self.settings = Settings(tuple(specs), output, dict(reading or {}), dict(engine or {}), cut, format)
         self.address, self.workers = address, workers
         self.units = units_of(sources)
         self.store = Store(output)
@@ -82,6 +90,7 @@ class Job:
         self.progress = Progress(len(self.units), kept=len(kept), done=len(kept))
         self._todo = deque(one for one in self.units if one.name not in kept)
         self._tries: dict[Unit, int] = {}                # of those that have failed once
+        self._places: dict[Unit, set[str]] = {}          # machines that are working on a unit, or failed at it
         self._parts: dict[str, _Parts] = {}              # of sources that are done in ranges, by name
 
     def run(self, told: Told = lambda progress, line: None) -> Progress:
@@ -117,11 +126,15 @@ class Job:
             return self.store.committed() & {unit.name for unit in self.units}
         return set()
 
-    def _next(self) -> tuple[Unit, Task] | None:
-        """The next unit, and what a worker does with it."""
-        if not self._todo:
+    def _next(self, place: str, places: set[str]) -> tuple[Unit, Task] | None:
+        """The next unit for a machine, and what a worker does with it: none that failed there, unless it failed on all
+        of them."""
+        unit = next((one for one in self._todo if place not in (had := self._places.get(one, set())) or had >= places),
+                    None)
+        if unit is None:
             return None
-        unit = self._todo.popleft()
+        self._todo.remove(unit)
+        self._places.setdefault(unit, set()).add(place)
         parts = self._parts.get(unit.name)
         if parts is not None and unit.part is None:
             return unit, ("join", (unit, parts.units, parts.done))
@@ -129,6 +142,8 @@ class Job:
 
     def _took(self, unit: Unit, outcome: Outcome | None, what: str) -> str:
         """Take what came of a unit. Returns a line where something went wrong."""
+        if not isinstance(outcome, Failed) and not what:
+            self._places.pop(unit, None)
         match outcome:
             case Cut(at):
                 units = ranges(unit, at)
@@ -169,6 +184,7 @@ class Job:
     def _gave_up(self, unit: Unit, why: str) -> str:
         self.progress.failed.setdefault(unit.source, why)
         self._tries.pop(unit, None)
+        self._places.pop(unit, None)
         parts = self._parts.get(unit.name)
         if parts is not None:                            # its other ranges are of no use
             self._todo = deque(one for one in self._todo if one.name != unit.name)
@@ -177,8 +193,9 @@ class Job:
     def _finish(self) -> None:
         """Write the manifest: a line a source, in their order, with what became of it."""
         failed, lines = self.progress.failed, []
-        for unit in self.units:
-            note = self.store.read(f"{RECORDS}/{unit.name}.json")
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            notes = threads.map(self.store.read, (f"{RECORDS}/{unit.name}.json" for unit in self.units))
+        for unit, note in zip(self.units, notes, strict=True):
             known = note or {"source": unit.source, "failed": failed.get(unit.source, "not done")}
             lines.append(json.dumps(known, ensure_ascii=False) + "\n")
         self.store.write_bytes(_MANIFEST, "".join(lines).encode(errors="backslashreplace"))

@@ -49,11 +49,13 @@ class Store:
         return "memory" not in self.protocols
 
     def commit(self, folder: str, name: str, records: Path, note: Mapping[str, Any]) -> None:
-        """Put records there, then the note that says so, with their sha256. Raises SinkError."""
+        """Put records there, a file .jsonl or .parquet, then the note that says so, with their sha256. Raises
+        SinkError."""
         with records.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self._put(records, f"{folder}/{name}.jsonl")
-        self.write(f"{folder}/{name}.json", {**note, "records": f"{name}.jsonl", "sha256": digest})
+        file = f"{name}{records.suffix}"
+        self._put(records, f"{folder}/{file}")
+        self.write(f"{folder}/{name}.json", {**note, "records": file, "sha256": digest})
 
     def write(self, path: str, value: Mapping[str, Any]) -> None:
         """Plain values as a file of JSON, whole or not at all. Raises SinkError."""
@@ -84,7 +86,8 @@ class Store:
             names = {str(name).rsplit("/", 1)[-1] for name in self.files.ls(f"{self.path}/{folder}", detail=False)}
         except FileNotFoundError:
             return set()
-        return {name[:-5] for name in names if name.endswith(".json") and f"{name}l" in names}
+        return {name[:-5] for name in names if name.endswith(".json")
+                and not names.isdisjoint((f"{name}l", f"{name[:-5]}.parquet"))}
 
     def fetch(self, path: str, to: Path) -> None:
         """Append a file of the store to a local one. Raises SinkError."""

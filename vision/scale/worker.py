@@ -20,6 +20,7 @@ from vision.io.base import Log, Reader, Span
 from vision.io.listing import is_url
 from vision.io.source import open_reader
 from vision.run import Run
+from vision.scale.columns import write
 from vision.scale.ranges import cuts, follows_on, memoryless, part_name
 from vision.scale.store import PARTS, RECORDS, Store, filesystem
 from vision.scale.units import Cut, Done, Failed, Outcome, Unit
@@ -37,6 +38,7 @@ class Settings:
 
     plan: specs as `to_dict` gives them. reading: arguments of `vision.read`. engine: `device`, `precision`, `backend`
     and `free_only` of a `Pool`. output: where results go. cut: seconds, over twice which a video is cut; 0: never.
+    format: of the records, `jsonl` or `parquet`.
     """
 
     plan: tuple[Mapping[str, Any], ...]
@@ -44,11 +46,12 @@ class Settings:
     reading: Mapping[str, Any] = field(default_factory=dict)
     engine: Mapping[str, Any] = field(default_factory=dict)
     cut: float = 600.0
+    format: str = "jsonl"
 
     def same(self) -> dict[str, Any]:
         """What a job that is resumed must have in common with this one."""
         return {"version": __version__, "plan": [dict(one) for one in self.plan], "reading": dict(self.reading),
-                "engine": dict(self.engine), "cut": self.cut}
+                "engine": dict(self.engine), "cut": self.cut, "format": self.format}
 
 
 class Worker:
@@ -77,6 +80,12 @@ class Worker:
     def process(self) -> int:
         """The process's id, on its machine."""
         return os.getpid()
+
+    def place(self) -> str:
+        """The machine, as Ray knows it."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
 
     def do(self, unit: Unit) -> Outcome:
         """Do a unit, and commit its records. What goes wrong is an outcome, too."""
@@ -108,8 +117,17 @@ class Worker:
             self.store.fetch(f"{PARTS}/{part_name(part)}.jsonl", path)
         whole = Done(sum(one.frames for one in done), done[0].first, done[-1].last, 0,
                      sum(one.seconds for one in done), path.stat().st_size)
+        path = self._formatted(path)
         self.store.commit(RECORDS, unit.name, path, {"source": unit.source, "ranges": len(parts), **asdict(whole)})
         return whole
+
+    def _formatted(self, lines: Path) -> Path:
+        """Records as the job wants them."""
+        if self.settings.format == "jsonl":
+            return lines
+        path = lines.with_suffix(".parquet")
+        write(lines, path, {one.key: one.task for one in self.plan})
+        return path
 
     def _do(self, unit: Unit, folder: Path) -> Outcome:
         where, name = (RECORDS, unit.name) if unit.part is None else (PARTS, part_name(unit))
@@ -132,6 +150,8 @@ class Worker:
             report = run.report
         done = Done(report.written, seen.first, seen.last, report.corrupt, round(perf_counter() - began, 3),
                     records.stat().st_size)
+        if unit.part is None:
+            records = self._formatted(records)
         self.store.commit(where, name, records, {"source": unit.source, "notes": report.notes, **asdict(done)})
         return done
 

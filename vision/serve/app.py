@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from vision import __version__
 from vision.serve.answers import answer
+from vision.serve.enrol import enrol_routes
 from vision.serve.job_routes import job_routes
 from vision.serve.rest import task_routes
 from vision.serve.safety import LOOPBACK, Safety
@@ -29,18 +30,19 @@ _log = logging.getLogger("vision.serve")
 
 def create_app(
     service: Service, *, page: Path | None = None, token: str = "", hosts: frozenset[str] | None = LOOPBACK,
-    secure: bool = False, on_failure: Callable[[], None] | None = None,
+    secure: bool = False, on_failure: Callable[[], None] | None = None, on_ready: Callable[[], None] | None = None,
 ) -> FastAPI:
     """An ASGI application over a service, which it starts, and closes at the end.
 
     page: a folder of static files for `/`, such as `PAGE`; none unless given. token: what every client must know;
     empty: nothing. hosts: the names under which it may be called; None: any. secure: whether it is behind HTTPS.
-    on_failure: called, in a thread, when a model cannot be loaded; `service.failure` has the reason.
+    on_failure: called, in a thread, when a model cannot be loaded; `service.failure` has the reason. on_ready: called
+    there when all of them are.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        starting = asyncio.create_task(asyncio.to_thread(_start, service, on_failure))
+        starting = asyncio.create_task(asyncio.to_thread(_start, service, on_failure, on_ready))
         try:
             yield
         finally:
@@ -50,7 +52,7 @@ def create_app(
     app = FastAPI(title="vision", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
                   description="Detection, tracking, segmentation, faces, bodies and actions.")
     app.state.service = service
-    for routes in (stream_routes, task_routes, job_routes, state_routes, health_routes, page_routes):
+    for routes in (stream_routes, task_routes, enrol_routes, job_routes, state_routes, health_routes, page_routes):
         router = routes(service)
         for route in router.routes:
             if isinstance(route, APIRoute) and not route.summary:
@@ -72,9 +74,13 @@ def _refused(request: Request, error: Exception) -> Response:
     return answer({"error": what, "code": "no_path"}, error.status_code, error.headers)
 
 
-def _start(service: Service, on_failure: Callable[[], None] | None) -> None:
+def _start(
+    service: Service, on_failure: Callable[[], None] | None, on_ready: Callable[[], None] | None
+) -> None:
     try:
         service.start()
+        if on_ready is not None:
+            on_ready()
     except BaseException as error:
         if on_failure is None:
             _log.error("the server cannot start: %s", error)

@@ -39,6 +39,11 @@ class Chain:
         (_, results), = done
         return Item(frame, results, self.steps)
 
+    @property
+    def stateless(self) -> bool:
+        """Whether a result depends on its picture alone, so that the next one may be a stranger's."""
+        return not any(step.remembers for step in self.steps) and all(one.every == 1 for one in self.plan)
+
     def names(self) -> dict[str, list[str]]:
         """The class names of each step, by key."""
         return {step.key: list(step.names) for step in self.steps}

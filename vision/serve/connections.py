@@ -19,8 +19,8 @@ def guarded(limits: Limits) -> type[HttpToolsProtocol]:
 
 
 class Guarded(HttpToolsProtocol):
-    """One connection. `scope["state"]["abort"]` ends it at once, with what is still to be sent.
-    limits: those of the server."""
+    """One connection. `scope["state"]["abort"]` ends it at once, with what is still to be sent; `["flow"]` says whether
+    something is. limits: those of the server."""
 
     limits: ClassVar[Limits]
     _head = 0                                        # bytes of the head so far
@@ -30,6 +30,7 @@ class Guarded(HttpToolsProtocol):
         """Count the connection."""
         self.app_state = {**self.app_state, "abort": transport.abort}
         super().connection_made(transport)
+        self.app_state["flow"] = self.flow
         address = self.client[0] if self.client else ""
         clients = [getattr(one, "client", None) for one in self.connections]
         own = sum(client is not None and client[0] == address for client in clients)

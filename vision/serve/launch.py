@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 from collections.abc import Callable
@@ -50,8 +51,12 @@ def launch(
         if server is not None:
             server.should_exit = True
 
+    def settle() -> None:                                # what the models brought stays: no garbage is looked for in it
+        gc.collect()
+        gc.freeze()
+
     app = create_app(
-        service, page=page, token=options.secret, secure=options.secure, on_failure=fail,
+        service, page=page, token=options.secret, secure=options.secure, on_failure=fail, on_ready=settle,
         hosts=LOOPBACK | {options.host.lower()} if options.is_loopback else None)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)     # an address may hold a token, and errors are told by us
     server = uvicorn.Server(uvicorn.Config(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from prometheus_client import (
@@ -37,22 +38,23 @@ class Metrics:
         self.dropped = Counter("vision_frames_dropped", "Pictures without a result, by cause.", ["cause"], **here)
         for cause in CAUSES:
             self.dropped.labels(cause)
+        self._child = cache(lambda metric, *labels: metric.labels(*labels))    # of which there are few
 
     def began(self, task: str) -> None:
         """A request has come."""
-        self.under_way.labels(task).inc()
+        self._child(self.under_way, task).inc()
 
     def ended(self, task: str, status: int, seconds: float) -> None:
         """It was answered."""
-        self.under_way.labels(task).dec()
-        self.requests.labels(task, str(status)).inc()
-        self.seconds.labels(task).observe(seconds)
+        self._child(self.under_way, task).dec()
+        self._child(self.requests, task, str(status)).inc()
+        self._child(self.seconds, task).observe(seconds)
 
     def looked(self, record: Mapping[str, Any]) -> None:
         """A picture has its record."""
         for key, payload in record.items():
             if isinstance(payload, dict) and "model" in payload:
-                self.frames.labels(key, payload["model"]).inc()
+                self._child(self.frames, key, payload["model"]).inc()
 
     def drop(self, cause: str, count: int = 1) -> None:
         """Pictures get no result."""

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -65,6 +66,7 @@ class Monitor:
             name: Histogram(f"vision_seen_{name}", text, ["model"], buckets=_BINS[name], registry=registry)
             for name, text in _HELP.items()
         }
+        self._child = cache(lambda metric, *labels: metric.labels(*labels))
         self._classes = Counter("vision_seen_class", "Objects by class.", ["model", "class"], registry=registry)
         registry.register(_Drifts(self))
 
@@ -123,9 +125,9 @@ class Monitor:
     def _add(self, model: str, seen: Seen, values: dict[str, list[Any]]) -> None:
         for name, histogram in self._histograms.items():
             for value in values[name]:
-                histogram.labels(model).observe(value)
+                self._child(histogram, model).observe(value)
         for label in seen.classes:
-            self._classes.labels(model, label).inc()
+            self._child(self._classes, model, label).inc()
         with self._lock:
             lately = self._lately.setdefault(model, {name: deque(maxlen=self.window) for name in STATISTICS})
             for name, found in values.items():

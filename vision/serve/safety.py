@@ -69,6 +69,10 @@ class Safety:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 begun = True
                 message["headers"] = [*_missing(message.get("headers", [])), *message.get("headers", [])]
+            flow = scope.get("state", {}).get("flow")
+            if scope["type"] == "http" and flow is not None and not flow.write_paused:
+                await send(message)                      # which will not wait
+                return
             try:
                 async with asyncio.timeout(self.limits.timeout):
                     await send(message)

@@ -25,6 +25,7 @@ from vision.serve.jobs import Jobs
 from vision.serve.limits import Limits
 from vision.serve.metrics import Metrics
 from vision.serve.monitor import Monitor
+from vision.serve.plans import Plans
 from vision.serve.seats import Seats
 from vision.serve.turns import Turns
 from vision.steps import Pool, Spec, find_task, tasks
@@ -67,8 +68,10 @@ class Service:
         self._folder = tempfile.TemporaryDirectory(prefix="vision-serve-")
         self.folder = Path(self._folder.name)            # of uploads
         self.jobs = Jobs(self.pool, self.turns, self.limits, self.seen)
+        self.plans = Plans(self.asked, self.open)
         self.seats, self.cameras = Seats(self.limits.max_visitors), Cameras(cameras)
         self._further, self._lazy = models, lazy
+        self._whole: set[str] = set()                    # tasks all of whose models are loaded
         self._loading = threading.RLock()
         self.metrics.watch({
             "vision_waiting": ("Pictures that wait for a worker.", lambda: self.turns.waiting),
@@ -101,8 +104,11 @@ class Service:
 
     async def have(self, names: Sequence[str]) -> None:
         """Load what these tasks need and is not there yet."""
-        for task in self.missing(names):
-            await asyncio.to_thread(self.load, task)
+        for name in names:
+            if name in self.models and name not in self._whole:
+                for task in self.missing([name]):
+                    await asyncio.to_thread(self.load, task)
+                self._whole.add(name)
 
     def check_ready(self) -> None:
         """Raise Refusal while the models are loaded."""
@@ -145,6 +151,7 @@ class Service:
         self.cameras.close()
         self.jobs.close()
         self.turns.close()
+        self.plans.forget()
         self.pool.close()
         self._folder.cleanup()
 
@@ -196,6 +203,7 @@ class Service:
         named = find_task(one.task).card if one.model == "default" else str(one.model)
         name = model.name if whole else named
         self.models[one.task][name] = model if whole else None
+        self.plans.forget()
         where = f" on {model.engine.label}" if whole else ""
         _log.info("%s: %s%s, %.1f s", one.task, name, where, monotonic() - began)
 

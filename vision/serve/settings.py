@@ -40,6 +40,10 @@ class ServerOptions(Limits):
     device: Annotated[str, Option("auto, cpu, cuda, cuda:1, mps")] = "auto"
     precision: Annotated[str, Option("auto, int8, fp32, fp16, bf16")] = "auto"
     backend: Annotated[str, Option("auto, torch, openvino, onnxruntime, opencv")] = "auto"
+    ray: Annotated[str | None, Option(
+        "run the networks on Ray Serve (extra ray): --ray alone starts it on this machine; HOST:PORT, ray://HOST:PORT "
+        "or auto reaches a cluster")] = None
+    replicas: Annotated[int | None, Option("of each network on Ray; 1 unless given", min=1)] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,6 +52,8 @@ class ServerOptions(Limits):
         if not self.is_loopback and not self.secret and not self.open:
             raise UsageError(f"--host {self.host} is reached from the network, so a token is needed: --token TEXT, or "
                              f"${_TOKEN}. Without one, for whoever reaches it: --open.")
+        if self.replicas is not None and self.ray is None:
+            raise UsageError("--replicas is of networks on Ray Serve. Add --ray.")
         if not all("!" <= sign <= "~" and sign not in ';,"\\' for sign in self.secret):
             raise UsageError("a token has letters, digits and signs of ASCII, without space, comma, semicolon, quote "
                              "or backslash.")
@@ -80,5 +86,9 @@ class ServerOptions(Limits):
                      if not (self.free_only and row.card and find(row.card).use != "free"))
 
     def pool(self) -> Pool:
-        """Where models run."""
+        """Where models run. Raises UsageError for a cluster that does not answer."""
+        if self.ray is not None:
+            from vision.scale.served import RayPool
+
+            return RayPool(self.ray, self.replicas or 1, self.device, self.precision, self.backend, self.free_only)
         return Pool(self.device, self.precision, self.backend, self.free_only)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from vision.tracking.scene import Scene
 
 
+_MOST = 100                                              # lines and zones without a scene: each is asked of each track
+
+
 @spec
 class Count(Spec):
     """Count who crosses lines and who is in zones, with time, place and track of each event."""
@@ -34,6 +37,8 @@ class Count(Spec):
     line: Annotated[tuple[str, ...], Option(
         "its two ends, x1,y1:x2,y2 in pixels (commas alone do too): as often as you like; `vision grid` helps to find "
         "them", remote=True)] = ()
+    zone: Annotated[tuple[str, ...], Option(
+        "its corners, x1,y1:x2,y2:x3,y3 and on, in pixels: as often as you like", remote=True)] = ()
     hysteresis: Annotated[float, Option(
         "how far past a border a track counts as across, in sizes of its box", min=0, remote=True)] = HYSTERESIS
     lost_after: Annotated[float, Option(
@@ -41,21 +46,20 @@ class Count(Spec):
 
     @cached_property
     def view(self) -> Scene:
-        """The scene, with the lines of `line`. Raises UsageError where there is neither a line nor a zone, DataError
-        for an invalid scene."""
-        from vision.tracking.scene import Line, Scene, read_scene
+        """The scene, with the lines of `line` and the zones of `zone`. Raises UsageError where there is neither a line
+        nor a zone, DataError for an invalid scene."""
+        from vision.tracking.scene import Line, Scene, Zone, read_scene
 
+        if len(self.line) + len(self.zone) > _MOST:
+            raise UsageError(f"at most {_MOST} lines and zones; got {len(self.line) + len(self.zone)}.")
         scene = read_scene(self.scene) if self.scene is not None else Scene()
-        drawn = []
-        for number, text in enumerate(self.line, 1):
-            try:
-                x1, y1, x2, y2 = (float(value) for value in text.replace(":", ",").split(","))
-            except ValueError:
-                raise UsageError(f"--line is its two ends, x1,y1:x2,y2, in pixels; got {text!r}.") from None
-            drawn.append(Line(f"line {number}", (x1, y1), (x2, y2)))
-        if not (scene.lines or scene.zones or drawn):
+        lines = [Line(f"line {number}", *_points(text, "line", "its two ends, x1,y1:x2,y2,", 2))
+                 for number, text in enumerate(self.line, 1)]
+        zones = [Zone(f"zone {number}", tuple(_points(text, "zone", "its corners, x1,y1:x2,y2:x3,y3 and on,")))
+                 for number, text in enumerate(self.zone, 1)]
+        if not (scene.lines or scene.zones or lines or zones):
             raise UsageError("there is nothing to count at: give --scene FILE.toml or --line x1,y1:x2,y2.")
-        return replace(scene, lines=(*scene.lines, *drawn))
+        return replace(scene, lines=(*scene.lines, *lines), zones=(*scene.zones, *zones))
 
     def check(self) -> None:
         """Read the scene."""
@@ -100,3 +104,15 @@ class CountStep(Step):
     def restore(self, state: State) -> None:
         """Continue from what `state` returned."""
         self.counter.restore(state)
+
+
+def _points(text: str, name: str, such: str, most: int = 100) -> list[tuple[float, float]]:
+    """The points of x1,y1:x2,y2 (commas alone do too). Raises UsageError for anything else."""
+    try:
+        values = [float(value) for value in text.replace(":", ",").split(",")]
+        points = list(zip(values[::2], values[1::2], strict=True))
+        if not 2 <= len(points) <= most:
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"--{name} is {such} in pixels; got {text[:200]!r}.") from None
+    return points

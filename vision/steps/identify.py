@@ -49,24 +49,39 @@ class Identify(Spec):
         "faces that are less wide are not compared", "pixels", min=1, remote=True)] = MIN_WIDTH
     liveness: Annotated[bool, Option(
         "name a face on a video only after a blink and a turn of the head", remote=True)] = False
+    people: Annotated[tuple[str, ...], Option(
+        "further people, NAME:LOOK each, as POST /v1/enrol of a server gives a look at a face", remote=True)] = ()
 
     def check(self) -> None:
         """Raise UsageError where there is nobody to compare with."""
-        if self.gallery is None:
+        if self.gallery is None and not self.people:
             raise UsageError("nobody to compare with: give --gallery, a folder with a folder of pictures for each "
                              "person, or a file of `vision gallery enrol`.")
+        if self.people:
+            from vision.people.gallery import Gallery
+
+            self._with(Gallery(""))
 
     def load(self, pool: Pool) -> Any:
-        """The network and the gallery; a folder's pictures are looked at now. Raises as `FaceEmbedder.load`,
-        `Gallery.load` and `enrol` do, DataError for a gallery of another network."""
+        """The network and the gallery, which is empty unless there is one; a folder's pictures are looked at now.
+        Raises as `FaceEmbedder.load`, `Gallery.load` and `enrol` do, DataError for a gallery of another network."""
         from vision.people.enrol import opened
+        from vision.people.gallery import Gallery
         from vision.people.identity import FaceEmbedder
         from vision.people.landmarks import FaceLandmarker
 
         embedder = pool.load(FaceEmbedder.load, self.model)
+        if self.gallery is None:
+            return _Loaded(embedder, self._with(Gallery(embedder.name)))
         folder = Path(str(self.gallery))
         landmarker = pool.load(FaceLandmarker.load, "default", detector="default") if folder.is_dir() else None
-        return _Loaded(embedder, opened(folder, embedder, landmarker))
+        return _Loaded(embedder, self._with(opened(folder, embedder, landmarker)))
+
+    def _with(self, gallery: Gallery) -> Gallery:
+        """A gallery with the people of `people`."""
+        from vision.people.written import with_people
+
+        return with_people(gallery, self.people)
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream."""

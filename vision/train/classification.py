@@ -18,6 +18,7 @@ from vision.classic import CLASSIC
 from vision.errors import UsageError
 from vision.nets import build
 from vision.train.classify import ClassifySettings
+from vision.train.distil import Teacher
 from vision.train.fit import fit
 from vision.train.initialise import initialise
 from vision.train.picture_set import HeldOutPictures, TrainPictures, resize_of
@@ -34,25 +35,37 @@ _AUXILIARY = 0.3                       # weight of a classifier beside, where th
 class Classification(Objective):
     """One of the losses, over pictures that may be mixed; judged by top-1 and top-5.
 
-    settings: what is mixed, and the loss. weights: (C,) of the classes, or None.
+    settings: what is mixed, and the loss. weights: (C,) of the classes, or None. teacher: whose answers are learnt,
+    too, or None.
     """
 
     words: ClassVar[Mapping[str, str]] = {"top1": "top-1"}
 
-    def __init__(self, card: Card, settings: ClassifySettings, weights: Tensor | None = None) -> None:
+    def __init__(
+        self, card: Card, settings: ClassifySettings, weights: Tensor | None = None, teacher: Teacher | None = None
+    ) -> None:
         super().__init__(card)
-        self.settings, self.weights, self.classes = settings, weights, len(card.classes)
+        self.settings, self.weights, self.classes, self.teacher = settings, weights, len(card.classes), teacher
         mixers = [kind(alpha=alpha, num_classes=self.classes)
                   for kind, alpha in ((v2.MixUp, settings.mixup), (v2.CutMix, settings.cutmix)) if alpha]
         self.mixed = v2.RandomChoice(mixers) if mixers else None
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
-        """The loss, and those of classifiers beside, where the network has some."""
+        """The loss, those of classifiers beside, where the network has some, and what the teacher says of the same
+        pictures."""
         x, labels = self.inputs(batch[0]), batch[1]
         if self.mixed is not None:
             x, labels = self.mixed(x, labels)
         logits = net(x)
+        terms = self._by_labels(net, logits, labels)
+        if self.teacher is None:
+            return terms
+        share = self.settings.teaching
+        soft = self.teacher.loss(logits if isinstance(logits, Tensor) else logits[0], batch[0])
+        return {**{name: (1 - share) * term for name, term in terms.items()}, "teacher": share * soft}
+
+    def _by_labels(self, net: nn.Module, logits: Any, labels: Tensor) -> dict[str, Tensor]:
         own = getattr(net, "criterion", None)            # of a paper that has one
         if own is not None and self.settings.loss == "cross-entropy" and labels.ndim == 1:
             return {"own": own(logits.float(), labels)}
@@ -126,10 +139,11 @@ def start(settings: ClassifySettings, names: tuple[str, ...], title: str, pictur
         load_but_head(net, weights, head)
         net.pre_trained = tuple(p for n, p in net.named_parameters() if not n.startswith(head))  # type: ignore
     regularise(net, settings.dropout, settings.stochastic_depth)
+    taught = f", taught by {settings.teacher}" if settings.teacher else ""
     made = replace(
         card, name=title, config=config, file="best.safetensors", licence="as the training data's", sha256="", url=None,
-        source=f"{settings.model} trained on {pictures} pictures", names=names, figures={}, measured_on="", int8=None,
-        input=replace(card.input, size_wh=(side, side), resize=resize_of(settings)),
+        source=f"{settings.model} trained on {pictures} pictures{taught}", names=names, figures={}, measured_on="",
+        int8=None, input=replace(card.input, size_wh=(side, side), resize=resize_of(settings)),
     )
     _refuse_side(net, side, settings.model)
     return net, made
@@ -165,7 +179,9 @@ def train(training: Training, told: Told) -> Trained:
     learned, held = training.data
     net, card = start(settings, training.names, training.folder.name, len(learned))
     kind = _Several if settings.multilabel else Classification
-    objective = kind(card, settings, _weights(learned.counts) if settings.balance == "weights" else None)
+    weights = _weights(learned.counts) if settings.balance == "weights" else None
+    teacher = Teacher(settings.teacher, training.names, settings.temperature) if settings.teacher else None
+    objective = kind(card, settings, weights, teacher)
     sets = TrainPictures(learned, card, settings), HeldOutPictures(held, card, settings.multilabel)
     if settings.init != "own":
         first = torch.stack([sets[0][i, i][0] for i in range(min(settings.batch, len(learned)))])
@@ -175,7 +191,11 @@ def train(training: Training, told: Told) -> Trained:
 
         training.settings = settings = replace(settings, lr=found(net, objective, sets[0], settings, training.folder))
     keep: Any = "best" if settings.patience else "last"
-    return fit(Parts(net, objective, *sets, keep=keep), training, told)
+    try:
+        return fit(Parts(net, objective, *sets, keep=keep), training, told)
+    finally:
+        if teacher is not None:
+            teacher.close()
 
 
 def _weights(counts: tuple[int, ...]) -> Tensor:

@@ -13,6 +13,8 @@ from vision.train import settings as common
 from vision.train.recipe import Recipe
 from vision.train.settings import Settings
 from vision.train.start import there
+from vision.weights import resolve
+from vision.zoo import find, members
 
 SHIPPED = "mobilenet-v2"
 _ELSEWHERE = ("torchvision:", "timm:")
@@ -51,6 +53,10 @@ class ClassifySettings(Settings):
     loss: Annotated[Literal["cross-entropy", "focal", "bce"], Option("what is minimised")] = "cross-entropy"
     smoothing: Annotated[float, Option("label smoothing", "0..1", min=0, max=0.9)] = 0.0
     gamma: Annotated[float, Option("how little focal loss minds what is known already", min=0)] = 2.0
+    teacher: Annotated[str, Option(
+        "a classifier of the same classes whose probabilities are learnt, too; any that --model opens")] = ""
+    temperature: Annotated[float, Option("by which the teacher's probabilities are softened", min=0.1)] = 4.0
+    teaching: Annotated[float, Option("share of the loss that is the teacher's", "0..1", min=0, max=1)] = 0.7
     balance: Annotated[Literal["none", "weights", "sampling"], Option(
         "rare classes weigh more in the loss, or are drawn as often as others")] = "none"
     dropout: Annotated[float | None, Option(
@@ -90,9 +96,19 @@ def _settle(settings: ClassifySettings) -> ClassifySettings:
     there(settings.weights)
     if settings.multilabel and (settings.mixup or settings.cutmix):
         raise UsageError("mixup and cutmix are for one class a picture: leave them out with multilabel.")
+    if settings.teacher:
+        _check_teacher(settings)
     if settings.init != "own" and settings.fine_tunes:
         raise UsageError(f"init {settings.init} is for a network without weights, and {name!r} starts from some.")
     return settings
+
+
+def _check_teacher(settings: ClassifySettings) -> None:
+    """Raise where the teacher cannot be asked: before torch is imported."""
+    if settings.multilabel or settings.mixup or settings.cutmix:
+        raise UsageError("a teacher says what one picture shows: leave multilabel, mixup and cutmix out.")
+    for name in members(settings.teacher) or (settings.teacher,):
+        resolve(find(name, "classify"))
 
 
 RECIPE = Recipe(

@@ -153,6 +153,22 @@ class TaughtSet(DetectionSet):
         return *DetectionSet.collate(list(zip(*others, strict=True))), pad_sequence(list(sure), batch_first=True)
 
 
+class PointedSet(DetectionSet):
+    """As `DetectionSet`, with the objects' key points (N,K,2) float32, NaN where one is not labelled. K is that of the
+    picture with most."""
+
+    columns: ClassVar[tuple[str, ...]] = ("picture", "boxes", "labels", "points")
+
+    def sample(self, image: Image, labelled: Labelled, reduced: int) -> Sample:
+        """A picture (H,W,3) BGR, `reduced` times smaller than it is, with its objects."""
+        most = max(one.points.shape[1] for one in self.data.pictures)
+        points = np.full((len(labelled.boxes), most, 2), np.nan, np.float32)
+        points[:, : labelled.points.shape[1]] = labelled.points / np.float32(reduced)
+        plain = super().sample(image, labelled, reduced)
+        boxes, labels = plain["boxes"].as_subclass(Tensor), plain["labels"]
+        return as_sample(plain["picture"], boxes, labels, points=torch.from_numpy(points[~labelled.crowd]))
+
+
 class HeldOutPictures(Dataset[HeldOut]):
     """Items to be judged by, each as `Detector` shows it to the network, at a size of its own."""
 

@@ -1,8 +1,8 @@
 """How pictures with boxes vary for training: a scaled crop, mirror, colour, mosaic, mix-up.
 
 A sample is a dict: `picture` (3,H,W) uint8 RGB, and with N rows each `boxes` (N,4) xyxy, `labels` (N,)
-and where there are some `masks` (N,H,W): torchvision's tv_tensors, which its transforms, and those here, keep
-together. Boxes are made with `clamping_mode=None`: a crop leaves them
+and where there are some `masks` (N,H,W) and `points` (N,K,2): torchvision's tv_tensors, which its transforms, and those
+here, keep together. Boxes are made with `clamping_mode=None`: a crop leaves them
 as long as they are, and `visible` then sees how much of each is left.
 """
 
@@ -26,8 +26,11 @@ _BLEND = 32.0                           # of mix-up's Beta distribution, as YOLO
 GREY = 114                              # of the border, as `view.letterbox` has it in use
 
 
-def as_sample(picture: Tensor, boxes: Tensor, labels: Tensor, masks: Tensor | None = None) -> Sample:
-    """A sample of plain tensors: picture (3,H,W), boxes (N,4) float32 xyxy pixels, labels (N,) int64, masks (N,H,W)."""
+def as_sample(
+    picture: Tensor, boxes: Tensor, labels: Tensor, masks: Tensor | None = None, points: Tensor | None = None
+) -> Sample:
+    """A sample of plain tensors: picture (3,H,W), boxes (N,4) float32 xyxy pixels, labels (N,) int64, masks (N,H,W),
+    points (N,K,2) float32, pixels from the picture's corner as the boxes are, NaN where there is none."""
     size_hw = (int(picture.shape[-2]), int(picture.shape[-1]))
     item: Sample = {
         "picture": tv_tensors.Image(picture), "labels": labels,
@@ -35,7 +38,21 @@ def as_sample(picture: Tensor, boxes: Tensor, labels: Tensor, masks: Tensor | No
     }
     if masks is not None:
         item["masks"] = tv_tensors.Mask(masks)
+    if points is not None:
+        item["points"] = tv_tensors.KeyPoints(points, canvas_size=size_hw)
     return item
+
+
+class Mirror(v2.RandomHorizontalFlip):  # type: ignore[misc]
+    """Left and right swapped half of the time, points as boxes are: torchvision takes these for numbers of pixels. A
+    point keeps its row: a left eye is a right one then."""
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Mirror, whatever the input is."""
+        if not isinstance(inpt, tv_tensors.KeyPoints):
+            return super().transform(inpt, params)
+        x, y = inpt.as_subclass(Tensor).unbind(-1)
+        return tv_tensors.wrap(torch.stack([inpt.canvas_size[1] - x, y], -1), like=inpt)
 
 
 class ScaledCrop(v2.Transform):  # type: ignore[misc]
@@ -137,7 +154,7 @@ def varied(
         share = float(torch.distributions.Beta(_BLEND, _BLEND).sample())
         item = mix_up(item, _composed(settings, _below(count), read, count, mixed), share)
     jitter = v2.ColorJitter(settings.colour, settings.colour, settings.colour)
-    made: Sample = v2.Compose([v2.RandomHorizontalFlip(), jitter])(item)
+    made: Sample = v2.Compose([Mirror(), jitter])(item)
     return made
 
 

@@ -8,8 +8,9 @@ from vision.cli.eval.action import action
 from vision.cli.eval.classify import classify
 from vision.cli.eval.identity import identity
 from vision.cli.eval.instances import instances
-from vision.cli.eval.pictures import detect, landmarks, segment
+from vision.cli.eval.pictures import detect, landmarks
 from vision.cli.eval.proposals import proposals
+from vision.cli.eval.segment import segment
 from vision.cli.eval.text import text
 from vision.cli.eval.tracks import track
 

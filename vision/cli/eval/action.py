@@ -13,14 +13,15 @@ import typer
 from vision.cli.eval.common import write
 from vision.cli.options import EvalOptions, opened
 from vision.cli.text import counted
-from vision.files import check_writable
+from vision.errors import SourceError, plain
+from vision.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from vision.data.videos import Videos
     from vision.io.clips import Scheme
     from vision.metrics.action import ActionFigures
     from vision.tasks.action import Recognizer
-    from vision.types import Floats
+    from vision.types import Floats, Image
 
 
 def measured(
@@ -74,6 +75,8 @@ def action(
     clips: Annotated[int | None, typer.Option(min=1, help="how many clips, evenly spaced (uniform; 10)")] = None,
     crops: Annotated[int, typer.Option(min=1, max=3, help="3: left, middle, right")] = 1,
     confusion: Annotated[Path | None, typer.Option(help="the confusion matrix as a PNG")] = None,
+    html: Annotated[Path | None, typer.Option(
+        help="a page with curves, calibration, the confusion matrix and the surest mistakes")] = None,
 ) -> None:
     """Top-1 and top-5 of actions, by videos and by clips; --split: UCF101's test list, else all videos."""
     from vision.chart import confusion_chart, save_png
@@ -83,8 +86,9 @@ def action(
     from vision.tasks.action import Recognizer
 
     videos = find_videos(data) if split is None else listed(data, "test", split)
-    if confusion is not None:
-        check_writable(confusion)
+    for path in (confusion, html):
+        if path is not None:
+            check_writable(path)
     recognizer = Recognizer.load(*options.where)
     if scheme == "auto" and (clips is not None or not recognizer.card.clip.per_frame):
         scheme = "uniform"
@@ -102,6 +106,46 @@ def action(
     told(figures, recognizer.names)
     if confusion is not None:
         save_png(confusion, confusion_chart(figures.confusion, recognizer.names))
+    if html is not None:
+        _page(html, recognizer, data, videos, [p.mean(axis=0) for p in probs], labels)
     write(options, recognizer, {
         "scheme": how, "crops": crops, "names": list(recognizer.names), **plain_figures(figures),
     })
+
+
+def _page(
+    html: Path, recognizer: Recognizer, data: Path, videos: Videos, probs: Sequence[Floats], labels: Sequence[int]
+) -> None:
+    """The same page as a classifier's, with three frames of each video that was taken for another action."""
+    import numpy as np
+
+    from vision.metrics.classification_page import Wrong, page
+    from vision.metrics.classification_report import report
+
+    best = [int(p.argmax()) for p in probs]
+    wrong = [
+        Wrong(str(path), label, found, float(p[found]))
+        for path, label, found, p in zip(videos.paths, labels, best, probs, strict=True) if found != label
+    ]
+    facts = {"Model": f"{recognizer.name}, {recognizer.engine.label}",
+             "Data": f"{data}: {counted(len(labels), 'video')}"}
+    made = report(np.stack(probs), np.array(labels))
+    title = f"{recognizer.name} on {data.name}"
+    write_whole(html, page(title, facts, made, recognizer.names, wrong, _strip, "videos", 348).encode())
+    print(f"page: {plain(str(html))}")
+
+
+def _strip(name: str) -> Image | None:
+    """Three frames of a video side by side: near its beginning, in the middle, near its end."""
+    import numpy as np
+
+    from vision.io.clips import read_clips
+    from vision.metrics.page_parts import fitted
+
+    def spread(times: Any) -> Any:
+        return np.rint(np.array([[0.1, 0.5, 0.9]]) * (len(times) - 1)).astype(np.int64)
+
+    try:
+        return np.concatenate(list(read_clips(name, spread, lambda image: fitted(image, 116))[0]), axis=1)
+    except SourceError:
+        return None

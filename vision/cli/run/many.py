@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
@@ -42,6 +42,7 @@ class Many(Described):
     ] = None
     results: Annotated[str | None, Option(
         "folder of the records and their manifest, which all machines see; or s3://..., gs://...")] = None
+    format: Annotated[Literal["jsonl", "parquet"], Option("of the records")] = "jsonl"
     workers: Annotated[int | None, Option("how many; one a processor or GPU unless given", min=1)] = None
     cut: Annotated[float, Option("do videos of twice that in ranges, where no step remembers; 0: never", "seconds",
                                  min=0)] = 600.0
@@ -53,7 +54,7 @@ class Many(Described):
 
 
 def with_address(arguments: Sequence[str]) -> list[str]:
-    """The arguments of `vision run`, with the address that `--ray` leaves out: what follows may be a source."""
+    """The arguments of a command, with the address that `--ray` leaves out: what follows may be a source."""
     made: list[str] = []
     for number, one in enumerate(arguments):
         after = arguments[number + 1] if number + 1 < len(arguments) else ""
@@ -79,7 +80,8 @@ def many_machines(
     job = Job(
         plan, sources, str(asked.results), reading={name: chosen[name] for name in chosen if name in reading.to_dict()},
         engine={**Engine(**given.get("engine", {})).to_dict(), "free_only": going.free_only},
-        address=asked.ray or "local", workers=asked.workers, cut=asked.cut, resume=going.resume)
+        address=asked.ray or "local", workers=asked.workers, cut=asked.cut, resume=going.resume,
+        format=asked.format)
     began = monotonic()
     # Ray prints on standard output of workers that died, which is told below
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), many(job.progress, quiet=going.quiet) as told:

@@ -52,7 +52,7 @@ def go(
 
             training = Training(task, data, output, settings, resume=resume)
             training.shared = training.shared if shared is None else shared
-            with _progress(quiet or not _MAIN) as tell:
+            with progress(quiet or not _MAIN) as tell:
                 trained = training.run(heard)
     except _Stopped as stopped:
         if _MAIN:
@@ -108,7 +108,7 @@ def epoch_line(progress: Progress) -> str:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Told]:
+def progress(quiet: bool) -> Iterator[Told]:
     """A callback for a training: on a terminal a bar above which a line an epoch stays, else the lines alone."""
     if quiet:
         yield lambda progress: None

@@ -1,23 +1,40 @@
 /** The page: a source's pictures go to the server one by one, and are drawn with what was found in them. */
 
 import { Meters } from "./meters.js";
-import { labelOf, Painter, objectsOf } from "./paint.js";
-import { element, KEYS, Plan, SeenList } from "./panel.js";
+import { exchange, hush, link, notice } from "./notice.js";
+import { Painter } from "./paint.js";
+import { element, KEYS, Plan, SeenList, tally } from "./panel.js";
+import { People } from "./people.js";
+import { Places } from "./places.js";
 import { Recorder, snapshot } from "./save.js";
-import { cameras, Source, whyNoCamera } from "./source.js";
+import { offer, Source, whyNoCamera } from "./source.js";
 import { Stream } from "./stream.js";
 
 /** @param {string} id @returns {any} */
 const at = (id) => document.getElementById(id);
 const canvas = /** @type {HTMLCanvasElement} */ (at("canvas"));
 const painter = new Painter(canvas), source = new Source(), meters = new Meters(), seen = new SeenList(), recorder = new Recorder();
-const look = { mirror: false, labels: true, trails: true, hidden: seen.hidden };
-const plan = new Plan(() => ask());
+const places = new Places(canvas, painter, {
+  changed: () => ask(), redraw: () => again(), say: (text) => (text ? notice(text, "draw") : hush("draw")),
+  began: (kind) => { if (kind === "box") freeze(); },
+  ended: () => { if (!places.drawn.box.length) frozen = null; },
+});
+const people = new People(() => ask(), snap);
+const plan = new Plan(() => ask(), (task) => (task === "identify" ? people.options() : places.options(task, size)));
+const look = {
+  mirror: false, labels: true, trails: true, hidden: seen.hidden,
+  over: (/** @type {any} */ found) => places.draw(found, plan.active),
+};
 
 /** The picture under way, and the last one that was answered: each canvas is used in turn.
  * @type {{time: number, canvas: OffscreenCanvas}[]} */
 const sent = [0, 1].map(() => ({ time: 0, canvas: new OffscreenCanvas(1, 1) }));
 let paused = false, encoding = false, ready = false, waiting = "", drawnAt = 0, next = 0;
+/** Of the pictures that are sent or come. @type {[number, number]} */
+let size = [0, 0];
+/** A picture that stands still while a box is drawn on it, and is then the first to be looked at.
+ * @type {{time: number, canvas: OffscreenCanvas} | null} */
+let frozen = null;
 /** @type {any} */
 let record = null;
 /** @type {Promise<ImageBitmap> | null} */
@@ -60,8 +77,13 @@ async function tasks() {
 /** Ask for the plan that is chosen. */
 function ask() {
   if (!plan.tasks.length) return;
+  const { asked } = plan;
   ready = false;
-  stream.say({ plan: plan.asked });
+  if (Object.keys(asked).length) stream.say({ plan: asked });
+  else {
+    record = null;
+    seen.forget();
+  }
 }
 
 /** @param {import("./stream.js").Message} message */
@@ -86,6 +108,7 @@ function told(message) {
     notice(`The server is busy: ${message.wait.ahead} ahead of you. This goes on by itself.`, "busy");
     setTimeout(pump, 450);
   } else if (message.error) {
+    frozen = null;
     plan.loading("");
     ready = ready || message.code === "usage";            // the plan before it goes on
     notice(message.error, "bad", 8000);
@@ -99,16 +122,20 @@ function told(message) {
 async function answered(message) {
   const came = message.record;
   hush("busy");
-  if (recorder.take(came)) notice("The recording is full and was handed over.", "info", 6000, record_());
+  if (recorder.take(came)) {
+    record_();
+    notice("The recording is full and was handed over.", "info", 6000);
+  }
   if (source.kind === "server" || at("source").value.startsWith("camera:")) {
     const picture = await shown;
     if (!picture || paused) return;
     source.server(picture, message.sent ?? 0);
+    resized([picture.width, picture.height]);
     draw(picture, picture.width, picture.height, came);
     meters.add(message.server_ms ?? 0, message.server_ms ?? 0, message.skipped ?? 0);
   } else {
     const of = sent.find(({ time }) => time === message.sent);
-    if (!of || paused && source.kind !== "picture") return;
+    if (!of || frozen || paused && source.kind !== "picture") return;
     draw(of.canvas, of.canvas.width, of.canvas.height, came);
     meters.add(performance.now() - of.time, message.server_ms ?? 0, (message.skipped ?? 0) + source.skipped);
     source.skipped = 0;
@@ -120,23 +147,60 @@ async function answered(message) {
 
 /** Send the newest picture, unless one is under way. */
 async function pump() {
-  if (!ready || encoding || !source.fresh || !stream.free || !source.picture || (paused && source.kind !== "picture")) return;
+  const held = frozen;
+  if (!ready || encoding || !(source.fresh || held) || !stream.free || !source.picture || places.kind === "box") return;
+  if (paused && source.kind !== "picture") return;
   const [width, height] = source.size;
   if (!width) return;
   encoding = true;
   try {
     const share = Math.min(1, Number(at("size").value) / Math.max(width, height));
+    if (resized([Math.max(1, Math.round(width * share)), Math.max(1, Math.round(height * share))])) return;
     const one = sent[next++ % 2];
-    [one.canvas.width, one.canvas.height] = [Math.max(1, Math.round(width * share)), Math.max(1, Math.round(height * share))];
-    const context = /** @type {OffscreenCanvasRenderingContext2D} */ (one.canvas.getContext("2d", { alpha: false }));
-    context.drawImage(/** @type {CanvasImageSource} */ (source.picture), 0, 0, one.canvas.width, one.canvas.height);
-    one.time = source.kind === "picture" ? performance.now() : source.time;
-    source.fresh = false;
+    [one.canvas.width, one.canvas.height] = size;
+    context2d(one.canvas).drawImage(held?.canvas ?? /** @type {CanvasImageSource} */ (source.picture), 0, 0, ...size);
+    one.time = held?.time ?? (source.kind === "picture" ? performance.now() : source.time);
+    if (held) frozen = null;
+    else source.fresh = false;
     const picture = await one.canvas.convertToBlob({ type: "image/jpeg", quality: source.kind === "picture" ? 0.92 : 0.8 });
     stream.send(one.time, await picture.arrayBuffer());
   } finally {
     encoding = false;
   }
+}
+
+/** Pictures have this size from now on; what was drawn is asked for anew in its pixels. @param {[number, number]} now
+ * @returns {boolean} whether that was necessary */
+function resized(now) {
+  const other = size[0] !== now[0] || size[1] !== now[1];
+  size = now;
+  const matters = other && Object.values(places.drawn).some((some) => some.length);
+  if (matters) ask();
+  return matters;
+}
+
+/** @param {OffscreenCanvas} of @returns {OffscreenCanvasRenderingContext2D} */
+const context2d = (of) => /** @type {OffscreenCanvasRenderingContext2D} */ (of.getContext("2d", { alpha: false }));
+
+/** The picture stands still, to be drawn on. */
+function freeze() {
+  const [width, height] = source.size;
+  if (!source.picture || !width || source.kind === "server") return;
+  const share = Math.min(1, Number(at("size").value) / Math.max(width, height));
+  const one = new OffscreenCanvas(Math.max(1, Math.round(width * share)), Math.max(1, Math.round(height * share)));
+  context2d(one).drawImage(/** @type {CanvasImageSource} */ (source.picture), 0, 0, one.width, one.height);
+  frozen = { time: source.time, canvas: one };
+  again();
+}
+
+/** The picture as it is now, as a JPEG. @returns {Promise<Blob | null>} */
+async function snap() {
+  const [width, height] = source.size;
+  if (!source.picture || !width) return null;
+  const share = Math.min(1, 1280 / Math.max(width, height));
+  const one = new OffscreenCanvas(Math.round(width * share), Math.round(height * share));
+  context2d(one).drawImage(/** @type {CanvasImageSource} */ (source.picture), 0, 0, one.width, one.height);
+  return one.convertToBlob({ type: "image/jpeg", quality: 0.95 });
 }
 
 source.onframe = pump;
@@ -145,7 +209,7 @@ source.onframe = pump;
 function tick() {
   pump();
   const patience = Math.max(1000, 4 * meters.quantile(0.5));
-  if (source.picture && source.kind !== "server" && !paused && performance.now() - drawnAt > patience) {
+  if (source.picture && source.kind !== "server" && !paused && !frozen && performance.now() - drawnAt > patience) {
     const [width, height] = source.size;
     if (width) draw(source.picture, width, height, null, false);
   }
@@ -177,19 +241,9 @@ function fit(width, height) {
 /** What is seen, in rows and in words. */
 function count() {
   if (!record) return;
-  /** @type {Map<string, {count: string, key: number, n: number}>} */
-  const counts = new Map();
-  for (const [task, objects] of objectsOf(record)) {
-    for (const one of objects) {
-      const label = labelOf(task, one), key = one.class_id ?? 0;
-      const n = (counts.get(label)?.n ?? 0) + 1;
-      counts.set(label, { n, count: String(n), key });
-    }
-  }
-  for (const { label, class_id: key, fraction } of record.segment?.areas ?? []) {
-    counts.set(label, { n: 1, count: `${(100 * fraction).toFixed(0)} %`, key });
-  }
+  const counts = tally(record);
   seen.show(counts);
+  places.show(record);
   const words = [...counts].map(([label, one]) => `${one.count} ${label}`).join(", ") || "nothing";
   canvas.setAttribute("aria-label", `The picture, in which is seen: ${words}`);
   return words;
@@ -209,6 +263,9 @@ async function use(begin, mirror) {
   try {
     setPaused(false);
     record = null;
+    places.end();
+    places.forget("box");
+    frozen = null;
     await begin();
     look.mirror = mirror;
     begun();
@@ -248,22 +305,8 @@ async function useFile(file) {
   await list();
 }
 
-/** The sources there are: the visitor's cameras, the server's, files. */
-async function list() {
-  const own = navigator.mediaDevices ? await cameras() : [];
-  const theirs = await fetch("v1/cameras").then((answer) => (answer.ok ? answer.json() : [])).catch(() => []);
-  const select = at("source"), before = select.value;
-  const file = source.kind === "picture" || source.kind === "video";
-  select.replaceChildren(
-    ...(source.kind ? [] : [element("option", { value: "" }, "Choose a source")]),
-    ...(file ? [element("option", { value: "same" }, source.name)] : []),
-    ...(own.length ? own : [{ id: "", name: "My camera" }]).map(({ id, name }) => element("option", { value: `own:${id}` }, name)),
-    ...theirs.map((/** @type {any} */ one) => element("option", { value: one.name }, `The server's ${one.source.length < 3 ? "camera " : ""}${one.source}`)),
-    element("option", { value: "file" }, "A picture or video…"));
-  const device = source.kind === "camera" ? /** @type {MediaStream} */ (source.video.srcObject).getVideoTracks()[0].getSettings().deviceId : "";
-  select.value = file ? "same" : source.kind === "camera" ? `own:${device}` : source.kind === "server" ? before : "";
-  if (select.selectedIndex < 0) select.selectedIndex = 0;
-}
+/** Offer the sources that there are. */
+const list = () => offer(at("source"), source);
 
 /** One of the server's cameras. @param {string} name */
 function useServer(name) {
@@ -315,8 +358,9 @@ function record_() {
 
 /** Draw the last result again, after the look has changed. */
 function again() {
-  const one = sent.filter(({ time }) => time).sort((a, b) => b.time - a.time)[0];
-  if (record && one && (paused || source.kind === "picture")) draw(one.canvas, one.canvas.width, one.canvas.height, record);
+  const one = frozen ?? sent.filter(({ time }) => time).sort((a, b) => b.time - a.time)[0];
+  if (source.kind === "server" && source.picture) draw(/** @type {ImageBitmap} */ (source.picture), ...source.size, record, false);
+  else if (one && (frozen || record) && (frozen || places.kind || paused || source.kind === "picture")) draw(one.canvas, one.canvas.width, one.canvas.height, record, false);
 }
 
 /** @type {Record<string, () => void>} */
@@ -326,7 +370,7 @@ const actions = {
   record: record_,
   snapshot: () => snapshot(canvas),
   help: () => at("keys").showModal(),
-  theme: () => theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark", true),
+  theme: exchange,
 };
 for (const [id, action] of Object.entries(actions)) at(id).addEventListener("click", action);
 at("trails").addEventListener("change", () => { look.trails = at("trails").checked; again(); });
@@ -352,38 +396,6 @@ addEventListener("keydown", (event) => {
 at("key-list").append(...Object.entries(KEYS).flatMap(([task, key]) => [element("dt", {}, key), element("dd", {}, task)]),
   element("dt", {}, "shift"), element("dd", {}, "and a task's key: together with what runs, or without it"),
   ...PAGE_KEYS.flatMap(([, key, action]) => [element("dt", {}, key), element("dd", {}, action)]));
-
-// --- how it looks -------------------------------------------------------------------------------------------------
-
-/** @param {string} name @param {boolean} [keep] */
-function theme(name, keep = false) {
-  document.documentElement.dataset.theme = name;
-  at("theme").setAttribute("aria-pressed", String(name === "dark"));
-  if (keep) localStorage.setItem("theme", name);
-}
-const dark = matchMedia("(prefers-color-scheme: dark)");
-theme(localStorage.getItem("theme") ?? (dark.matches ? "dark" : "light"));
-dark.addEventListener("change", () => { if (!localStorage.getItem("theme")) theme(dark.matches ? "dark" : "light"); });
-
-/** @param {string} state @param {string} text */
-function link(state, text) {
-  at("link").dataset.state = state;
-  at("link-text").textContent = text;
-}
-
-/** @type {any} */
-let hushing;
-/** @param {string} text @param {string} kind @param {number} [ms] how long it stands; for good unless given @param {any} [_] */
-function notice(text, kind, ms = 0, _ = null) {
-  clearTimeout(hushing);
-  at("notice").textContent = text;
-  at("notice").dataset.kind = kind;
-  at("notice").hidden = false;
-  if (ms) hushing = setTimeout(() => hush(kind), ms);
-}
-
-/** @param {string} kind of the notice that is over */
-function hush(kind) { if (at("notice").dataset.kind === kind) at("notice").hidden = true; }
 
 // a camera that was allowed before is used at once
 if (!navigator.mediaDevices?.getUserMedia) {

@@ -5,9 +5,11 @@ import { BONES, FACE_LINES, HAND_BONES, IRISES, PALETTE } from "./shapes.js";
 
 /** @typedef {{label?: string, class_id?: number, score?: number, box: number[], id?: number, mask?: any, points?: number[][],
  *   pose?: {yaw: number, pitch: number, roll: number}, eyes?: any, hand?: string, gesture?: string, text?: string}} Seen */
-/** @typedef {{mirror: boolean, labels: boolean, trails: boolean, hidden: Set<string>}} Look */
+/** @typedef {{mirror: boolean, labels: boolean, trails: boolean, hidden: Set<string>, over?: (record: any) => void}} Look */
 
 const TRAIL_S = 1.5;
+/** @type {[number, number, number]} */
+const STRANGER = [120, 120, 120];
 
 /** @param {number} key @returns {[number, number, number]} */
 export const shadeOf = (key) => PALETTE[((key % PALETTE.length) + PALETTE.length) % PALETTE.length];
@@ -59,8 +61,11 @@ export class Painter {
     this.width = width;
     this.mirror = look.mirror;
     this.flipped(() => context.drawImage(picture, 0, 0, wide, high));
-    if (!record) return;
     this.unit = Math.max(0.7, Math.min(wide, high) / 480);
+    if (!record) {
+      look.over?.(null);
+      return;
+    }
     /** @type {{text: string, box: number[], shade: [number, number, number]}[]} */
     const labels = [];
     this.maps(record, look);
@@ -69,17 +74,19 @@ export class Painter {
     for (const [key, objects] of objectsOf(record)) {
       for (const one of objects) {
         if (look.hidden.has(labelOf(key, one))) continue;
-        const shade = shadeOf(one.id ?? (key === "instances" ? objects.indexOf(one) : one.class_id ?? 0));
+        const own = key === "instances" ? objects.indexOf(one) : one.class_id ?? 0;
+        const shade = key !== "identify" ? shadeOf(one.id ?? own) : own ? shadeOf(own) : STRANGER;
         if (key === "faces") this.face(one, shade);
         else if (key === "pose") this.body(one, shade, BONES);
         else if (key === "hands") this.body(one, shade, HAND_BONES);
         else if (key === "blur") this.cover(one.box);
         else if (key !== "instances") this.box(one.box, shade);
-        labels.push({ text: this.words(key, one), box: one.box, shade });
+        if (key !== "faces" || !record.identify) labels.push({ text: this.words(key, one), box: one.box, shade });
       }
     }
     if (look.labels) this.labels(labels);
     this.legend(record);
+    look.over?.(record);
   }
 
   /** @param {() => void} draw with left and right exchanged where it is a mirror */
@@ -107,6 +114,7 @@ export class Painter {
       const eyes = right && right === left && right !== "unknown" ? `eyes ${right}` : "face";
       return [one.id, eyes].filter(Boolean).join(" ");
     }
+    if (key === "identify") return [one.label, one.class_id ? one.score?.toFixed(2) : ""].filter(Boolean).join(" ");
     if (key === "text") return one.text ?? "";
     if (key === "hands") return [one.id, one.hand, one.gesture].filter(Boolean).join(" ");
     return [one.id, one.label, one.score?.toFixed(2)].filter((part) => part !== undefined).join(" ");

@@ -1,6 +1,6 @@
 /** The pickers: tasks, models and options as the server describes them; what is seen, with counts. */
 
-import { css, shadeOf } from "./paint.js";
+import { css, labelOf, objectsOf, shadeOf } from "./paint.js";
 
 /** @typedef {{name: string, type: string, items: string | null, default: any, optional: boolean, unit: string, min: number | null,
  *   max: number | null, help: string, choices: string[] | null}} Option */
@@ -8,8 +8,8 @@ import { css, shadeOf } from "./paint.js";
 
 /** The key of each task: as in the window. @type {Record<string, string>} */
 export const KEYS = { detect: "d", track: "t", instances: "i", segment: "s", faces: "f", pose: "p", action: "a", classify: "c" };
-const NOT_HERE = new Set(["count", "follow", "identify"]);       // they need lines, boxes or a gallery from the visitor
-const OURS = new Set(["rle", "polygons", "detector"]);   // how masks are sent is this page's matter
+const TOOLS = ["count", "follow", "identify"];           // they need what the visitor draws, or whom they name
+const OURS = new Set(["rle", "polygons", "detector", "line", "zone", "box", "people"]);    // are this page's matter
 
 /** @param {string} tag @param {Record<string, any>} [values] @param {(Node | string)[]} children @returns {any} */
 export function element(tag, values = {}, ...children) {
@@ -24,9 +24,11 @@ export function element(tag, values = {}, ...children) {
 
 /** Which tasks run, with which options. */
 export class Plan {
-  /** @param {() => void} changed called when another plan is wanted */
-  constructor(changed) {
+  /** @param {() => void} changed called when another plan is wanted
+   * @param {(task: string) => Record<string, any> | null} given what the visitor drew for a task; null: nothing yet */
+  constructor(changed, given) {
     this.changed = changed;
+    this.given = given;
     /** @type {Task[]} */
     this.tasks = [];
     /** @type {Set<string>} */
@@ -41,7 +43,7 @@ export class Plan {
 
   /** @param {Task[]} tasks @param {string[]} first those to begin with */
   offer(tasks, first) {
-    this.tasks = tasks.filter(({ task }) => !NOT_HERE.has(task));
+    this.tasks = tasks;
     const known = new Set(this.tasks.map(({ task }) => task));
     const kept = [...this.active].filter((task) => known.has(task));
     const begin = kept.length ? kept : first.filter((task) => known.has(task));
@@ -52,10 +54,17 @@ export class Plan {
     this.show();
   }
 
-  /** The plan as the server takes it. */
+  /** The plan as the server takes it; of a task for which nothing is drawn yet, what goes before it. */
   get asked() {
-    return Object.fromEntries([...this.active].map((task) => [
-      task, { ...this.values[task], ...(task === "segment" ? { rle: true } : {}) }]));
+    /** @type {Record<string, Record<string, any>>} */
+    const plan = {};
+    for (const task of this.active) {
+      const given = TOOLS.includes(task) ? this.given(task) : {};
+      for (const one of given ? [task] : this.needs(task)) {
+        plan[one] = { ...this.values[one], ...(one === task ? given : {}), ...(one === "segment" ? { rle: true } : {}) };
+      }
+    }
+    return plan;
   }
 
   /** @param {string} task this one alone */
@@ -85,6 +94,7 @@ export class Plan {
     for (const { task } of this.tasks) {
       document.getElementById(`task-${task}`)?.setAttribute("aria-pressed", String(this.active.has(task)));
     }
+    for (const task of TOOLS) /** @type {HTMLElement} */ (document.getElementById(`tool-${task}`)).hidden = !this.active.has(task);
     const wanted = [...new Set([...this.active].flatMap((task) => [...this.needs(task), task]))];
     const open = new Set([...this.form.querySelectorAll("details[open]")].map(({ id }) => id));
     this.form.replaceChildren(...wanted.map((task) => this.details(task, open.has(`options-${task}`))));
@@ -169,6 +179,22 @@ export class Plan {
       element("select", { onchange: (/** @type {any} */ event) => this.set(task, option.name, event.target.value) },
         ...(option.choices ?? []).map((one) => element("option", { value: one, selected: one === value }, one))));
   }
+}
+
+/** What a record shows: how often each class, or how much of the picture it is. @param {any} record
+ * @returns {Map<string, {count: string, key: number, n: number}>} by label */
+export function tally(record) {
+  const counts = new Map();
+  for (const [task, objects] of objectsOf(record)) {
+    for (const one of objects) {
+      const label = labelOf(task, one), n = (counts.get(label)?.n ?? 0) + 1;
+      counts.set(label, { n, count: String(n), key: one.class_id ?? 0 });
+    }
+  }
+  for (const { label, class_id: key, fraction } of record.segment?.areas ?? []) {
+    counts.set(label, { n: 1, count: `${(100 * fraction).toFixed(0)} %`, key });
+  }
+  return counts;
 }
 
 /** What is seen: a row a class, with how many there are now; a class can be hidden. */

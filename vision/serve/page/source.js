@@ -23,6 +23,25 @@ export async function cameras() {
     .map(({ deviceId, label }, k) => ({ id: deviceId, name: label || `Camera ${k + 1}` }));
 }
 
+/** Offer the sources there are in a picker: the visitor's cameras, the server's, files.
+ * @param {HTMLSelectElement} select @param {Source} source that is used now */
+export async function offer(select, source) {
+  const own = navigator.mediaDevices ? await cameras() : [];
+  const theirs = await fetch("v1/cameras").then((answer) => (answer.ok ? answer.json() : [])).catch(() => []);
+  const before = select.value, file = source.kind === "picture" || source.kind === "video";
+  /** @param {string} value @param {string} text */
+  const option = (value, text) => new Option(text, value);
+  select.replaceChildren(
+    ...(source.kind ? [] : [option("", "Choose a source")]),
+    ...(file ? [option("same", source.name)] : []),
+    ...(own.length ? own : [{ id: "", name: "My camera" }]).map(({ id, name }) => option(`own:${id}`, name)),
+    ...theirs.map((/** @type {any} */ one) => option(one.name, `The server's ${one.source.length < 3 ? "camera " : ""}${one.source}`)),
+    option("file", "A picture or video…"));
+  const device = source.kind === "camera" ? /** @type {MediaStream} */ (source.video.srcObject).getVideoTracks()[0].getSettings().deviceId : "";
+  select.value = file ? "same" : source.kind === "camera" ? `own:${device}` : source.kind === "server" ? before : "";
+  if (select.selectedIndex < 0) select.selectedIndex = 0;
+}
+
 /** A picture that changes: `picture` is drawn and sent, `time` is when it was taken. */
 export class Source {
   constructor() {

@@ -1,0 +1,82 @@
+"""A classifier with fewer channels: pruned, then trained again on the common trainer, taught by what it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vision.card import Card, alike
+from vision.errors import DataError, UsageError
+from vision.nets import build
+from vision.train.classification import Classification
+from vision.train.classify import ClassifySettings
+from vision.train.picture_set import TrainPictures
+from vision.train.pruning import Pruned, keep, prune
+from vision.train.recipe import Told, Trained
+from vision.train.start import head_of, load_net
+from vision.train.training import RECIPES, Training
+from vision.weights import resolve
+from vision.zoo import find
+
+_LOOKS = 128                             # pictures that say which channels matter
+_BATCH = 32
+
+
+def smaller(
+    model: str, data: Path, folder: Path, share: float, settings: ClassifySettings, told: Told = lambda progress: None
+) -> tuple[Pruned, Trained]:
+    """Take `share` of a classifier's multiply-adds away, and train what is left.
+
+    model: a name or a path, trained on the classes of `data`, which is what `vision train classify` takes. folder: of
+    the run, with `pruned.safetensors` as it is before training. settings: of the training; its model and teacher are
+    set here, unless it names a teacher.
+
+    Raises UsageError for a model that is no classifier of torch or knows other classes, and what `prune` and `Training`
+    raise.
+    """
+    card = find(model)
+    if card.task != "classify" or card.form != "network":
+        raise UsageError(f"networks of torch for classify are pruned; {card.name!r} is a {card.form} for {card.task}. "
+                         "Train one first: vision train classify")
+    learned, _ = parts = RECIPES["classify"].read(data, settings)
+    _same_classes(card, learned.names, data)                # type: ignore[attr-defined]
+    if (folder / settings.checkpoint).is_file():
+        raise UsageError(f"{str(folder)!r} holds a run already. Name another file: -o FILE")
+    net = build(card.net, **card.config)
+    load_net(net, resolve(card))
+    batches = _batches(learned, card, settings)
+    objective = Classification(card, replace(settings, teacher=""))
+
+    def learn(one: nn.Module) -> None:
+        one.eval()                                          # norms stand still, dropout is off
+        for batch in batches:                               # one after the other, for memory
+            (objective.loss(one, batch)[settings.loss.replace("-", "_")] / len(batches)).backward()
+
+    head = head_of(net, len(card.classes))
+    made = prune(net, card, share, learn, [layer for name, layer in net.named_modules() if f"{name}." == head])
+    folder.mkdir(parents=True, exist_ok=True)
+    keep(folder / "pruned.safetensors", net, made)
+    settings = replace(settings, model=str(folder / "pruned.safetensors"), teacher=settings.teacher or model)
+    return made, Training("classify", parts, folder, settings).run(told)
+
+
+def _same_classes(card: Card, names: tuple[str, ...], data: Path) -> None:
+    if [alike(name) for name in card.classes] != [alike(name) for name in names]:
+        raise DataError(
+            f"{str(data)!r} has the classes {', '.join(names[:5])}, and {card.name!r} knows "
+            f"{', '.join(card.classes[:5])}. Train it on them first: vision train classify --model {card.name} --data "
+            f"{data}"
+        )
+
+
+def _batches(pictures: Any, card: Card, settings: ClassifySettings) -> list[Any]:
+    """Some pictures with their labels, evenly from all of them."""
+    items = TrainPictures(pictures, card, settings)
+    places = range(0, len(items), max(1, len(items) // _LOOKS))
+    some = [items[i, i] for i in places][:_LOOKS]
+    return [tuple(torch.stack(part) for part in zip(*some[i : i + _BATCH], strict=True))
+            for i in range(0, len(some), _BATCH)]
