@@ -11,16 +11,15 @@ tenths of its box are.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 
 from vision import BlurFaces, Run
-from vision.benchmark.meter import figures, turn
 from vision.people.cover import larger
 from vision.people.hands import HandFinder, HandTracker
 from vision.people.identity import FaceEmbedder
@@ -85,18 +84,16 @@ def blur(folder: Path) -> None:
         print(f"bridge {bridge:g} s: {covered} of {counts} faces in frames are covered, {covered / counts:.4f}")
 
 
-def rate(work: list, seconds: float = 3.0) -> float:
-    """How many of these calls are done a second, one after the other."""
-    def through() -> tuple[int, tuple[float, ...]]:
-        begin, done = perf_counter(), 0
-        while perf_counter() - begin < seconds:
-            work[done % len(work)]()
-            done += 1
-        return done, ()
-
-    for call in work[:5]:
+def rate(call: Callable[[], object], each: int = 1, seconds: float = 3.0) -> str:
+    """How many are done a second by a call that does `each`, and what one takes of a processor core."""
+    for _ in range(5):
         call()
-    return figures([turn(through)]).fps
+    begin, busy, done = perf_counter(), process_time(), 0
+    while perf_counter() - begin < seconds or done < 20:
+        call()
+        done += each
+    seconds, busy = perf_counter() - begin, process_time() - busy
+    return f"{done / seconds:.1f} a second, {busy / done * 1000:.1f} ms of a core each"
 
 
 def speed(picture: Path) -> None:
@@ -105,14 +102,14 @@ def speed(picture: Path) -> None:
     faces = landmarker(image)
     for precision in ("fp32", "auto"):
         embedder = FaceEmbedder.load(precision=precision)
-        each = rate([lambda e=embedder: e.submit([image] * 8, [faces[:1]] * 8)()]) * 8
-        print(f"identity, {embedder.engine.label}: {each:.1f} faces a second (cut out, seen twice, several under way)")
+        done = rate(lambda e=embedder: e.submit([image] * 8, [faces[:1]] * 8)(), each=8)
+        print(f"identity, {embedder.engine.label}: faces, cut out and seen twice, eight under way: {done}")
     finder = HandFinder.load()
     clock = iter(range(1 << 30))
     tracker = HandTracker(finder, max_hands=1)
     found = len(tracker(image, 0.0))
-    print(f"hands, {finder.engine.label}: {rate([lambda: tracker(image, next(clock) / 30)]):.1f} frames a second with "
-          f"{found} of them, on video")
+    done = rate(lambda: tracker(image, next(clock) / 30))
+    print(f"hands, {finder.engine.label}: frames of a video with {found} of them: {done}")
 
 
 if __name__ == "__main__":

@@ -100,6 +100,8 @@ def test_tracks_are_averaged_and_small_faces_passed_over(
     step.restore(through_json({"means": [[1, 0.5, np.arange(10, dtype=np.float32)]]}))
     assert step.state()["means"][0][2].tolist() == list(range(10))
     step.end()
+    (said,) = step.summary()                                             # what each command tells at its end
+    assert "an expression is not a feeling, an age may be ten years off" in said
 
 
 def test_drawing(ancelotti: Image) -> None:

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from vision.card import Card
 from vision.engine import FakeEngine
 from vision.errors import ModelError, WeightsError
+from vision.people.face import Faces
 from vision.people.identity import LAYOUTS, FaceEmbedder, aligned, distances
 from vision.people.landmarks import FaceLandmarker
 from vision.people.quality import Quality, quality
@@ -70,6 +71,12 @@ def test_a_face_and_its_mirror_image_are_one(
     assert np.linalg.norm(a - b) < 0.12
 
 
+def one_face(points: np.ndarray) -> Faces:
+    """A face with points (1,478,2), of which nothing else matters."""
+    return Faces([[0, 0, 9, 9]], points, np.ones((1, 478)), [0], np.zeros((1, 3)), np.ones((1, 2)), np.ones((1, 2)),
+                 [0], np.zeros((1, 2)), [1])
+
+
 def test_unit_vectors_where_the_layout_says_so() -> None:
     card = Card(name="mine", task="identity", file="", licence="", source="", input=CARDS["dlib-face"].input,
                 config={"faces": "arcface"})
@@ -79,10 +86,7 @@ def test_unit_vectors_where_the_layout_says_so() -> None:
         seen.append(batch)
         return (np.array([[3.0, 4.0]], np.float32),)
 
-    from vision.people.face import Faces
-
-    face = Faces([[0, 0, 9, 9]], np.random.default_rng(0).uniform(0, 60, (1, 478, 2)), np.ones((1, 478)), [0],
-                 np.zeros((1, 3)), np.ones((1, 2)), np.ones((1, 2)), [0], np.zeros((1, 2)), [1])
+    face = one_face(np.random.default_rng(0).uniform(0, 60, (1, 478, 2)))
     picture = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
     vectors = FaceEmbedder(FakeEngine(network), card)(picture, face)
     assert vectors.tolist() == [pytest.approx([0.6, 0.8])]
@@ -113,6 +117,35 @@ def test_files_of_others(tmp_path: Path, normalises: bool) -> None:
         assert vector[0].tolist() == pytest.approx([(204 - 127.5) / 127.5, (102 - 127.5) / 127.5, (51 - 127.5) / 127.5],
                                                    abs=1e-3)
         assert embedder.layout is LAYOUTS["arcface"]
+
+
+@pytest.mark.parametrize("normalises", [True, False])
+def test_vectors_of_a_file_are_numpys(tmp_path: Path, normalises: bool) -> None:
+    """A graph of random weights by `--model`, ArcFace's layout and SFace's, against the same arithmetic in NumPy."""
+    draw = np.random.default_rng(3)
+    weights = draw.normal(size=(3 * 8 * 8, 16)).astype(np.float32)
+    path = made_file(tmp_path / "random.onnx", 112, normalises)
+    model = onnx.load(path)
+    pool = next(node for node in model.graph.node if node.op_type == "GlobalAveragePool")
+    pool.CopyFrom(helper.make_node("AveragePool", pool.input, ["p"], kernel_shape=[14, 14], strides=[14, 14]))
+    model.graph.node[-1].output[0] = "flat"
+    model.graph.node.append(helper.make_node("MatMul", ["flat", "weights"], ["vector"]))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "weights"))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 16
+    onnx.save(model, path)
+    picture = draw.integers(0, 255, (200, 200, 3), np.uint8)
+    faces = one_face(draw.uniform(40, 160, (1, 478, 2)))
+    with FaceEmbedder.load(path, backend="onnxruntime") as embedder:
+        (vector,) = embedder(picture, faces)
+        chip = embedder.chip(picture, faces.points[0]).pixels
+    looks = []
+    for seen in (chip, chip[:, ::-1]):
+        rgb = (seen[..., ::-1].astype(np.float64) - 127.5) / 127.5
+        blocks = rgb.reshape(8, 14, 8, 14, 3).mean(axis=(1, 3)).transpose(2, 0, 1)
+        look = blocks.ravel() @ weights
+        looks.append(look / np.linalg.norm(look))
+    mean = (looks[0] + looks[1]) / 2
+    np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-4)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
