@@ -22,9 +22,9 @@ from vision.card import Card, Input
 from vision.engine import check, load
 from vision.engine.base import CannotRun
 from vision.engine.compress import compress, float_nodes
-from vision.engine.compress_onnx import compress_onnx
 from vision.errors import DataError, EngineError, UsageError
 from vision.export.half import halve
+from vision.export.int8_onnx import compress_onnx
 from vision.nets import NETS
 from vision.zoo import find
 

@@ -74,7 +74,8 @@ def test_widths_say_what_is_narrower_and_make_it_again() -> None:
     assert widths(other, build("classic", arch="resnet20-32", classes=3)) == {}
     for wrong, told in (
         ({names[0]: [17, 0, 0]}, "another network"), ({names[0]: [8]}, "another network"),
-        ({"nowhere": [8, 3, 1]}, "no such layer"), ({names[0]: [-1, 0, 0]}, "another network"),
+        ({"nowhere": [8, 3, 1]}, "no such layer"), ("nothing", "a layer's name each"),
+        ({names[0]: [-1, 0, 0]}, "another network"),
         ({names[0]: ["8", 0, 0]}, "another network"), ({names[0]: [8, 0, 2]}, "another network"),
     ):
         with pytest.raises(ModelError, match=told):

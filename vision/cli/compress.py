@@ -113,7 +113,7 @@ def _quantised(
 
     handed = batches(card, _images(data, pictures, stride), pictures)
     if output.suffix == ".onnx":
-        from vision.engine.compress_onnx import compress_onnx
+        from vision.export.int8_onnx import compress_onnx
 
         return compress_onnx(card, handed, output, data.name)
     from vision.engine.compress import compress as quantised

@@ -8,7 +8,7 @@ only torch runs it. `NETS` maps a card's `net` to the function that builds it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from inspect import signature
 from typing import Any
@@ -54,7 +54,7 @@ NETS: dict[str, str] = {
 }
 
 
-def build(net: str, *, widths: Mapping[str, Any] | None = None, **config: Any) -> nn.Module:
+def build(net: str, *, widths: Any = None, **config: Any) -> nn.Module:
     """The network `net` of `NETS`, with random weights, in training mode; with the `widths` of its layers where it was
     pruned (`vision.nets.narrow`). Raises ModelError for a name, an unknown argument, and widths that cannot be."""
     if net not in NETS:

@@ -41,6 +41,8 @@ def widths(net: nn.Module, built: nn.Module) -> Widths:
 
 def narrow(net: nn.Module, wanted: Mapping[str, Any]) -> None:
     """Give the layers of a network, just built, the widths of a card. Raises ModelError for what they cannot have."""
+    if not isinstance(wanted, Mapping):
+        raise ModelError(f"the card's widths are a layer's name each, with its numbers; got {str(wanted)[:40]!r}")
     layers = dict(net.named_modules())
     for name, asked in wanted.items():
         has = sizes(layers[name]) if name in layers else []

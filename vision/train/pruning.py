@@ -76,7 +76,8 @@ def prune(net: nn.Module, card: Card, share: float, last: nn.Module) -> Pruned:
 
 def _coupled(tp: Any, net: nn.Module, example: Tensor) -> list[nn.Module]:
     """Layers whose outputs are added to those of others. They keep their channels: each block would miss them."""
-    graph, found = tp.DependencyGraph().build_dependency(net, example_inputs=example), []
+    graph: Any = tp.DependencyGraph().build_dependency(net, example_inputs=example)
+    found: list[nn.Module] = []
     for group in graph.get_all_groups(root_module_types=[nn.Conv2d, nn.Linear]):
         makers = {dep.target.module for dep, _ in group if graph.is_out_channel_pruning_fn(dep.handler)}
         layers = [one for one in makers if isinstance(one, nn.Conv2d | nn.Linear) and getattr(one, "groups", 1) == 1]

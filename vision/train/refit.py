@@ -73,7 +73,7 @@ def _pairs(net: nn.Module, whole: nn.Module, name: str, pictures: Sequence[Tenso
     for batch in pictures:
         mine, wanted = _reach(net, name, batch, True), _reach(whole, name, batch, False)
         layer: Any = net.get_submodule(name)
-        if isinstance(layer, nn.Conv2d):
+        if wanted.ndim == 4:
             mine = F.unfold(mine, layer.kernel_size, layer.dilation, layer.padding, layer.stride)     # (B,D,L)
             wanted = wanted.flatten(2)
             places = torch.randperm(mine.shape[2], generator=random)[:_PLACES]

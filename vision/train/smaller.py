@@ -45,7 +45,7 @@ def smaller(
         raise UsageError(f"networks of torch for classify are pruned; {card.name!r} is a {card.form} for {card.task}. "
                          "Train one first: vision train classify")
     learned, _ = parts = RECIPES["classify"].read(data, settings)
-    _same_classes(card, learned.names, data)                # type: ignore[attr-defined]
+    _same_classes(card, learned.names, data)
     if (folder / settings.checkpoint).is_file():
         raise UsageError(f"{str(folder)!r} holds a run already. Name another file: -o FILE")
     net = build(card.net, **card.config)
@@ -57,7 +57,8 @@ def smaller(
     refit(net.eval(), whole, [see(batch) for batch in _batches(learned, card, settings)])
     folder.mkdir(parents=True, exist_ok=True)
     keep(folder / "pruned.safetensors", net, made)
-    settings = replace(settings, model=str(folder / "pruned.safetensors"), teacher=settings.teacher or str(model))
+    settings = replace(settings, model=str(folder / "pruned.safetensors"), teacher=settings.teacher or str(model),
+                       patience=settings.epochs)            # so that the best epoch is kept
     return made, Training("classify", parts, folder, settings).run(told)
 
 
@@ -75,4 +76,4 @@ def _batches(pictures: Any, card: Card, settings: ClassifySettings) -> list[Tens
     items = TrainPictures(pictures, card, settings)
     places = range(0, len(items), max(1, len(items) // _LOOKS))
     some = torch.stack([items[i, i][0] for i in places][:_LOOKS])
-    return list(some.split(_BATCH))
+    return [some[i : i + _BATCH] for i in range(0, len(some), _BATCH)]
