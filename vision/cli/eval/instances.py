@@ -52,8 +52,8 @@ def instances(
         print(f"{word:<8} AP {of.ap:.4f}  AP50 {of.ap50:.4f}  AP75 {of.ap75:.4f}  "
               f"small {of.small:.4f}  medium {of.medium:.4f}  large {of.large:.4f}")
     fit, count = mask_fit(truth, rows, model.card.min_score)
-    print(f"masks of {count} objects larger than 96x96 pixels that were found (score {model.card.min_score:g} or more): "
-          f"mean IoU {fit:.4f}")
+    print(f"masks of {count} objects larger than 96x96 pixels that were found (score {model.card.min_score:g} "
+          f"or more): mean IoU {fit:.4f}")
     for name, (ap, ap50) in figures["masks"].classes.items():
         print(f"  {plain(name):<20} AP {ap:.4f}  AP50 {ap50:.4f}")
     write(options, model, {word: asdict(of) for word, of in figures.items()})
