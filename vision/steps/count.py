@@ -53,8 +53,8 @@ class Count(Spec):
         if len(self.line) + len(self.zone) > _MOST:
             raise UsageError(f"at most {_MOST} lines and zones; got {len(self.line) + len(self.zone)}.")
         scene = read_scene(self.scene) if self.scene is not None else Scene()
-        lines = [Line(f"line {number}", *_points(text, "line", "its two ends, x1,y1:x2,y2,", 2))
-                 for number, text in enumerate(self.line, 1)]
+        ends = [_points(text, "line", "its two ends, x1,y1:x2,y2,", 2) for text in self.line]
+        lines = [Line(f"line {number}", start, end) for number, (start, end) in enumerate(ends, 1)]
         zones = [Zone(f"zone {number}", tuple(_points(text, "zone", "its corners, x1,y1:x2,y2:x3,y3 and on,")))
                  for number, text in enumerate(self.zone, 1)]
         if not (scene.lines or scene.zones or lines or zones):
