@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -351,10 +352,16 @@ class ClassMap(Shown):
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", _as_array("ClassMap", "labels", self.labels, np.uint8, (-1, -1)))
 
+    @cached_property
+    def _areas(self) -> Floats:
+        import cv2
+
+        counts = cv2.calcHist([np.ascontiguousarray(self.labels)], [0], None, [256], [0, 256]) if self.labels.size else np.zeros(256)
+        return (counts.ravel() / max(1, self.labels.size)).astype(np.float32)
+
     def areas(self) -> Floats:
-        """(256,) float32: the share of the frame that each label covers."""
-        counts = np.bincount(self.labels.ravel(), minlength=256)
-        return (counts / max(1, self.labels.size)).astype(np.float32)
+        """(256,) float32: the share of the frame that each label covers. Counted once."""
+        return self._areas
 
     def rle(self, label: int) -> list[int]:
         """Run lengths of a class, off first, down the columns as COCO counts them."""
