@@ -7,6 +7,7 @@ size, xywh is (left, top, width, height). Every function takes and returns array
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -73,12 +74,12 @@ def nms(
     """
     if len(boxes) == 0:
         return np.empty(0, np.int64)
-    xywh = xyxy_to_xywh(boxes).astype(np.float64)
+    xywh: Any = xyxy_to_xywh(boxes).astype(np.float64)
     if labels is not None:   # classes apart: each on its own tile, so that they never overlap
         span = float(boxes.max() - min(0.0, float(boxes.min()))) + 1.0
         xywh[:, :2] += (labels.astype(np.float64) * span)[:, None]
-    above_zero = scores.astype(np.float32) - scores.min() + 1.0          # NMSBoxes wants positive scores
-    kept = cv2.dnn.NMSBoxes(xywh.tolist(), above_zero.tolist(), 0.0, max_iou)
+    above_zero: Any = scores.astype(np.float32) - scores.min() + 1.0          # NMSBoxes wants positive scores
+    kept = cv2.dnn.NMSBoxes(xywh, above_zero, 0.0, max_iou)
     return np.asarray(kept, np.int64).reshape(-1)
 
 

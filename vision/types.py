@@ -170,11 +170,11 @@ class Detections(_Rows):
                 {
                     "label": _name(names, label),
                     "class_id": label,
-                    "score": round(score, 4),
-                    "box": [round(v, 2) for v in box],
+                    "score": score,
+                    "box": box,
                 }
                 for box, score, label in zip(
-                    self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True
+                    _plain(self.boxes, 2), _plain(self.scores, 4), self.labels.tolist(), strict=True
                 )
             ]
         }
@@ -208,8 +208,14 @@ class Detections(_Rows):
 
 
 def _round(values: Floats, digits: int) -> Floats:
-    """As `round(float(v), digits)` does it, so that a rounded array and its record agree."""
+    """As `_plain`, so that a rounded array and its record agree."""
     return np.asarray(np.round(values.astype(np.float64), digits), np.float32)
+
+
+def _plain(values: Floats, digits: int) -> list[Any]:
+    """For a record: `round(float(v), digits)` of each, in nested lists."""
+    plain: list[Any] = np.round(values.astype(np.float64), digits).tolist()
+    return plain
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -239,9 +245,9 @@ class Tracks(Detections):
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:
         """As `Detections.to_dict`, each object with `id`, `age_s` (to 0.001 seconds) and `row`."""
         payload = super().to_dict(names)
-        columns = self.ids.tolist(), self.ages.tolist(), self.rows.tolist()
+        columns = self.ids.tolist(), _plain(self.ages, 3), self.rows.tolist()
         for entry, i, age, row in zip(payload["objects"], *columns, strict=True):
-            entry |= {"id": i, "age_s": round(age, 3), "row": row}
+            entry |= {"id": i, "age_s": age, "row": row}
         return payload
 
     @classmethod
@@ -330,13 +336,11 @@ class Landmarks(_Rows):
                     "label": _name(names, 0),
                     "class_id": 0,
                     "score": round(float(scores.mean()), 4) if scores.size else 0.0,
-                    "box": [round(v, 2) for v in box.tolist()],
-                    "points": [
-                        [round(x, 2), round(y, 2), round(s, 4)]
-                        for (x, y), s in zip(points.tolist(), scores.tolist(), strict=True)
-                    ],
+                    "box": box,
+                    "points": [[x, y, s] for (x, y), s in zip(points, _plain(scores, 4), strict=True)],
                 }
-                for box, points, scores in zip(self.boxes, self.points, self.scores, strict=True)
+                for box, points, scores in zip(
+                    _plain(self.boxes, 2), _plain(self.points, 2), self.scores, strict=True)
             ]
         }
 
@@ -356,8 +360,10 @@ class ClassMap(Shown):
     def _areas(self) -> Floats:
         import cv2
 
-        counts = cv2.calcHist([np.ascontiguousarray(self.labels)], [0], None, [256], [0, 256]) if self.labels.size else np.zeros(256)
-        return (counts.ravel() / max(1, self.labels.size)).astype(np.float32)
+        if not self.labels.size:
+            return np.zeros(256, np.float32)
+        counts = cv2.calcHist([np.ascontiguousarray(self.labels)], [0], None, [256], [0, 256])
+        return (counts.ravel() / self.labels.size).astype(np.float32)
 
     def areas(self) -> Floats:
         """(256,) float32: the share of the frame that each label covers. Counted once."""
