@@ -363,7 +363,7 @@ class ClassMap(Shown):
         if not self.labels.size:
             return np.zeros(256, np.float32)
         counts = cv2.calcHist([np.ascontiguousarray(self.labels)], [0], None, [256], [0, 256])
-        return (counts.ravel() / self.labels.size).astype(np.float32)
+        return np.asarray(counts.ravel() / self.labels.size, np.float32)
 
     def areas(self) -> Floats:
         """(256,) float32: the share of the frame that each label covers. Counted once."""
