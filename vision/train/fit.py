@@ -25,6 +25,7 @@ from vision.train.board import Board
 from vision.train.learner import Learner
 from vision.train.loading import loaders
 from vision.train.recipe import Parts, Progress, Told, Trained
+from vision.train.rounding import round_layers
 from vision.train.settings import RECORD
 
 if TYPE_CHECKING:
@@ -131,8 +132,8 @@ class _Teller(Callback):  # type: ignore[misc]
 def fit(parts: Parts, training: Training, told: Told) -> Trained:
     """Train `parts.net` into the folder of `training`.
 
-    Raises UsageError for a precision that the device does not have, DataError where the loss is not a number,
-    KeyboardInterrupt after Ctrl-C: the run can be resumed then.
+    Raises UsageError for a precision that the device does not have, and where --qat finds nothing to round; DataError
+    where the loss is not a number, KeyboardInterrupt after Ctrl-C: the run can be resumed then.
     """
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):     # advice and banners
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -142,6 +143,8 @@ def fit(parts: Parts, training: Training, told: Told) -> Trained:
         raise UsageError("float16 trains on CUDA alone. Use --precision bfloat16, or float32.")
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    if settings.qat and not round_layers(net):
+        raise UsageError("this network has no layer that --qat rounds: convolutions and dense layers of pictures.")
     on_clips = any(p.ndim == 5 for p in net.parameters())
     net.to(memory_format=torch.channels_last_3d if on_clips else torch.channels_last)
     keeper = _Keeper(folder, parts.objective.card, training.facts, parts.keep)

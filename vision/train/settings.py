@@ -58,6 +58,8 @@ class Settings(Described):
     precision: Annotated[Literal["float32", "bfloat16", "float16", "auto"], Option(
         "of the forward pass; parameters stay float32. auto: bfloat16 where a processor computes in it, which takes "
         "two thirds of the time")] = "float32"
+    qat: Annotated[bool, Option(
+        "learn with weights and activations rounded as in int8, so that `vision compress` costs less")] = False
     val_every: Annotated[int, Option("time between two validations", "epochs", min=1)] = 1
     patience: Annotated[int, Option("stop after so many validations without a better one; 0: never", min=0)] = 0
     seed: Annotated[int, Option("seed of everything random", min=0)] = 0
