@@ -13,19 +13,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMON = ["--freeze-epochs", "0", "--batch", "64", "--weight-decay", "0.05", "--smoothing", "0.1", "--seed", "0"]
+COMMON = ["--freeze-epochs", "0", "--batch", "64", "--weight-decay", "0.05", "--smoothing", "0.1", "--seed", "0",
+          "--precision", "auto"]
 # by how much there is to learn from few pictures; dense layers without norms want a lower rate
 RUNS: dict[str, str] = {
     "lenet5": "--epochs 20 --lr 2e-3",
     "lenet5-1998": "--epochs 20 --lr 1e-3 --init xavier",
-    "vgg-bn-32": "--epochs 30 --lr 2e-3",
-    "resnet20-32": "--epochs 40 --lr 4e-3",
-    "alexnet-32": "--epochs 30 --lr 5e-4",
-    "vgg-32": "--epochs 30 --lr 5e-4",
-    "googlenet-32": "--epochs 30 --lr 2e-3",
-    "densenet40-32": "--epochs 40 --lr 4e-3",
-    "inception-v3-32": "--epochs 30 --lr 2e-3",
+    "vgg-bn-32": "--epochs 60 --lr 2e-3",
+    "resnet20-32": "--epochs 60 --lr 4e-3",
+    "vgg-32": "--epochs 40 --lr 5e-4",
+    "alexnet-32": "--epochs 40 --lr 5e-4",
     "resnet20-wide-32": "--epochs 60 --lr 3e-3 --ema 0.998 --cutmix 1.0",
+    "googlenet-32": "--epochs 40 --lr 2e-3",
+    "inception-v3-32": "--epochs 30 --lr 2e-3",
+    "densenet40-32": "--epochs 40 --lr 4e-3",
 }
 
 

@@ -56,7 +56,8 @@ def test_a_layer_computes_what_bytes_would() -> None:
 def test_parameters_and_their_names_stay() -> None:
     net = _net()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    assert round_layers(net) == 3 and round_layers(net) == 0
+    assert round_layers(net) == 3
+    assert round_layers(net) == 0
     assert net.state_dict().keys() == before.keys()
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     _net().load_state_dict(net.state_dict())
@@ -86,7 +87,9 @@ def test_a_copy_that_is_averaged_shares_the_ranges() -> None:
     round_layers(net)
     twin = copy.deepcopy(net)
     net.train()(torch.rand(1, 3, 4, 4))
-    assert isinstance(twin[0], RoundedConv2d) and twin[0].range is net[0].range and twin[0].range.ends is not None
+    assert isinstance(twin[0], RoundedConv2d)
+    assert twin[0].range is net[0].range
+    assert twin[0].range.ends is not None
     assert twin[0].weight is not net[0].weight
 
 
