@@ -14,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from vision.errors import ModelError, WeightsError
 
-Form = Literal["network", "onnx", "openvino", "torchscript", "ultralytics", "module"]
+Form = Literal["network", "onnx", "openvino", "torchscript", "tflite", "ultralytics", "module"]
 Resize = Literal["letterbox", "corner", "stretch", "crop", "ten", "shrink", "none"]
 Triple = tuple[float, float, float]
 
@@ -87,8 +87,8 @@ class Card:
 
     name: what the user types. task: `detect`, `classify`, ...
     form: what the file holds: the weights of a `network`, an `onnx` graph, an `openvino` graph that
-        `vision compress` or `vision export` wrote, a `torchscript` of the latter, an `ultralytics` pickle, or
-        nothing: a `module` in memory.
+        `vision compress` or `vision export` wrote, a `torchscript` or a `tflite` of the latter, an `ultralytics`
+        pickle, or nothing: a `module` in memory.
     net: of a network, its key in `vision.nets.NETS`. config: its keyword arguments.
     file: the file's name, or its path. sha256: its digest, whole or the leading digits that its
         publisher states. url: where `vision weights pull` finds it. megabytes: of what is fetched; 0: not known.

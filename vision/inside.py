@@ -1,4 +1,5 @@
-"""The card inside a file that `vision export` wrote: an ONNX file, an OpenVINO graph, a TorchScript archive."""
+"""The card inside a file that `vision export` wrote: an ONNX file, an OpenVINO graph, a TorchScript
+archive, a TFLite file."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from vision.card import Card, Form, card_from_json
 from vision.errors import WeightsError
 
 KEY = "vision.card"                                      # in the file's metadata: the card as JSON
-_FORMS: dict[str, Form] = {".onnx": "onnx", ".xml": "openvino", ".torchscript": "torchscript"}
+_FORMS: dict[str, Form] = {".onnx": "onnx", ".xml": "openvino", ".torchscript": "torchscript",
+                           ".tflite": "tflite"}
 
 
 def card_inside(path: Path) -> Card | None:
@@ -17,7 +19,7 @@ def card_inside(path: Path) -> Card | None:
 
     Raises WeightsError for a file that cannot be read, or whose card is damaged.
     """
-    readers = {".onnx": _of_onnx, ".xml": _of_openvino, ".torchscript": _of_torchscript}
+    readers = {".onnx": _of_onnx, ".xml": _of_openvino, ".torchscript": _of_archive, ".tflite": _of_archive}
     try:
         text = readers[path.suffix](path)
     except WeightsError:
@@ -57,11 +59,14 @@ def _of_openvino(path: Path) -> str:
     return str(graph.get_rt_info(keys).astype(str)) if graph.has_rt_info(keys) else ""
 
 
-def _of_torchscript(path: Path) -> str:
+def _of_archive(path: Path) -> str:
+    """TorchScript's own, or what is behind the graph of a TFLite file, as the format has it for files of all kinds."""
     import zipfile
 
+    if path.suffix == ".tflite" and not zipfile.is_zipfile(path):
+        return ""
     with zipfile.ZipFile(path) as archive:
-        name = next((one for one in archive.namelist() if one.endswith(f"/extra/{KEY}")), None)
+        name = next((one for one in archive.namelist() if one == KEY or one.endswith(f"/extra/{KEY}")), None)
         if name is None:
             return ""
         if archive.getinfo(name).file_size > 1 << 22:

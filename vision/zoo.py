@@ -41,14 +41,14 @@ def _elsewhere(name: str, task: str | None) -> Card:
     path = Path(name)
     if path.is_dir():
         return _of_run(path)
-    if path.suffix in (".safetensors", ".onnx", ".xml", ".torchscript") and not path.is_file():
+    if path.suffix in (".safetensors", ".onnx", ".xml", ".torchscript", ".tflite") and not path.is_file():
         raise WeightsError(f"there is no file {name!r}. Give a path, or a name from `vision models`.")
     match path.suffix:
         case ".safetensors":
             return card_of(path)
         case ".onnx":
             return onnx_card.card_beside(path)
-        case ".xml" | ".torchscript":
+        case ".xml" | ".torchscript" | ".tflite":
             return card_or_refuse(path)
         case ".pt":
             return published.yolo(name)

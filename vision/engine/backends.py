@@ -18,9 +18,12 @@ BACKENDS = {
     "torch": "torch_backend:TorchEngine",
     "opencv": "opencv_backend:OpencvEngine",
 }
+# what runs files of its own format, and no others
+OWN = {"litert": "litert_backend:LitertEngine"}
 PRECISIONS = ("int8", "fp32", "fp16", "bf16")
-_PACKAGES = {"opencv": "opencv-python"}       # where the package has another name than the back end
-_MODULES = {"opencv": "cv2"}
+# where the package has another name than the back end
+_PACKAGES = {"opencv": "opencv-python", "litert": "ai-edge-litert"}
+_MODULES = {"opencv": "cv2", "litert": "ai_edge_litert"}
 
 # At its import OpenVINO tells Google Analytics, in a process that it forks, and leaves a folder in the
 # user's home. Without its package for that, which NNCF uses too, neither does.
@@ -29,7 +32,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 def backend_class(backend: str) -> Any:
     """The engine class of a back end. Raises ModuleNotFoundError where its package is not installed."""
-    module, name = BACKENDS[backend].split(":")
+    module, name = (BACKENDS | OWN)[backend].split(":")
     return getattr(import_module(f"vision.engine.{module}"), name)
 
 

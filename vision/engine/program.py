@@ -278,6 +278,23 @@ class _TorchScript(Program):
         raise CannotRun(f"torch alone runs {self.card.name!r}, which is TorchScript")
 
 
+class _Tflite(Program):
+    """What `vision export` wrote for LiteRT, for single pictures of one size."""
+
+    reference = alone = "litert"
+
+    def module(self) -> Deploy:
+        """Raises CannotRun."""
+        raise self._refusal()
+
+    def onnx(self, shape: Shape | None, any_batch: bool = False) -> bytes:
+        """Raises CannotRun."""
+        raise self._refusal()
+
+    def _refusal(self) -> CannotRun:
+        return CannotRun(f"litert alone runs {self.card.name!r}, which is a TFLite file")
+
+
 def exported(
     module: Deploy, shape: Shape | None, any_batch: bool, name: str, whole: bool = True, usual: Shape = ()
 ) -> bytes:
@@ -331,7 +348,7 @@ def sized(graph: bytes, shape: Shape | None) -> bytes:
 
 
 _FORMS: dict[str, type[Program]] = {"network": _Network, "onnx": _OnnxGraph, "openvino": _Compressed,
-                                   "torchscript": _TorchScript}
+                                   "torchscript": _TorchScript, "tflite": _Tflite}
 
 
 def program_of(card: Card) -> Program:

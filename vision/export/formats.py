@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,30 @@ def _torchscript(program: Program, shape: Shape | None, batch: int, card: Card, 
         jit.save(traced, str(target), _extra_files={KEY: replace(card, form="torchscript").to_json()})
 
 
+def _tflite(program: Program, shape: Shape | None, batch: int, card: Card, target: Path) -> None:
+    import warnings
+    import zipfile
+
+    import torch
+
+    module = program.module()
+    if not getattr(module.net, "traceable", True):
+        raise CannotRun("its steps depend on the picture")
+    if batch != 1 or shape is None:
+        raise CannotRun("its graph takes one picture of one size: --batch 1, and a --size")
+    import litert_torch
+
+    with warnings.catch_warnings(), redirect_stdout(StringIO()):      # which the converter tells its steps
+        warnings.simplefilter("ignore")
+        try:
+            graph: Any = litert_torch.convert(module, (torch.zeros((1, *shape), dtype=torch.uint8),))
+        except Exception as error:                             # torch.export's, or the converter's
+            raise CannotRun(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+        graph.export(str(target))
+    with zipfile.ZipFile(target, "a") as archive:              # behind the graph, where the format keeps files
+        archive.writestr(KEY, replace(card, form="tflite").to_json())
+
+
 _NETWORKS = ("network",)
 FORMATS: dict[str, Form] = {
     "onnx": Form(".onnx", ("network", "onnx"), ("onnx", "onnx"), _onnx),
@@ -116,7 +142,7 @@ FORMATS: dict[str, Form] = {
     "tensorrt": Form(".engine", ("network", "onnx"), ("tensorrt", "tensorrt"), None,
                      "write onnx: onnxruntime-gpu compiles that file with TensorRT where it is opened (--backend "
                      "onnxruntime --device cuda), and `trtexec --onnx` makes an engine of it"),
-    "tflite": Form(".tflite", ("network", "onnx"), ("onnx2tf", "onnx2tf"), None,
+    "tflite": Form(".tflite", _NETWORKS, ("litert_torch", "litert-torch"), _tflite,
                    "write onnx, and `onnx2tf -i FILE` makes a TFLite file of it"),
 }
 
