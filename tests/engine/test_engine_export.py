@@ -118,7 +118,7 @@ def test_the_metric_judges_where_there_is_one(tiny: Card, tmp_path: Path) -> Non
 def test_what_cannot_be_is_said_in_one_line(tiny: Card, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="tensorrt needs the package 'tensorrt': pip install tensorrt"):
         export(tiny, tmp_path / "a.engine", PICTURES, "tensorrt")
-    with pytest.raises(CannotRun, match="tflite cannot hold 'facemesh'.*Those that may: onnx, openvino"):
+    with pytest.raises(CannotRun, match=r"tflite cannot hold 'facemesh'.*Those that may: onnx, openvino"):
         export("facemesh", tmp_path / "a.tflite", PICTURES, "tflite")
     with pytest.raises(CannotRun, match=r"torchscript cannot hold 'facemesh'.*Those that may: onnx, openvino"):
         export("facemesh", tmp_path / "a.torchscript", PICTURES, "torchscript")
