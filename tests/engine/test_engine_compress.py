@@ -218,6 +218,22 @@ def test_what_lies_before_and_behind_the_layers_stays_in_float() -> None:
     assert float_nodes(graph) == {"cast", "scale", "scores", "bins", "/model/dfl/Conv"}
 
 
+def test_what_is_compared_stays_in_float_and_a_layer_that_is_does_not() -> None:
+    """SegNet's unpooling asks where the maximum was: a maximum that was rounded is nowhere."""
+    def node(kind: str, name: str, *inputs: str) -> onnx.NodeProto:
+        return helper.make_node(kind, [*inputs], [name], name)
+
+    nodes = [
+        node("Conv", "conv1", "x", "w"), node("MaxPool", "best", "conv1"), node("Slice", "corner", "conv1"),
+        node("Equal", "which", "corner", "best"), node("Conv", "conv2", "best", "w"),
+        node("Where", "back", "which", "conv2", "zero"), node("Equal", "again", "conv2", "back"),
+        node("Conv", "conv3", "back", "w"),
+    ]
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("x", "conv3")]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:])
+    assert float_nodes(graph) == {"best", "corner", "which", "again", "back"}
+
+
 def test_a_card_with_its_size_says_it(card: Card) -> None:
     from vision.engine.program import program_of
 

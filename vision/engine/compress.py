@@ -144,7 +144,8 @@ def _save(model: ov.Model, target: Path, card: Card) -> None:
 
 
 def float_nodes(graph: onnx.GraphProto) -> set[str]:
-    """Names of the nodes with no layer (convolution, matrix product) before them, or none behind them.
+    """Names of the nodes with no layer (convolution, matrix product) before them, or none behind them; and of those
+    around a comparison, whose sides must be rounded alike: SegNet asks which corner of a window the maximum is.
     YOLO's `dfl`, the mean of a distribution, is a convolution by form alone."""
     makers = {output: node for node in graph.node for output in node.output}
     readers: dict[str, list[onnx.NodeProto]] = {}
@@ -164,8 +165,11 @@ def float_nodes(graph: onnx.GraphProto) -> set[str]:
 
     behind = reached(lambda node: (r for value in node.output for r in readers.get(value, ())))
     before = reached(lambda node: (makers[value] for value in node.input if value in makers))
+    compared = [node for node in graph.node if node.op_type == "Equal"]
+    sides = [makers[value] for node in compared for value in node.input if value in makers]
+    exact = {node.name for node in (*compared, *sides) if node not in layers}
     inner = (behind & before) | {node.name for node in layers}
-    return {node.name for node in graph.node} - inner
+    return {node.name for node in graph.node} - inner | exact
 
 
 def _any_size(program: Program, shape: Shape) -> bytes | None:
