@@ -141,3 +141,11 @@ def filled(rings: Iterable[Any], size_wh: tuple[int, int]) -> Mask:
         at = start[edge, 0] + (rows + 0.5 - start[edge, 1]) * slope
         np.add.at(flips, (rows, np.clip(np.ceil(at - 0.5), 0, width).astype(np.int64)), 1)
     return np.bitwise_xor.accumulate(flips[:, :width] & 1, axis=1).astype(bool)
+
+
+def shares(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """(256,) the share of a label map (H,W) that each label covers."""
+    if not labels.size:
+        return np.zeros(256, np.float32)
+    counts = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256])
+    return np.asarray(counts.ravel() / labels.size, np.float32)

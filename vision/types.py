@@ -102,10 +102,8 @@ class _Rows(Shown):
             array = _as_array(type(self).__name__, name, getattr(self, name), dtype, shape)
             rows = len(array) if rows is None else rows
             if len(array) != rows:
-                raise DataError(
-                    f"{type(self).__name__}.{name} must have {rows} rows like the first field; "
-                    f"got {len(array)}"
-                )
+                raise DataError(f"{type(self).__name__}.{name} must have {rows} rows like the first field; "
+                                f"got {len(array)}")
             object.__setattr__(self, name, array)
 
     @classmethod
@@ -167,12 +165,7 @@ class Detections(_Rows):
         """`{"objects": [{"label", "class_id", "score", "box"}, ...]}`, with the weak ones as `weak`."""
         payload: dict[str, Any] = {
             "objects": [
-                {
-                    "label": _name(names, label),
-                    "class_id": label,
-                    "score": score,
-                    "box": box,
-                }
+                {"label": _name(names, label), "class_id": label, "score": score, "box": box}
                 for box, score, label in zip(
                     _plain(self.boxes, 2), _plain(self.scores, 4), self.labels.tolist(), strict=True
                 )
@@ -278,11 +271,7 @@ class Scores(Shown):
 
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:
         """`{"scores": [{"label", "class_id", "score"}, ...]}`: the five best."""
-        return {
-            "scores": [
-                {"label": _name(names, i), "class_id": i, "score": round(p, 4)} for i, p in self.top()
-            ]
-        }
+        return {"scores": [{"label": _name(names, i), "class_id": i, "score": round(p, 4)} for i, p in self.top()]}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -358,12 +347,9 @@ class ClassMap(Shown):
 
     @cached_property
     def _areas(self) -> Floats:
-        import cv2
+        from vision.masks import shares
 
-        if not self.labels.size:
-            return np.zeros(256, np.float32)
-        counts = cv2.calcHist([np.ascontiguousarray(self.labels)], [0], None, [256], [0, 256])
-        return np.asarray(counts.ravel() / self.labels.size, np.float32)
+        return shares(self.labels)
 
     def areas(self) -> Floats:
         """(256,) float32: the share of the frame that each label covers. Counted once."""
