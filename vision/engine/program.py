@@ -220,10 +220,27 @@ class _OnnxGraph(Program):
         return digest
 
 
-class _Compressed(Program):
+class _Alone(Program):
+    """A graph that one back end alone runs. what: it is."""
+
+    what = ""
+
+    def module(self) -> Any:
+        """Raises CannotRun."""
+        raise self._refusal()
+
+    def onnx(self, shape: Shape | None, any_batch: bool = False) -> bytes:
+        """Raises CannotRun."""
+        raise self._refusal()
+
+    def _refusal(self) -> CannotRun:
+        return CannotRun(f"{self.alone} alone runs {self.card.name!r}, which is {self.what}")
+
+
+class _Compressed(_Alone):
     """OpenVINO's own graph: in int8, as `vision compress` writes it, or as `vision export` does."""
 
-    alone = "openvino"
+    alone, what = "openvino", "a graph of its own"
 
     def __init__(self, card: Card) -> None:
         super().__init__(card)
@@ -236,17 +253,6 @@ class _Compressed(Program):
         """Not in int8, which OpenVINO does not run so."""
         return self.input_wh is None and not self.compressed
 
-    def module(self) -> Deploy:
-        """Raises CannotRun."""
-        raise self._refusal()
-
-    def onnx(self, shape: Shape | None, any_batch: bool = False) -> bytes:
-        """Raises CannotRun."""
-        raise self._refusal()
-
-    def _refusal(self) -> CannotRun:
-        return CannotRun(f"openvino alone runs {self.card.name!r}, which is a graph of its own")
-
     def _digest(self) -> Any:
         digest = super()._digest()
         if self.weights.suffix == ".xml":
@@ -254,10 +260,11 @@ class _Compressed(Program):
         return digest
 
 
-class _TorchScript(Program):
+class _TorchScript(_Alone):
     """What `vision export` wrote for torch's own loader: whole, code and weights."""
 
     reference = alone = "torch"
+    what = "TorchScript"
 
     def module(self) -> Any:
         """The archive's graph. Raises WeightsError where torch cannot read it."""
@@ -273,26 +280,12 @@ class _TorchScript(Program):
         except Exception as error:
             raise WeightsError(f"{str(self.weights)!r} is no TorchScript archive ({_line(error)[:200]}).") from error
 
-    def onnx(self, shape: Shape | None, any_batch: bool = False) -> bytes:
-        """Raises CannotRun."""
-        raise CannotRun(f"torch alone runs {self.card.name!r}, which is TorchScript")
 
-
-class _Tflite(Program):
+class _Tflite(_Alone):
     """What `vision export` wrote for LiteRT, for single pictures of one size."""
 
     reference = alone = "litert"
-
-    def module(self) -> Deploy:
-        """Raises CannotRun."""
-        raise self._refusal()
-
-    def onnx(self, shape: Shape | None, any_batch: bool = False) -> bytes:
-        """Raises CannotRun."""
-        raise self._refusal()
-
-    def _refusal(self) -> CannotRun:
-        return CannotRun(f"litert alone runs {self.card.name!r}, which is a TFLite file")
+    what = "a TFLite file"
 
 
 def exported(
