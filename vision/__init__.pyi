@@ -58,6 +58,7 @@ from .tasks.action import Recognizer as Recognizer
 from .tasks.classify import Classifier as Classifier
 from .tasks.detect import Detector as Detector
 from .tasks.instances import InstanceSegmenter as InstanceSegmenter
+from .tasks.prompted import PromptedSegmenter as PromptedSegmenter
 from .tasks.segment import Segmenter as Segmenter
 from .text.finder import TextFinder as TextFinder
 from .text.lexicon import Lexicon as Lexicon
