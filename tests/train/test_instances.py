@@ -29,10 +29,12 @@ from vision.nets import build
 from vision.tasks.instances import InstanceSegmenter
 from vision.train.detection_transforms import ScaledCrop
 from vision.train.fit import save_weights
-from vision.train.instance_masks import InstanceSet, mask_targets, responsible
+from vision.train.instance_masks import InstanceSet, mask_targets, responsible, start
 from vision.train.instances import InstanceSettings
 from vision.train.recipe import Trained
 from vision.train.training import Training
+from vision.weights import resolve
+from vision.zoo import find
 
 from .conftest import card
 
@@ -422,6 +424,13 @@ def test_the_detector_keeps_its_bits_and_every_part_of_the_head_learns(whole: Pa
     new = build("nanodet-masks", classes=2, levels=3).state_dict()
     same = [n for n, v in new.items() if n.startswith("masks.") and trained[f"net.{n}"].equal(v)]
     assert same == []
+
+
+def test_the_shipped_detector_without_its_masks_gets_a_new_head() -> None:
+    new, head = start(InstanceSettings(model="nanodet-g"))[0].state_dict(), state_dict(resolve(find("nanodet-g-masks")))
+    same = [name for name, value in new.items() if value.equal(head[name])]
+    assert "masks.weights.1.bias" not in same
+    assert all(name in same for name in new if not name.startswith("masks."))
 
 
 @pytest.mark.slow

@@ -243,7 +243,7 @@ def start(settings: InstanceSettings) -> tuple[nn.Module, Card]:
     base = settings.card
     net = build("nanodet-masks", **base.config)
     path = resolve(base)
-    lacking, strange = net.load_state_dict(state_dict(path), strict=False)
+    lacking, strange = net.load_state_dict(state_dict(path, base.without), strict=False)
     if strange or any(base.net == "nanodet-masks" or not name.startswith("masks.") for name in lacking):
         raise WeightsError(f"{str(path)!r} has the weights of another network (first {[*strange, *lacking][0]!r}).")
     freeze(net, tuple(f"{name}." for name, _ in net.named_children() if name != "masks"))
