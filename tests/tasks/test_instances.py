@@ -86,7 +86,25 @@ def test_an_objects_own_network_is_the_one_that_was_trained() -> None:
     found = model(np.zeros((64, 96, 3), np.uint8), max_iou=1.0)
     assert len(found) == 5
     logits = mask_logits(*map(torch.from_numpy, (features, weights, found.boxes)), found.masks.shape[1])
-    np.testing.assert_allclose(found.masks, logits.sigmoid().numpy(), atol=2e-3)       # boxes are rounded to 0.01
+    on = (logits + np.log(0.6 / 0.4)).sigmoid().numpy()                                # 0.4 and more is on
+    np.testing.assert_allclose(found.masks, on, atol=2e-3)                             # boxes are rounded to 0.01
+
+
+def test_cells_that_see_nearly_the_same_make_a_mask_together() -> None:
+    """Two agree on the box; one is too faint, one sees another box, one another class."""
+    random = np.random.default_rng(2)
+    features = random.normal(size=(FEATURES, 16, 24)).astype(np.float32)
+    weights = random.normal(size=(5, WEIGHTS)).astype(np.float32)
+    boxes = np.array([[8, 8, 60, 40], [8, 8, 60, 42], [8, 8, 60, 40], [30, 8, 90, 40], [8, 8, 60, 40]], np.float32)
+    scores = np.array([[0.9, 0], [0.3, 0], [0.1, 0], [0.9, 0], [0, 0.9]], np.float32)
+    model = InstanceSegmenter(FakeEngine(lambda batch: tuple(o[None] for o in (boxes, scores, weights, features))),
+                              _card("condinst", (96, 64)))
+    found = model(np.zeros((64, 96, 3), np.uint8))
+    assert found.labels.tolist() == [0, 0, 1]
+    at = torch.from_numpy(boxes[:1]).expand(2, 4)
+    logits = mask_logits(torch.from_numpy(features), torch.from_numpy(weights[:2]), at, found.masks.shape[1])
+    mean = logits.sigmoid().mean(0).numpy()
+    np.testing.assert_allclose(found.masks[0], mean * 0.6 / (mean * 0.6 + (1 - mean) * 0.4), atol=2e-3)
 
 
 @pytest.mark.parametrize("layout", ["yolo_masks", "condinst"])
