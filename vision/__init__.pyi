@@ -28,6 +28,7 @@ from .people.hands import HandFinder as HandFinder, HandTracker as HandTracker
 from .people.identities import Identities as Identities
 from .people.identity import FaceEmbedder as FaceEmbedder
 from .people.landmarks import FaceLandmarker as FaceLandmarker
+from .people.outlines import PersonSegmenter as PersonSegmenter
 from .people.person import PersonMask as PersonMask
 from .people.pose import PoseEstimator as PoseEstimator, PoseTracker as PoseTracker
 from .proposals.search import SelectiveSearch as SelectiveSearch
@@ -58,6 +59,7 @@ from .tasks.action import Recognizer as Recognizer
 from .tasks.classify import Classifier as Classifier
 from .tasks.detect import Detector as Detector
 from .tasks.instances import InstanceSegmenter as InstanceSegmenter
+from .tasks.prompted import PromptedSegmenter as PromptedSegmenter
 from .tasks.segment import Segmenter as Segmenter
 from .text.finder import TextFinder as TextFinder
 from .text.lexicon import Lexicon as Lexicon

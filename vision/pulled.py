@@ -156,5 +156,12 @@ _ONNX = (
           "deimv2_hgnetv2_femto_coco.onnx", "c6ad358f750132b891165e034c2ba507abefc5ebe1c1d2732a0acbcacc47e52c",
           (416, 416), 4.1, 0.31, "Apache-2.0 (Intellindust-AI-Lab); trained on COCO 2017"),
 )
+_EFFICIENT_SAM = Card(
+    name="efficientsam-ti", task="prompted", form="onnx", file="image_segmentation_efficientsam_ti_2025april.onnx",
+    sha256="4eb496e0a7259d435b49b66faf1754aa45a5c382a34558ddda9a8c6fe5915d77", megabytes=48.3,
+    licence="Apache-2.0 (EfficientSAM); trained on ImageNet and SA-1B", source="opencv/opencv_zoo",
+    url=f"{_OPENCV_ZOO}image_segmentation_efficientsam/image_segmentation_efficientsam_ti_2025april.onnx",
+    input=Input((1024, 1024), "stretch", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)), names=("object",),
+)
 
-PULLED: tuple[Card, ...] = (*_COCO, *_ONNX, *_VOC, _C3D, *_KINETICS)
+PULLED: tuple[Card, ...] = (*_COCO, *_ONNX, *_VOC, _C3D, *_KINETICS, _EFFICIENT_SAM)

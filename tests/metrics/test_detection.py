@@ -11,7 +11,8 @@ import pytest
 
 from vision.data.truth import Truth
 from vision.errors import DataError
-from vision.metrics.detection import average_precision, coco_rows, summary
+from vision.masks import packed, run_lengths
+from vision.metrics.detection import average_precision, coco_rows, precision_table, summary
 from vision.types import Detections
 
 NAMES = ["cat", "dog", "bird"]
@@ -78,6 +79,36 @@ def test_the_figures_are_pycocotools(tmp_path: Path, capsys: pytest.CaptureFixtu
         precision = judge.eval["precision"][:, :, k, 0, -1]
         assert found.classes[name][0] == pytest.approx(precision[precision > -1].mean(), abs=1e-6)
     assert math.isnan(found.classes["bird"][0])
+    assert 0.05 < found.ap < found.ap50 < 0.95                                # a case that can fail
+
+
+def test_the_figures_of_masks_are_pycocotools(tmp_path: Path) -> None:
+    """Of the same results: ellipses in the boxes, as run lengths."""
+    coco, cocoeval = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
+    rng = np.random.default_rng(5)
+    data = random_truth(rng)
+    ys, xs = np.mgrid[:500, :500] + 0.5
+
+    def ellipse(box: list[float]) -> dict:
+        x, y, w, h = box
+        mask = ((xs - x - w / 2) / w) ** 2 + ((ys - y - h / 2) / h) ** 2 < 0.25
+        return {"size": [500, 500], "counts": packed(run_lengths(mask))}
+
+    for annotation in data["annotations"]:
+        annotation["segmentation"] = ellipse(annotation["bbox"])
+    rows = [{**row, "segmentation": ellipse(row["bbox"])} for row in shaken(data, rng)]
+    truth = Truth.load(written(data, tmp_path)).with_masks()
+    found = summary(precision_table(truth, rows, "segm"), truth.names)
+
+    gold = coco.COCO()
+    gold.dataset = {"images": truth.images, "annotations": truth.annotations, "categories": truth.categories}
+    gold.createIndex()
+    judge = cocoeval.COCOeval(gold, gold.loadRes(rows), "segm")
+    judge.evaluate()
+    judge.accumulate()
+    judge.summarize()
+    ours = [found.ap, found.ap50, found.ap75, found.small, found.medium, found.large]
+    np.testing.assert_allclose(ours, judge.stats[:6], atol=1e-6)
     assert 0.05 < found.ap < found.ap50 < 0.95                                # a case that can fail
 
 

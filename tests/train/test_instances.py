@@ -29,10 +29,12 @@ from vision.nets import build
 from vision.tasks.instances import InstanceSegmenter
 from vision.train.detection_transforms import ScaledCrop
 from vision.train.fit import save_weights
-from vision.train.instance_masks import InstanceSet, mask_targets, responsible
+from vision.train.instance_masks import InstanceSet, mask_targets, responsible, start
 from vision.train.instances import InstanceSettings
 from vision.train.recipe import Trained
 from vision.train.training import Training
+from vision.weights import resolve
+from vision.zoo import find
 
 from .conftest import card
 
@@ -217,19 +219,38 @@ def test_what_is_wrong_is_named_and_counted_and_nothing_else_is_lost(tmp_path: P
     crossed = mask_of(train.pictures[2].masks[0] or [], WH)
     assert abs(int(crossed.sum()) - 32 * 42 // 2) <= 42                          # a bow tie: half of its box
     assert train.pictures[1].boxes[1].tolist() == [50, 10, 90, 70]               # around both parts
-    learnt = InstanceSet(train, InstanceSettings(crop=(64, 64)))
+    settings = InstanceSettings(crop=(64, 64), scale=(1.0, 1.0))
+    learnt = InstanceSet(train, replace(settings, box_loss=0.0))
     assert [len(learnt[i, 0][1]) for i in (0, 3)] == [0, 0]                      # without masks; a crowd
+    *_, drawn, masked = InstanceSet(train, settings)[0, 0]                       # the two boxes are learnt alone
+    assert masked.tolist() == [False, False]
+    assert drawn.sum() == 0
     crowds = [a["iscrowd"] for a in train.truth().with_masks().annotations]
     assert crowds == [1, 1, 1, 0, 0, 1]                                          # what has no mask is not judged
 
 
 @pytest.mark.parametrize(("change", "line"), [
-    (lambda one: one.pop("segmentation"), "no mask to use: boxes without masks, not learnt from: 8"),
+    (lambda one: one.pop("segmentation"), "boxes without masks, learnt from by --box-loss alone, not judged: 4"),
     (lambda one: one.update(iscrowd=1), "no mask to use: they hold crowds alone"),
 ])
 def test_no_mask_at_all_is_refused(change: Callable[[dict[str, Any]], object], line: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=line):
-        read_instances(write_coco(tmp_path, change), NAMES)
+        read_instances(write_coco(tmp_path, change), NAMES, boxes=True)
+
+
+def test_boxes_alone_are_enough_to_learn_from_and_not_to_be_judged_by(tmp_path: Path) -> None:
+    root = write_coco(tmp_path)
+    content = json.loads((root / "train.json").read_text())
+    for annotation in content["annotations"]:
+        del annotation["segmentation"]
+    (root / "train.json").write_text(json.dumps(content))
+    train, _ = read_instances(root, NAMES, boxes=True)
+    assert counts(train) == {Problem.NO_MASK: 8}
+    with pytest.raises(DataError, match="for 'train' and no mask to use"):
+        read_instances(root, NAMES)
+    (root / "val.json").write_text((root / "train.json").read_text())
+    with pytest.raises(DataError, match="for 'val' and no mask to use"):
+        read_instances(root, NAMES, boxes=True)
 
 
 def test_classes_that_the_detector_lacks_are_named(tmp_path: Path) -> None:
@@ -282,7 +303,7 @@ def test_masks_are_where_a_finer_rasteriser_puts_their_polygons(
     items = InstanceSet(data, settings)
     for seed in range(12):
         crops.clear()
-        _, _, labels, masks = items[seed % 4, seed]
+        _, _, labels, masks, _ = items[seed % 4, seed]
         (y, x) = crops[0][0]
         tiles = ((0, 0), (0, x), (y, 0), (y, x))[: len(crops)]
         scale = max(max(p["size"][0] / p["cut"][2], p["size"][1] / p["cut"][3]) for _, p in crops)
@@ -405,6 +426,13 @@ def test_the_detector_keeps_its_bits_and_every_part_of_the_head_learns(whole: Pa
     assert same == []
 
 
+def test_the_shipped_detector_without_its_masks_gets_a_new_head() -> None:
+    new, head = start(InstanceSettings(model="nanodet-g"))[0].state_dict(), state_dict(resolve(find("nanodet-g-masks")))
+    same = [name for name, value in new.items() if value.equal(head[name])]
+    assert "masks.weights.1.bias" not in same
+    assert all(name in same for name in new if not name.startswith("masks."))
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bits(data: Path, detector: Path, whole: Path, tmp_path: Path) -> None:
     def stop(progress: Any) -> None:
@@ -425,3 +453,20 @@ def test_a_run_goes_on_from_a_head_that_there_is(data: Path, whole: Path, tmp_pa
     first, *_ = (json.loads(line) for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines())
     start, *_ = (json.loads(line) for line in (whole / "curve.jsonl").read_text().splitlines())
     assert first["train/cross_entropy"] < start["train/cross_entropy"]
+
+
+def test_boxes_without_masks_lower_their_own_losses(data: Path, detector: Path, tmp_path: Path) -> None:
+    """Of every second object the mask is taken away."""
+    for split in ("train", "val"):
+        content = json.loads((data / f"{split}.json").read_text())
+        for annotation in content["annotations"]:
+            if split == "train" and annotation["id"] % 2:
+                del annotation["segmentation"]
+        (tmp_path / f"{split}.json").write_text(json.dumps(content))
+    (tmp_path / "images").symlink_to(data / "images")
+    train(tmp_path, tmp_path / "run", detector, epochs=3)
+    first, *_, last = (json.loads(line) for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines())
+    for term in ("dice", "projection", "affinity"):
+        assert 0 < last[f"train/{term}"] < first[f"train/{term}"], term
+    train(tmp_path, tmp_path / "none", detector, epochs=1, box_loss=0.0)
+    assert "train/projection" not in json.loads((tmp_path / "none" / "curve.jsonl").read_text())

@@ -67,9 +67,9 @@ def label_maps(data: Path, split: str, problems: Problems) -> Layout | None:
 _LAYOUTS = (coco, voc_objects, yolo, label_maps)
 
 
-def read_instances(data: Path, known: Sequence[str]) -> tuple[DetectionData, DetectionData]:
+def read_instances(data: Path, known: Sequence[str], *, boxes: bool = False) -> tuple[DetectionData, DetectionData]:
     """`train` and `val` of the data set in the folder `data`, with masks; labels are those of the classes in `known`,
-    which a detector has.
+    which a detector has. boxes: whether `train` may do with boxes alone.
 
     Raises DataError where no layout fits, the classes differ, or there is no mask to use.
     """
@@ -77,7 +77,9 @@ def read_instances(data: Path, known: Sequence[str]) -> tuple[DetectionData, Det
     val = read_masks(data, "val", train.names)
     splits = _relabelled(train, known), _relabelled(val, known)
     for split, part in zip(("train", "val"), splits, strict=True):
-        if not any(mask and not crowd for p in part.pictures for mask, crowd in zip(p.masks, p.crowd, strict=True)):
+        bare = boxes and split == "train"
+        if not any((mask or bare) and not crowd for p in part.pictures
+                   for mask, crowd in zip(p.masks, p.crowd, strict=True)):
             wrong = "; ".join(part.summary()) or "they hold crowds alone"
             raise DataError(f"{str(data)!r} has {len(part)} pictures for {split!r} and no mask to use: {wrong}.")
     return splits

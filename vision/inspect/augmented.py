@@ -74,7 +74,7 @@ def _instances(source: Path, settings: Any) -> tuple[Any, Callable[..., Image]]:
     from vision.train.instance_masks import InstanceSet
 
     def drawn(item: tuple[Tensor, ...]) -> Image:
-        picture, boxes, labels, masks = item
+        picture, boxes, labels, masks, _ = item
         mixed = _bgr(picture)
         for mask, label in zip(masks.bool().numpy(), labels.tolist(), strict=True):
             mixed[mask] = mixed[mask] // 2 + np.array(colour(label), np.uint8) // 2

@@ -75,12 +75,13 @@ def _resized(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, size=(int(size[0]), int(size[1])), mode="bilinear")
 
 
-def mask_logits(features: Tensor, weights: Tensor, boxes: Tensor, grid: int) -> Tensor:
+def mask_logits(features: Tensor, weights: Tensor, boxes: Tensor, grid: int, reach: float = 1.0) -> Tensor:
     """Logits (N,grid,grid) of the masks of N objects of one picture, at the points of a grid over each box.
 
-    features: (FEATURES,h,w). weights: (N,WEIGHTS). boxes: (N,4) xyxy in input pixels.
+    features: (FEATURES,h,w). weights: (N,WEIGHTS). boxes: (N,4) xyxy in input pixels. reach: sides of the grid, in
+    those of the box around whose middle it lies.
     """
-    steps = (torch.arange(grid, device=boxes.device) + 0.5) / grid
+    steps = ((torch.arange(grid, device=boxes.device) + 0.5) / grid - 0.5) * reach + 0.5
     x = boxes[:, 0, None] + steps * (boxes[:, 2] - boxes[:, 0])[:, None]                     # (N,grid)
     y = boxes[:, 1, None] + steps * (boxes[:, 3] - boxes[:, 1])[:, None]
     height, width = features.shape[-2:]

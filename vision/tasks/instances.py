@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from vision.boxes import iou
 from vision.engine import Outputs
 from vision.instances import Instances, sampled
 from vision.tasks.decoders import Decoder, sigmoid
@@ -15,6 +16,8 @@ from vision.types import Detections, Floats
 from vision.view import View
 
 _FINEST, _COARSEST = 160, 28                     # points a side of a mask's grid
+_VOTES, _SAME, _HEARD = 8, 0.7, 0.2              # cells whose masks are averaged: how many, how like, how sure at least
+_DECIDES = 0.4                                   # the mean from which on a point is the object's
 
 
 class InstanceSegmenter(Finder[Instances]):
@@ -37,8 +40,10 @@ class InstanceSegmenter(Finder[Instances]):
             scale = maps.shape[2] / view.pixels.shape[1]
             widest = float(np.ptp(seen.reshape(-1, 2, 2), axis=1).max(initial=0.0)) * scale
             side = int(np.clip(np.ceil(widest), _COARSEST, _FINEST))
-            of_own = _condinst if self.card.boxes.layout == "condinst" else _shares
-            masks = np.array([of_own(own, maps, box * scale, side) for own, box in zip(found.own, seen, strict=True)]
+            condinst = self.card.boxes.layout == "condinst"
+            owns = _voters(found, *(output[0] for output in outputs[:3])) if condinst else found.own
+            of_own = _condinst if condinst else _shares
+            masks = np.array([of_own(own, maps, box * scale, side) for own, box in zip(owns, seen, strict=True)]
                              or np.empty((0, side, side)), np.float32)
         return Instances(boxes, found.scores, found.labels, masks, frame_wh=view.frame_wh)
 
@@ -58,17 +63,31 @@ def _shares(own: Floats, maps: Floats, box: Floats, side: int) -> Floats:
     return sigmoid(sampled(mixed[None], box - np.tile([left, top], 2), side)[0])
 
 
+def _voters(found: Candidates, boxes: Floats, scores: Floats, weights: Floats) -> list[Floats]:
+    """The networks (V,K) that make the mask of each object found: its cell's own, and those of the cells which see
+    nearly the same box, the best by their scores for the object's class.
+
+    boxes (A,4), scores (A,C), weights (A,K), of all cells."""
+    votes = scores[:, found.labels].T * (iou(found.boxes, boxes) >= _SAME)               # (N,A)
+    best = np.argsort(-votes, axis=1, kind="stable")[:, :_VOTES]
+    return [weights[cells[vote[cells] >= _HEARD * vote[cells].max()]] for cells, vote in zip(best, votes, strict=True)]
+
+
 def _condinst(own: Floats, maps: Floats, box: Floats, side: int) -> Floats:
-    """A mask (side,side) by the object's own network on maps (K,h,w) over a box: `vision.nets.condinst`."""
+    """A mask (side,side), the mean of those by some networks (V,K) on maps (C,h,w) over a box (`vision.nets.condinst`);
+    its odds are such that it decides at 0.5."""
     steps = ((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32)
     across, down = np.meshgrid(steps, steps)
     values = np.concatenate([sampled(maps, box, side), across[None], down[None]]).reshape(len(maps) + 2, -1)
-    at, hidden = 0, 8
-    for before, after in ((len(values), hidden), (hidden, hidden), (hidden, 1)):
-        kernel = own[at: at + before * after].reshape(after, before)
+    at, hidden, before = 0, 8, len(values)
+    for after in (hidden, hidden, 1):
+        kernel = own[:, at: at + before * after].reshape(-1, after, before)
         at += before * after
-        values = kernel @ values + own[at: at + after, None]
+        values = kernel @ values + own[:, at: at + after, None]                          # (V,after,side * side)
         at += after
         if after > 1:
             values = values.clip(0)
-    return sigmoid(values.reshape(side, side))
+        before = after
+    mean = sigmoid(values).mean(0).reshape(side, side)
+    yes, no = mean * (1 - _DECIDES), (1 - mean) * _DECIDES
+    return np.asarray(yes / (yes + no), np.float32)

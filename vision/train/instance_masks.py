@@ -29,10 +29,12 @@ from vision.nets import build
 from vision.nets.condinst import NanoDetMasks, mask_logits
 from vision.nets.deploy import Deploy
 from vision.tasks.instances import InstanceSegmenter
+from vision.train.boxed import REACH, affinity, alike, colours, inside, lab, places, projection
 from vision.train.detection import of_all_processes
 from vision.train.detection_set import DetectionSet, Pictures, rgb
 from vision.train.detection_transforms import Sample, as_sample
 from vision.train.fit import fit
+from vision.train.instances import InstanceSettings
 from vision.train.loading import Key
 from vision.train.recipe import Objective, Parts, Told, Trained
 from vision.train.start import freeze
@@ -40,7 +42,6 @@ from vision.types import Image
 from vision.weights import resolve
 
 if TYPE_CHECKING:
-    from vision.train.instances import InstanceSettings
     from vision.train.training import Training
 
 _MOST = 64                             # objects of a picture whose masks are made, drawn where there are more
@@ -54,34 +55,37 @@ _MIN_SCORE, _FOUND = 0.01, 100         # of what average precision looks at, as 
 _BLANK = torch.zeros(1, 1, 3, dtype=torch.uint8)
 
 
-def learnable(labelled: Labelled) -> np.ndarray:
-    """(N,) bool: the objects that have a mask and are no crowd."""
-    return np.array([mask is not None for mask in labelled.masks], bool) & ~labelled.crowd
+def learnable(labelled: Labelled, boxes: bool = False) -> np.ndarray:
+    """(N,) bool: the objects that have a mask, or with `boxes` none, and are no crowd."""
+    return np.array([boxes or mask is not None for mask in labelled.masks], bool) & ~labelled.crowd
 
 
 class InstanceSet(DetectionSet):
-    """Items to learn from: as `DetectionSet`, of the objects that have masks, and these masks (N,H,W) uint8, 0 or 1."""
+    """Items to learn from: as `DetectionSet`, of the objects that have masks, and these masks (N,H,W) uint8, 0 or 1.
+    With the setting `box_loss` those without are among them, with an empty mask; masked (N,) bool tells."""
 
-    columns: ClassVar[tuple[str, ...]] = ("picture", "boxes", "labels", "masks")
+    columns: ClassVar[tuple[str, ...]] = ("picture", "boxes", "labels", "masks", "masked")
 
     def sample(self, image: Image, labelled: Labelled, reduced: int) -> Sample:
         """A picture (H,W,3) BGR, `reduced` times smaller than it is, with its objects."""
-        rows = np.flatnonzero(learnable(labelled))
+        assert isinstance(self.settings, InstanceSettings)
+        rows = np.flatnonzero(learnable(labelled, self.settings.box_loss > 0))
         if len(rows) > _MOST:
             rows = rows[torch.randperm(len(rows))[:_MOST].numpy()]
         masks = np.zeros((len(rows), *image.shape[:2]), np.uint8)
         for mask, i in zip(masks, rows, strict=True):
             segmentation = labelled.masks[i]
-            assert segmentation is not None
-            mask[:] = reduced_mask(segmentation, labelled.size_wh, reduced)
-        return as_sample(
+            if segmentation is not None:
+                mask[:] = reduced_mask(segmentation, labelled.size_wh, reduced)
+        sample = as_sample(
             rgb(image), torch.from_numpy(labelled.boxes[rows] / np.float32(reduced)),
             torch.from_numpy(labelled.labels[rows]), torch.from_numpy(masks),
         )
+        return {**sample, "masked": torch.tensor([labelled.masks[i] is not None for i in rows], dtype=torch.bool)}
 
     @staticmethod
     def collate(items: Sequence[tuple[Tensor, ...]]) -> tuple[Any, ...]:
-        """A batch: pictures (B,3,H,W), and lists of the boxes, labels and masks of each."""
+        """A batch: pictures (B,3,H,W), and lists of the boxes, labels, masks and masked of each."""
         pictures, *rows = zip(*items, strict=True)
         return (torch.stack(pictures), *map(list, rows))
 
@@ -135,42 +139,63 @@ def mask_targets(masks: Tensor, owners: Tensor, boxes: Tensor, grid: int) -> Ten
     return seen.view(-1, grid, _FINE, grid, _FINE).mean((2, 4))
 
 
+def learning(
+    boxes: Tensor, scores: Tensor, objects: Tensor, labels: Tensor, rows: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Some of the cells that learn the objects of `rows` (R,): the cells (P,), whose they are (P,), and where they look
+    for it, (P,4): their boxes, off by a little. The others as in `responsible`."""
+    cells, owners = responsible(boxes, scores, objects[rows], labels[rows])
+    some = torch.randperm(len(cells))[:_LEARNT].to(cells)
+    cells, owners = cells[some], rows[owners[some]]
+    near = boxes[cells]
+    sides = (near[:, 2:] - near[:, :2]).repeat(1, 2)
+    return cells, owners, near + _JITTER * sides * torch.randn_like(near)
+
+
 class Masks(Objective):
-    """Dice (Milletari et al. 2016) and cross entropy over a grid on each box; judged by COCO's average precision of
-    masks."""
+    """Dice (Milletari et al. 2016) and cross entropy over a grid on each box, and for boxes without masks `box_loss`
+    times BoxInst's terms (`vision.train.boxed`); judged by COCO's average precision of masks."""
 
     words: ClassVar[Mapping[str, str]] = {"ap50": "mask AP50", "ap": "mask AP"}
 
-    def __init__(self, card: Card, held_out: DetectionData) -> None:
+    def __init__(self, card: Card, held_out: DetectionData, box_loss: float = 0.0) -> None:
         super().__init__(card)
+        self.box_loss = box_loss
         self.truth = held_out.truth().with_masks()
         self.rows: dict[int, list[dict[str, Any]]] = {}      # of each picture that was looked at
 
     def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
-        """`dice` and `cross_entropy`, means over the cells that learn."""
+        """`dice` and `cross_entropy`, means over the cells that learn a mask; `projection`, the mean over those that
+        learn a box, and `affinity`, that over their pairs of points, where there are some."""
         assert isinstance(net, NanoDetMasks)
-        pictures, objects, labels, masks = batch
+        pictures, objects, labels, masks, masked = batch
         logits, distances, weights, features = (output.float() for output in net(self.inputs(pictures)))
-        boxes = net.boxes(distances, (pictures.shape[-1], pictures.shape[-2]))
-        learnt, wanted = [], []
+        boxes, scores = net.boxes(distances, (pictures.shape[-1], pictures.shape[-2])), logits.sigmoid()
+        learnt, wanted, boxed, within, pairs = [], [], [], [], []
         for i, seen in enumerate(masks):
             there = seen.flatten(1).any(1).nonzero()[:, 0]                   # a crop may have left none of a mask
-            cells, owners = responsible(boxes[i], logits[i].sigmoid(), objects[i][there], labels[i][there])
-            some = torch.randperm(len(cells))[:_LEARNT].to(cells)
-            cells, owners = cells[some], there[owners[some]]
-            near = boxes[i, cells]
-            sides = (near[:, 2:] - near[:, :2]).repeat(1, 2)
-            near = near + _JITTER * sides * torch.randn_like(near)
+            cells, owners, near = learning(boxes[i], scores[i], objects[i], labels[i], there)
             learnt.append(mask_logits(features[i], weights[i, cells], near, _GRID))
             wanted.append(mask_targets(seen, owners, near, _GRID))
+            bare = (~masked[i]).nonzero()[:, 0]
+            if len(bare):
+                cells, owners, near = learning(boxes[i], scores[i], objects[i], labels[i], bare)
+                at = places(near, _GRID)
+                boxed.append(mask_logits(features[i], weights[i, cells], near, _GRID, REACH))
+                within.append(inside(at, objects[i][owners]))
+                pairs.append(alike(colours(lab(pictures[i]), at), within[-1]))
         said, truth = torch.cat(learnt), torch.cat(wanted)
-        if not len(said):
-            nothing = weights.sum() * 0 + features.sum() * 0
-            return {"dice": nothing, "cross_entropy": nothing}
-        probs = said.sigmoid()
-        overlap, total = (probs * truth).sum((1, 2)), (probs**2).sum((1, 2)) + (truth**2).sum((1, 2))
-        dice = 1 - (2 * overlap + 1) / (total + 1)
-        return {"dice": dice.mean(), "cross_entropy": F.binary_cross_entropy_with_logits(said, truth)}
+        nothing = weights.sum() * 0 + features.sum() * 0
+        terms = {"dice": nothing, "cross_entropy": nothing}
+        if len(said):
+            probs = said.sigmoid()
+            overlap, total = (probs * truth).sum((1, 2)), (probs**2).sum((1, 2)) + (truth**2).sum((1, 2))
+            terms["dice"] = (1 - (2 * overlap + 1) / (total + 1)).mean()
+            terms["cross_entropy"] = F.binary_cross_entropy_with_logits(said, truth)
+        if boxed and len(bare_said := torch.cat(boxed)):
+            terms["projection"] = self.box_loss * projection(bare_said.sigmoid(), torch.cat(within)).mean()
+            terms["affinity"] = self.box_loss * affinity(bare_said, torch.cat(pairs, 1))
+        return terms
 
     def update(self, net: nn.Module, batch: Any) -> None:
         """Keep what is found, as in use; pictures that could not be read are left out."""
@@ -218,7 +243,7 @@ def start(settings: InstanceSettings) -> tuple[nn.Module, Card]:
     base = settings.card
     net = build("nanodet-masks", **base.config)
     path = resolve(base)
-    lacking, strange = net.load_state_dict(state_dict(path), strict=False)
+    lacking, strange = net.load_state_dict(state_dict(path, base.without), strict=False)
     if strange or any(base.net == "nanodet-masks" or not name.startswith("masks.") for name in lacking):
         raise WeightsError(f"{str(path)!r} has the weights of another network (first {[*strange, *lacking][0]!r}).")
     freeze(net, tuple(f"{name}." for name, _ in net.named_children() if name != "masks"))
@@ -234,6 +259,7 @@ def train(training: Training, told: Told) -> Trained:
     net, card = start(training.settings)
     card = replace(card, name=training.folder.name, source=f"trained on {training.source}")
     learned, held = training.data
-    learned = replace(learned, pictures=tuple(one for one in learned.pictures if learnable(one).any()))
-    objective = Masks(card, held)
+    box_loss = training.settings.box_loss
+    some = tuple(one for one in learned.pictures if learnable(one, box_loss > 0).any())
+    learned, objective = replace(learned, pictures=some), Masks(card, held, box_loss)
     return fit(Parts(net, objective, InstanceSet(learned, training.settings), Whole(held)), training, told)

@@ -30,6 +30,8 @@ class InstanceSettings(VariedSettings):
     clip: common.Clip = 5.0
     crop: common.Crop = (416, 416)
     mosaic: common.Mosaic = 0.0
+    box_loss: Annotated[float, Option(
+        "weight of what objects without masks teach by their boxes alone (BoxInst); 0: they are left out", min=0)] = 1.0
     model: Annotated[str, Option(
         "a nanodet detector, which gets a new head, or such a detector with a head already: default, or a file of "
         "vision train detect --model nanodet, or of this training")] = "default"
@@ -54,7 +56,7 @@ def _settle(settings: InstanceSettings) -> InstanceSettings:
 
 
 def _read(data: Path, settings: InstanceSettings) -> tuple[DetectionData, DetectionData]:
-    return read_instances(data, settings.card.classes)
+    return read_instances(data, settings.card.classes, boxes=settings.box_loss > 0)
 
 
 RECIPE = Recipe(
