@@ -67,6 +67,20 @@ def test_every_output_has_the_same_pixels(picture: Path, tmp_path: Path) -> None
     assert results[0]["image_id"] == 42
 
 
+def test_tracks_of_instances_go_to_coco_with_their_masks(tmp_path: Path) -> None:
+    frames = [vision.Frame(np.zeros((128, 128, 3), np.uint8), i, i / 10, "clip.mp4") for i in range(4)]
+    plan = [SegmentInstances(_model()), Track(on="instances")]
+    with Run(frames, plan, sinks=[CocoResults(tmp_path / "t.json")]) as run:
+        items = list(run)
+    rows = json.loads((tmp_path / "t.json").read_text())
+    last = [row for row in rows if row["image_id"] == 3]
+    assert sorted(row["track_id"] for row in last) == sorted(items[-1]["track"].ids.tolist()) != []
+    for row in last:
+        which = items[-1]["track"].ids.tolist().index(row["track_id"])
+        seen = items[-1]["instances"].paste(int(items[-1]["track"].rows[which]))
+        np.testing.assert_array_equal(coco.decode(row["segmentation"]).astype(bool), seen)
+
+
 def test_outlines_in_records_have_the_hole(picture: Path, tmp_path: Path) -> None:
     with Run(read(str(picture)), [SegmentInstances(_model(), polygons=True)],
              sinks=[JsonLines(tmp_path / "r.jsonl")]) as run:

@@ -18,7 +18,7 @@ from vision.sinks.frames import FrameNames
 from vision.sinks.text import TextFile, TextLines
 from vision.spec import Option, spec
 from vision.state import State
-from vision.types import Names
+from vision.types import Names, Tracks
 
 if TYPE_CHECKING:
     from vision.io import Info
@@ -36,7 +36,8 @@ class CocoResults(SinkSpec):
     image_id is the number that a picture's file is named by (`000000000139.jpg`: 139), else the frame's index.
     category_id is the model's class_id; what it means stands in `NAME-categories.json`. Bodies are COCO's category 1
     with its 17 `keypoints` (x, y, score) of the 33, faces have all of theirs. `source`, `time_s` and what else is known
-    of an object (`track_id`, a face's `pose` and `eyes`) stand beside them.
+    of an object (`track_id`, a face's `pose` and `eyes`) stand beside them; so do the masks of instances, and of tracks
+    of these, as `segmentation`.
     """
 
     name = "coco"
@@ -47,14 +48,15 @@ class CocoResults(SinkSpec):
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where nothing in the plan has boxes."""
         on = self.on or self.boxes_in(plan)
-        return _Coco(Path(self.path), on, _result(plan, on))
+        followed = next((getattr(one, "on", None) for one in plan if one.key == on), None)
+        return _Coco(Path(self.path), on, _result(plan, on), followed)
 
 
 class _Coco(TextLines):
-    def __init__(self, path: Path, on: str, result: type) -> None:
+    def __init__(self, path: Path, on: str, result: type, followed: str | None) -> None:
         super().__init__(path)
         self.file = TextFile(path, tail="\n]\n")
-        self.on, self.needs = on, frozenset((on,))
+        self.on, self.needs, self.followed = on, frozenset((on,)), followed
         self.categories = path.with_name(f"{path.stem}-categories.json")
         self.paths = (path, self.categories)
         self.category = getattr(result, "coco", None)            # of points: the one that there is
@@ -77,14 +79,21 @@ class _Coco(TextLines):
             "image_id": int(stem) if stem.isdecimal() else item.frame.index, "source": item.frame.source,
             "time_s": item.record["time_s"],
         }
-        result, objects = item[self.on], item.record[self.on]["objects"]
-        masks: list[dict[str, Any]] = [{} for _ in objects]
-        if isinstance(result, Instances):                # run lengths, where the records have outlines too
-            masks = [{"segmentation": result.rle(i)} for i in range(len(result))]
+        objects = item.record[self.on]["objects"]
+        masks = self._masks(item) or [{}] * len(objects)
         lines = [json.dumps(self._entry(one) | more | where) for one, more in zip(objects, masks, strict=True)]
         if lines:
             first = self.file.end == 1                   # nothing but the bracket
             self.file.append(("\n" if first else ",\n") + ",\n".join(lines))
+
+    def _masks(self, item: Item) -> list[dict[str, Any]]:
+        """The masks of instances, or of the tracks of instances; as run lengths, where records have outlines too."""
+        result, followed = item[self.on], item.results.get(self.followed or "")
+        of = followed if isinstance(result, Tracks) else result
+        if not isinstance(of, Instances):
+            return []
+        rows = result.rows.tolist() if isinstance(result, Tracks) else range(len(of))
+        return [{"segmentation": of.rle(row)} if 0 <= row < len(of) else {} for row in rows]
 
     def _entry(self, found: Mapping[str, Any]) -> dict[str, Any]:
         more = {"track_id" if key == "id" else key: value for key, value in found.items() if key not in _OWN}
