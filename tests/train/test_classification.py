@@ -349,17 +349,17 @@ def test_several_classes_a_picture(hues: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "side"), [
     ("timm:convnext_atto", 64), ("timm:mobilenetv4_conv_small.e2400_r224_in1k", 64), ("torchvision:googlenet", 64),
-    ("torchvision:mobilenet_v3_small", 64), ("torchvision:inception_v3", 96), ("torchvision:squeezenet1_0", 64),
+    ("torchvision:mobilenet_v3_small", 64), ("torchvision:shufflenet_v2_x0_5", 64),
 ])
 def test_networks_of_other_libraries_learn_by_name(model: str, side: int) -> None:
     settings = ClassifySettings(model=model, side=side, freeze_epochs=0)
+    torch.manual_seed(0)
     net, card = start(settings, ("a", "b", "c"), "x", 6)
     assert card.input.size_wh == (side, side)
     objective, batch = Classification(card, settings), (torch.randint(256, (6, 3, side, side), dtype=torch.uint8),
                                                         torch.tensor([0, 1, 2] * 2))
-    steps, losses = torch.optim.SGD(net.parameters(), 0.05), []
-    torch.manual_seed(0)
-    for _ in range(6):
+    steps, losses = torch.optim.Adam(net.parameters(), 1e-3), []
+    for _ in range(8):
         steps.zero_grad()
         loss = torch.stack(list(objective.loss(net.train(), batch).values())).sum()
         loss.backward()

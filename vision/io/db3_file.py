@@ -39,7 +39,7 @@ class Db3File:
                 self._base.execute("PRAGMA writable_schema = ON")
             self._open()
             self._base.set_progress_handler(None, 0)
-        except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+        except (sqlite3.Error, ValueError, TypeError, OverflowError, MemoryError) as error:
             self.close()
             raise SourceError(f"{name!r} cannot be read as a bag of ROS 2 ({error}).") from error
 

@@ -47,7 +47,7 @@ class Board(Callback):  # type: ignore[misc]
         for number, group in enumerate(trainer.optimizers[0].param_groups):
             board.add_scalar(f"rate/group{number}", group["lr"], epoch)
         first = next((m for m in pl_module.net.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)), None)
-        if first is not None and first.weight.shape[1] == 3:
+        if first is not None and first.weight.shape[1] in (1, 3):
             filters = first.weight.detach().float().cpu()
             filters = filters if filters.ndim == 4 else filters[:, :, filters.shape[2] // 2]
             board.add_images("filters", _scaled(filters), epoch)
