@@ -80,4 +80,4 @@ def test_it_installs_and_imports_alone(built: Path, tmp_path: Path) -> None:
         f"{target}/vision/__init__.py True")
     (target / "behind.pth").write_text(str(Path(lazy.origin).parent.parent))
     found = run("from vision import weights, zoo; print(weights.resolve(zoo.find('default', 'detect')))")
-    assert found.startswith(f"{target}/vision/_weights/gfl")
+    assert found.startswith(f"{target}/vision/_weights/nanodet-g")

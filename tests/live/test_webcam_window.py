@@ -118,9 +118,9 @@ def test_every_key_does_what_it_says(screen: Screen, tmp_path: Path) -> None:
         return known & json.loads(lines()[-1]).keys() if lines() else set()
 
     try:
-        until(screen, process, lambda: has_colour(screen, colour(14)))
-        before = screen.box_of(colour(14))
-        until(screen, process, lambda: turned(screen.box_of(colour(14)), before), "m")
+        until(screen, process, lambda: has_colour(screen, colour(0)))
+        before = screen.box_of(colour(0))
+        until(screen, process, lambda: turned(screen.box_of(colour(0)), before), "m")
         until(screen, process, lines, "r")
         for key in [*sorted(tasks - {"d"}), "d"]:
             until(screen, process, lambda key=key: now() == made_of[key], key)               # it alone
