@@ -49,17 +49,25 @@ def test_people_in_the_sample_are_boxed_at_its_own_times(sample: Path, tmp_path:
     lines = records(tmp_path / "o.jsonl")
     assert [line["time_s"] for line in lines] == pytest.approx(times, abs=1e-6)
     assert [frame.time for frame in read(tmp_path / "o.mp4")] == pytest.approx(times, abs=1e-4)
-    found = {name: [i for i, line in enumerate(lines) if name in (o["label"] for o in line["detect"]["objects"])]
-             for name in ("person", "car", "bicycle")}
+    found = [i for i, line in enumerate(lines) if "person" in (o["label"] for o in line["detect"]["objects"])]
     assert len(lines) == 42
-    assert len(found["person"]) >= 20                       # a cyclist, walkers, the portrait
-    assert len(found["car"]) >= 8                           # gfl-voc: 16; at 0.35 the default, too, 15
-    assert len(found["bicycle"]) >= 4
+    assert len(found) >= 20                       # a cyclist, walkers, the portrait
     face = next(o["box"] for o in lines[-1]["detect"]["objects"] if o["label"] == "person")
     assert iou(np.array([face], np.float32), np.array([[180, 0, 430, 272]], np.float32))[0, 0] > 0.6
     with av.open(str(tmp_path / "o.mp4")) as film:
         assert film.streams.video[0].codec_context.name == "h264"
     assert cv2.imread(str(tmp_path / "s.png")).shape[0] == 3 * 136
+
+
+@pytest.mark.parametrize("model", [pytest.param("default", marks=pytest.mark.xfail(
+    strict=True, reason="a threshold of one false box in vtest.avi leaves cars in 9 frames, bicycles in 4")),
+    "gfl-voc"])
+def test_cars_and_bicycles_in_the_sample_are_boxed(sample: Path, tmp_path: Path, model: str) -> None:
+    done = vision("detect", sample, "--model", model, "--jsonl", "o.jsonl", "--stride", "5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    seen = [{one["label"] for one in line["detect"]["objects"]} for line in records(tmp_path / "o.jsonl")]
+    assert sum("car" in names for names in seen) >= 14
+    assert sum("bicycle" in names for names in seen) >= 5
 
 
 def test_a_process_that_is_told_to_stop_finishes_its_outputs(sample: Path, tmp_path: Path) -> None:

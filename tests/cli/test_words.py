@@ -73,7 +73,8 @@ def test_help_lists_every_module_by_the_first_sentence_of_its_own_help() -> None
     for name, line in MODULES.items():
         own = whole(name).get_short_help_str(500)
         assert line == own.split(". ")[0].rstrip(".") + ".", name
-    listed = typer.main.get_command(app).list_commands(None)              # type: ignore[arg-type]
+    group = typer.main.get_command(app)
+    listed = group.list_commands(typer.Context(group))
     assert listed[:2] == ["run", "detect"]
     assert set(MODULES) < set(listed)
 

@@ -48,7 +48,8 @@ def test_the_page_has_the_figures_and_for_each_cell_its_pictures() -> None:
     text = page("t", {"Model": "m"}, judged(), 0.5, NAMES, black)
     assert "<b>" not in text
     assert "http" not in text
-    cells = json.loads(re.search(r'id="cells">(.*?)</script>', text)[1])  # type: ignore[index]
+    (inside,) = re.findall(r'id="cells">(.*?)</script>', text)
+    cells = json.loads(inside)
     assert cells == {"0 2": [0, 1], "2 1": [1], "0 0": [1, 0], "2 2": [0, 1]}
     assert "<th>mIoU</th><td>0.5238</td>" in text          # the mean of 155 / 190, 0 / 20 and 170 / 225
     assert ">18</td>" in text                              # 35 of 190 pixels of sky were taken for road

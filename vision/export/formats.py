@@ -63,11 +63,11 @@ def _onnx(program: Program, shape: Shape | None, batch: int, card: Card, target:
     target.write_bytes(model.SerializeToString())
 
 
-def _say_batch(model: object, batch: int) -> None:
+def _say_batch(model: Any, batch: int) -> None:
     """Let a graph for batches say how many pictures it takes and answers for."""
     if batch == 1:
         return
-    graph: Any = model.graph                                   # type: ignore[attr-defined]
+    graph = model.graph
     for value in (*graph.input, *graph.output):
         dims = value.type.tensor_type.shape.dim
         if len(dims) and (value in graph.input or dims[0].dim_value == 1 or dims[0].dim_param):
