@@ -218,7 +218,7 @@ def test_reports_are_checked_before_the_work_and_written_whole(
 @pytest.mark.realdata
 @pytest.mark.parametrize(("model", "labels", "precision", "ap", "ap50"), [
     ("default", "coco_instances", "fp32", 0.2961, 0.4634), ("default", "coco_instances", "int8", 0.2968, 0.4558),
-    ("gfl-voc", "voc2007", "int8", 0.4227, 0.6738),
+    ("gfl-voc", "voc2007", "fp32", 0.4311, 0.6855), ("gfl-voc", "voc2007", "int8", 0.4227, 0.6738),
 ])
 def test_the_shipped_detector_has_the_accuracy_that_its_readme_states(
     data: Path, tmp_path: Path, model: str, labels: str, precision: str, ap: float, ap50: float

@@ -7,11 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 from tiny import by_hand
 from typer.testing import CliRunner
 
@@ -20,16 +18,13 @@ from vision.cli import app
 from vision.cli.measured import photographs, picture_of
 from vision.engine import load
 from vision.engine.base import CannotRun
-from vision.engine.program import program_of
 from vision.errors import EngineError, UsageError, WeightsError
 from vision.export import FORMATS, export
 from vision.export import formats as written
 from vision.inside import card_inside
-from vision.nets.deploy import Normalise
 from vision.tasks.classify import Classifier
 from vision.tasks.detect import Detector
 from vision.tasks.segment import Segmenter
-from vision.view import stretch
 from vision.zoo import find
 
 PICTURES = [picture_of(path) for path in photographs()]
@@ -158,21 +153,13 @@ def test_the_command_says_what_it_wrote(tmp_path: Path) -> None:
     assert carried.form == "onnx"
 
 
-def _margin(card: Card, picture: np.ndarray) -> np.ndarray:
-    """By how much the likeliest class of each pixel is ahead of the next, in logits, by PyTorch."""
-    module = program_of(card).module()
-    seen = torch.from_numpy(stretch(picture, card.input.size_wh).pixels[None, ..., ::-1].transpose(0, 3, 1, 2).copy())
-    with torch.no_grad():
-        first, second = module.net(Normalise(card.input.mean, card.input.std)(seen))[0].topk(2, 0).values.numpy()
-    return np.asarray(cv2.resize(first - second, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [
     ("mobilenet-v2", Classifier), ("gfl-voc", Detector), ("segnet-mobilenetv2-camvid", Segmenter),
 ])
 def test_a_task_opens_the_file_and_finds_the_same(name: str, kind: Any, tmp_path: Path) -> None:
-    export(name, tmp_path / "out.onnx", PICTURES[:1])
+    # SegNet's graph for batches is traced anew and rounds otherwise: of two level maxima in a window the other is taken
+    export(name, tmp_path / "out.onnx", PICTURES[:1], batch="1" if kind is Segmenter else "auto")
     with kind.load(name, "cpu", "fp32", "onnxruntime") as source, kind.load(
             tmp_path / "out.onnx", "cpu", "fp32", "onnxruntime") as file:
         one, other = source(PICTURES[0]), file(PICTURES[0])
@@ -182,9 +169,8 @@ def test_a_task_opens_the_file_and_finds_the_same(name: str, kind: Any, tmp_path
         np.testing.assert_array_equal(one.labels, other.labels)
     elif kind is Classifier:
         np.testing.assert_allclose(one.probs, other.probs, atol=1e-4)
-    else:                                                # they part where two classes are level, and nowhere else
-        apart = one.labels != other.labels
-        assert not apart.any() or float(_margin(source.card, PICTURES[0])[apart].max()) < 1e-3
+    else:
+        np.testing.assert_array_equal(one.labels, other.labels)
 
 
 @pytest.mark.parametrize("name", ["facemesh", "blazepose-full", "ppocrv6-tiny-rec"])
