@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import time
@@ -25,6 +26,16 @@ def film(path: Path, images: Sequence[np.ndarray]) -> Path:
     """Pictures as Chromium's fake camera reads them."""
     path.write_bytes(b"".join(cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes() for one in images))
     return path
+
+
+def recorded(page: Any, path: Path, ms: int) -> list[dict[str, Any]]:
+    """The records that the page offers after it recorded for so long, saved at `path`."""
+    page.keyboard.press("r")
+    page.wait_for_timeout(ms)
+    with page.expect_download() as got:
+        page.keyboard.press("r")
+    got.value.save_as(path)
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import uvicorn
-from browser import browsing, extent, film, pixels, until
+from browser import browsing, extent, film, pixels, recorded, until
 from portrait import portrait
 from serving import Running, running
 
@@ -82,12 +81,7 @@ def test_boxes_stand_where_the_person_is(server: Running, camera: Path, person: 
         assert until(page, "document.querySelector('#seen b')?.textContent") == "1"
         assert "person" in page.inner_text("#seen")
 
-        page.keyboard.press("r")
-        page.wait_for_timeout(700)
-        with page.expect_download() as got:
-            page.keyboard.press("r")
-        got.value.save_as(tmp_path / "records.jsonl")
-        lines = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
+        lines = recorded(page, tmp_path / "records.jsonl", 700)
         assert len(lines) >= 2
         assert {line["kind"] for line in lines} == {"frame"}
         assert lines[0]["detect"]["objects"][0]["box"] == pytest.approx(person, abs=25)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import browsing, film, pixels, until
+from browser import browsing, film, pixels, recorded, until
 from portrait import portrait
 from serving import Running, running
 
@@ -108,12 +108,7 @@ def test_what_is_in_a_box_is_followed(server: Running, still: Path, tmp_path: Pa
         page.click("#draw-box")
         drag(page, (0.35, 0.2), (0.6, 0.6))                              # of a mirror: 0.4 to 0.65 of the picture
         until(page, "document.getElementById('seen').innerText.includes('target')")
-        page.keyboard.press("r")
-        page.wait_for_timeout(1200)
-        with page.expect_download() as got:
-            page.keyboard.press("r")
-        got.value.save_as(tmp_path / "records.jsonl")
-        lines = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
+        lines = recorded(page, tmp_path / "records.jsonl", 1200)
         assert len(lines) >= 2
         for line in lines:
             assert set(line) & {"detect", "track"} == set()

@@ -290,8 +290,7 @@ CARS = [(652, 42, 725, 99), (731, 47, 768, 96)]                                 
 @pytest.mark.realdata
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_the_walkers_of_vtest_are_boxed(precision: str, data: Path) -> None:
-    """At least 28 of 31 by a box of their own, the car at the gate, in float also the one that the gate hides in part,
-    and of any class at most one box where nothing is."""
+    """At least 28 of 31 by a box of their own, and of any class at most one box where nothing is."""
     detector = Detector.load(precision=precision)
     video = cv2.VideoCapture(str(data / "videos" / "vtest.avi"))
     frames = [video.read()[1] for _ in range(716)]
@@ -304,13 +303,25 @@ def test_the_walkers_of_vtest_are_boxed(precision: str, data: Path) -> None:
             best = max((k for k in range(len(people)) if k not in mine), key=lambda k: row[k], default=None)
             if best is not None and row[best] >= 0.4:
                 mine.add(best)
-        cars = found[found.labels == detector.names.index("car")]
-        seen = iou(np.float32(CARS), cars.boxes).max(1, initial=0) >= 0.7
-        assert seen[1]
-        assert precision == "int8" or seen[0]
-        hits, strays = hits + len(mine), strays + len(found) - len(mine) - seen.sum()
+        hits, strays = hits + len(mine), strays + len(found) - len(mine) - parked(detector, found).sum()
     assert hits >= 28
     assert strays <= 1
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("int8", marks=pytest.mark.xfail(
+    strict=True, reason="the car that the gate hides in part is below the threshold in int8"))])
+def test_the_parked_cars_of_vtest_are_boxed(precision: str, data: Path) -> None:
+    detector = Detector.load(precision=precision)
+    video = cv2.VideoCapture(str(data / "videos" / "vtest.avi"))
+    frames = [video.read()[1] for _ in range(716)]
+    assert all(parked(detector, detector(frames[index])).all() for index in WALKERS)
+
+
+def parked(detector: Detector, found: Detections) -> np.ndarray:
+    """Which of `CARS` are boxed."""
+    cars = found[found.labels == detector.names.index("car")]
+    return np.asarray(iou(np.float32(CARS), cars.boxes).max(1, initial=0) >= 0.7)
 
 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox"])
