@@ -35,6 +35,12 @@ def test_help_takes_less_than_half_a_second_of_processor_time(arguments: list[st
     assert min(spent) < 0.5, spent
 
 
+def run(cache: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """In a process whose cache is empty: no graph was exported into it."""
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True,
+                          env={**os.environ, "VISION_MEASURE": "no", "XDG_CACHE_HOME": str(cache)})
+
+
 WITHOUT_TORCH = """
 import sys
 from pathlib import Path
@@ -46,8 +52,7 @@ app(["run", str(photographs()[0]), "--do", "detect,faces,classify", "--jsonl", s
 
 
 def test_what_ships_runs_on_a_machine_without_torch(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / "out.jsonl")],
-                          capture_output=True, text=True, env={**os.environ, "VISION_MEASURE": "no"})
+    done = run(tmp_path / "cache", WITHOUT_TORCH, str(tmp_path / "out.jsonl"))
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
     assert [one["label"] for one in record["detect"]["objects"]][:1] == ["person"]
@@ -55,7 +60,7 @@ def test_what_ships_runs_on_a_machine_without_torch(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_network_that_ships_runs_without_torch() -> None:
+def test_every_network_that_ships_runs_without_torch(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
@@ -72,8 +77,7 @@ for card in shipped:
     engine.close()
 print(len(shipped))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                          env={**os.environ, "VISION_MEASURE": "no"})
+    done = run(tmp_path / "cache", code)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 20
 
@@ -112,7 +116,6 @@ def test_torch_is_not_imported_where_nothing_needs_it(commands: tuple[str, ...],
     graph = helper.make_graph([node], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 32, 32])],
                               [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])])
     onnx.save(helper.make_model(graph), tmp_path / "mine.onnx")
-    done = subprocess.run([sys.executable, "-c", NEEDS_NO_TORCH, str(tmp_path), ";".join(commands)],
-                          capture_output=True, text=True, env={**os.environ, "VISION_MEASURE": "no"})
+    done = run(tmp_path / "cache", NEEDS_NO_TORCH, str(tmp_path), ";".join(commands))
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == str(len(commands))

@@ -26,7 +26,7 @@ from vision.scale.job import Job, Progress
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 
 KILLS = int(os.environ.get("VISION_KILLS", "2"))            # of `make soak`: 20
-CLIPS = 200 if "VISION_SOAK" in os.environ else 12
+CLIPS = 200 if "VISION_SOAK" in os.environ else 20
 CHOICE = {**ENGINE, "free_only": False}
 pytest.importorskip("ray", reason="needs the extra 'ray'")
 
@@ -90,14 +90,16 @@ class Killer:
         self.nodes, self.killed, self.planned, self.removed = nodes, 0, 0, False
         self.lines: list[str] = []
         self._chance = random.Random(0)
+        self._told = time.monotonic()
 
     def told(self, progress: Progress, line: str) -> None:
         """Called after each unit."""
         self.lines.append(line)
-        left = 0.6 * (progress.total - progress.done - len(progress.failed))
+        pace, self._told = time.monotonic() - self._told, time.monotonic()
+        left = 0.5 * (progress.total - progress.done - len(progress.failed))      # the rest is to die over
         if self.planned < KILLS and self._chance.random() * left < KILLS - self.planned:
             self.planned += 1
-            threading.Timer(self._chance.uniform(0, 0.5), self._kill).start()
+            threading.Timer(self._chance.uniform(0, min(pace, 0.5)), self._kill).start()
         if 2 * self.planned >= KILLS and not self.removed:
             self.removed = True
             self.nodes.remove_node(next(iter(self.nodes.worker_nodes)), allow_graceful=False)
