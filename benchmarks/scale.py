@@ -20,7 +20,8 @@ import sys
 import tempfile
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -105,6 +106,20 @@ class OnRay:
     memory: Sequence[float]
 
 
+@contextmanager
+def machine(cores: int) -> Iterator[None]:
+    """Ray on so many cores of this machine, one for each worker; a process beside it keeps to one, too."""
+    os.environ |= {"RAY_worker_niceness": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    import ray
+
+    ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+             object_store_memory=100 << 20)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 def on_ray(folder: Path, output: Path, plan: list[Spec], count: int, skip: int) -> OnRay:
     """All files of a folder on Ray."""
     times, busy, memory = array("d", [time.perf_counter()]), array("d", [0.0]), array("d")
@@ -117,7 +132,8 @@ def on_ray(folder: Path, output: Path, plan: list[Spec], count: int, skip: int) 
         if len(memory) % 1000 == 0:
             print(f"{len(memory)} files: {memory[-1]:.1f} MiB of the driver", flush=True)
 
-    Job(plan, [str(folder)], str(output), engine=ENGINE, workers=count).run(told)
+    with machine(count):
+        Job(plan, [str(folder)], str(output), engine=ENGINE, workers=count).run(told)
     files = len(memory) - skip
     return OnRay(times[1] - times[0], (times[-1] - times[skip]) / files, (busy[-1] - busy[skip]) / files, memory)
 
@@ -220,7 +236,7 @@ class Cluster:
 
 def constants(measured: dict[str, Any], asked: dict[str, float]) -> Cluster:
     """Measured constants, unless others were asked for; those of a table where nothing was measured."""
-    known = {"overhead_s": measured.get("ray_s", 0.02) - measured.get("alone_s", 0.0),
+    known = {"overhead_s": max(0.0, measured.get("ray_s", 0.02) - measured.get("alone_s", 0.0)),
              "driver_s": measured.get("driver_s", 0.002), "ready_s": measured.get("ready_s", 20.0)}
     return Cluster(**{**known, **{name: value for name, value in asked.items() if value is not None}})
 
