@@ -13,6 +13,7 @@ from vision.state import State
 from vision.steps.base import Pending, Pool, Ready, Spec, Step
 from vision.steps.detect import FindsObjects
 from vision.tracking.camera import CameraMotion
+from vision.tracking.cuts import SceneCuts
 from vision.tracking.tracker import METHODS, Tracker
 from vision.types import Detections, Floats, Frame, Image, Result, Tracks
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @spec
 class Track(Spec):
-    """Follow every object through a video, with an id that lasts."""
+    """Follow every object through a video, with an id that lasts until the film cuts to another scene."""
 
     task = "track"
     result = Tracks
@@ -64,6 +65,7 @@ class TrackStep(Step):
         super().__init__(spec.key)
         self.spec, self.needs, self.covers = spec, frozenset((spec.on,)), frozenset((spec.on,))
         self.camera = CameraMotion() if spec.camera_motion else None
+        self.cuts = SceneCuts()
         self.embed = _embedder(classifier) if classifier is not None else None
         self.tracker = Tracker(spec.tracker, spec.lost_after)
 
@@ -72,6 +74,8 @@ class TrackStep(Step):
         seen = sofar[self.spec.on]
         assert isinstance(seen, Detections)
         boxes = seen.everything.boxes
+        if self.cuts(frame.image):
+            self.tracker.cut()
         camera = self.camera(frame.image, boxes) if self.camera else None
         looks = self.embed(frame.image, boxes) if self.embed else None
         return Ready(self.tracker(seen, frame.time, camera=camera, looks=looks))
@@ -83,13 +87,14 @@ class TrackStep(Step):
         self.tracker = Tracker(self.spec.tracker, self.spec.lost_after, min(max(decides, 0.01), 0.99))
 
     def state(self) -> State:
-        """The tracks, and what is known of the camera."""
+        """The tracks, and what is known of the film and the camera."""
         camera = {"camera": self.camera.state()} if self.camera else {}
-        return {"tracker": self.tracker.state(), **camera}
+        return {"tracker": self.tracker.state(), "cuts": self.cuts.state(), **camera}
 
     def restore(self, state: State) -> None:
         """Continue from what `state` returned."""
         self.tracker.restore(state["tracker"])
+        self.cuts.restore(state["cuts"])
         if self.camera:
             self.camera.restore(state["camera"])
 

@@ -128,9 +128,7 @@ class Tracker:
     Raises UsageError for an unknown method, or a number outside its range.
     """
 
-    def __init__(
-        self, method: Method | str = "default", lost_after: float = 1.5, min_score: float = 0.5
-    ) -> None:
+    def __init__(self, method: Method | str = "default", lost_after: float = 1.5, min_score: float = 0.5) -> None:
         if isinstance(method, str) and method not in METHODS:
             raise UsageError(f"no tracker {method!r}. Choose one of: {', '.join(METHODS)}.")
         if not lost_after > 0:
@@ -149,6 +147,10 @@ class Tracker:
         self._looks = np.empty((0, 0), np.float32)               # (N,D), a row a track
         self._classes = np.empty(0, np.int64)                    # (K,) the labels so far, in order
         self._votes = np.empty((0, 0))                           # (N,K) sum of the scores for each of them
+
+    def cut(self) -> None:
+        """The next frame shows another scene: every track ends, ids and time go on."""
+        self._keep(np.zeros(len(self._tracks), bool))
 
     def state(self) -> State:
         """All that it remembers: plain values and arrays, which later frames do not change."""
@@ -241,9 +243,7 @@ class Tracker:
         if not len(self._tracks):
             self._looks = np.empty((0, looks.shape[1]), np.float32)
         if looks.shape != (rows, self._looks.shape[1]):
-            raise DataError(
-                f"looks must have shape ({rows},{self._looks.shape[1]}), as before; got {looks.shape}."
-            )
+            raise DataError(f"looks must have shape ({rows},{self._looks.shape[1]}), as before; got {looks.shape}.")
         if not looks.size:
             return looks
         return np.asarray(looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-9), np.float32)
