@@ -13,7 +13,7 @@ from vision.boxes import xyxy_to_cxcywh
 
 Ids = tuple[np.ndarray, np.ndarray]            # (N,) ids, (N,4) xyxy
 Track = Callable[..., Ids]
-WITH_IMAGES = {"BoT-SORT"}                     # its camera motion compensation reads the frames
+WITH_IMAGES = {"BoT-SORT", "TRACKTRACK", "motion", "looks"}    # they read the frames: the camera's motion, appearance
 
 
 def roboflow() -> dict[str, Callable[[float], Track]]:
@@ -29,7 +29,7 @@ def roboflow() -> dict[str, Callable[[float], Track]]:
                 seen = supervision.Detections(
                     xyxy=detections.boxes, confidence=detections.scores, class_id=detections.labels
                 )
-                tracks = tracker.update(seen, image) if image_too else tracker.update(seen)
+                tracks = tracker.update(seen, image if image_too else None, timestamp=time)
                 known = tracks.tracker_id >= 0
                 return tracks.tracker_id[known], tracks.xyxy[known]
 
@@ -66,17 +66,25 @@ class _Results:
         return _Results(self.boxes[rows], self.conf[rows], self.cls[rows])
 
 
-def ultralytics(rate: float) -> Track:
-    """Ultralytics' BYTETracker with the settings of its bytetrack.yaml; it knows no frame rate."""
+def ultralytics() -> dict[str, Callable[[float], Track]]:
+    """Ultralytics' ByteTrack, and TrackTrack, which is its default, with the settings of their files; they know no
+    frame rate."""
     from ultralytics.trackers.byte_tracker import BYTETracker
+    from ultralytics.trackers.track_tracker import TRACKTRACK
     from ultralytics.utils import YAML
     from ultralytics.utils.checks import check_yaml
 
-    tracker = BYTETracker(SimpleNamespace(**YAML.load(check_yaml("bytetrack.yaml"))))
+    def make(kind: Any, file: str) -> Callable[[float], Track]:
+        def start(rate: float) -> Track:
+            tracker = kind(SimpleNamespace(**YAML.load(check_yaml(file))))
 
-    def track(detections: Detections, time: float, image: Any = None) -> Ids:
-        seen = _Results(detections.boxes, detections.scores, detections.labels.astype(np.float32))
-        rows = np.asarray(tracker.update(seen), np.float64).reshape(-1, 8)
-        return rows[:, 4].astype(np.int64), rows[:, :4]
+            def track(detections: Detections, time: float, image: Any = None) -> Ids:
+                seen = _Results(detections.boxes, detections.scores, detections.labels.astype(np.float32))
+                rows = np.asarray(tracker.update(seen, image), np.float64).reshape(-1, 8)
+                return rows[:, 4].astype(np.int64), rows[:, :4]
 
-    return track
+            return track
+
+        return start
+
+    return {"BYTETracker": make(BYTETracker, "bytetrack.yaml"), "TRACKTRACK": make(TRACKTRACK, "tracktrack.yaml")}

@@ -3,8 +3,8 @@
     python benchmarks/tracking.py ../shared/data/mot/TUD-Campus ../shared/data/mot/KITTI-17
 
 Every tracker gets the detections of `det/det.txt` with scores in 0..1 (`mot.as_probabilities`) and runs
-with its own defaults; the peers are told the frame rate where they ask for it, and BoT-SORT runs where
-there are frames for it (`img1`). `--stride n` keeps every n-th frame and averages over the n ways to begin;
+with its own defaults; the peers are told the frame rate and the time where they ask for it, and those that read
+frames run where there are some (`img1`). `--stride n` keeps every n-th frame and averages over the n ways to begin;
 `--mean` gives one table, the mean over the folders (`worlds.py` makes such folders). Scored by trackeval.
 Needs the extras `track-eval`, `bench` and `yolo`.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,14 +24,21 @@ from peers import WITH_IMAGES, Ids, Track, roboflow, ultralytics
 from vision import Detections, Tracker
 from vision.metrics.tracking import TrackScores, evaluate
 from vision.tracking import METHODS
+from vision.tracking.camera import CameraMotion
+from vision.tracking.looks import Appearance
 from vision.tracking.mot import Sequence, read_truth, write_rows
+from vision.types import Image
+from vision.zoo import CARDS
 
 
-def ours(method: str) -> Track:
-    tracker = Tracker(method)
+def ours(method: str, camera: bool = False, looks: Appearance | None = None) -> Track:
+    tracker, motion = Tracker(method), CameraMotion() if camera else None
 
-    def track(detections: Detections, time: float, image: object = None) -> Ids:
-        tracks = tracker(detections, time)
+    def track(detections: Detections, time: float, image: Image | None = None) -> Ids:
+        boxes = detections.everything.boxes
+        tracks = tracker(
+            detections, time, camera=motion(image, boxes) if motion and image is not None else None,
+            looks=looks(image, boxes) if looks and image is not None else None)
         return tracks.ids, tracks.boxes
 
     return track
@@ -61,13 +69,18 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, metavar="MOT_FOLDER")
     parser.add_argument("--stride", type=int, default=1)
     parser.add_argument("--mean", action="store_true")
+    parser.add_argument("--looks", type=Path, metavar="ONNX", help="the file of `vision weights pull person-reid`")
     options = parser.parse_args()
     sequences = [Sequence.read(folder) for folder in options.folders]
     makers: dict[str, Callable[[float], Track]] = {
         f"vision {method}": (lambda rate, method=method: ours(method)) for method in METHODS
     }
     makers |= {f"trackers {name}": make for name, make in roboflow().items()}
-    makers["ultralytics BYTETracker"] = ultralytics
+    makers |= {f"ultralytics {name}": make for name, make in ultralytics().items()}
+    makers["vision default, camera motion"] = lambda rate: ours("default", camera=True)
+    if options.looks:
+        looks = Appearance.load(replace(CARDS["person-reid"], file=str(options.looks.absolute()), url=None))
+        makers["vision default, looks"] = lambda rate: ours("default", looks=looks)
     together: dict[str, list[np.ndarray]] = {name: [] for name in makers}
     for sequence in sequences:
         table = {}
@@ -90,9 +103,9 @@ def main() -> None:
 
 
 def show(title: str, table: dict[str, np.ndarray]) -> None:
-    print(f"\n{title}\n{'':26s}   HOTA   DetA   AssA   MOTA   IDF1   IDSW")
+    print(f"\n{title}\n{'':29s}   HOTA   DetA   AssA   MOTA   IDF1   IDSW")
     for name, row in table.items():
-        print(f"{name:26s} " + " ".join(f"{value:6.1f}" for value in row))
+        print(f"{name:29s} " + " ".join(f"{value:6.1f}" for value in row))
 
 
 if __name__ == "__main__":

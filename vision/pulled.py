@@ -6,7 +6,7 @@ from vision.card import Boxes, Card, Clip, Input, name_list
 
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)          # torchvision's video networks
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
-_HALF = (0.5, 0.5, 0.5)
+_HALF, _ZERO = (0.5, 0.5, 0.5), (0.0, 0.0, 0.0)
 _AS_PUBLISHED = "COCO val2017, as published"
 _TORCHVISIONS = {                        # MB of the file, and what torchvision states: AP of boxes, or mIoU
     "ssd300-vgg16": (135.9, 0.251), "ssdlite320-mobilenet-v3": (13.4, 0.213), "retinanet-resnet50": (130.3, 0.364),
@@ -161,7 +161,17 @@ _EFFICIENT_SAM = Card(
     sha256="4eb496e0a7259d435b49b66faf1754aa45a5c382a34558ddda9a8c6fe5915d77", megabytes=48.3,
     licence="Apache-2.0 (EfficientSAM); trained on ImageNet and SA-1B", source="opencv/opencv_zoo",
     url=f"{_OPENCV_ZOO}image_segmentation_efficientsam/image_segmentation_efficientsam_ti_2025april.onnx",
-    input=Input((1024, 1024), "stretch", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)), names=("object",),
+    input=Input((1024, 1024), "stretch", mean=_ZERO, std=(1.0, 1.0, 1.0)), names=("object",),
+)
+_PERSON_REID = Card(
+    name="person-reid", task="looks", form="onnx", file="person-reidentification-retail-0248.onnx", megabytes=0.8,
+    sha256="43891ce644ff6f4c70cce150028e44d6cf3d150cb5a3eb75bf69bfaef0ebe789",
+    licence="Apache-2.0 (Intel's Open Model Zoo, as ONNX by PINTO0309)",
+    source="Kazuhito00/MOT-Tracking-by-Detection-Pipeline",
+    url=f"{_SAMPLES}MOT-Tracking-by-Detection-Pipeline/e50a76b8b430b778276e7fd04fd4cafd5d45eab2/Tracker/person_reid/model/"
+    "person-reidentification-retail-0248.onnx",
+    input=Input((128, 256), "stretch", fixed=True, mean=_ZERO, std=_BYTE), names=("person",),
+    config={"channels": "BGR"}, tolerance=0.02,
 )
 
-PULLED: tuple[Card, ...] = (*_COCO, *_ONNX, *_VOC, _C3D, *_KINETICS, _EFFICIENT_SAM)
+PULLED: tuple[Card, ...] = (*_COCO, *_ONNX, *_VOC, _C3D, *_KINETICS, _EFFICIENT_SAM, _PERSON_REID)

@@ -37,7 +37,7 @@ class Track(Spec):
     camera_motion: Annotated[bool, Option(
         "compensate for the camera's own motion (optical flow)", remote=True)] = False
     looks: Annotated[str | None, Option(
-        "a classifier of `vision models`, whose output helps to tell boxes apart")] = None
+        "a model whose output helps to tell boxes apart: `person-reid`, or a classifier of `vision models`")] = None
 
     def asks(self, other: Spec) -> Spec:
         """A detector that keeps its weak boxes, which may continue a track."""
@@ -46,10 +46,15 @@ class Track(Spec):
         return other
 
     def load(self, pool: Pool) -> Any:
-        """The classifier that `looks` names, or None."""
+        """The network of re-identification or the classifier that `looks` names, or None."""
+        from vision import zoo
         from vision.tasks.classify import Classifier
+        from vision.tracking.looks import Appearance
 
-        return None if self.looks is None else pool.load(Classifier.load, self.looks)
+        if self.looks is None:
+            return None
+        known = zoo.CARDS.get(self.looks)
+        return pool.load((Appearance if known and known.task == "looks" else Classifier).load, self.looks)
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream."""
@@ -61,12 +66,12 @@ class TrackStep(Step):
 
     remembers = True
 
-    def __init__(self, spec: Track, classifier: Any = None) -> None:
+    def __init__(self, spec: Track, looks: Any = None) -> None:
         super().__init__(spec.key)
         self.spec, self.needs, self.covers = spec, frozenset((spec.on,)), frozenset((spec.on,))
         self.camera = CameraMotion() if spec.camera_motion else None
         self.cuts = SceneCuts()
-        self.embed = _embedder(classifier) if classifier is not None else None
+        self.embed = _embedder(looks) if looks is not None else None
         self.tracker = Tracker(spec.tracker, spec.lost_after)
 
     def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
@@ -111,15 +116,18 @@ class TrackStep(Step):
         return {"model": self.spec.tracker}
 
 
-def _embedder(classifier: Any) -> Callable[[Image, Floats], Floats]:
-    """What the classifier sees in each box: the roots of its probabilities (N,C), of length 1."""
+def _embedder(model: Any) -> Callable[[Image, Floats], Floats]:
+    """What the model sees in each box (N,D); of a classifier the roots of its probabilities, of length 1."""
     import numpy as np
 
-    from vision.tracking.looks import crops
+    from vision.tracking.looks import Appearance, crops
+
+    if isinstance(model, Appearance):
+        return model
 
     def embed(image: Image, boxes: Floats) -> Floats:
-        scores: Sequence[Any] = classifier.batch(crops(image, boxes))
+        scores: Sequence[Any] = model.batch(crops(image, boxes))
         probs = np.array([s.probs for s in scores], np.float32)
-        return np.sqrt(probs.reshape(len(scores), len(classifier.names)))
+        return np.sqrt(probs.reshape(len(scores), len(model.names)))
 
     return embed

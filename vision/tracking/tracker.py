@@ -238,8 +238,8 @@ class Tracker:
 
     def _unit(self, looks: npt.NDArray[np.float32] | None, rows: int) -> npt.NDArray[np.float32]:
         """Embeddings of length 1: (rows,D), where D is 0 without any and else stays what it was."""
-        if looks is None:
-            looks = np.empty((rows, 0), np.float32)
+        if looks is None or not rows:
+            looks = np.empty((rows, 0 if rows else self._looks.shape[1]), np.float32)
         if not len(self._tracks):
             self._looks = np.empty((0, looks.shape[1]), np.float32)
         if looks.shape != (rows, self._looks.shape[1]):
