@@ -115,6 +115,13 @@ def test_a_graph_for_any_batch(card: Card, pictures: np.ndarray) -> None:
         np.testing.assert_allclose(boxes, by_hand(card, batch)[1], atol=1e-3)
 
 
+def test_a_graph_that_is_made_while_a_training_runs_in_bfloat16_is_the_same(card: Card) -> None:
+    """A teacher is exported where it is first asked, which was inside of the student's autocast."""
+    wanted = program_of(card).export(SHAPE)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert program_of(card).export(SHAPE) == wanted
+
+
 def test_a_failed_export_leaves_nothing_and_says_so(
     make_card: Callable[..., Card], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

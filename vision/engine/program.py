@@ -304,7 +304,7 @@ def exported(
         axes |= {1: "H", 2: "W"}
     mode = torch.onnx.TrainingMode.EVAL if whole else torch.onnx.TrainingMode.PRESERVE
     target: Any = io.BytesIO()                      # taken, whatever the hint says
-    with warnings.catch_warnings(), torch.inference_mode():
+    with warnings.catch_warnings(), torch.inference_mode(), torch.autocast("cpu", enabled=False):   # of a training
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
