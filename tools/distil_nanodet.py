@@ -1,4 +1,4 @@
-"""Train NanoDet on the labels of people and of teachers: how the next default detector is made from `nanodet-g`.
+"""Train NanoDet on the labels of people and of teachers; what came of it is told in weights/detect.md.
 
     python tools/distil_nanodet.py nanodet-g.safetensors OUT --labels labels.jsonl --real coco/train.json \
         --real VOC2007/train.json --minutes 100
@@ -9,8 +9,9 @@ the others stay, with their score as a soft label: what people left out is not b
 every 100 steps, and the same command goes on from it; OUT/nanodet.safetensors is the average of the weights.
 
 Targets are task-aligned (Feng et al. 2021, "TOOD"), each scaled by its label's score; losses are quality focal
-and distribution focal loss (Li et al. 2020, "Generalized Focal Loss") and GIoU. The published network gets a
-fourth level, stride 64, which starts as a halved copy of the third.
+and distribution focal loss (Li et al. 2020, "Generalized Focal Loss") and GIoU. The classes that VOC does not
+have are learnt from teachers alone in most pictures: there the network as published is asked, too (Li and Hoiem 2016,
+"Learning without forgetting").
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou, generalized_box_iou_loss
 
 from vision.boxes import iou
-from vision.card import IMAGENET_MEAN, IMAGENET_STD, Input, card_of, name_list
+from vision.card import IMAGENET_MEAN, IMAGENET_STD, card_of, name_list
 from vision.engine.program import state_dict
 from vision.nets.gfl import points
 from vision.nets.nanodet import NanoDet
@@ -44,7 +45,6 @@ FLOOR = 0.1                                       # a teacher's boxes below it a
 AS_COCO = {"aeroplane": "airplane", "motorbike": "motorcycle", "sofa": "couch", "pottedplant": "potted plant",
            "diningtable": "dining table", "tvmonitor": "tv"}
 FROZEN = ("encoder.stem", "encoder.stages.0")
-FRESH = ("coarser", "towers.3", "classify.3", "place.3")
 MEAN, STD = (torch.tensor(v).view(1, 3, 1, 1) * 255 for v in (IMAGENET_MEAN, IMAGENET_STD))
 
 
@@ -90,13 +90,15 @@ class Pictures(torch.utils.data.IterableDataset[tuple[Tensor, list[Tensor]]]):
             path = str(Path(entry["picture"]).resolve())
             source = next((i for i, boxes in enumerate(real) if path in boxes), None)
             complete = source is not None and len({*np.concatenate([*real[source].values()])[:, 4]}) > 40
-            boxes = np.array(entry["boxes"], np.float32).reshape(-1, 6)
+            if args.alone and source is None:
+                continue
+            boxes = np.array([] if args.alone else entry["boxes"], np.float32).reshape(-1, 6)
             self.items.append((path, soft_labels(boxes, None if source is None else real[source][path], complete)))
             self.weights.append(3 if complete else 1)
 
     def __iter__(self) -> Iterator[tuple[Tensor, list[Tensor]]]:
         cv2.setNumThreads(1)
-        self.random = random.Random(time.time_ns())
+        self.random = random.Random(self.args.seed if self.args.steps else time.time_ns())
         while True:
             side = self.random.choice(self.args.sizes)
             canvases, rows = zip(*(self.item(side) for _ in range(self.args.batch)), strict=True)
@@ -177,10 +179,14 @@ def assigned(scores: Tensor, boxes: Tensor, centres: Tensor, rows: Tensor) -> tu
     return targets, objects[which], weights
 
 
-def losses(net: NanoDet, x: Tensor, rows: list[Tensor]) -> Tensor:
-    """Quality focal, GIoU and distribution focal loss (3,), each over the sum of the targets."""
+def losses(net: NanoDet, x: Tensor, rows: list[Tensor], before: NanoDet, kept: Tensor) -> Tensor:
+    """Quality focal, GIoU and distribution focal loss (3,), each over the sum of the targets. before: the network as it
+    was, whose scores (Li and Hoiem 2016, "Learning without forgetting") are the least that the classes `kept` (C,)
+    should say."""
     with torch.autocast("cpu", torch.bfloat16):
         outputs = net(x)
+        with torch.no_grad():
+            known = before(x)[0].float().sigmoid()
     logits, distances = (output.float() for output in outputs)
     size_wh = (x.shape[-1], x.shape[-2])
     boxes = net.boxes(distances, size_wh)
@@ -189,6 +195,7 @@ def losses(net: NanoDet, x: Tensor, rows: list[Tensor]) -> Tensor:
     made = [assigned(s, b, centres, r) for s, b, r in zip(scores, boxes.detach(), rows, strict=True)]
     targets, wanted, weights = (torch.stack(part) for part in zip(*made, strict=True))
     total = weights.sum().clamp(min=1.0)
+    targets = torch.where(kept, torch.maximum(targets, known), targets)
     quality = F.binary_cross_entropy_with_logits(logits, targets, (targets - scores).square(), reduction="sum")
     picture, cell = (weights > 0).nonzero(as_tuple=True)
     share, wanted = weights[picture, cell], wanted[picture, cell]
@@ -199,28 +206,17 @@ def losses(net: NanoDet, x: Tensor, rows: list[Tensor]) -> Tensor:
 
 
 def start(file: Path) -> NanoDet:
-    """NanoDet of four levels with the weights of the file, of three or four."""
-    net, known = NanoDet(80), state_dict(file)
-    if "coarser.0.weight" not in known:
-        known |= {name.replace(".2.", ".3.", 1): value for name, value in known.items()
-                  if name.startswith(("towers.2.", "classify.2.", "place.2."))}
-        mean = torch.zeros_like(net.coarser[0].weight)
-        mean[range(128), range(128)] = 1 / 9
-        known |= {"coarser.0.weight": mean, "coarser.0.bias": torch.zeros(128)}
-    net.load_state_dict(known)
+    """NanoDet of three levels, as published, with the weights of the file."""
+    net = NanoDet(80, levels=3)
+    net.load_state_dict(state_dict(file))
     return net.to(memory_format=torch.channels_last)
 
 
 def optimiser(net: nn.Module, rate: float) -> torch.optim.Optimizer:
-    """The first stage stands still; the new level learns three times as fast as the rest."""
-    groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
+    """The stem and the first stage stand still."""
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(not name.startswith(FROZEN))
-        if parameter.requires_grad:
-            groups[name.startswith(FRESH)].append(parameter)
-    return torch.optim.AdamW(
-        [{"params": groups[False], "times": 1.0}, {"params": groups[True], "times": 3.0}], lr=rate, weight_decay=0.01
-    )
+    return torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=rate, weight_decay=0.01)
 
 
 def main() -> None:
@@ -231,6 +227,9 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, required=True)
     parser.add_argument("--real", type=Path, action="append", default=[])
     parser.add_argument("--minutes", type=float, default=100)
+    parser.add_argument("--steps", type=int, default=0, help="so many, instead of minutes: in the order of the seed")
+    parser.add_argument("--seed", type=int, default=0, help="with --steps: of the pictures' order and changes")
+    parser.add_argument("--alone", action="store_true", help="people's labels alone, without teachers")
     parser.add_argument("--rate", type=float, default=2e-4)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
@@ -238,7 +237,9 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
-    net = start(args.start)
+    net, before = start(args.start), start(args.start).eval().requires_grad_(False)
+    voc = {name_list("coco").index(AS_COCO.get(name, name)) for name in name_list("voc")}
+    kept = torch.tensor([index not in voc and not args.alone for index in range(80)])
     average, chosen = copy.deepcopy(net).eval(), optimiser(net, args.rate)
     step, spent, last = 0, 0.0, args.out / "last.pt"
     if last.is_file():
@@ -249,13 +250,17 @@ def main() -> None:
         chosen.load_state_dict(saved["optimiser"])
     loader = iter(torch.utils.data.DataLoader(Pictures(args), batch_size=None, num_workers=1, prefetch_factor=4))
     began = time.monotonic() - spent
-    while (spent := time.monotonic() - began) < args.minutes * 60:
+    while (spent := time.monotonic() - began) < args.minutes * 60 or args.steps:
+        done = step / args.steps if args.steps else spent / (args.minutes * 60)
+        if done >= 1:
+            break
         pixels, rows = next(loader)
-        falling = max(0.0, spent / (args.minutes * 60) - 0.68) / 0.32              # flat, then a cosine
+        falling = max(0.0, done - 0.68) / 0.32                                      # flat, then a cosine
         rate = args.rate * min(1, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * falling)))
         for group in chosen.param_groups:
-            group["lr"] = rate * group["times"]
-        terms = losses(net, ((pixels.float() - MEAN) / STD).contiguous(memory_format=torch.channels_last), rows)
+            group["lr"] = rate
+        terms = losses(net, ((pixels.float() - MEAN) / STD).contiguous(memory_format=torch.channels_last), rows,
+                       before, kept)
         chosen.zero_grad()
         terms.sum().backward()
         nn.utils.clip_grad_norm_(net.parameters(), 20.0)
@@ -271,8 +276,7 @@ def main() -> None:
             torch.save({"step": step, "spent": spent, "net": net.state_dict(), "average": average.state_dict(),
                         "optimiser": chosen.state_dict()}, args.out / "part.pt")
             (args.out / "part.pt").replace(last)
-    card = replace(card_of(args.start), name="nanodet", config={"classes": 80}, source="tools/distil_nanodet.py",
-                   input=Input((512, 512), "letterbox", enlarge=False))
+    card = replace(card_of(args.start), name="nanodet", source="tools/distil_nanodet.py")
     save_weights(args.out / "nanodet.safetensors", average, card, {})
 
 

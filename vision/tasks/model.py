@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -61,7 +62,9 @@ class Model:
             ensemble.loaded_as = {"model": model, "device": device, "precision": precision, "backend": backend}
             return ensemble
         card = cls._card(model)
-        made = cls(load(card, device, precision, backend), card)
+        engine = load(card, device, precision, backend)
+        decides = card.int8 if engine.precision == "int8" and card.int8 is not None else card
+        made = cls(engine, replace(card, min_score=decides.min_score))
         made.loaded_as = {"model": card, "device": device, "precision": precision, "backend": backend}
         return made
 
