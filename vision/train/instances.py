@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from vision import zoo
 from vision.card import Card
@@ -21,7 +21,7 @@ _STARTS = ("nanodet", "nanodet-masks")
 
 @spec
 class InstanceSettings(VariedSettings):
-    """How masks are trained: the detector stays as it is, and a head on its maps learns (CondInst)."""
+    """How masks are trained: the detector stays as it is, and a head on its maps learns."""
 
     epochs: common.Epochs = 20
     lr: common.Rate = 2e-3
@@ -35,6 +35,11 @@ class InstanceSettings(VariedSettings):
     model: Annotated[str, Option(
         "a nanodet detector, which gets a new head, or such a detector with a head already: default, or a file of "
         "vision train detect --model nanodet, or of this training")] = "default"
+
+    mask_head: Annotated[Literal["auto", "condinst", "yolact", "rtmdet"], Option(
+        "what makes the masks: networks that the cells bring along, on fine maps (condinst) or on the neck's alone "
+        "(rtmdet), or sums of shared prototypes (yolact); a model with another head gets a new one. auto: the one that "
+        "it has, or condinst")] = "auto"
 
     @property
     def card(self) -> Card:
