@@ -22,15 +22,18 @@ from vision.data.detection import DetectionData
 from vision.data.instances import read_instances
 from vision.data.layouts import Problem
 from vision.data.masks import mask_of, reduced_mask
+from vision.engine import FakeEngine
 from vision.engine.program import state_dict
 from vision.errors import DataError, ModelError
 from vision.masks import packed, run_lengths
 from vision.nets import build
+from vision.people.person import PersonMask
 from vision.tasks.instances import InstanceSegmenter
 from vision.train.detection_transforms import ScaledCrop
 from vision.train.fit import save_weights
 from vision.train.instance_masks import InstanceSet, mask_targets, responsible, start
 from vision.train.instances import InstanceSettings
+from vision.train.masks_taught import masks_taught
 from vision.train.recipe import Trained
 from vision.train.training import Training
 from vision.weights import resolve
@@ -470,3 +473,102 @@ def test_boxes_without_masks_lower_their_own_losses(data: Path, detector: Path, 
         assert 0 < last[f"train/{term}"] < first[f"train/{term}"], term
     train(tmp_path, tmp_path / "none", detector, epochs=1, box_loss=0.0)
     assert "train/projection" not in json.loads((tmp_path / "none" / "curve.jsonl").read_text())
+
+
+# masks by a teacher
+
+def without_masks(data: Path, root: Path, change: Callable[[dict[str, Any]], object] = lambda one: None) -> Path:
+    """The data, its `train` with boxes alone and a person for a cat. change: of an annotation."""
+    for split in ("train", "val"):
+        content = json.loads((data / f"{split}.json").read_text())
+        content["categories"][0]["name"] = "person"
+        for annotation in content["annotations"]:
+            if split == "train":
+                del annotation["segmentation"]
+                change(annotation)
+        (root / f"{split}.json").write_text(json.dumps(content))
+    (root / "images").symlink_to(data / "images")
+    return root
+
+
+def bright(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A network for people to which all that is red is one; how many crops it was asked for each time."""
+    asked: list[int] = []
+
+    def run(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        asked.append(len(batch))
+        return (np.float32(batch[..., 2] > 150),)
+
+    made = card(task="person", input=Input((64, 64), "stretch"))
+    monkeypatch.setattr(PersonMask, "load", lambda model: PersonMask(FakeEngine(run), made))
+    return asked
+
+
+def test_a_teacher_outlines_people_that_have_a_box_alone(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = bright(monkeypatch)
+    root = without_masks(data, tmp_path, lambda one: one.update(iscrowd=int(one["id"] == 10)))
+    train, _ = read_instances(root, ("person", "dog"), boxes=True)
+    for again in (False, True):                                                  # as a run that goes on
+        taught = masks_taught(train, find("selfie"), tmp_path / "run")
+        assert asked == [1] * 11                                                 # twelve pictures; one is of a crowd
+        masks = [dict(zip(one.labels.tolist(), one.masks, strict=True)) for one in taught.pictures]
+        assert [of[1] for of in masks] == [None] * 12, again                     # no dog
+        assert masks[1][0] is None
+        for of in (masks[0], *masks[2:]):
+            found = mask_of(of[0], WH)
+            assert (found & mask(ELL)).sum() / (found | mask(ELL)).sum() > 0.9
+    with (tmp_path / "run" / "masks.jsonl").open("a") as file:
+        file.write('{"picture": "cut')
+    assert masks_taught(train, find("selfie"), tmp_path / "run").pictures[0].masks[0] == masks[0][0]
+
+
+def test_what_a_teacher_outlined_is_learnt(
+    data: Path, detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures with boxes alone, masks by the teacher, two epochs: the loss of masks falls."""
+    bright(monkeypatch)
+    net = build("nanodet", classes=2, levels=3)
+    net.load_state_dict(state_dict(detector))
+    save_weights(tmp_path / "people.safetensors", net, replace(card_of(detector), names=("person", "dog")), {})
+    root = tmp_path / "boxes"
+    root.mkdir()
+    train(without_masks(data, root), tmp_path / "run", tmp_path / "people.safetensors", teacher="selfie", box_loss=0.0,
+          lr=5e-3)
+    first, second = (json.loads(line) for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines())
+    for term in ("dice", "cross_entropy"):
+        assert 0 < second[f"train/{term}"] < first[f"train/{term}"]
+    assert "train/projection" not in first
+
+
+def test_a_teacher_gives_masks_for_boxes(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="'gfl-voc' is a model for detect, which gives no masks for boxes"):
+        Training("instances", write_coco(tmp_path), tmp_path / "run", InstanceSettings(teacher="gfl-voc"))
+
+
+# heads
+
+@pytest.mark.parametrize("head", ["yolact", "rtmdet"])
+def test_another_head_learns_and_opens(head: str, data: Path, detector: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "run", detector, mask_head=head)
+    first, second = (json.loads(line) for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines())
+    assert 0 < second["train/dice"] < first["train/dice"]
+    assert ("train/cross_entropy" in first) == (head == "yolact")
+    best = tmp_path / "run" / "best.safetensors"
+    assert (card_of(best).config["mask"], card_of(best).boxes.layout) == (head, head)
+    masks = []
+    for backend in ("torch", "openvino"):
+        with InstanceSegmenter.load(best, precision="fp32", backend=backend) as segmenter:
+            masks.append(segmenter(paint(), min_score=0.0).masks)
+    np.testing.assert_allclose(*masks, atol=1e-3)
+    goes_on = start(InstanceSettings(model=str(best)))
+    assert goes_on[1].boxes.layout == head                                       # the head that it has
+    assert all(value.equal(state_dict(best)[name]) for name, value in goes_on[0].state_dict().items())
+    new = start(InstanceSettings(model=str(best), mask_head="condinst"))
+    assert (new[1].boxes.layout, new[1].config) == ("condinst", {"classes": 2, "levels": 3})
+
+
+def test_a_head_that_is_none_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"no head 'solo' for masks\. There are: condinst, yolact, rtmdet"):
+        build("nanodet-masks", classes=2, mask="solo")

@@ -53,8 +53,9 @@ class MaskHead(nn.Module):
         features: (K,H/stride,W/stride). own: (N,·), what their cells gave. boxes: (N,4) xyxy in input pixels. reach:
         sides of the grid, in those of the box around whose middle it lies.
         """
-        in_box = places(boxes.new_tensor([[-1, -1, 1, 1]]), grid, reach).permute(0, 3, 1, 2).expand(len(boxes), -1, -1, -1)
-        return by_networks(torch.cat([seen(features, places(boxes, grid, reach), cls.stride), in_box], 1), own)
+        at = places(boxes, grid, reach)
+        of_box = places(boxes.new_tensor([[-1, -1, 1, 1]]), grid, reach).expand_as(at).permute(0, 3, 1, 2)
+        return by_networks(torch.cat([seen(features, at, cls.stride), of_box], 1), own)
 
 
 def conv(before: int, after: int) -> nn.Sequential:

@@ -46,6 +46,6 @@ class FusedKernels(MaskHead):
     def logits(cls, features: Tensor, own: Tensor, boxes: Tensor, grid: int, reach: float = 1.0) -> Tensor:
         """As `MaskHead.logits`."""
         at = places(boxes, grid, reach)
-        weights, centres, unit = own.split((WEIGHTS, 2, 1), 1)
+        weights, centres, unit = own[:, :WEIGHTS], own[:, WEIGHTS:-1], own[:, -1:]
         from_cells = (at / cls.stride - centres[:, None, None]) / unit[:, None, None]
         return by_networks(torch.cat([seen(features, at, cls.stride), from_cells.permute(0, 3, 1, 2)], 1), weights)

@@ -48,7 +48,8 @@ class InstanceSegmenter(Finder[Instances]):
                      for own, box in zip(owns, seen, strict=True)]
             masks = np.array(probs or np.empty((0, side, side)), np.float32)
             if voting:                                           # from _DECIDES on a point is on: its odds say so
-                masks = masks * (1 - _DECIDES) / (masks * (1 - _DECIDES) + (1 - masks) * _DECIDES)
+                yes, no = masks * (1 - _DECIDES), (1 - masks) * _DECIDES
+                masks = np.asarray(yes / (yes + no), np.float32)
         return Instances(boxes, found.scores, found.labels, masks, frame_wh=view.frame_wh)
 
 
@@ -80,7 +81,7 @@ def _voters(found: Candidates, boxes: Floats, scores: Floats, own: Floats) -> li
 def _condinst(own: Floats, maps: Floats, box: Floats, side: int) -> Floats:
     """Logits (V,side,side) of a mask by networks (V,K) on maps (C,h,w), whose coordinates are those of the box
     (`vision.nets.condinst`)."""
-    steps = (np.arange(side) + 0.5) / side * 2 - 1
+    steps = ((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32)
     return _networks(own, sampled(maps, box, side), np.stack(np.meshgrid(steps, steps))[None])
 
 
@@ -90,14 +91,14 @@ def _rtmdet(own: Floats, maps: Floats, box: Floats, side: int) -> Floats:
     steps = (np.arange(side) + 0.5) / side
     at = np.stack(np.meshgrid(box[0] + steps * (box[2] - box[0]), box[1] + steps * (box[3] - box[1])))
     from_cells = (at - own[:, -3:-1, None, None]) / own[:, -1:, None, None]
-    return _networks(own[:, :-3], sampled(maps, box, side), from_cells)
+    return _networks(own[:, :-3], sampled(maps, box, side), np.asarray(from_cells, np.float32))
 
 
 def _networks(weights: Floats, features: Floats, coordinates: Floats) -> Floats:
     """Logits (V,side,side) by networks (V,K) on features (C,side,side) and coordinates (V or 1,2,side,side)."""
     count, side = len(coordinates), features.shape[-1]
     shared = np.broadcast_to(features, (count, *features.shape))
-    values = np.concatenate([shared, coordinates], 1, dtype=np.float32).reshape(count, -1, side * side)
+    values = np.concatenate([shared, coordinates], 1).reshape(count, -1, side * side)
     at, hidden, before = 0, 8, values.shape[1]
     for after in (hidden, hidden, 1):
         kernel = weights[:, at: at + before * after].reshape(-1, after, before)

@@ -5,7 +5,7 @@ The heads that learn are those of `vision.nets.nanodet_masks`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -37,6 +37,7 @@ from vision.train.detection_transforms import Sample, as_sample
 from vision.train.fit import fit
 from vision.train.instances import InstanceSettings
 from vision.train.loading import Key
+from vision.train.masks_taught import masks_taught
 from vision.train.recipe import Objective, Parts, Told, Trained
 from vision.train.start import freeze
 from vision.types import Image
@@ -161,12 +162,12 @@ def dice(logits: Tensor, truth: Tensor) -> Tensor:
     return (1 - (2 * overlap + 1) / (total + 1)).mean()
 
 
-_LOSSES = {"dice": dice, "cross_entropy": F.binary_cross_entropy_with_logits}
+_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"dice": dice, "cross_entropy": F.binary_cross_entropy_with_logits}
 
 
 class Masks(Objective):
-    """Dice and cross entropy over a grid on each box, or what of both the head learns by, and for boxes without masks `box_loss`
-    times BoxInst's terms (`vision.train.boxed`); judged by COCO's average precision of masks."""
+    """Dice and cross entropy over a grid on each box, or what of both the head learns by, and for boxes without masks
+    `box_loss` times BoxInst's terms (`vision.train.boxed`); judged by COCO's average precision of masks."""
 
     words: ClassVar[Mapping[str, str]] = {"ap50": "mask AP50", "ap": "mask AP"}
 
@@ -274,6 +275,8 @@ def train(training: Training, told: Told) -> Trained:
     card = replace(card, name=training.folder.name, source=f"trained on {training.source}")
     learned, held = training.data
     box_loss = training.settings.box_loss
+    if training.settings.teacher_card is not None:
+        learned = masks_taught(learned, training.settings.teacher_card, training.folder)
     some = tuple(one for one in learned.pictures if learnable(one, box_loss > 0).any())
     learned, objective = replace(learned, pictures=some), Masks(card, held, box_loss)
     return fit(Parts(net, objective, InstanceSet(learned, training.settings), Whole(held)), training, told)

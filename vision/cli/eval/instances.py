@@ -32,11 +32,11 @@ def instances(
     """Average precision of masks, of their borders and of boxes: scores from 0.01, at most 100 a picture."""
     from vision.data.truth import Truth
     from vision.metrics.detection import coco_rows, mask_fit, precision_table, summary
-    from vision.tasks.instances import InstanceSegmenter
+    from vision.people.outlines import instance_finder
 
     truth = Truth.load(data).with_masks()
     folder = images or pictures_of(data, truth)
-    model = InstanceSegmenter.load(*options.where)
+    model = instance_finder(*options.where)
     truth, category_of, unknown = truth.restricted(model.names)
     submit = partial(model.submit, min_score=0.01, max_detections=100, max_iou=max_iou, tiles=tiles)
     paths = [folder / image["file_name"] for image in truth.images]
