@@ -162,7 +162,9 @@ def dice(logits: Tensor, truth: Tensor) -> Tensor:
     return (1 - (2 * overlap + 1) / (total + 1)).mean()
 
 
-_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"dice": dice, "cross_entropy": F.binary_cross_entropy_with_logits}
+_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "dice": dice, "cross_entropy": F.binary_cross_entropy_with_logits,
+}
 
 
 class Masks(Objective):
