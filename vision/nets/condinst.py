@@ -65,7 +65,7 @@ def conv(before: int, after: int) -> nn.Sequential:
 
 def resized(x: Tensor, size: Sequence[int]) -> Tensor:
     """(B,C,h,w) -> (B,C,*size), bilinear."""
-    return F.interpolate(x, size=(int(size[0]), int(size[1])), mode="bilinear")
+    return F.interpolate(x, size=tuple(size), mode="bilinear")
 
 
 def of_cells(layers: nn.Module, maps: Sequence[Tensor]) -> Tensor:
