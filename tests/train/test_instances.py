@@ -22,6 +22,7 @@ from vision.data.detection import DetectionData
 from vision.data.instances import read_instances
 from vision.data.layouts import Problem
 from vision.data.masks import mask_of, reduced_mask
+from vision.data.truth import Truth
 from vision.engine import FakeEngine
 from vision.engine.program import state_dict
 from vision.errors import DataError, ModelError
@@ -210,7 +211,7 @@ def test_what_is_wrong_is_named_and_counted_and_nothing_else_is_lost(tmp_path: P
         11: {"bbox": None},
         20: {"segmentation": [[10, 8, 42, 50, 42, 8, 10, 50]]},                  # crosses itself
         21: {"segmentation": [[500, 500, 600, 500, 600, 600]], "bbox": [500, 500, 100, 100]},
-        30: {"iscrowd": 1, "segmentation": {"size": [WH[1], WH[0]], "counts": [WH[0] * WH[1]]}},
+        30: {"iscrowd": 1, "segmentation": {"size": [WH[1], WH[0]], "counts": [0, WH[0] * WH[1]]}},
         31: {"category_id": 6, "bbox": [], "segmentation": [[1, 2, 3]]},         # nothing to go by
     }
     train, _ = read_instances(write_coco(tmp_path, lambda one: one.update(ill.get(one["id"], {}))), NAMES)
@@ -232,8 +233,47 @@ def test_what_is_wrong_is_named_and_counted_and_nothing_else_is_lost(tmp_path: P
     assert crowds == [1, 1, 1, 0, 0, 1]                                          # what has no mask is not judged
 
 
+@pytest.mark.parametrize("given", [
+    [[500, 500, 600, 500, 600, 600]], [[-90, 5, -10, 5, -10, 60]], {"size": [WH[1], WH[0]], "counts": [WH[0] * WH[1]]},
+], ids=["beyond", "before", "off"])
+def test_a_mask_that_is_not_in_its_picture_is_none(given: Any, tmp_path: Path) -> None:
+    """Its box stays, to be learnt from by itself."""
+    def change(one: dict[str, Any]) -> None:
+        one.update({"segmentation": given} if one["id"] == 10 else {})
+
+    train, val = read_instances(write_coco(tmp_path, change), NAMES)
+    assert counts(train) == counts(val) == {Problem.UNREADABLE_MASK: 1}
+    assert [mask is not None for mask in train.pictures[1].masks] == [False, True]
+    assert [one["iscrowd"] for one in Truth.load(tmp_path / "val.json").with_masks().annotations] == [0, 0, 1, 0]
+
+
+def test_a_truth_of_masks_alone_has_the_boxes_around_them(tmp_path: Path) -> None:
+    """As in training; and what is not to be judged by is said as what it is."""
+    write_coco_runs(tmp_path)
+    whole = Truth.load(tmp_path / "val.json")
+    content = json.loads((tmp_path / "val.json").read_text())
+    for annotation in content["annotations"]:
+        del annotation["bbox"]
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    made = Truth.load(tmp_path / "val.json")
+    for one, other in zip(made.annotations, whole.annotations, strict=True):
+        np.testing.assert_allclose(one["bbox"], other["bbox"], atol=1.01)
+    content["images"][0]["width"] = "wide"
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="whose width or height is no number"):
+        Truth.load(tmp_path / "val.json")
+    content["images"][0].update(width=10**6, height=10**6)
+    content["annotations"][0]["segmentation"] = {"size": [10**6, 10**6], "counts": [10**12]}
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="has more than the 200000000 pixels"):
+        Truth.load(tmp_path / "val.json")
+    crowds = replace(whole, annotations=[{**one, "iscrowd": 1} for one in whole.annotations])
+    with pytest.raises(DataError, match="there are crowds alone, which are not judged"):
+        crowds.with_masks()
+
+
 @pytest.mark.parametrize(("change", "line"), [
-    (lambda one: one.pop("segmentation"), "boxes without masks, learnt from by --box-loss alone, not judged: 4"),
+    (lambda one: one.pop("segmentation"), "learnt from by --box-loss or --teacher alone, not judged: 4"),
     (lambda one: one.update(iscrowd=1), "no mask to use: they hold crowds alone"),
 ])
 def test_no_mask_at_all_is_refused(change: Callable[[dict[str, Any]], object], line: str, tmp_path: Path) -> None:
