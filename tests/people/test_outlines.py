@@ -118,9 +118,11 @@ def test_the_command_outlines_people(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "found.jsonl").read_text())["instances"]["model"] == "nanodet-g+selfie"
     truth = {"images": [{"id": 7, "file_name": "7.png", "width": 512, "height": 512}],
              "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "rocket"}],
-             "annotations": [{**row, "id": 1, "category_id": 1, "iscrowd": 0}]}
+             "annotations": [{**row, "id": 1, "category_id": 1, "iscrowd": 0},
+                             {"id": 2, "image_id": 7, "category_id": 1, "bbox": [0, 0, 9, 9]}]}
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     ran = CliRunner().invoke(app, ["eval", "instances", "--data", str(tmp_path / "truth.json"), *wanted])
     assert ran.exit_code == 0, ran.output
     assert "that the model does not know, left out: rocket" in ran.output
+    assert "objects without a mask that can be used, not judged: 1" in ran.output
     assert "masks    AP 1.0000" in ran.output

@@ -59,7 +59,8 @@ class Truth:
         if self.annotations and all(one["iscrowd"] for one in self.annotations):
             raise DataError("there are crowds alone, which are not judged: `iscrowd` is 0 of an object by itself")
         if self.annotations and all(one["iscrowd"] for one in kept):
-            raise DataError("there are boxes and no masks: a COCO file for instances has `segmentation` in each object")
+            raise DataError("no object has a mask that can be used: a COCO file for instances has `segmentation` in "
+                            "each, polygons of three points or more or run lengths, within its picture")
         return replace(self, annotations=kept)
 
     def first(self, count: int | None) -> Truth:
