@@ -4,7 +4,7 @@
 
 MODEL is a name of `vision models` or a file of `vision train instances`. The objects are the best that a picture has
 after the card's suppression, whatever their scores. In turns, in one process, the lowest of the rounds in milliseconds
-of wall clock; with `taskset -c 0` on one core. The table is printed in Markdown.
+of processor time; with `taskset -c 0` on one core. The table is printed in Markdown.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
         parts[name] = partial(model.engine, view.pixels[None])
         parts |= {f"{name} {count}": partial(model._result, found[:count], outputs, view) for count in COUNTS}
     turns = in_turns({name: partial(once, part) for name, part in parts.items()}, told.rounds)
-    taken = {name: 1000 * min(one.seconds for one in of) for name, of in turns.items()}
+    taken = {name: 1000 * min(one.busy_s for one in of) for name, of in turns.items()}
     print(f"the detector alone: {taken['alone']:.1f} ms, a picture of {view.pixels.shape[1]}x{view.pixels.shape[0]}")
     print(f"| model | head | its parameters | network ms | {' | '.join(f'{n} masks ms' for n in COUNTS)} |")
     print("|---|---|---|---|" + "---|" * len(COUNTS))
