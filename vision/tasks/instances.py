@@ -60,12 +60,17 @@ def _cut(mask: Floats, box: Floats, seen: Floats) -> Floats:
     return np.asarray(sampled(mask[None], place, len(mask))[0])
 
 
+def _around(maps: Floats, box: Floats) -> tuple[Floats, Floats]:
+    """What of maps (K,h,w) lies in and just around a box in pixels of theirs, and the box in pixels of that."""
+    left, top, right, bottom = (*np.floor(box[:2] - 1).clip(0), *np.ceil(box[2:] + 1))
+    return maps[:, int(top): int(bottom), int(left): int(right)], box - np.tile([left, top], 2)
+
+
 def _shares(own: Floats, maps: Floats, box: Floats, side: int) -> Floats:
     """Logits (V,side,side) of a mask as shares (V,K) of maps (K,h,w), over a box in pixels of theirs: YOLACT (Bolya et
     al. 2019)."""
-    left, top, right, bottom = (*np.floor(box[:2] - 1).clip(0), *np.ceil(box[2:] + 1))
-    part = maps[:, int(top): int(bottom), int(left): int(right)]
-    return sampled(np.tensordot(own, part, 1), box - np.tile([left, top], 2), side)
+    part, place = _around(maps, box)
+    return sampled(np.tensordot(own, part, 1), place, side)
 
 
 def _voters(found: Candidates, boxes: Floats, scores: Floats, own: Floats) -> list[Floats]:
@@ -82,7 +87,7 @@ def _condinst(own: Floats, maps: Floats, box: Floats, side: int) -> Floats:
     """Logits (V,side,side) of a mask by networks (V,K) on maps (C,h,w), whose coordinates are those of the box
     (`vision.nets.condinst`)."""
     steps = ((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32)
-    return _networks(own, sampled(maps, box, side), np.stack(np.meshgrid(steps, steps))[None])
+    return _networks(own, sampled(*_around(maps, box), side), np.stack(np.meshgrid(steps, steps))[None])
 
 
 def _rtmdet(own: Floats, maps: Floats, box: Floats, side: int) -> Floats:
@@ -91,7 +96,7 @@ def _rtmdet(own: Floats, maps: Floats, box: Floats, side: int) -> Floats:
     steps = (np.arange(side) + 0.5) / side
     at = np.stack(np.meshgrid(box[0] + steps * (box[2] - box[0]), box[1] + steps * (box[3] - box[1])))
     from_cells = (at - own[:, -3:-1, None, None]) / own[:, -1:, None, None]
-    return _networks(own[:, :-3], sampled(maps, box, side), np.asarray(from_cells, np.float32))
+    return _networks(own[:, :-3], sampled(*_around(maps, box), side), np.asarray(from_cells, np.float32))
 
 
 def _networks(weights: Floats, features: Floats, coordinates: Floats) -> Floats:
@@ -103,10 +108,11 @@ def _networks(weights: Floats, features: Floats, coordinates: Floats) -> Floats:
     for after in (hidden, hidden, 1):
         kernel = weights[:, at: at + before * after].reshape(-1, after, before)
         at += before * after
-        values = kernel @ values + weights[:, at: at + after, None]                      # (V,after,side * side)
+        values = kernel @ values                                                         # (V,after,side * side)
+        values += weights[:, at: at + after, None]
         at += after
         if after > 1:
-            values = values.clip(0)
+            np.maximum(values, 0, out=values)
         before = after
     return values.reshape(-1, side, side)
 
