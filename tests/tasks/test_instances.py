@@ -16,7 +16,9 @@ from vision.instances import Instances
 from vision.nets.condinst import FEATURES, WEIGHTS
 from vision.nets.nanodet_masks import HEADS
 from vision.nets.yolact import PROTOTYPES
+from vision.tasks.decoders import DECODERS
 from vision.tasks.instances import InstanceSegmenter
+from vision.tasks.masked import MASKED
 
 
 def _card(layout: str, size_wh: tuple[int, int] = (64, 64)) -> Card:
@@ -84,7 +86,7 @@ def _cells(layout: str, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     stride = HEADS[layout].stride
     channels = PROTOTYPES if layout == "yolact" else FEATURES
     own = random.normal(size=(count, PROTOTYPES if layout == "yolact" else WEIGHTS))
-    if layout == "rtmdet":                                        # centres and units, in pixels of the features
+    if layout == "rtmdet-ins":                                        # centres and units, in pixels of the features
         own = np.concatenate([own, random.uniform(0, 8, (count, 2)), random.choice([8, 16, 32], (count, 1))], 1)
     return (random.normal(size=(channels, 64 // stride, 96 // stride)).astype(np.float32), own.astype(np.float32))
 
@@ -95,7 +97,7 @@ def _logit(layout: str, features: np.ndarray, own: np.ndarray, box: np.ndarray, 
     values = [_bilinear(plane, x / stride, y / stride) for plane in features]
     if layout == "yolact":
         return sum(share * value for share, value in zip(own.tolist(), values, strict=True))
-    if layout == "rtmdet":
+    if layout == "rtmdet-ins":
         values += [(x / stride - own[-3]) / own[-1], (y / stride - own[-2]) / own[-1]]
     else:
         values += [2 * (x - box[0]) / (box[2] - box[0]) - 1, 2 * (y - box[1]) / (box[3] - box[1]) - 1]
@@ -144,7 +146,7 @@ def test_a_head_gives_each_cell_its_own(layout: str) -> None:
     if layout == "yolact":
         assert features.min() >= 0
         assert own.abs().max() <= 1
-    if layout == "rtmdet":
+    if layout == "rtmdet-ins":
         centres = own[:, [0, 13, 96, 125], -3:] * head.stride                    # rows 0 and 1, and the coarser levels
         assert centres.tolist() == [[[4, 4, 64], [12, 12, 64], [8, 8, 128], [80, 48, 256]]] * 2
 
@@ -193,6 +195,10 @@ def test_a_picture_with_nothing_in_it(layout: str) -> None:
     found = _model(layout, *outputs[layout])(np.zeros((64, 64, 3), np.uint8))
     assert len(found) == 0
     assert found.to_dict() == {"objects": []}
+
+
+def test_no_layout_of_masks_has_the_name_of_one_of_boxes() -> None:
+    assert DECODERS.keys() & MASKED.keys() == set()
 
 
 def test_outputs_of_a_detector_are_refused() -> None:

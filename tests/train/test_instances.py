@@ -589,7 +589,7 @@ def test_a_teacher_gives_masks_for_boxes(tmp_path: Path) -> None:
 
 # heads
 
-@pytest.mark.parametrize("head", ["yolact", "rtmdet"])
+@pytest.mark.parametrize("head", ["yolact", "rtmdet-ins"])
 def test_another_head_learns_and_opens(head: str, data: Path, detector: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "run", detector, mask_head=head)
     first, second = (json.loads(line) for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines())
@@ -610,5 +610,5 @@ def test_another_head_learns_and_opens(head: str, data: Path, detector: Path, tm
 
 
 def test_a_head_that_is_none_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"no head 'solo' for masks\. There are: condinst, yolact, rtmdet"):
+    with pytest.raises(ModelError, match=r"no head 'solo' for masks\. There are: condinst, yolact, rtmdet-ins"):
         build("nanodet-masks", classes=2, mask="solo")

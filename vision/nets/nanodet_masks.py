@@ -12,7 +12,7 @@ from vision.nets.nanodet import NanoDet
 from vision.nets.rtmdet_ins import FusedKernels
 from vision.nets.yolact import Prototypes
 
-HEADS: dict[str, type[MaskHead]] = {"condinst": MaskHead, "yolact": Prototypes, "rtmdet": FusedKernels}
+HEADS: dict[str, type[MaskHead]] = {"condinst": MaskHead, "yolact": Prototypes, "rtmdet-ins": FusedKernels}
 
 
 class NanoDetMasks(NanoDet):

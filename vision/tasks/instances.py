@@ -117,4 +117,4 @@ def _networks(weights: Floats, features: Floats, coordinates: Floats) -> Floats:
     return values.reshape(-1, side, side)
 
 
-_LOGITS = {"condinst": _condinst, "rtmdet": _rtmdet}
+_LOGITS = {"condinst": _condinst, "rtmdet-ins": _rtmdet}

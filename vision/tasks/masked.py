@@ -54,5 +54,5 @@ def _dense(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int])
     return Candidates(boxes[cells], scores.ravel()[flat], labels, own[cells])
 
 
-CELLS: dict[str, Decoder] = dict.fromkeys(("condinst", "yolact", "rtmdet"), _dense)
+CELLS: dict[str, Decoder] = dict.fromkeys(("condinst", "yolact", "rtmdet-ins"), _dense)
 MASKED: dict[str, Decoder] = {"yolo_masks": _yolo, "yolo_mask_rows": _yolo_rows, "mask_rows": _rows, **CELLS}

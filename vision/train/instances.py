@@ -38,10 +38,10 @@ class InstanceSettings(VariedSettings):
 
     teacher: Annotated[str, Option(
         "gives masks to the objects of train that have a box alone: selfie (people), or efficientsam-ti")] = ""
-    mask_head: Annotated[Literal["auto", "condinst", "yolact", "rtmdet"], Option(
+    mask_head: Annotated[Literal["auto", "condinst", "yolact", "rtmdet-ins"], Option(
         "what makes the masks: networks that the cells bring along, on fine maps (condinst) or on the neck's alone "
-        "(rtmdet), or sums of shared prototypes (yolact); a model with another head gets a new one. auto: the one that "
-        "it has, or condinst")] = "auto"
+        "(rtmdet-ins), or sums of shared prototypes (yolact); a model with another head gets a new one. auto: the one "
+        "that it has, or condinst")] = "auto"
 
     @property
     def card(self) -> Card:
