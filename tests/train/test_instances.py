@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -30,6 +31,7 @@ from vision.masks import packed, run_lengths
 from vision.nets import build
 from vision.people.person import PersonMask
 from vision.tasks.instances import InstanceSegmenter
+from vision.tasks.prompted import PromptedSegmenter
 from vision.train.detection_transforms import ScaledCrop
 from vision.train.fit import save_weights
 from vision.train.instance_masks import InstanceSet, mask_targets, responsible, start
@@ -562,6 +564,28 @@ def test_a_teacher_outlines_people_that_have_a_box_alone(
     with (tmp_path / "run" / "masks.jsonl").open("a") as file:
         file.write('{"picture": "cut')
     assert masks_taught(train, find("selfie"), tmp_path / "run").pictures[0].masks[0] == masks[0][0]
+
+
+def test_a_teacher_of_what_is_pointed_at_outlines_every_class(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network for masks of boxes, which fills the left half of each."""
+    def run(picture: np.ndarray, points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        logits = np.full((len(points), 1, *picture.shape[2:]), -9, np.float32)
+        for mask, (left, right) in zip(logits[:, 0], points[:, :, 0], strict=True):
+            mask[:, : round(float(left + right) / 2)] = 9
+        return logits, np.ones((len(points), 1), np.float32)
+
+    engine = Mock(side_effect=run, input_wh=WH, most=(8, 6))
+    monkeypatch.setattr(PromptedSegmenter, "load", lambda model: PromptedSegmenter(engine, model))
+    train, _ = read_instances(without_masks(data, tmp_path), ("person", "dog"), boxes=True)
+    taught = masks_taught(train, find("efficientsam-ti"), tmp_path / "run")
+    for one in taught.pictures:
+        for segmentation, (left, top, right, bottom) in zip(one.masks, one.boxes, strict=True):
+            assert segmentation is not None
+            ys, xs = np.nonzero(mask_of(segmentation, WH))
+            assert (xs.min(), ys.min(), ys.max() + 1) == (left, top, bottom)
+            assert abs(xs.max() + 1 - (left + right) / 2) <= 1
 
 
 def test_what_a_teacher_outlined_is_learnt(
