@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from vision import FakeEngine, Frame, Instances, Run, SegmentInstances
 from vision.card import Boxes, Card, Input
+from vision.cli import app
 from vision.errors import ModelError, UsageError
 from vision.people.outlines import PersonSegmenter, apart
 from vision.people.person import PersonMask
@@ -41,7 +46,7 @@ def _discs(*middles: tuple[int, int], radius: int = 12) -> np.ndarray:
 def test_what_stands_out_in_a_box_is_the_mask() -> None:
     found = segmenter((18, 18, 46, 46), (80, 18, 110, 46))(_discs((32, 32), (94, 32)))
     assert isinstance(found, Instances)
-    assert found.labels.tolist() == [1, 1]
+    assert found.labels.tolist() == [0, 0]
     np.testing.assert_allclose(found.area, np.pi * 12**2, rtol=0.06)
     assert not (found.paste(0) & found.paste(1)).any()
 
@@ -76,7 +81,7 @@ def test_dogs_have_no_masks_and_nobody_is_no_rows() -> None:
     assert len(segmenter((18, 18, 46, 46), dog=True)(picture)) == 0
     assert segmenter()(picture).masks.shape == (0, 64, 64)
     assert len(segmenter((18, 18, 46, 46))(picture, classes=["person"])) == 1
-    with pytest.raises(UsageError, match="people alone"):
+    with pytest.raises(UsageError, match="no class 'dog'"):
         segmenter()(picture, classes=["dog"])
     with pytest.raises(ModelError, match="does not know people"):
         PersonSegmenter(Detector(FakeEngine(lambda batch: ()), replace(CARD, names=("dog",))), segmenter().people)
@@ -99,3 +104,25 @@ def test_the_shipped_networks_find_a_person() -> None:
     assert mask[120, 220]                                          # her face
     assert not mask[60, 400]                                       # the shuttle behind her
     assert 0.25 < mask.mean() < 0.6
+
+
+def test_the_command_outlines_people(tmp_path: Path) -> None:
+    data = pytest.importorskip("skimage.data")
+    cv2.imwrite(str(tmp_path / "7.png"), np.ascontiguousarray(data.astronaut()[..., ::-1]))
+    wanted = ["--model", "selfie", "--precision", "fp32", "--quiet"]
+    outputs = ["--coco", str(tmp_path / "found.json"), "--jsonl", str(tmp_path / "found.jsonl")]
+    ran = CliRunner().invoke(app, ["instances", str(tmp_path / "7.png"), *wanted, *outputs])
+    assert ran.exit_code == 0, ran.output
+    (row,) = json.loads((tmp_path / "found.json").read_text())
+    assert json.loads((tmp_path / "found-categories.json").read_text())["categories"] == [{"id": 0, "name": "person"}]
+    assert json.loads((tmp_path / "found.jsonl").read_text())["instances"]["model"] == "nanodet-g+selfie"
+    truth = {"images": [{"id": 7, "file_name": "7.png", "width": 512, "height": 512}],
+             "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "rocket"}],
+             "annotations": [{**row, "id": 1, "category_id": 1, "iscrowd": 0},
+                             {"id": 2, "image_id": 7, "category_id": 1, "bbox": [0, 0, 9, 9]}]}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    ran = CliRunner().invoke(app, ["eval", "instances", "--data", str(tmp_path / "truth.json"), *wanted])
+    assert ran.exit_code == 0, ran.output
+    assert "that the model does not know, left out: rocket" in ran.output
+    assert "objects without a mask that can be used, not judged: 1" in ran.output
+    assert "masks    AP 1.0000" in ran.output

@@ -13,8 +13,12 @@ from vision.card import Boxes, Card, Input
 from vision.engine import FakeEngine
 from vision.errors import ModelError
 from vision.instances import Instances
-from vision.nets.condinst import FEATURES, WEIGHTS, mask_logits
+from vision.nets.condinst import FEATURES, WEIGHTS
+from vision.nets.nanodet_masks import HEADS
+from vision.nets.yolact import PROTOTYPES
+from vision.tasks.decoders import DECODERS
 from vision.tasks.instances import InstanceSegmenter
+from vision.tasks.masked import MASKED
 
 
 def _card(layout: str, size_wh: tuple[int, int] = (64, 64)) -> Card:
@@ -76,21 +80,75 @@ def test_masks_of_mask_rcnn_lie_over_their_boxes_also_where_the_frame_cuts_them(
     assert found.area[0] == 20 * 40
 
 
-def test_an_objects_own_network_is_the_one_that_was_trained() -> None:
-    """The NumPy form against torch's, which the training uses."""
-    random = np.random.default_rng(1)
-    features = random.normal(size=(FEATURES, 16, 24)).astype(np.float32)
-    weights = random.normal(size=(5, WEIGHTS)).astype(np.float32)
+def _cells(layout: str, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features of a picture of 96x64 and what `count` cells have of their own, as a head gives them."""
+    random = np.random.default_rng(seed)
+    stride = HEADS[layout].stride
+    channels = PROTOTYPES if layout == "yolact" else FEATURES
+    own = random.normal(size=(count, PROTOTYPES if layout == "yolact" else WEIGHTS))
+    if layout == "rtmdet-ins":                                        # centres and units, in pixels of the features
+        own = np.concatenate([own, random.uniform(0, 8, (count, 2)), random.choice([8, 16, 32], (count, 1))], 1)
+    return (random.normal(size=(channels, 64 // stride, 96 // stride)).astype(np.float32), own.astype(np.float32))
+
+
+def _logit(layout: str, features: np.ndarray, own: np.ndarray, box: np.ndarray, x: float, y: float) -> float:
+    """The mask of one object at one point of the picture, number by number."""
+    stride = HEADS[layout].stride
+    values = [_bilinear(plane, x / stride, y / stride) for plane in features]
+    if layout == "yolact":
+        return sum(share * value for share, value in zip(own.tolist(), values, strict=True))
+    if layout == "rtmdet-ins":
+        values += [(x / stride - own[-3]) / own[-1], (y / stride - own[-2]) / own[-1]]
+    else:
+        values += [2 * (x - box[0]) / (box[2] - box[0]) - 1, 2 * (y - box[1]) / (box[3] - box[1]) - 1]
+    rest = own.tolist()
+    for layer, after in enumerate((8, 8, 1)):
+        kernel = [[rest.pop(0) for _ in values] for _ in range(after)]
+        sums = [sum(k * v for k, v in zip(row, values, strict=True)) for row in kernel]
+        values = [one + rest.pop(0) for one in sums]
+        values = [max(one, 0.0) for one in values] if layer < 2 else values
+    return values[0]
+
+
+@pytest.mark.parametrize("layout", HEADS)
+def test_a_mask_is_the_one_that_was_trained(layout: str) -> None:
+    """The NumPy form against torch's, which the training uses, and both against a twin, point by point."""
+    features, own = _cells(layout, 5, 1)
     boxes = np.array([[8, 8, 60, 40], [-30, 5, 40, 80], [0, 0, 96, 64], [70, 50, 95, 63], [5, 5, 9, 9]], np.float32)
     scores = np.full((5, 2), 0.1, np.float32)
     scores[:, 0] = [0.95, 0.9, 0.85, 0.8, 0.75]
-    model = InstanceSegmenter(FakeEngine(lambda batch: tuple(o[None] for o in (boxes, scores, weights, features))),
-                              _card("condinst", (96, 64)))
+    model = InstanceSegmenter(FakeEngine(lambda batch: tuple(o[None] for o in (boxes, scores, own, features))),
+                              _card(layout, (96, 64)))
     found = model(np.zeros((64, 96, 3), np.uint8), max_iou=1.0)
     assert len(found) == 5
-    logits = mask_logits(*map(torch.from_numpy, (features, weights, found.boxes)), found.masks.shape[1])
+    side = found.masks.shape[1]
+    logits = HEADS[layout].logits(*map(torch.from_numpy, (features, own, found.boxes)), side)
     on = (logits + np.log(0.6 / 0.4)).sigmoid().numpy()                                # 0.4 and more is on
-    np.testing.assert_allclose(found.masks, on, atol=2e-3)                             # boxes are rounded to 0.01
+    np.testing.assert_allclose(found.masks, on, atol=3e-3)                             # boxes are rounded to 0.01
+    for i, row, column in [(0, 0, 0), (1, side // 2, 3), (2, side - 1, side - 1), (3, 5, side - 2), (4, 7, 9)]:
+        left, top, right, bottom = found.boxes[i].tolist()
+        x, y = left + (column + 0.5) / side * (right - left), top + (row + 0.5) / side * (bottom - top)
+        assert float(logits[i, row, column]) == pytest.approx(
+            _logit(layout, features, own[i], found.boxes[i], x, y), abs=1e-3)
+
+
+@pytest.mark.parametrize("layout", HEADS)
+def test_a_head_gives_each_cell_its_own(layout: str) -> None:
+    """On maps of a picture of 96x64: finest level first, row by row."""
+    torch.manual_seed(0)
+    head = HEADS[layout]((64, 128, 128, 128)).eval()
+    maps = [torch.randn(2, 64 if stride == 4 else 128, 64 // stride, 96 // stride) for stride in (4, 8, 16, 32)]
+    with torch.inference_mode():
+        features, own = head(maps)
+    expected = _cells(layout, 12 * 8 + 6 * 4 + 3 * 2, 0)
+    assert features.shape == (2, *expected[0].shape)
+    assert own.shape == (2, *expected[1].shape)
+    if layout == "yolact":
+        assert features.min() >= 0
+        assert own.abs().max() <= 1
+    if layout == "rtmdet-ins":
+        centres = own[:, [0, 13, 96, 125], -3:] * head.stride                    # rows 0 and 1, and the coarser levels
+        assert centres.tolist() == [[[4, 4, 64], [12, 12, 64], [8, 8, 128], [80, 48, 256]]] * 2
 
 
 def test_cells_that_see_nearly_the_same_make_a_mask_together() -> None:
@@ -105,7 +163,7 @@ def test_cells_that_see_nearly_the_same_make_a_mask_together() -> None:
     found = model(np.zeros((64, 96, 3), np.uint8))
     assert found.labels.tolist() == [0, 0, 1]
     at = torch.from_numpy(boxes[:1]).expand(2, 4)
-    logits = mask_logits(torch.from_numpy(features), torch.from_numpy(weights[:2]), at, found.masks.shape[1])
+    logits = HEADS["condinst"].logits(*map(torch.from_numpy, (features, weights[:2])), at, found.masks.shape[1])
     mean = logits.sigmoid().mean(0).numpy()
     np.testing.assert_allclose(found.masks[0], mean * 0.6 / (mean * 0.6 + (1 - mean) * 0.4), atol=2e-3)
 
@@ -137,6 +195,10 @@ def test_a_picture_with_nothing_in_it(layout: str) -> None:
     found = _model(layout, *outputs[layout])(np.zeros((64, 64, 3), np.uint8))
     assert len(found) == 0
     assert found.to_dict() == {"objects": []}
+
+
+def test_no_layout_of_masks_has_the_name_of_one_of_boxes() -> None:
+    assert DECODERS.keys() & MASKED.keys() == set()
 
 
 def test_outputs_of_a_detector_are_refused() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from vision.train.boxed import REACH, affinity, alike, colours, inside, lab, places, projection
+from vision.nets.condinst import places
+from vision.train.boxed import REACH, affinity, alike, colours, inside, lab, projection
 
 GRID = 8
 
@@ -70,7 +71,7 @@ def test_a_mask_that_follows_the_colours_costs_nothing_and_one_across_them_does(
 
 def test_the_grid_reaches_beyond_the_box_and_colours_are_of_the_picture() -> None:
     boxes = torch.tensor([[20.0, 40, 60, 60]])
-    at = places(boxes, 6)
+    at = places(boxes, 6, REACH)
     step = 40 * REACH / 6
     np.testing.assert_allclose(at[0, 0, :, 0], 40 + (np.arange(6) - 2.5) * step)
     np.testing.assert_allclose(at[0, :, 0, 1], 50 + (np.arange(6) - 2.5) * step / 2)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -22,15 +23,20 @@ from vision.data.detection import DetectionData
 from vision.data.instances import read_instances
 from vision.data.layouts import Problem
 from vision.data.masks import mask_of, reduced_mask
+from vision.data.truth import Truth
+from vision.engine import FakeEngine
 from vision.engine.program import state_dict
 from vision.errors import DataError, ModelError
 from vision.masks import packed, run_lengths
 from vision.nets import build
+from vision.people.person import PersonMask
 from vision.tasks.instances import InstanceSegmenter
+from vision.tasks.prompted import PromptedSegmenter
 from vision.train.detection_transforms import ScaledCrop
 from vision.train.fit import save_weights
 from vision.train.instance_masks import InstanceSet, mask_targets, responsible, start
 from vision.train.instances import InstanceSettings
+from vision.train.masks_taught import masks_taught
 from vision.train.recipe import Trained
 from vision.train.training import Training
 from vision.weights import resolve
@@ -207,7 +213,7 @@ def test_what_is_wrong_is_named_and_counted_and_nothing_else_is_lost(tmp_path: P
         11: {"bbox": None},
         20: {"segmentation": [[10, 8, 42, 50, 42, 8, 10, 50]]},                  # crosses itself
         21: {"segmentation": [[500, 500, 600, 500, 600, 600]], "bbox": [500, 500, 100, 100]},
-        30: {"iscrowd": 1, "segmentation": {"size": [WH[1], WH[0]], "counts": [WH[0] * WH[1]]}},
+        30: {"iscrowd": 1, "segmentation": {"size": [WH[1], WH[0]], "counts": [0, WH[0] * WH[1]]}},
         31: {"category_id": 6, "bbox": [], "segmentation": [[1, 2, 3]]},         # nothing to go by
     }
     train, _ = read_instances(write_coco(tmp_path, lambda one: one.update(ill.get(one["id"], {}))), NAMES)
@@ -229,8 +235,47 @@ def test_what_is_wrong_is_named_and_counted_and_nothing_else_is_lost(tmp_path: P
     assert crowds == [1, 1, 1, 0, 0, 1]                                          # what has no mask is not judged
 
 
+@pytest.mark.parametrize("given", [
+    [[500, 500, 600, 500, 600, 600]], [[-90, 5, -10, 5, -10, 60]], {"size": [WH[1], WH[0]], "counts": [WH[0] * WH[1]]},
+], ids=["beyond", "before", "off"])
+def test_a_mask_that_is_not_in_its_picture_is_none(given: Any, tmp_path: Path) -> None:
+    """Its box stays, to be learnt from by itself."""
+    def change(one: dict[str, Any]) -> None:
+        one.update({"segmentation": given} if one["id"] == 10 else {})
+
+    train, val = read_instances(write_coco(tmp_path, change), NAMES)
+    assert counts(train) == counts(val) == {Problem.UNREADABLE_MASK: 1}
+    assert [mask is not None for mask in train.pictures[1].masks] == [False, True]
+    assert [one["iscrowd"] for one in Truth.load(tmp_path / "val.json").with_masks().annotations] == [0, 0, 1, 0]
+
+
+def test_a_truth_of_masks_alone_has_the_boxes_around_them(tmp_path: Path) -> None:
+    """As in training; and what is not to be judged by is said as what it is."""
+    write_coco_runs(tmp_path)
+    whole = Truth.load(tmp_path / "val.json")
+    content = json.loads((tmp_path / "val.json").read_text())
+    for annotation in content["annotations"]:
+        del annotation["bbox"]
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    made = Truth.load(tmp_path / "val.json")
+    for one, other in zip(made.annotations, whole.annotations, strict=True):
+        np.testing.assert_allclose(one["bbox"], other["bbox"], atol=1.01)
+    content["images"][0]["width"] = "wide"
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="whose width or height is no number"):
+        Truth.load(tmp_path / "val.json")
+    content["images"][0].update(width=10**6, height=10**6)
+    content["annotations"][0]["segmentation"] = {"size": [10**6, 10**6], "counts": [10**12]}
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="has more than the 200000000 pixels"):
+        Truth.load(tmp_path / "val.json")
+    crowds = replace(whole, annotations=[{**one, "iscrowd": 1} for one in whole.annotations])
+    with pytest.raises(DataError, match="there are crowds alone, which are not judged"):
+        crowds.with_masks()
+
+
 @pytest.mark.parametrize(("change", "line"), [
-    (lambda one: one.pop("segmentation"), "boxes without masks, learnt from by --box-loss alone, not judged: 4"),
+    (lambda one: one.pop("segmentation"), "learnt from by --box-loss or --teacher alone, not judged: 4"),
     (lambda one: one.update(iscrowd=1), "no mask to use: they hold crowds alone"),
 ])
 def test_no_mask_at_all_is_refused(change: Callable[[dict[str, Any]], object], line: str, tmp_path: Path) -> None:
@@ -470,3 +515,124 @@ def test_boxes_without_masks_lower_their_own_losses(data: Path, detector: Path, 
         assert 0 < last[f"train/{term}"] < first[f"train/{term}"], term
     train(tmp_path, tmp_path / "none", detector, epochs=1, box_loss=0.0)
     assert "train/projection" not in json.loads((tmp_path / "none" / "curve.jsonl").read_text())
+
+
+# masks by a teacher
+
+def without_masks(data: Path, root: Path, change: Callable[[dict[str, Any]], object] = lambda one: None) -> Path:
+    """The data, its `train` with boxes alone and a person for a cat. change: of an annotation."""
+    for split in ("train", "val"):
+        content = json.loads((data / f"{split}.json").read_text())
+        content["categories"][0]["name"] = "person"
+        for annotation in content["annotations"]:
+            if split == "train":
+                del annotation["segmentation"]
+                change(annotation)
+        (root / f"{split}.json").write_text(json.dumps(content))
+    (root / "images").symlink_to(data / "images")
+    return root
+
+
+def bright(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A network for people to which all that is red is one; how many crops it was asked for each time."""
+    asked: list[int] = []
+
+    def run(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        asked.append(len(batch))
+        return (np.float32(batch[..., 2] > 150),)
+
+    made = card(task="person", input=Input((64, 64), "stretch"))
+    monkeypatch.setattr(PersonMask, "load", lambda model: PersonMask(FakeEngine(run), made))
+    return asked
+
+
+def test_a_teacher_outlines_people_that_have_a_box_alone(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = bright(monkeypatch)
+    root = without_masks(data, tmp_path, lambda one: one.update(iscrowd=int(one["id"] == 10)))
+    train, _ = read_instances(root, ("person", "dog"), boxes=True)
+    for again in (False, True):                                                  # as a run that goes on
+        taught = masks_taught(train, find("selfie"), tmp_path / "run")
+        assert asked == [1] * 11                                                 # twelve pictures; one is of a crowd
+        masks = [dict(zip(one.labels.tolist(), one.masks, strict=True)) for one in taught.pictures]
+        assert [of[1] for of in masks] == [None] * 12, again                     # no dog
+        assert masks[1][0] is None
+        for of in (masks[0], *masks[2:]):
+            found = mask_of(of[0], WH)
+            assert (found & mask(ELL)).sum() / (found | mask(ELL)).sum() > 0.9
+    with (tmp_path / "run" / "masks.jsonl").open("a") as file:
+        file.write('{"picture": "cut')
+    assert masks_taught(train, find("selfie"), tmp_path / "run").pictures[0].masks[0] == masks[0][0]
+
+
+def test_a_teacher_of_what_is_pointed_at_outlines_every_class(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network for masks of boxes, which fills the left half of each."""
+    def run(picture: np.ndarray, points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        logits = np.full((len(points), 1, *picture.shape[2:]), -9, np.float32)
+        for mask, (left, right) in zip(logits[:, 0], points[:, :, 0], strict=True):
+            mask[:, : round(float(left + right) / 2)] = 9
+        return logits, np.ones((len(points), 1), np.float32)
+
+    engine = Mock(side_effect=run, input_wh=WH, most=(8, 6))
+    monkeypatch.setattr(PromptedSegmenter, "load", lambda model: PromptedSegmenter(engine, model))
+    train, _ = read_instances(without_masks(data, tmp_path), ("person", "dog"), boxes=True)
+    taught = masks_taught(train, find("efficientsam-ti"), tmp_path / "run")
+    for one in taught.pictures:
+        for segmentation, (left, top, right, bottom) in zip(one.masks, one.boxes, strict=True):
+            assert segmentation is not None
+            ys, xs = np.nonzero(mask_of(segmentation, WH))
+            assert (xs.min(), ys.min(), ys.max() + 1) == (left, top, bottom)
+            assert abs(xs.max() + 1 - (left + right) / 2) <= 1
+
+
+def test_what_a_teacher_outlined_is_learnt(
+    data: Path, detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures with boxes alone, masks by the teacher, two epochs: the loss of masks falls."""
+    bright(monkeypatch)
+    net = build("nanodet", classes=2, levels=3)
+    net.load_state_dict(state_dict(detector))
+    save_weights(tmp_path / "people.safetensors", net, replace(card_of(detector), names=("person", "dog")), {})
+    root = tmp_path / "boxes"
+    root.mkdir()
+    train(without_masks(data, root), tmp_path / "run", tmp_path / "people.safetensors", teacher="selfie", box_loss=0.0,
+          lr=5e-3)
+    first, second = (json.loads(line) for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines())
+    for term in ("dice", "cross_entropy"):
+        assert 0 < second[f"train/{term}"] < first[f"train/{term}"]
+    assert "train/projection" not in first
+
+
+def test_a_teacher_gives_masks_for_boxes(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="'gfl-voc' is a model for detect, which gives no masks for boxes"):
+        Training("instances", write_coco(tmp_path), tmp_path / "run", InstanceSettings(teacher="gfl-voc"))
+
+
+# heads
+
+@pytest.mark.parametrize("head", ["yolact", "rtmdet-ins"])
+def test_another_head_learns_and_opens(head: str, data: Path, detector: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "run", detector, mask_head=head)
+    first, second = (json.loads(line) for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines())
+    assert 0 < second["train/dice"] < first["train/dice"]
+    assert ("train/cross_entropy" in first) == (head == "yolact")
+    best = tmp_path / "run" / "best.safetensors"
+    assert (card_of(best).config["mask"], card_of(best).boxes.layout) == (head, head)
+    masks = []
+    for backend in ("torch", "openvino"):
+        with InstanceSegmenter.load(best, precision="fp32", backend=backend) as segmenter:
+            masks.append(segmenter(paint(), min_score=0.0).masks)
+    np.testing.assert_allclose(*masks, atol=1e-3)
+    goes_on = start(InstanceSettings(model=str(best)))
+    assert goes_on[1].boxes.layout == head                                       # the head that it has
+    assert all(value.equal(state_dict(best)[name]) for name, value in goes_on[0].state_dict().items())
+    new = start(InstanceSettings(model=str(best), mask_head="condinst"))
+    assert (new[1].boxes.layout, new[1].config) == ("condinst", {"classes": 2, "levels": 3})
+
+
+def test_a_head_that_is_none_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"no head 'solo' for masks\. There are: condinst, yolact, rtmdet-ins"):
+        build("nanodet-masks", classes=2, mask="solo")

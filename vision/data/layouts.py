@@ -47,8 +47,8 @@ class Problem(StrEnum):
     BROKEN = "pictures that cannot be read, left out"
     OTHER_SIZE = "pictures of another size than their labels are for, left out"
     MADE = "masks without boxes, boxes made"
-    NO_MASK = "boxes without masks, learnt from by --box-loss alone, not judged"
-    UNREADABLE_MASK = "masks that cannot be read, or are not of their picture's size, dropped"
+    NO_MASK = "boxes without masks, learnt from by --box-loss or --teacher alone, not judged"
+    UNREADABLE_MASK = "masks that cannot be read, or are not of their picture's size, or not in it, dropped"
     STRANGE = "objects of a class that the detector does not know, left out"
 
 

@@ -7,28 +7,32 @@ from typing import Any
 import numpy as np
 
 from vision.errors import DataError
+from vision.io.base import MAX_PIXELS
 from vision.masks import Mask, filled, mask_of_runs, unpacked
 
 Segmentation = list[list[float]] | dict[str, Any]
 
 
 def segmentation_of(given: Any, size_wh: tuple[int, int]) -> Segmentation | None:
-    """What a label says of an object's mask, without what cannot be: polygons of fewer than three points, or with
-    values that are no numbers. None where nothing is left.
+    """What a label says of an object's mask, without what cannot be: polygons of fewer than three points, with values
+    that are no numbers, or outside of the picture. None where nothing is left, or where run lengths are off everywhere.
 
     size_wh: of the picture in pixels. Raises DataError for run lengths of a picture of another size.
     """
     if isinstance(given, dict):
-        mask_of(given, size_wh)
+        if not mask_of(given, size_wh).any():
+            return None
         return {"size": [size_wh[1], size_wh[0]], "counts": given["counts"]}
     polygons = []
     for ring in given if isinstance(given, list) else []:
         try:
             values = np.asarray(ring, np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
         if values.ndim == 1 and len(values) >= 6 and len(values) % 2 == 0 and (np.abs(values) < 1e9).all():
-            polygons.append(values.tolist())
+            points = values.reshape(-1, 2)
+            if (points.max(0) > 0).all() and (points.min(0) < size_wh).all():
+                polygons.append(values.tolist())
     return polygons or None
 
 
@@ -44,8 +48,11 @@ def box_around(segmentation: Segmentation, size_wh: tuple[int, int]) -> tuple[fl
 def mask_of(segmentation: Segmentation, size_wh: tuple[int, int]) -> Mask:
     """(H,W) bool from COCO's polygons or run lengths. A pixel is on where its centre lies in any of the polygons.
 
-    Raises DataError for run lengths that are none, or of a picture of another size.
+    Raises DataError for run lengths that are none, or of a picture of another size, and for a picture of more pixels
+    than are read.
     """
+    if size_wh[0] * size_wh[1] > MAX_PIXELS:
+        raise DataError(f"a picture of {size_wh[0]}x{size_wh[1]} has more than the {MAX_PIXELS} pixels that are read")
     if isinstance(segmentation, list):
         mask = np.zeros(size_wh[::-1], bool)
         for ring in segmentation:

@@ -8,7 +8,7 @@ from typing import Any
 
 from vision.card import alike
 from vision.data.files import class_names, coco_content
-from vision.data.masks import segmentation_of
+from vision.data.masks import box_around, segmentation_of
 from vision.errors import DataError
 from vision.types import Names
 
@@ -24,9 +24,10 @@ class Truth:
 
     @classmethod
     def load(cls, path: Path) -> Truth:
-        """Read a COCO annotation file. Raises DataError where it is not one."""
+        """Read a COCO annotation file; of a mask without a box that around it is made. Raises DataError where it is not
+        one."""
         content = coco_content(path)
-        truth = cls(content["images"], content["annotations"], content["categories"])
+        truth = cls(content["images"], _boxed(content), content["categories"])
         pictures, classes = {i["id"] for i in truth.images}, {c["id"] for c in truth.categories}
         try:
             boxes = [
@@ -49,14 +50,17 @@ class Truth:
 
     def with_masks(self) -> Truth:
         """The same with every mask checked; an object without one counts as crowd. Raises DataError for run lengths of
-        another picture's size, and where there is no mask at all."""
+        another picture's size, and where there is no mask at all to judge by."""
         sizes = {i["id"]: (int(i["width"]), int(i["height"])) for i in self.images}
         kept: list[dict[str, Any]] = []
         for one in self.annotations:
             mask = segmentation_of(one.get("segmentation"), sizes[one["image_id"]])
             kept.append({**one, "segmentation": mask} if mask else {**one, "segmentation": _box(one), "iscrowd": 1})
+        if self.annotations and all(one["iscrowd"] for one in self.annotations):
+            raise DataError("there are crowds alone, which are not judged: `iscrowd` is 0 of an object by itself")
         if self.annotations and all(one["iscrowd"] for one in kept):
-            raise DataError("there are boxes and no masks: a COCO file for instances has `segmentation` in each object")
+            raise DataError("no object has a mask that can be used: a COCO file for instances has `segmentation` in "
+                            "each, polygons of three points or more or run lengths, within its picture")
         return replace(self, annotations=kept)
 
     def first(self, count: int | None) -> Truth:
@@ -89,6 +93,25 @@ class Truth:
         unknown = sorted(name for name, i in ids.items() if i not in left)
         kept = [a for a in self.annotations if a["category_id"] in left]
         return Truth(self.images, kept, [c for c in self.categories if c["id"] in left]), category_of, unknown
+
+
+def _boxed(content: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The annotations, those with a mask and no box with the box around it. Raises DataError for run lengths of another
+    picture's size, and for a size that is no number."""
+    sizes = {i["id"]: (i.get("width"), i.get("height")) for i in content["images"]}
+    boxed = []
+    for one in content["annotations"]:
+        given, (width, height) = one.get("segmentation"), sizes.get(one["image_id"], (None, None))
+        if not one.get("bbox") and given and width and height:
+            try:
+                size_wh = int(width), int(height)
+            except (ValueError, TypeError, OverflowError) as error:
+                raise DataError(f"there is a picture whose width or height is no number ({error})") from error
+            mask = segmentation_of(given, size_wh)
+            left, top, right, bottom = (0.0,) * 4 if mask is None else box_around(mask, size_wh)
+            one = {**one, "bbox": [left, top, right - left, bottom - top]}
+        boxed.append(one)
+    return boxed
 
 
 def _box(annotation: dict[str, Any]) -> list[list[float]]:

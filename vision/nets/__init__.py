@@ -33,7 +33,7 @@ NETS: dict[str, str] = {
     "ssdlite": "ssdlite:ssdlite",
     "gfl": "gfl:Gfl",
     "nanodet": "nanodet:NanoDet",
-    "nanodet-masks": "condinst:NanoDetMasks",
+    "nanodet-masks": "nanodet_masks:NanoDetMasks",
     "single_shot": "published_detectors:single_shot",
     "pyramidal": "published_detectors:pyramidal",
     "two_stage": "published_detectors:two_stage",

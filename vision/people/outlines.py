@@ -3,20 +3,23 @@ from its background."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
 
+from vision import zoo
 from vision.card import Card
 from vision.engine import Outputs
-from vision.errors import ModelError, UsageError
+from vision.errors import ModelError
 from vision.instances import Instances, sampled
 from vision.people.person import PersonMask
 from vision.tasks.decoders import Decoder
 from vision.tasks.detect import Detector, Finder
-from vision.types import Detections, Floats, Ints
+from vision.tasks.instances import InstanceSegmenter
+from vision.types import Detections, Floats, Image
 from vision.view import View
 
 _GRID = 64                               # points a side of a mask's grid
@@ -31,7 +34,7 @@ class PersonSegmenter(Finder[Instances]):
     in the box's sides, unless the detector is less than half as sure of that one.
 
     detector: what finds the people; raises ModelError for one that does not know them. people: what is not background
-    in a box.
+    in a box. Its one class is `person`.
     """
 
     task = "detect"
@@ -41,7 +44,9 @@ class PersonSegmenter(Finder[Instances]):
         super().__init__(detector.engine, detector.card)
         if _PERSON not in self.names:
             raise ModelError(f"{self.name!r} does not know people, it knows {', '.join(self.names)}")
-        self.people = people
+        label, decode, self.names = self.names.index(_PERSON), self._decode, (_PERSON,)
+        self._decode = lambda *outputs: _alone(decode(*outputs), label)
+        self.people, self.name = people, f"{detector.name}+{people.name}"
 
     @classmethod
     def load(
@@ -50,11 +55,13 @@ class PersonSegmenter(Finder[Instances]):
         device: str = "auto",
         precision: str = "auto",
         backend: str = "auto",
+        people: str | Path | Card = "default",
     ) -> Self:
-        """The detector `model` with the network for people that ships; the others and what is raised: see
-        `Model.load`."""
-        made = cls(Detector.load(model, device, precision, backend), PersonMask.load("default", device))
-        made.loaded_as = {"model": model, "device": device, "precision": precision, "backend": backend}
+        """The detector `model` with `people`, a network that tells them from their background; the others and what is
+        raised: see `Model.load`."""
+        made = cls(Detector.load(model, device, precision, backend), PersonMask.load(people, device))
+        made.loaded_as = {"model": model, "device": device, "precision": precision, "backend": backend,
+                          "people": people}
         return made
 
     def close(self) -> None:
@@ -62,24 +69,40 @@ class PersonSegmenter(Finder[Instances]):
         super().close()
         self.people.close()
 
-    def _labels(self, classes: Sequence[str]) -> Ints:
-        labels = super()._labels(classes)
-        if [self.names[i] for i in labels] != [_PERSON]:
-            raise UsageError(f"people alone have masks here; got the classes {', '.join(classes)}")
-        return labels
-
     def _result(self, found: Detections, outputs: Outputs, view: View) -> Instances:
-        found = found[found.labels == list(self.names).index(_PERSON)]
         boxes = view.to_frame(found.boxes)
-        seen = view.from_frame(boxes)
-        margin = _MARGIN * np.tile(seen[:, 2:] - seen[:, :2], 2) * np.array([-1, -1, 1, 1])
-        around = (seen + margin).round().astype(int).clip(0, np.tile(view.pixels.shape[1::-1], 2))
-        around[:, 2:] = np.maximum(around[:, 2:], around[:, :2] + 1)
-        masks = self.people.submit([view.pixels[y0:y1, x0:x1] for x0, y0, x1, y1 in around])()
-        grids = [sampled(mask[None], np.asarray(box - np.tile(part[:2], 2), np.float32), _GRID)[0]
-                 for mask, box, part in zip(masks, seen, around, strict=True)]
-        solved = apart(np.array(grids, np.float32).reshape(-1, _GRID, _GRID), seen, found.scores)
-        return Instances(boxes, found.scores, found.labels, solved, frame_wh=view.frame_wh)
+        masks = outlined(self.people, view.pixels, view.from_frame(boxes), found.scores)
+        return Instances(boxes, found.scores, found.labels, masks, frame_wh=view.frame_wh)
+
+
+def instance_finder(
+    model: str | Path | Card = "default", device: str = "auto", precision: str = "auto", backend: str = "auto"
+) -> Finder[Instances]:
+    """An `InstanceSegmenter`, or where `model` is a network of the catalogue that tells people from their background
+    (`selfie`), a `PersonSegmenter` of it and the default detector; the others and what is raised: see `Model.load`."""
+    card = model if isinstance(model, Card) else zoo.CARDS.get(str(model))
+    if card is not None and card.task == PersonMask.task:
+        return PersonSegmenter.load("default", device, precision, backend, card)
+    return InstanceSegmenter.load(model, device, precision, backend)
+
+
+def outlined(people: PersonMask, image: Image, boxes: Floats, scores: Floats) -> Floats:
+    """Masks (N,64,64) in 0..1 of the people in boxes (N,4) xyxy of a picture (H,W,3) uint8 BGR: what stands out in and
+    around each, overlaps solved by the scores (N,), as in `apart`."""
+    margin = _MARGIN * np.tile(boxes[:, 2:] - boxes[:, :2], 2) * np.array([-1, -1, 1, 1])
+    around = (boxes + margin).round().astype(int).clip(0, np.tile(image.shape[1::-1], 2))
+    around[:, :2] = np.minimum(around[:, :2], np.array(image.shape[1::-1]) - 1)
+    around[:, 2:] = np.maximum(around[:, 2:], around[:, :2] + 1)
+    masks = people.submit([image[y0:y1, x0:x1] for x0, y0, x1, y1 in around])()
+    grids = [sampled(mask[None], np.asarray(box - np.tile(part[:2], 2), np.float32), _GRID)[0]
+             for mask, box, part in zip(masks, boxes, around, strict=True)]
+    return apart(np.array(grids, np.float32).reshape(-1, _GRID, _GRID), boxes, scores)
+
+
+def _alone(found: Detections, label: int) -> Detections:
+    """The objects of one class, as label 0."""
+    kept = found[found.labels == label]
+    return replace(kept, labels=np.zeros_like(kept.labels))
 
 
 def apart(masks: Floats, boxes: Floats, scores: Floats) -> Floats:

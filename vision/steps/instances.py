@@ -40,9 +40,9 @@ class SegmentInstances(FindsObjects):
 
     def load(self, pool: Pool) -> Any:
         """The model. Raises as `InstanceSegmenter.load` does, UsageError for a class that is not there."""
-        from vision.tasks.instances import InstanceSegmenter
+        from vision.people.outlines import instance_finder
 
-        model = pool.load(InstanceSegmenter.load, self.model)
+        model = pool.load(instance_finder, self.model)
         model.submit([], min_score=self.min_score, classes=self.classes, max_iou=self.max_iou)
         return model
 

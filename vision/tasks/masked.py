@@ -47,11 +47,12 @@ def _rows(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) 
 
 
 def _dense(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
-    """Boxes (B,A,4) xyxy, scores (B,A,C), weights (B,A,K) of each cell's own network (CondInst)."""
-    boxes, scores, weights = (output[i] for output in outputs[:3])
+    """Boxes (B,A,4) xyxy, scores (B,A,C), what each cell has of its own (B,A,K): `vision.nets.nanodet_masks`."""
+    boxes, scores, own = (output[i] for output in outputs[:3])
     flat = np.flatnonzero(scores.ravel() >= min_score)
     cells, labels = np.divmod(flat, scores.shape[1])
-    return Candidates(boxes[cells], scores.ravel()[flat], labels, weights[cells])
+    return Candidates(boxes[cells], scores.ravel()[flat], labels, own[cells])
 
 
-MASKED: dict[str, Decoder] = {"yolo_masks": _yolo, "yolo_mask_rows": _yolo_rows, "mask_rows": _rows, "condinst": _dense}
+CELLS: dict[str, Decoder] = dict.fromkeys(("condinst", "yolact", "rtmdet-ins"), _dense)
+MASKED: dict[str, Decoder] = {"yolo_masks": _yolo, "yolo_mask_rows": _yolo_rows, "mask_rows": _rows, **CELLS}

@@ -24,13 +24,6 @@ def lab(picture: Tensor) -> Tensor:
         picture.device)
 
 
-def places(boxes: Tensor, grid: int) -> Tensor:
-    """(N,g,g,2) xy in pixels: the points of a grid over boxes (N,4), `REACH` times as wide and high."""
-    steps = ((torch.arange(grid, device=boxes.device) + 0.5) / grid - 0.5) * REACH + 0.5
-    x, y = (boxes[:, i, None] + steps * (boxes[:, i + 2] - boxes[:, i])[:, None] for i in (0, 1))
-    return torch.stack([x[:, None, :].expand(-1, grid, -1), y[:, :, None].expand(-1, -1, grid)], -1)
-
-
 def colours(of: Tensor, at: Tensor) -> Tensor:
     """(N,3,g,g): the colours (3,h,w) of `lab` at points (N,g,g,2) of the picture, the nearest where a point is beyond
     it."""

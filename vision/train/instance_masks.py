@@ -1,11 +1,11 @@
 """Training of masks on a detector's maps: items, the objective, and the run.
 
-Tian et al. 2020, "Conditional Convolutions for Instance Segmentation" (CondInst), as `vision.nets.condinst` has it.
+The heads that learn are those of `vision.nets.nanodet_masks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,16 +26,18 @@ from vision.engine.program import state_dict
 from vision.errors import WeightsError
 from vision.metrics.detection import coco_rows, precision_table, summary
 from vision.nets import build
-from vision.nets.condinst import NanoDetMasks, mask_logits
+from vision.nets.condinst import places
 from vision.nets.deploy import Deploy
+from vision.nets.nanodet_masks import NanoDetMasks
 from vision.tasks.instances import InstanceSegmenter
-from vision.train.boxed import REACH, affinity, alike, colours, inside, lab, places, projection
+from vision.train.boxed import REACH, affinity, alike, colours, inside, lab, projection
 from vision.train.detection import of_all_processes
 from vision.train.detection_set import DetectionSet, Pictures, rgb
 from vision.train.detection_transforms import Sample, as_sample
 from vision.train.fit import fit
 from vision.train.instances import InstanceSettings
 from vision.train.loading import Key
+from vision.train.masks_taught import masks_taught
 from vision.train.recipe import Objective, Parts, Told, Trained
 from vision.train.start import freeze
 from vision.types import Image
@@ -152,9 +154,22 @@ def learning(
     return cells, owners, near + _JITTER * sides * torch.randn_like(near)
 
 
+def dice(logits: Tensor, truth: Tensor) -> Tensor:
+    """Of masks (N,h,w), the mean: 1 less twice what both share over the sum of their squares (Milletari et al. 2016).
+    truth: 0..1."""
+    probs = logits.sigmoid()
+    overlap, total = (probs * truth).sum((1, 2)), (probs**2).sum((1, 2)) + (truth**2).sum((1, 2))
+    return (1 - (2 * overlap + 1) / (total + 1)).mean()
+
+
+_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "dice": dice, "cross_entropy": F.binary_cross_entropy_with_logits,
+}
+
+
 class Masks(Objective):
-    """Dice (Milletari et al. 2016) and cross entropy over a grid on each box, and for boxes without masks `box_loss`
-    times BoxInst's terms (`vision.train.boxed`); judged by COCO's average precision of masks."""
+    """Dice and cross entropy over a grid on each box, or what of both the head learns by, and for boxes without masks
+    `box_loss` times BoxInst's terms (`vision.train.boxed`); judged by COCO's average precision of masks."""
 
     words: ClassVar[Mapping[str, str]] = {"ap50": "mask AP50", "ap": "mask AP"}
 
@@ -165,8 +180,9 @@ class Masks(Objective):
         self.rows: dict[int, list[dict[str, Any]]] = {}      # of each picture that was looked at
 
     def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
-        """`dice` and `cross_entropy`, means over the cells that learn a mask; `projection`, the mean over those that
-        learn a box, and `affinity`, that over their pairs of points, where there are some."""
+        """Of `dice` and `cross_entropy` those by which the head learns, means over the cells that learn a mask;
+        `projection`, the mean over those that learn a box, and `affinity`, that over their pairs of points, where there
+        are some."""
         assert isinstance(net, NanoDetMasks)
         pictures, objects, labels, masks, masked = batch
         logits, distances, weights, features = (output.float() for output in net(self.inputs(pictures)))
@@ -175,23 +191,20 @@ class Masks(Objective):
         for i, seen in enumerate(masks):
             there = seen.flatten(1).any(1).nonzero()[:, 0]                   # a crop may have left none of a mask
             cells, owners, near = learning(boxes[i], scores[i], objects[i], labels[i], there)
-            learnt.append(mask_logits(features[i], weights[i, cells], near, _GRID))
+            learnt.append(net.masks.logits(features[i], weights[i, cells], near, _GRID))
             wanted.append(mask_targets(seen, owners, near, _GRID))
             bare = (~masked[i]).nonzero()[:, 0]
             if len(bare):
                 cells, owners, near = learning(boxes[i], scores[i], objects[i], labels[i], bare)
-                at = places(near, _GRID)
-                boxed.append(mask_logits(features[i], weights[i, cells], near, _GRID, REACH))
+                at = places(near, _GRID, REACH)
+                boxed.append(net.masks.logits(features[i], weights[i, cells], near, _GRID, REACH))
                 within.append(inside(at, objects[i][owners]))
                 pairs.append(alike(colours(lab(pictures[i]), at), within[-1]))
         said, truth = torch.cat(learnt), torch.cat(wanted)
         nothing = weights.sum() * 0 + features.sum() * 0
-        terms = {"dice": nothing, "cross_entropy": nothing}
+        terms = dict.fromkeys(net.masks.losses, nothing)
         if len(said):
-            probs = said.sigmoid()
-            overlap, total = (probs * truth).sum((1, 2)), (probs**2).sum((1, 2)) + (truth**2).sum((1, 2))
-            terms["dice"] = (1 - (2 * overlap + 1) / (total + 1)).mean()
-            terms["cross_entropy"] = F.binary_cross_entropy_with_logits(said, truth)
+            terms = {name: _LOSSES[name](said, truth) for name in terms}
         if boxed and len(bare_said := torch.cat(boxed)):
             terms["projection"] = self.box_loss * projection(bare_said.sigmoid(), torch.cat(within)).mean()
             terms["affinity"] = self.box_loss * affinity(bare_said, torch.cat(pairs, 1))
@@ -241,16 +254,20 @@ def start(settings: InstanceSettings) -> tuple[nn.Module, Card]:
     """The network to train, its detector frozen, and the card of the result. Raises WeightsError for weights that do
     not fit."""
     base = settings.card
-    net = build("nanodet-masks", **base.config)
+    head = base.config.get("mask", "condinst") if settings.mask_head == "auto" else settings.mask_head
+    config = {**{key: value for key, value in base.config.items() if key != "mask"},
+              **({} if head == "condinst" else {"mask": head})}
+    goes_on = base.net == "nanodet-masks" and base.config == config
+    net = build("nanodet-masks", **config)
     path = resolve(base)
-    lacking, strange = net.load_state_dict(state_dict(path, base.without), strict=False)
-    if strange or any(base.net == "nanodet-masks" or not name.startswith("masks.") for name in lacking):
+    lacking, strange = net.load_state_dict(state_dict(path, base.without if goes_on else ("masks.",)), strict=False)
+    if strange or any(goes_on or not name.startswith("masks.") for name in lacking):
         raise WeightsError(f"{str(path)!r} has the weights of another network (first {[*strange, *lacking][0]!r}).")
     freeze(net, tuple(f"{name}." for name, _ in net.named_children() if name != "masks"))
     return net, Card(
-        name="", task="instances", net="nanodet-masks", config=base.config, file="best.safetensors",
+        name="", task="instances", net="nanodet-masks", config=config, file="best.safetensors",
         licence=f"as the training data's, and {base.licence}", source="", names=base.names, input=base.input,
-        min_score=base.min_score, boxes=Boxes("condinst", base.boxes.max_iou),
+        min_score=base.min_score, boxes=Boxes(head, base.boxes.max_iou),
     )
 
 
@@ -260,6 +277,8 @@ def train(training: Training, told: Told) -> Trained:
     card = replace(card, name=training.folder.name, source=f"trained on {training.source}")
     learned, held = training.data
     box_loss = training.settings.box_loss
+    if training.settings.teacher_card is not None:
+        learned = masks_taught(learned, training.settings.teacher_card, training.folder)
     some = tuple(one for one in learned.pictures if learnable(one, box_loss > 0).any())
     learned, objective = replace(learned, pictures=some), Masks(card, held, box_loss)
     return fit(Parts(net, objective, InstanceSet(learned, training.settings), Whole(held)), training, told)

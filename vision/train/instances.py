@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from vision import zoo
 from vision.card import Card
@@ -21,7 +21,7 @@ _STARTS = ("nanodet", "nanodet-masks")
 
 @spec
 class InstanceSettings(VariedSettings):
-    """How masks are trained: the detector stays as it is, and a head on its maps learns (CondInst)."""
+    """How masks are trained: the detector stays as it is, and a head on its maps learns."""
 
     epochs: common.Epochs = 20
     lr: common.Rate = 2e-3
@@ -36,6 +36,13 @@ class InstanceSettings(VariedSettings):
         "a nanodet detector, which gets a new head, or such a detector with a head already: default, or a file of "
         "vision train detect --model nanodet, or of this training")] = "default"
 
+    teacher: Annotated[str, Option(
+        "gives masks to the objects of train that have a box alone: selfie (people), or efficientsam-ti")] = ""
+    mask_head: Annotated[Literal["auto", "condinst", "yolact", "rtmdet-ins"], Option(
+        "what makes the masks: networks that the cells bring along, on fine maps (condinst) or on the neck's alone "
+        "(rtmdet-ins), or sums of shared prototypes (yolact); a model with another head gets a new one. auto: the one "
+        "that it has, or condinst")] = "auto"
+
     @property
     def card(self) -> Card:
         """Of the network to start from. Raises ModelError where it is no nanodet."""
@@ -48,15 +55,28 @@ class InstanceSettings(VariedSettings):
             )
         return card
 
+    @property
+    def teacher_card(self) -> Card | None:
+        """Of the teacher, where there is one. Raises ModelError for one that gives no masks for boxes."""
+        if not self.teacher:
+            return None
+        card = zoo.find(self.teacher)
+        if card.task not in ("person", "prompted"):
+            raise ModelError(f"{card.name!r} is a model for {card.task}, which gives no masks for boxes; selfie does "
+                             "(of people), and efficientsam-ti.")
+        return card
+
 
 def _settle(settings: InstanceSettings) -> InstanceSettings:
     settings.check_crop()
     resolve(settings.card)
+    if settings.teacher_card is not None:
+        resolve(settings.teacher_card)
     return settings
 
 
 def _read(data: Path, settings: InstanceSettings) -> tuple[DetectionData, DetectionData]:
-    return read_instances(data, settings.card.classes, boxes=settings.box_loss > 0)
+    return read_instances(data, settings.card.classes, boxes=settings.box_loss > 0 or bool(settings.teacher))
 
 
 RECIPE = Recipe(

@@ -32,11 +32,13 @@ def instances(
     """Average precision of masks, of their borders and of boxes: scores from 0.01, at most 100 a picture."""
     from vision.data.truth import Truth
     from vision.metrics.detection import coco_rows, mask_fit, precision_table, summary
-    from vision.tasks.instances import InstanceSegmenter
+    from vision.people.outlines import instance_finder
 
-    truth = Truth.load(data).with_masks()
+    labelled = Truth.load(data)
+    truth = labelled.with_masks()
+    bare = sum(one["iscrowd"] for one in truth.annotations) - sum(one["iscrowd"] for one in labelled.annotations)
     folder = images or pictures_of(data, truth)
-    model = InstanceSegmenter.load(*options.where)
+    model = instance_finder(*options.where)
     truth, category_of, unknown = truth.restricted(model.names)
     submit = partial(model.submit, min_score=0.01, max_detections=100, max_iou=max_iou, tiles=tiles)
     paths = [folder / image["file_name"] for image in truth.images]
@@ -45,6 +47,8 @@ def instances(
             for row in coco_rows(image["id"], objects, category_of)]                   # go by pixels
     print(f"{model.name} ({model.engine.label}) on {data}: "
           f"{counted(len(truth.images), 'picture')}, {counted(len(truth.annotations), 'object')}")
+    if bare:
+        print(f"objects without a mask that can be used, not judged: {bare}")
     if unknown:
         print(plain(f"classes that the model does not know, left out: {', '.join(unknown)}"))
     figures = {word: summary(precision_table(truth, rows, kind), truth.names) for kind, word in _KINDS}
