@@ -32,7 +32,7 @@ Shape = tuple[int, ...]                       # of one picture (H,W,3), or one c
 
 _log = logging.getLogger("vision.engine")
 _PACKAGE = Path(__file__).resolve().parent.parent
-_ANY_SIZE = frozenset({"gfl", "nanodet"})     # networks whose graph, exported once, is right for every size
+_ANY_SIZE = frozenset({"gfl", "nanodet", "nanodet-masks"})     # their graph, exported once, is right for every size
 _EXPORTING = threading.Lock()                 # torch's exporter is for one thread at a time
 
 
