@@ -80,6 +80,14 @@ def test_masks_of_mask_rcnn_lie_over_their_boxes_also_where_the_frame_cuts_them(
     assert found.area[0] == 20 * 40
 
 
+def test_rows_to_spare_of_mask_rcnn_are_nobody_and_nothing_found_is_nothing() -> None:
+    boxes = np.array([[0, 10, 20, 50], [0, 0, 0, 0]], np.float32)
+    masks = np.ones((2, 28, 28), np.float32)
+    model = _model("mask_rows", boxes, np.array([0.4, 0], np.float32), np.array([0, 0]), masks)
+    picture = np.zeros((64, 64, 3), np.uint8)
+    assert [len(model(picture, min_score=least)) for least in (0.0, 0.3, 0.9)] == [1, 1, 0]
+
+
 def _cells(layout: str, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Features of a picture of 96x64 and what `count` cells have of their own, as a head gives them."""
     random = np.random.default_rng(seed)

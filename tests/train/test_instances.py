@@ -26,7 +26,7 @@ from vision.data.masks import mask_of, reduced_mask
 from vision.data.truth import Truth
 from vision.engine import FakeEngine
 from vision.engine.program import state_dict
-from vision.errors import DataError, ModelError
+from vision.errors import DataError, ModelError, VisionError
 from vision.masks import packed, run_lengths
 from vision.nets import build
 from vision.people.person import PersonMask
@@ -515,6 +515,37 @@ def test_boxes_without_masks_lower_their_own_losses(data: Path, detector: Path, 
         assert 0 < last[f"train/{term}"] < first[f"train/{term}"], term
     train(tmp_path, tmp_path / "none", detector, epochs=1, box_loss=0.0)
     assert "train/projection" not in json.loads((tmp_path / "none" / "curve.jsonl").read_text())
+
+
+@pytest.mark.slow
+def test_mask_rcnn_learns_on_an_encoder_of_its_own(data: Path, tmp_path: Path) -> None:
+    """From the shipped MobileNetV2: all five losses fall, what is written opens, and another run goes on from it."""
+    train(data, tmp_path / "run", Path("mask_rcnn"), epochs=4, lr=4e-4)
+    first, *_, last = (json.loads(line) for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines())
+    terms = {name: first[name] - last[name] for name in first if name.startswith("train/")}
+    assert len(terms) == 5
+    assert min(terms.values()) > 0, terms
+    found_card = card_of(tmp_path / "run" / "best.safetensors")
+    assert (found_card.net, found_card.boxes.layout, found_card.classes) == ("mask_rcnn", "mask_rows", NAMES)
+    with InstanceSegmenter.load(tmp_path / "run" / "best.safetensors", "cpu") as segmenter:
+        found = segmenter(paint(), min_score=0.0)
+    assert found.masks.shape[0] == len(found) > 0
+    train(data, tmp_path / "more", tmp_path / "run" / "best.safetensors", epochs=1, lr=4e-4)
+    (more,) = (json.loads(line) for line in (tmp_path / "more" / "curve.jsonl").read_text().splitlines())
+    assert more["train/loss_mask"] < first["train/loss_mask"]
+
+
+@pytest.mark.parametrize(("settings", "said"), [
+    ({"model": "mask_rcnn", "mask_head": "yolact"}, "--mask-head is for a nanodet"),
+    ({"model": "nanodet-g", "options": {"encoder": "resnet18"}}, "options are of a new network"),
+    ({"model": "mask_rcnn", "encoder_weights": "nowhere.pth"}, "no encoder weights at 'nowhere.pth'"),
+    ({"model": "gfl-voc"}, "or take --model mask_rcnn"),
+])
+def test_options_of_another_network_are_refused(
+    data: Path, tmp_path: Path, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(VisionError, match=said):
+        Training("instances", data, tmp_path / "run", replace(SETTINGS, **settings))
 
 
 # masks by a teacher

@@ -67,15 +67,17 @@ def label_maps(data: Path, split: str, problems: Problems) -> Layout | None:
 _LAYOUTS = (coco, voc_objects, yolo, label_maps)
 
 
-def read_instances(data: Path, known: Sequence[str], *, boxes: bool = False) -> tuple[DetectionData, DetectionData]:
+def read_instances(
+    data: Path, known: Sequence[str] | None, *, boxes: bool = False
+) -> tuple[DetectionData, DetectionData]:
     """`train` and `val` of the data set in the folder `data`, with masks; labels are those of the classes in `known`,
-    which a detector has. boxes: whether `train` may do with boxes alone.
+    which a detector has, or of the data's own. boxes: whether `train` may do with boxes alone.
 
     Raises DataError where no layout fits, the classes differ, or there is no mask to use.
     """
     train = read_masks(data, "train")
     val = read_masks(data, "val", train.names)
-    splits = _relabelled(train, known), _relabelled(val, known)
+    splits = (train, val) if known is None else (_relabelled(train, known), _relabelled(val, known))
     for split, part in zip(("train", "val"), splits, strict=True):
         bare = boxes and split == "train"
         if not any((mask or bare) and not crowd for p in part.pictures

@@ -38,6 +38,7 @@ NETS: dict[str, str] = {
     "pyramidal": "published_detectors:pyramidal",
     "two_stage": "published_detectors:two_stage",
     "faster_rcnn": "published_detectors:faster_rcnn",
+    "mask_rcnn": "published_detectors:mask_rcnn",
     "yolo_v1": "yolo_v1:YoloV1",
     "rcnn": "rcnn:RCNN",
     "fast_rcnn": "fast_rcnn:FastRCNN",

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 from torchvision.models import get_model
-from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection import FasterRCNN, MaskRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
@@ -126,7 +126,7 @@ class TwoStage(nn.Module):
 
     def losses(self, x: Tensor, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """The losses of both stages, in training mode. targets: for each picture `boxes` (N,4) xyxy in
-        input pixels and `labels` (N,), 1 the first class."""
+        input pixels and `labels` (N,), 1 the first class; of Mask R-CNN `masks` (N,H,W) uint8, 0 or 1, too."""
         pictures, features = _pictures(x), self.backbone(x)
         proposals, of_proposals = self.rpn(pictures, features, targets)
         _, of_boxes = self.roi_heads(features, proposals, pictures.image_sizes, targets)
@@ -171,6 +171,11 @@ class EncoderPyramid(nn.Module):
 def faster_rcnn(classes: int, encoder: str = "mobilenet_v2") -> nn.Module:
     """Faster R-CNN with a feature pyramid on any encoder that `EncoderPyramid` names."""
     return TwoStage(FasterRCNN(EncoderPyramid(encoder), classes + 1))
+
+
+def mask_rcnn(classes: int, encoder: str = "mobilenet_v2") -> nn.Module:
+    """Mask R-CNN, likewise."""
+    return TwoStage(MaskRCNN(EncoderPyramid(encoder), classes + 1))
 
 
 def _with_eps(net: Any, eps: float) -> Any:

@@ -47,9 +47,9 @@ def _dense(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int])
 
 
 def _rows(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
-    """Boxes (B,R,4) xyxy, scores (B,R), labels (B,R): two stages, RetinaNet, FCOS."""
+    """Boxes (B,R,4) xyxy, scores (B,R), labels (B,R): two stages, RetinaNet, FCOS. A row to spare has the score 0."""
     boxes, scores, labels = (output[i] for output in outputs)
-    keep = np.flatnonzero(scores >= min_score)
+    keep = np.flatnonzero((scores >= min_score) & (scores > 0))
     return Detections(boxes[keep], scores[keep], labels[keep])
 
 
@@ -65,9 +65,9 @@ def _yolo(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) 
 
 
 def _yolo_rows(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
-    """(B,N,6): xyxy, score, class, suppressed already (built-in NMS, or end to end as YOLO26)."""
+    """(B,N,6): xyxy, score, class, suppressed already (built-in NMS, or end to end as YOLO26); rows to spare are 0."""
     table = outputs[0][i]
-    table = table[table[:, 4] >= min_score]
+    table = table[(table[:, 4] >= min_score) & (table[:, 4] > 0)]
     return Detections(table[:, :4], table[:, 4], table[:, 5].astype(np.int64))
 
 

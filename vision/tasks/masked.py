@@ -35,15 +35,16 @@ def _yolo(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) 
 def _yolo_rows(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
     """(B,N,6+K): xyxy, score, class, the shares of the K maps; suppressed already (YOLO26-seg)."""
     table = outputs[0][i]
-    table = table[table[:, 4] >= min_score]
+    table = table[(table[:, 4] >= min_score) & (table[:, 4] > 0)]
     return Candidates(table[:, :4], table[:, 4], table[:, 5].astype(np.int64), table[:, 6:])
 
 
 def _rows(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
-    """Boxes (B,R,4) xyxy, scores (B,R), labels (B,R), masks (B,R,M,M) each over its box (Mask R-CNN)."""
+    """Boxes (B,R,4) xyxy, scores (B,R), labels (B,R), masks (B,R,M,M) each over its box (Mask R-CNN); a row to spare
+    has the score 0."""
     boxes, scores, labels, masks = (output[i] for output in outputs)
-    keep = np.flatnonzero(scores >= min_score)
-    return Candidates(boxes[keep], scores[keep], labels[keep], masks[keep].reshape(len(keep), -1))
+    keep = np.flatnonzero((scores >= min_score) & (scores > 0))
+    return Candidates(boxes[keep], scores[keep], labels[keep], masks.reshape(len(masks), -1)[keep])
 
 
 def _dense(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:

@@ -250,10 +250,14 @@ class Masks(Objective):
         return {"ap50": now.ap50, "ap": now.ap, "ap75": now.ap75, **of_each}
 
 
-def start(settings: InstanceSettings) -> tuple[nn.Module, Card]:
-    """The network to train, its detector frozen, and the card of the result. Raises WeightsError for weights that do
-    not fit."""
+Start = Callable[[InstanceSettings, tuple[str, ...]], tuple[nn.Module, Card]]
+
+
+def start(settings: InstanceSettings, names: tuple[str, ...] = ()) -> tuple[nn.Module, Card]:
+    """The network to train, its detector frozen, and the card of the result, whose classes are the detector's. Raises
+    WeightsError for weights that do not fit."""
     base = settings.card
+    assert base is not None
     head = base.config.get("mask", "condinst") if settings.mask_head == "auto" else settings.mask_head
     config = {**{key: value for key, value in base.config.items() if key != "mask"},
               **({} if head == "condinst" else {"mask": head})}
@@ -271,14 +275,15 @@ def start(settings: InstanceSettings) -> tuple[nn.Module, Card]:
     )
 
 
-def train(training: Training, told: Told) -> Trained:
-    """Train a head for masks, from what `start` says."""
-    net, card = start(training.settings)
+def train(training: Training, told: Told, begin: Start = start, objective: type[Masks] = Masks) -> Trained:
+    """Train a head for masks, or another network, by `objective`, from what `begin` says."""
+    net, card = begin(training.settings, training.names)
     card = replace(card, name=training.folder.name, source=f"trained on {training.source}")
     learned, held = training.data
     box_loss = training.settings.box_loss
     if training.settings.teacher_card is not None:
         learned = masks_taught(learned, training.settings.teacher_card, training.folder)
     some = tuple(one for one in learned.pictures if learnable(one, box_loss > 0).any())
-    learned, objective = replace(learned, pictures=some), Masks(card, held, box_loss)
-    return fit(Parts(net, objective, InstanceSet(learned, training.settings), Whole(held)), training, told)
+    learned = replace(learned, pictures=some)
+    items, judged = InstanceSet(learned, training.settings), objective(card, held, box_loss)
+    return fit(Parts(net, judged, items, Whole(held)), training, told)
