@@ -31,7 +31,7 @@ class RegionMasks(Masks):
         pictures, objects, labels, masks, _ = batch
         targets = []
         for boxes, kinds, seen in zip(objects, labels, masks, strict=True):
-            there = seen.flatten(1).any(1) & ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(1)
+            there = seen.flatten(1).bool().any(1) & ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(1)
             targets.append({"boxes": boxes[there], "labels": kinds[there] + 1, "masks": seen[there]})
         return net.losses(self.inputs(pictures), targets)
 
