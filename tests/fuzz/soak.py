@@ -84,8 +84,9 @@ def fuzz(name: str, seconds: int, keep: Path, work: Path) -> None:
     for number, data in enumerate([*(b"\0" + one for one in plain), *(b"\xff" + one for one in built)]):
         (seeds / str(number)).write_bytes(data)
     atheris.Setup(
-        [sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-timeout=30", "-rss_limit_mb=4096",
-         "-verbosity=0", "-print_final_stats=1", f"-artifact_prefix={keep / name}/", str(seeds)], target,
+        [sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-timeout=30", "-report_slow_units=30",
+         "-rss_limit_mb=4096", "-verbosity=0", "-print_final_stats=1", f"-artifact_prefix={keep / name}/", str(seeds)],
+        target,
     )
     atheris.Fuzz()
 
