@@ -200,6 +200,8 @@ def checked_card(card: Card) -> Card:
         raise ValueError("input.mean and input.std must lie below 1e6, and std not be 0")
     if not 0 <= card.min_score <= 1 or not 0 <= card.boxes.max_iou <= 1 or not 0 < card.input.crop <= 1:
         raise ValueError("min_score and boxes.max_iou lie in 0..1, input.crop in (0..1]")
+    if card.tolerance < 0 or card.megabytes < 0:
+        raise ValueError("tolerance and megabytes are 0 at least")
     if len(card.classes) > _MAX_CLASSES:
         raise ValueError(f"names are at most {_MAX_CLASSES}; got {len(card.classes)}")
     if not 0 <= card.boxes.proposals <= _MAX_PROPOSALS:
