@@ -83,7 +83,7 @@ def test_keys_change_what_is_looked_for_and_a_recording_plays(screen: Screen, cl
     try:
         until(screen, process, lambda: has_colour(screen, colour(0)))   # the box of the person
         until(screen, process, last, "r")
-        until(screen, process, lambda: '"faces"' in last(), "plus", "f")
+        until(screen, process, lambda: '"faces"' in last() and '"detect"' in last(), "d", "plus", "f")
         until(screen, process, lambda: list(tmp_path.glob("*.json")), "w")
     finally:
         quit(screen, process)
