@@ -36,8 +36,9 @@ def test_what_moves_turns_dark_or_is_cut_off_is_the_same_scene() -> None:
     broken = COFFEE.copy()
     broken[200:] = broken[200]                                           # what a decoder makes of a torn packet
     assert not any(seen(COFFEE, broken, COFFEE))
-    black = np.zeros_like(COFFEE)
-    assert not any(seen(black, black))
+    black, white = np.zeros_like(COFFEE), np.full_like(COFFEE, 255)
+    assert not any(seen(black, COFFEE, black, COFFEE, white, black, COFFEE))         # a signal that was lost, a flash
+    assert seen(COFFEE, black, cv2.resize(CHELSEA, (600, 400))) == [False, False, True]
 
 
 def test_it_goes_on_from_its_state() -> None:

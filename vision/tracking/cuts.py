@@ -11,6 +11,7 @@ from vision.types import Floats, Image
 _SIDE = 64                     # pixels of the longer side of what is compared
 _STILL, _MOVED = 0.35, 0.65    # correlation below which a picture is another one, in place and with its middle moved
 _COLOURS = 0.4                 # Bhattacharyya's distance of the colours above which it is
+_FLAT = 4.0                    # deviation of grey levels below which a picture shows nothing
 _REMEMBERED = ("_last",)
 
 
@@ -19,8 +20,9 @@ class SceneCuts:
 
     A cut is a frame that correlates with the last one neither in place nor with its middle moved anywhere (which a
     fast pan does), and whose colours are others (which those of a broken or flickering frame seldom are). All three
-    must say so: a cut that is missed costs a box that stays too long, a false one costs every id. Fades and
-    dissolves are no cuts. Lienhart 1999, "Comparison of automatic shot boundary detection algorithms", compares such
+    must say so: a cut that is missed costs a box that stays too long, a false one costs every id. Frames that show
+    nothing, black ones above all, are passed over: what comes after them is compared with what was before. Dissolves
+    are no cuts. Lienhart 1999, "Comparison of automatic shot boundary detection algorithms", compares such
     measures.
     """
 
@@ -36,15 +38,16 @@ class SceneCuts:
         put_back(self, _REMEMBERED, state)
 
     def __call__(self, image: Image) -> bool:
-        """Of `image` (H,W,3) uint8 BGR; False for the first frame. One of another size is a cut."""
+        """Of `image` (H,W,3) uint8 BGR; False for the first frame. One of another shape is a cut."""
         height, width = image.shape[:2]
         scale = _SIDE / max(height, width)
+        step = max(1, int(0.25 / scale))                 # every pixel would cost more, and tell no more
         size = max(8, round(scale * width)), max(8, round(scale * height))
-        some = image[:: max(1, int(0.25 / scale)), :: max(1, int(0.25 / scale))]         # a sixteenth of a mean tells
-        last, self._last = self._last, cv2.resize(some, size, interpolation=cv2.INTER_AREA)
-        if last is None:
+        now = cv2.resize(image[::step, ::step], size, interpolation=cv2.INTER_AREA)
+        if cv2.cvtColor(now, cv2.COLOR_BGR2GRAY).std() < _FLAT:
             return False
-        return last.shape != self._last.shape or _another(last, self._last)
+        last, self._last = self._last, now
+        return last is not None and (last.shape != now.shape or _another(last, now))
 
 
 def _another(before: Image, after: Image) -> bool:
