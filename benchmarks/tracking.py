@@ -21,7 +21,9 @@ import cv2
 import numpy as np
 from peers import WITH_IMAGES, Ids, Track, roboflow, ultralytics
 
-from vision import Detections, Tracker
+import vision
+from vision import Detections, Frame, Tracker, Tracks
+from vision.io import Info
 from vision.metrics.tracking import TrackScores, evaluate
 from vision.tracking import METHODS
 from vision.tracking.camera import CameraMotion
@@ -31,14 +33,24 @@ from vision.types import Image
 from vision.zoo import CARDS
 
 
-def ours(method: str, camera: bool = False, looks: Appearance | None = None) -> Track:
+def ours(method: str, camera: bool = False) -> Track:
     tracker, motion = Tracker(method), CameraMotion() if camera else None
 
     def track(detections: Detections, time: float, image: Image | None = None) -> Ids:
         boxes = detections.everything.boxes
-        tracks = tracker(
-            detections, time, camera=motion(image, boxes) if motion and image is not None else None,
-            looks=looks(image, boxes) if looks and image is not None else None)
+        tracks = tracker(detections, time, camera=motion(image, boxes) if motion and image is not None else None)
+        return tracks.ids, tracks.boxes
+
+    return track
+
+
+def looked(model: Appearance) -> Track:
+    """As `vision track --looks` does it."""
+    step = vision.Track().open(Info("sequence", "video"), model)
+
+    def track(detections: Detections, time: float, image: Image) -> Ids:
+        tracks = step.begin(Frame(image, 0, time), {"detect": detections})()
+        assert isinstance(tracks, Tracks)
         return tracks.ids, tracks.boxes
 
     return track
@@ -80,7 +92,7 @@ def main() -> None:
     makers["vision default, camera motion"] = lambda rate: ours("default", camera=True)
     if options.looks:
         looks = Appearance.load(replace(CARDS["person-reid"], file=str(options.looks.absolute()), url=None))
-        makers["vision default, looks"] = lambda rate: ours("default", looks=looks)
+        makers["vision default, looks"] = lambda rate: looked(looks)
     together: dict[str, list[np.ndarray]] = {name: [] for name in makers}
     for sequence in sequences:
         table = {}

@@ -56,6 +56,27 @@ def test_track_tells_two_who_change_places_by_their_looks() -> None:
     assert ids(model, swapped=True) == [2, 1]
 
 
+def test_weak_boxes_are_not_looked_at() -> None:
+    """A hundred of them, beside one that is sure; and where there are weak ones alone, one, which tells D."""
+    asked: list[int] = []
+
+    def network(batch: np.ndarray) -> tuple[np.ndarray]:
+        asked.append(len(batch))
+        return (batch.mean(axis=(1, 2)).astype(np.float32),)
+
+    corners = np.random.default_rng(0).uniform(0, 80, (101, 2))
+    boxes = np.concatenate([corners, corners + 40], axis=1).astype(np.float32)
+    image = np.full((140, 160, 3), 90, np.uint8)
+    step = Track().open(Info("made", "video", (160, 140)), Appearance(FakeEngine(network), CARD))
+    for index, best in enumerate((0.9, 0.9, 0.3, 0.9)):
+        scores = np.full(101, 0.2)
+        scores[7] = best
+        seen = Detections(boxes, scores, np.zeros(101, np.int64))
+        tracks = step.begin(Frame(image, index, index / 10), {"detect": seen})()
+    assert asked == [1] * 4
+    assert tracks.rows.tolist() == [7]
+
+
 @pytest.mark.realdata
 def test_one_person_looks_like_their_mirror_image(data: Path, photos: dict[str, Path]) -> None:
     """Of three people no two look alike: cosines of 0.20 to 0.25; one of them and the mirror image: 0.98."""

@@ -82,8 +82,20 @@ class TrackStep(Step):
         if self.cuts(frame.image):
             self.tracker.cut()
         camera = self.camera(frame.image, boxes) if self.camera else None
-        looks = self.embed(frame.image, boxes) if self.embed else None
+        looks = self._looks(frame.image, seen.everything) if self.embed else None
         return Ready(self.tracker(seen, frame.time, camera=camera, looks=looks))
+
+    def _looks(self, image: Image, seen: Detections) -> Floats:
+        """(N,D) of what was seen; zeros for weak boxes, of which there are many, and which go by their place alone."""
+        import numpy as np
+
+        assert self.embed is not None
+        asked = seen.scores >= self.tracker.method.strong
+        asked[seen.scores.argmax() if len(seen) else []] = True          # the best at least: it tells D
+        known = self.embed(image, seen.boxes[asked])
+        looks = np.zeros((len(seen), known.shape[1]), np.float32)
+        looks[asked] = known
+        return looks
 
     def join(self, before: Mapping[str, Step]) -> None:
         """Take the class names and the threshold of the detector."""
