@@ -26,7 +26,7 @@ from tests.train.labelled import Pictures, Thing, picture, write_coco
 from vision.card import Boxes
 from vision.engine.program import state_dict
 from vision.nets import build
-from vision.tasks.detect import Detector
+from vision.tasks.detect import Detector, input_view
 from vision.train.anchored import matched, multibox
 from vision.train.detect import DetectSettings
 from vision.train.detection import start
@@ -152,8 +152,11 @@ def test_two_epochs_lower_the_loss_and_leave_a_model_that_opens(
     assert last < 0.9 * first
     detector = Detector.load(run.weights, device="cpu")
     assert (detector.names, detector.card.boxes.layout) == (("cat", "dog", "mouse"), output)
-    found = detector(picture((128, 128), squares(2, 1)["1-0"][1]), min_score=0.0, max_detections=20)
-    assert len(found) == 20
+    image = picture((128, 128), squares(2, 1)["1-0"][1])
+    found = detector(image, min_score=0.0, max_detections=20)
+    scores = detector.engine(input_view(image, detector.card.input).pixels[None])[1]
+    assert len(found) == (20 if output == "dense" else min(20, np.count_nonzero(scores > 0)))      # 0: a row to spare
+    assert len(found) > 0
     assert found.boxes.min() >= 0
     assert found.boxes.max() <= 128
 
