@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from skimage import data as photographs
 
 from vision.errors import UsageError
 from vision.people.eyes import Eye
@@ -33,6 +34,19 @@ def test_a_moving_face_is_followed_without_the_detector(landmarker: FaceLandmark
         assert faces.ids.tolist() == [1]
         assert np.linalg.norm(faces.points[0] - still - [dx, dy], axis=1).mean() < 5
     assert tracker.detections == 1
+
+
+def test_a_face_after_a_cut_is_somebody_else(landmarker: FaceLandmarker, ancelotti: Image):
+    """Both faces lie at the same place, so that only the cut tells them apart."""
+    left, top, right, _ = landmarker.detector(ancelotti).boxes[0]
+    other = np.ascontiguousarray(photographs.astronaut()[..., ::-1])
+    box = landmarker.detector(other).boxes[0]
+    scale = (right - left) / (box[2] - box[0])
+    onto = np.array([[scale, 0, left - scale * box[0]], [0, scale, top - scale * box[1]]], float)
+    moved_there = cv2.warpAffine(other, onto, (ancelotti.shape[1], ancelotti.shape[0]))
+    tracker = FaceTracker(landmarker)
+    shown = [ancelotti] * 3 + [moved_there] * 3
+    assert [tracker(image, i / RATE).ids.tolist() for i, image in enumerate(shown)] == [[1]] * 3 + [[2]] * 3
 
 
 def test_a_frame_that_is_no_picture_changes_nothing(landmarker: FaceLandmarker, ancelotti: Image):

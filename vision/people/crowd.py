@@ -9,9 +9,10 @@ from typing import Any, Self
 import numpy as np
 
 from vision.boxes import iou
+from vision.cuts import SceneCuts
 from vision.errors import DataError
 from vision.people.smooth import OneEuro
-from vision.types import Floats
+from vision.types import Floats, Image
 
 _SOONER = 0.6                 # of the time between two searches: so soon the next, while somebody is lost
 _SAME_PLACE = 0.3             # who appears where somebody was lost, with boxes that overlap by this, is them
@@ -47,7 +48,7 @@ class Crowd:
 
     look_every: seconds between two searches of the whole frame.
     forget_after: seconds for which somebody who was lost gets the same id on coming back to the same
-        place. A larger jump in time, one backwards, or another picture size forgets everybody.
+        place. A larger jump in time, one backwards, another picture size, or a cut to another scene forgets everybody.
 
     `present` has those in the frame, in the order in which they came.
     """
@@ -62,13 +63,15 @@ class Crowd:
         self._whole: float | None = None      # when the whole frame was searched
         self._turn = 0                        # the part that is next
         self._size: tuple[int, ...] = ()
+        self._cuts = SceneCuts()
 
-    def begin(self, size: tuple[int, ...], time: float) -> None:
-        """Go on to a new frame of this size at `time` seconds. Raises DataError where time is not finite."""
+    def begin(self, image: Image, time: float) -> None:
+        """Go on to a new frame (H,W,3) uint8 BGR at `time` seconds. Raises DataError where time is not finite."""
         if not np.isfinite(time):
             raise DataError(f"time must be finite seconds; got {time}")
+        size = image.shape
         jumped = self._time is not None and not 0 <= time - self._time <= self.forget_after
-        if jumped or size != self._size:
+        if self._cuts(image) or jumped or size != self._size:
             self.present, self._lost, self._looked, self._whole = [], [], None, None
         self._lost = [(then, subject) for then, subject in self._lost if time - then <= self.forget_after]
         self._time, self._size = time, size
@@ -131,7 +134,7 @@ class Crowd:
             "present": [subject.state() for subject in self.present],
             "lost": [{"since": then, **subject.state()} for then, subject in self._lost],
             "next_id": self._next_id, "time": self._time, "looked": self._looked, "whole": self._whole,
-            "turn": self._turn, "size": list(self._size),
+            "turn": self._turn, "size": list(self._size), "cuts": self._cuts.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -140,3 +143,4 @@ class Crowd:
         self._lost = [(one["since"], Subject.from_state(one)) for one in state["lost"]]
         self._next_id, self._time, self._looked = state["next_id"], state["time"], state["looked"]
         self._whole, self._turn, self._size = state["whole"], state["turn"], tuple(state["size"])
+        self._cuts.restore(state["cuts"])

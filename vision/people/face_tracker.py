@@ -31,7 +31,8 @@ class FaceTracker:
     detect_every: seconds between two searches of the whole frame, 0 or more. A new face is found within
         that time and a frame.
     forget_after: seconds for which a face that was lost keeps its id for coming back to the same place;
-        later it is a new face. A jump in time of more, one backwards, or another picture size forgets all.
+        later it is a new face. A jump in time of more, one backwards, another picture size, or a cut to another
+        scene forgets all.
     max_faces: at most so many are followed.
     smooth: whether points are smoothed over time (One Euro filter); crops and eyes are not.
     min_score, min_face, turned: how faces are found, as in `FaceDetector.submit`.
@@ -72,7 +73,7 @@ class FaceTracker:
 
         The ids count from 1. Raises UsageError for another image, DataError where time is not finite.
         """
-        self._crowd.begin(checked_image(image).shape, time)
+        self._crowd.begin(checked_image(image), time)
         meshes = self._follow(image)
         tiles = self.landmarker.detector.tiles(image, self.min_face)
         turns = self._crowd.due(len(tiles))

@@ -194,7 +194,7 @@ class HandTracker:
 
         The ids count from 1. Raises UsageError for another image, DataError where time is not finite.
         """
-        self._crowd.begin(checked_image(image).shape, time)
+        self._crowd.begin(checked_image(image), time)
         crops = self._crops[: len(self._crowd.present)]  # none after a jump
         room = len(crops) < self.max_hands and bool(self._crowd.due())
         looking = None

@@ -178,7 +178,7 @@ class PoseTracker:
 
         The ids count from 1. Raises UsageError for another image, DataError where time is not finite.
         """
-        self._crowd.begin(checked_image(image).shape, time)
+        self._crowd.begin(checked_image(image), time)
         looking = self.estimator.find([image], self.min_score) if self._crowd.due() else None
         poses, kept = self._estimate(image, [subject.box for subject in self._crowd.present])
         self._crowd.keep(kept.tolist(), poses.boxes)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from vision.cuts import SceneCuts
 from vision.drawing import Canvas, colour
 from vision.instances import Instances, paint_masks
 from vision.spec import Option, spec
@@ -13,7 +14,6 @@ from vision.state import State
 from vision.steps.base import Pending, Pool, Ready, Spec, Step
 from vision.steps.detect import FindsObjects
 from vision.tracking.camera import CameraMotion
-from vision.tracking.cuts import SceneCuts
 from vision.tracking.tracker import METHODS, Tracker
 from vision.types import Detections, Floats, Frame, Image, Result, Tracks
 

@@ -9,9 +9,9 @@ import pytest
 from skimage import data as pictures
 
 from vision import Detect, Detections, Run, Track, Tracker, read
+from vision.cuts import SceneCuts
 from vision.sample import make_sample
 from vision.state import dumps, loads
-from vision.tracking.cuts import SceneCuts
 
 
 def seen(*images: np.ndarray) -> list[bool]:
