@@ -140,7 +140,7 @@ def losses(folder: Path, *terms: str) -> list[float]:
     ("ssdlite", None, 128, ("location", "confidence"), "dense"),
     ("single_shot", {"arch": "ssdlite320_mobilenet_v3_large"}, 128, ("location", "confidence"), "dense"),
     ("single_shot", {"arch": "ssd300_vgg16"}, 300, ("location", "confidence"), "dense"),
-    ("faster_rcnn", {"encoder": "tu-mobilenetv3_small_050"}, 96,
+    ("faster_rcnn", {"encoder": "tu-mobilenetv3_small_050", "channels": 64, "sampled": 128}, 96,
      ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg"), "rows"),
 ], ids=["ssdlite", "ssdlite320", "ssd300", "faster_rcnn"])
 def test_two_epochs_lower_the_loss_and_leave_a_model_that_opens(
@@ -178,6 +178,17 @@ def test_faster_rcnn_starts_from_imagenets_mobilenet() -> None:
     net, card = start(replace(settings, model="ssdlite"), ("cat",))
     assert torch.equal(net.backbone.s32.state_dict()["18.0.weight"], theirs["features.18.0.weight"])
     assert card.boxes == Boxes("dense", 0.5)
+
+
+def test_a_lighter_faster_rcnn_has_so_many_channels_and_learns_from_so_many_proposals() -> None:
+    net = build("faster_rcnn", classes=2, channels=64, sampled=32).train()
+    maps = net.backbone(torch.zeros(1, 3, 64, 64))
+    assert [tuple(one.shape[1:]) for one in maps.values()] == [(64, side, side) for side in (16, 8, 4, 2, 1)]
+    seen = []
+    net.roi_heads.box_head.register_forward_hook(lambda *args: seen.append(len(args[2])))
+    object_ = {"boxes": torch.tensor([[10.0, 10, 40, 50]]), "labels": torch.tensor([1])}
+    assert net.losses(torch.rand(1, 3, 64, 64), [object_])["loss_classifier"] > 0
+    assert 0 < seen[0] <= 32
 
 
 @pytest.mark.parametrize(("model", "options", "slow"), [

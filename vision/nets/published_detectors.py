@@ -151,12 +151,11 @@ def two_stage(arch: str, classes: int = 90, eps: float = 1e-5) -> nn.Module:
 
 class EncoderPyramid(nn.Module):
     """An encoder of segmentation-models-pytorch (`tu-NAME`: any of timm's) with a feature pyramid (Lin et
-    al. 2017) on its maps of strides 4 to 32: maps `0` to `3` and `pool` of 256 channels."""
+    al. 2017) on its maps of strides 4 to 32: maps `0` to `3` and `pool`, each of so many channels."""
 
-    out_channels = 256
-
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, channels: int = 256) -> None:
         super().__init__()
+        self.out_channels = channels
         self.body = get_encoder(name, weights=None)
         self.fpn = FeaturePyramidNetwork(
             self.body.out_channels[-4:], self.out_channels, extra_blocks=LastLevelMaxPool()
@@ -168,14 +167,20 @@ class EncoderPyramid(nn.Module):
         return out
 
 
-def faster_rcnn(classes: int, encoder: str = "mobilenet_v2") -> nn.Module:
-    """Faster R-CNN with a feature pyramid on any encoder that `EncoderPyramid` names."""
-    return TwoStage(FasterRCNN(EncoderPyramid(encoder), classes + 1))
+def faster_rcnn(
+    classes: int, encoder: str = "mobilenet_v2", channels: int = 256, sampled: int = 512
+) -> nn.Module:
+    """Faster R-CNN with a feature pyramid on any encoder that `EncoderPyramid` names.
+
+    channels: of the pyramid. sampled: proposals of a picture that the second stage learns from; a training with 128
+    channels and 128 proposals takes a third of the time.
+    """
+    return TwoStage(FasterRCNN(EncoderPyramid(encoder, channels), classes + 1, box_batch_size_per_image=sampled))
 
 
-def mask_rcnn(classes: int, encoder: str = "mobilenet_v2") -> nn.Module:
+def mask_rcnn(classes: int, encoder: str = "mobilenet_v2", channels: int = 256, sampled: int = 512) -> nn.Module:
     """Mask R-CNN, likewise."""
-    return TwoStage(MaskRCNN(EncoderPyramid(encoder), classes + 1))
+    return TwoStage(MaskRCNN(EncoderPyramid(encoder, channels), classes + 1, box_batch_size_per_image=sampled))
 
 
 def _with_eps(net: Any, eps: float) -> Any:
