@@ -9,8 +9,10 @@ DATA has train/ and val/ with a folder for each class. Each run is one command, 
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 COMMON = ["--freeze-epochs", "0", "--batch", "64", "--weight-decay", "0.05", "--smoothing", "0.1", "--seed", "0",
@@ -50,13 +52,13 @@ def main() -> None:
 
 
 def table(runs: Path) -> None:
-    """Of each run: parameters, multiply-adds, epochs, top-1, and the seconds of an epoch where there is one."""
+    """Of each run: parameters, multiply-adds, seconds an epoch with the figures on what is held out, epochs, top-1."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from vision.nets import build
 
-    print("| network | parameters | M multiply-adds | epochs | top-1 |\n|---|---|---|---|---|")
+    print("| network | parameters | M multiply-adds | seconds an epoch | epochs | top-1 |\n|---|---|---|---|---|---|")
     for name in RUNS:
         curve = runs / name / "curve.jsonl"
         if not curve.exists():
@@ -67,8 +69,18 @@ def table(runs: Path) -> None:
             net(torch.empty(1, 3, 32, 32))
         parameters = sum(p.numel() for p in net.parameters())
         of = RUNS[name].split()[1]
-        print(f"| {name} | {parameters:,} | {counted.get_total_flops() / 2e6:.1f} | {len(lines)} of {of} | "
-              f"{lines[-1]['val/top1']:.4f} |")
+        print(f"| {name} | {parameters:,} | {counted.get_total_flops() / 2e6:.1f} | {seconds(runs / name):.0f} | "
+              f"{len(lines)} of {of} | {lines[-1]['val/top1']:.4f} |", flush=True)
+
+
+def seconds(run: Path) -> float:
+    """From one epoch's end to the next, the median: of what TensorBoard was told."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "log"), {"scalars": 0})
+    events.Reload()
+    ends = [event.wall_time for event in events.Scalars("val/top1")]
+    return statistics.median(after - before for before, after in pairwise(ends))
 
 
 if __name__ == "__main__":
