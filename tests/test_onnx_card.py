@@ -121,5 +121,5 @@ def test_a_model_of_another_task_is_told(classifier: Path, segmenter: Path) -> N
     assert (guessed(classifier), guessed(segmenter)) == ("classify", "segment")
     with pytest.raises(ModelError, match="is a model for classify, not for detect"):
         Detector.load(classifier)
-    with pytest.raises(ModelError, match="one of detect, instances, classify, segment"):
-        written(classifier, "pose")
+    with pytest.raises(ModelError, match="one of detect, instances, pose, classify, segment"):
+        written(classifier, "faces")

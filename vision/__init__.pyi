@@ -31,6 +31,7 @@ from .people.landmarks import FaceLandmarker as FaceLandmarker
 from .people.outlines import PersonSegmenter as PersonSegmenter
 from .people.person import PersonMask as PersonMask
 from .people.pose import PoseEstimator as PoseEstimator, PoseTracker as PoseTracker
+from .people.whole_pose import WholePoseEstimator as WholePoseEstimator
 from .proposals.search import SelectiveSearch as SelectiveSearch
 from .report import Report as Report
 from .run import Run as Run

@@ -19,7 +19,7 @@ from vision.inside import card_inside
 from vision.published import onnx_detector, onnx_outputs, picture_wh
 
 KEYS = {
-    "task": "detect, instances, classify or segment",
+    "task": "detect, instances, pose, classify or segment",
     "classes": "their names in the order of the outputs, or the name of a list: coco, voc, imagenet, ...",
     "size": "of the pictures that it takes: width and height in pixels",
     "resize": "how a frame gets to that size: letterbox, corner (letterbox at the top left), stretch or crop",
@@ -31,7 +31,8 @@ KEYS = {
     "min_score": "the default threshold, 0..1", "max_iou": "of boxes that are kept both, 0..1",
     "licence": "of the weights",
 }
-TASKS = ("detect", "instances", "classify", "segment")
+_FINDS = ("detect", "instances", "pose")                 # boxes, with masks, with points
+TASKS = (*_FINDS, "classify", "segment")
 _MOST = 1 << 20                                          # bytes of such a file
 
 
@@ -47,8 +48,7 @@ def card_beside(path: Path, decoder: str | None = None) -> Card:
         return carried
     said = _read(beside) if beside.is_file() else {}
     task = str(said.get("task") or ("detect" if decoder else guessed(path)))
-    finds = task in ("detect", "instances")
-    card = onnx_detector(path, decoder or said.get("decoder")) if finds else _of_pictures(path, task)
+    card = onnx_detector(path, decoder or said.get("decoder")) if task in _FINDS else _of_pictures(path, task)
     try:
         return checked_card(_with(card, said))
     except (ValueError, TypeError, LookupError, AttributeError, ModelError) as error:
@@ -81,13 +81,13 @@ def written(path: Path, task: str | None = None, decoder: str | None = None) -> 
     task = task or guessed(path)
     if task not in TASKS:
         raise ModelError(f"a card is for one of {', '.join(TASKS)}; got {task!r}")
-    card = onnx_detector(path, decoder) if task in ("detect", "instances") else _of_pictures(path, task)
+    card = onnx_detector(path, decoder) if task in _FINDS else _of_pictures(path, task)
     values: dict[str, Any] = {
         "task": card.task, "classes": card.names, "size": card.input.size_wh, "resize": card.input.resize,
         "mean": card.input.mean, "std": card.input.std, "channels": card.config.get("channels", "RGB"),
         "min_score": card.min_score, "licence": card.licence,
     }
-    if card.task in ("detect", "instances"):
+    if card.task in _FINDS:
         values |= {"decoder": card.boxes.layout, "max_iou": card.boxes.max_iou}
     else:
         values |= {"finish": card.config.get("finish", "nothing")}

@@ -208,8 +208,13 @@ _FAMILIES = {
     "yolo_mask_rows": _Family(
         "one (B,N,6+K) and maps (B,K,h,w)", _masks(lambda s, k: s[2] == 6 + k), lambda o: 0, 1.0,
         {"resize": "letterbox", "mean": _ZERO, "std": _ONE}, task="instances"),
+    "yolo_points": _Family("one (B,5+51,A)", _only(lambda s, n: s[1] == 56 and s[2] in (0, sum(n[:3]))), lambda o: 1,
+                           0.7, {"resize": "letterbox", "mean": _ZERO, "std": _ONE}, task="pose"),
+    "yolo_point_rows": _Family("one (B,N,6+51)", _only(lambda s, n: s[2] == 57 and s[1] != sum(n[:3])), lambda o: 1,
+                               1.0, {"resize": "letterbox", "mean": _ZERO, "std": _ONE}, task="pose"),
 }
-_TASKS = {"detect": "detect", "segment": "instances"}        # ultralytics' word for it, and ours
+_TASKS = {"detect": "detect", "segment": "instances", "pose": "pose"}       # ultralytics' word for it, and ours
+_BODY = ([17, 3], (17, 3))                                   # points of a person, and what is said of each
 _LISTS: dict[int, tuple[str, ...] | str] = {
     0: "coco", 20: "voc", 80: "coco", 90: "coco90", 91: ("background", *name_list("coco90")),
 }
@@ -232,7 +237,7 @@ def onnx_detector(path: str | Path, decoder: str | None = None) -> Card:
     family = _FAMILIES[name]
     count = family.classes(ordered)
     classes = _names(str(path), told["names"]) if "names" in told else (
-        _LISTS.get(count, tuple(f"class {i}" for i in range(count))))
+        ("person",) if family.task == "pose" else _LISTS.get(count, tuple(f"class {i}" for i in range(count))))
     ultralytics = "names" in told
     return Card(
         name=Path(path).name, task=family.task, form="onnx", file=str(Path(path).absolute()),
@@ -292,7 +297,10 @@ def _recognised(
 ) -> tuple[str, list[Output]]:
     """The family of these outputs, and they in its order. Raises ModelError for none and for several."""
     if told.get("task", "detect") not in _TASKS:
-        raise ModelError(f"{path!r} is a YOLO for {told['task']!r}, not one of upright boxes or of masks")
+        raise ModelError(f"{path!r} is a YOLO for {told['task']!r}, not one of upright boxes, masks or bodies")
+    if told.get("task") == "pose" and _literal(told.get("kpt_shape", "")) not in _BODY:
+        raise ModelError(f"{path!r} has points {told.get('kpt_shape', '')[:20]}; bodies here have COCO's 17, "
+                         "each with x, y and how visible it is")
     cells = [-(-sides[0] // stride) * -(-sides[1] // stride) for stride in (8, 16, 32, 64)]
     fit = {
         name: ordered for name, family in _FAMILIES.items()
@@ -303,6 +311,8 @@ def _recognised(
         inside = (isinstance(options, dict) and bool(options.get("nms"))) or told.get("end2end") == "True"
         rows = inside or (len(outputs) == 1 and outputs[0].shape[-1] == 6)
         names = {1: ("yolo", "yolo_rows"), 2: ("yolo_masks", "yolo_mask_rows")}.get(len(outputs), ("", ""))
+        if told.get("task") == "pose":
+            names, rows = ("yolo_points", "yolo_point_rows"), inside or outputs[0].shape[-1] == 57
         fit = {names[rows]: outputs} if names[rows] in fit or len(outputs) == 1 else {}
     if "task" in told:
         fit = {name: ordered for name, ordered in fit.items() if _FAMILIES[name].task == _TASKS[told["task"]]}

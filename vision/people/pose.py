@@ -16,10 +16,11 @@ import numpy.typing as npt
 from vision.boxes import iou, nms
 from vision.card import Card
 from vision.engine import Engine
-from vision.errors import UsageError
+from vision.errors import ModelError, UsageError
 from vision.people.body import POINTS, Poses
 from vision.people.cascade import Cascade, Closeup, Crop, look_closer
 from vision.people.crowd import Crowd
+from vision.people.whole_pose import LAYOUTS
 from vision.tasks.detect import Detector
 from vision.types import Floats, Image
 from vision.view import checked_image
@@ -37,13 +38,16 @@ class PoseEstimator(Cascade):
     engine: the points, (B,256,256,3) uint8 to points (B,33,5) and presence (B,).
     card: of the points.
 
-    Raises UsageError for a detector of no people.
+    Raises UsageError for a detector of no people, ModelError for a card of a network that finds people by itself, which
+    is a `WholePoseEstimator`'s.
     """
 
     task = "pose"
     finder = Detector
 
     def __init__(self, detector: Detector, engine: Engine, card: Card) -> None:
+        if card.boxes.layout in LAYOUTS:
+            raise ModelError(f"{card.name!r} finds people by itself, without a detector: WholePoseEstimator.load")
         if "person" not in detector.names:
             raise UsageError(f"{detector.name!r} has no class 'person': take a detector that finds people")
         super().__init__(detector, engine, card)

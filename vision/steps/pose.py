@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
+
+from vision.card import Card
+from vision.cuts import SceneCuts
 from vision.people.body import Poses
+from vision.people.smooth import OneEuro
 from vision.spec import Option, spec
-from vision.steps.base import ModelOption, ModelStep, Named, Pool, Spec, Step
+from vision.state import State
+from vision.steps.base import ModelOption, ModelStep, Named, Pending, Pool, Spec, Step
 from vision.steps.faces import FollowedPeople
+from vision.tracking.tracker import Tracker
+from vision.types import Detections, Frame, Result
 
 if TYPE_CHECKING:
     from vision.io import Info
@@ -16,13 +27,14 @@ if TYPE_CHECKING:
 
 @spec
 class EstimatePose(Spec):
-    """Find people, with 33 points of the body each."""
+    """Find people, with 33 points of the body each; 17 of a YOLO-pose of one's own."""
 
     task = "pose"
     result = Poses
 
     model: ModelOption = "default"
-    detector: Annotated[Named, Option("the model that finds people, as for `vision detect`")] = "default"
+    detector: Annotated[Named, Option(
+        "the model that finds people, as for `vision detect`; a YOLO-pose finds them itself")] = "default"
     min_score: Annotated[float | None, Option(
         "the lowest score of a person; the detector's own unless given", "0..1", min=0, max=1, remote=True)] = None
     min_presence: Annotated[float, Option(
@@ -32,17 +44,87 @@ class EstimatePose(Spec):
     smooth: Annotated[bool, Option("smooth the points of a video over time", remote=True)] = True
 
     def load(self, pool: Pool) -> Any:
-        """The estimator with its detector. Raises as `PoseEstimator.load` does."""
+        """The estimator with its detector, or a network that needs none. Raises as `PoseEstimator.load` does."""
+        from vision import zoo
         from vision.people.pose import PoseEstimator
+        from vision.people.whole_pose import LAYOUTS, WholePoseEstimator
 
+        model = self.model
+        if isinstance(model, str | Path | Card) and zoo.find(model, "pose").boxes.layout in LAYOUTS:
+            return pool.load(WholePoseEstimator.load, model)
         return pool.load(PoseEstimator.load, self.model, detector=self.detector)
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream: people are followed on a video, and found anew on each picture."""
+        from vision.people.whole_pose import WholePoseEstimator
+
         how: dict[str, Any] = {"min_score": self.min_score, "min_presence": self.min_presence}
+        whole = isinstance(model, WholePoseEstimator)
+        if whole:                                        # its score is its presence
+            del how["min_presence"]
         if info.kind in ("picture", "pictures"):
             return ModelStep(self.key, model, partial(model.submit, **how))
+        if whole:
+            return TrackedPoses(self.key, model, partial(model.submit, **how), self.smooth)
         from vision.people.pose import PoseTracker
 
         tracker = PoseTracker(model, detect_every=self.detect_every, smooth=self.smooth, **how)
         return FollowedPeople(self.key, model, tracker)
+
+
+class TrackedPoses(ModelStep):
+    """People that a network finds anew in each frame, with ids: their boxes are tracked. Whoever is not followed yet
+    has the id 0.
+
+    smooth: whether points are smoothed over time.
+    """
+
+    remembers = True
+
+    def __init__(
+        self, key: str, model: Any, submit: Callable[[Sequence[Any]], Callable[[], Sequence[Any]]], smooth: bool
+    ) -> None:
+        super().__init__(key, model, submit)
+        self.smooth = smooth
+        self.tracker = Tracker(min_score=min(max(model.card.min_score, 0.01), 0.99))
+        self.cuts = SceneCuts()
+        self._filters: dict[int, OneEuro] = {}
+
+    def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
+        """Start on the frame's picture; who is who is settled in the frames' order."""
+        wait, cut = super().begin(frame, sofar), self.cuts(frame.image)
+
+        def settle() -> Result:
+            found = wait()
+            assert isinstance(found, Poses)
+            return self._over_time(found, frame.time, cut)
+
+        return settle
+
+    def state(self) -> State:
+        """Who is there."""
+        filters = [{"id": i, **one.state()} for i, one in self._filters.items()]
+        return {"tracker": self.tracker.state(), "cuts": self.cuts.state(), "filters": filters}
+
+    def restore(self, state: State) -> None:
+        """Continue from what `state` returned."""
+        self.tracker.restore(state["tracker"])
+        self.cuts.restore(state["cuts"])
+        self._filters = {one["id"]: OneEuro() for one in state["filters"]}
+        for one in state["filters"]:
+            self._filters[one["id"]].restore({name: value for name, value in one.items() if name != "id"})
+
+    def _over_time(self, found: Poses, time: float, cut: bool) -> Poses:
+        if cut:
+            self.tracker.cut()
+        tracks = self.tracker(Detections(found.boxes, found.presence, np.zeros(len(found), np.int64)), time)
+        ids, points = found.ids.copy(), found.points.copy()
+        filters = {i: self._filters.get(i, OneEuro()) for i in tracks.ids.tolist()}
+        for i, row in zip(tracks.ids.tolist(), tracks.rows.tolist(), strict=True):
+            if row >= 0:
+                ids[row] = i
+                if self.smooth:
+                    tall = max(1.0, float(found.boxes[row, 3] - found.boxes[row, 1]))
+                    points[row] = filters[i](points[row], time, scale=tall)
+        self._filters = filters
+        return replace(found, ids=ids, points=points)
