@@ -24,7 +24,7 @@ RUNS: dict[str, str] = {
     "vgg-bn-32": "--epochs 60 --lr 2e-3",
     "resnet20-32": "--epochs 60 --lr 4e-3",
     "vgg-32": "--epochs 40 --lr 5e-4",
-    "alexnet-32": "--epochs 40 --lr 5e-4",
+    "alexnet-32": "--epochs 60 --lr 5e-4",
     "resnet20-wide-32": "--epochs 60 --lr 3e-3 --ema 0.998 --cutmix 1.0",
     "googlenet-32": "--epochs 40 --lr 2e-3",
     "inception-v3-32": "--epochs 30 --lr 2e-3",
