@@ -177,12 +177,25 @@ def test_a_yolo_export_tells_its_classes_size_and_kind(
 
 
 @pytest.mark.parametrize(("task", "says"), [
-    ("obb", "is a YOLO for 'obb', not one of upright boxes or of masks"), ("pose", "is a YOLO for 'pose'"),
+    ("obb", "is a YOLO for 'obb', not one of upright boxes, masks or bodies"),
+    ("pose", "does not say which points; bodies here have COCO's 17"),
     ("segment", r"they fit no family .*--decoder NAME"),          # boxes alone, where masks are promised
 ])
 def test_a_yolo_for_something_else_is_refused(tmp_path: Path, task: str, says: str) -> None:
     with pytest.raises(ModelError, match=says):
         find(exported(tmp_path / "y.onnx", [1, 6, 6300], task=task), "detect")
+
+
+def test_a_yolo_pose_tells_its_points(tmp_path: Path) -> None:
+    told = {"task": "pose", "names": "{0: 'person'}"}
+    card = find(exported(tmp_path / "y.onnx", [1, 56, 6300], kpt_shape="[17, 3]", **told), "pose")
+    assert (card.boxes, card.classes) == (Boxes("yolo_points", 0.7), ("person",))
+    rows = find(exported(tmp_path / "r.onnx", [1, 300, 57], kpt_shape="[17, 3]", end2end="True", **told), "pose")
+    assert rows.boxes == Boxes("yolo_point_rows", 1.0)
+    with pytest.raises(ModelError, match="is a model for pose, not for detect"):
+        find(card, "detect")
+    with pytest.raises(ModelError, match=r"has points \[21, 3\]; bodies here have COCO's 17"):
+        find(exported(tmp_path / "y.onnx", [1, 68, 6300], kpt_shape="[21, 3]", **told), "pose")
 
 
 def test_files_that_are_missing_or_something_else(tmp_path: Path) -> None:

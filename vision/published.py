@@ -299,8 +299,8 @@ def _recognised(
     if told.get("task", "detect") not in _TASKS:
         raise ModelError(f"{path!r} is a YOLO for {told['task']!r}, not one of upright boxes, masks or bodies")
     if told.get("task") == "pose" and _literal(told.get("kpt_shape", "")) not in _BODY:
-        raise ModelError(f"{path!r} has points {told.get('kpt_shape', '')[:20]}; bodies here have COCO's 17, "
-                         "each with x, y and how visible it is")
+        points = f"has points {told['kpt_shape'][:20]}" if "kpt_shape" in told else "does not say which points"
+        raise ModelError(f"{path!r} {points}; bodies here have COCO's 17, each with x, y and how visible it is")
     cells = [-(-sides[0] // stride) * -(-sides[1] // stride) for stride in (8, 16, 32, 64)]
     fit = {
         name: ordered for name, family in _FAMILIES.items()
