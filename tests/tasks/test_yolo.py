@@ -31,21 +31,27 @@ def pictures(photos: dict[str, Path]) -> list[np.ndarray]:
 
 
 def lively(name: str, pictures: list[np.ndarray]) -> Any:
-    """An untrained YOLO that finds something: its batch norms have seen the pictures, and in each at
-    least one score in ten thousand lies above 0.25."""
+    """An untrained YOLO that finds something in each of the pictures."""
     import torch
     from ultralytics import YOLO
 
     torch.manual_seed(0)
     model = YOLO(f"{name}.yaml")
-    net, head = model.model, model.model.model[-1]
     inputs = np.stack([letterbox(picture, (640, 480)).pixels[..., ::-1] for picture in pictures])
-    batch = torch.from_numpy(inputs.transpose(0, 3, 1, 2) / np.float32(255))
+    enliven(model.model, torch.from_numpy(inputs.transpose(0, 3, 1, 2) / np.float32(255)), 0.9999)
+    return model
+
+
+def enliven(net: Any, batch: Any, quantile: float) -> None:
+    """Let the batch norms of an untrained YOLO see a batch (B,3,H,W) of RGB in 0..1, and shift its scores so that in
+    each picture this quantile of them lies above 0.25."""
+    import torch
+
+    head = net.model[-1]
     branches = filter(None, (getattr(head, kind, None) for kind in ("cv3", "one2one_cv3")))
     last = [level[-1] for branch in branches for level in branch]
-    norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     with torch.no_grad():
-        for norm in norms:
+        for norm in (m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)):
             norm.momentum = None                                     # the plain mean of all passes
         for conv in last:
             conv.weight.normal_(std=0.25)
@@ -54,10 +60,10 @@ def lively(name: str, pictures: list[np.ndarray]) -> Any:
         for _ in range(3):
             net(batch)
         net.eval()
-        logits = net(batch)[0][:, 4:].flatten(1).clamp(1e-6, 1 - 1e-6).logit().numpy()
+        scores = net(batch)[0][:, 4 : 4 + head.nc].flatten(1)
+        logits = scores.clamp(1e-6, 1 - 1e-6).logit().numpy()
         for conv in last:
-            conv.bias.fill_(float(np.log(0.25 / 0.75) - np.quantile(logits, 0.9999, axis=1).min()))
-    return model
+            conv.bias.fill_(float(np.log(0.25 / 0.75) - np.quantile(logits, quantile, axis=1).min()))
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.tasks.test_yolo import enliven
 from vision import EstimatePose, Poses, Run, WholePoseEstimator, read
 from vision.card import Boxes, Card, Input
 from vision.errors import ModelError, UsageError
+from vision.io import Info
 from vision.people.body import COCO_ROWS
 from vision.people.pose import PoseEstimator
 from vision.steps.base import Pool
@@ -70,8 +72,8 @@ def test_a_table_is_decoded_and_suppressed() -> None:
     found = WholePoseEstimator(Answers(table), card("yolo_points", 0.5))(np.zeros((64, 64, 3), np.uint8))
     np.testing.assert_allclose(found.boxes[:, 0], [9, 40], atol=0.01)
     np.testing.assert_allclose(found.points[:, 0, 0], [9, 40], atol=0.01)
-    with pytest.raises(UsageError, match="min_presence lies in"):
-        WholePoseEstimator(Answers(table), card("yolo_points"))(np.zeros((64, 64, 3), np.uint8), min_presence=2)
+    with pytest.raises(UsageError, match="min_score and max_iou lie in"):
+        WholePoseEstimator(Answers(table), card("yolo_points"))(np.zeros((64, 64, 3), np.uint8), min_score=2)
 
 
 def test_people_on_a_film_keep_their_ids_until_it_cuts() -> None:
@@ -83,7 +85,7 @@ def test_people_on_a_film_keep_their_ids_until_it_cuts() -> None:
 
     def step(of: list[np.ndarray]) -> TrackedPoses:
         model = WholePoseEstimator(Answers(*of), card())
-        return TrackedPoses("pose", model, model.submit, smooth=True)
+        return TrackedPoses("pose", model)
 
     frames = [Frame(scenes[i >= 6], i, i / 25, "film") for i in range(8)]
     whole = step(tables)
@@ -98,6 +100,14 @@ def test_people_on_a_film_keep_their_ids_until_it_cuts() -> None:
         again = second.begin(frame, {})()
         assert again.ids.tolist() == expected.ids.tolist()
         assert np.array_equal(again.points, expected.points)
+
+
+def test_whoever_a_lower_threshold_shows_is_followed_too() -> None:
+    model = WholePoseEstimator(Answers(*[person(8, 0.4)[None]] * 4), card())                # decides at 0.5
+    info = Info("film", "video", (64, 64))
+    step = EstimatePose(min_score=0.25).open(info, model)
+    image = np.zeros((64, 64, 3), np.uint8)
+    assert [step.begin(Frame(image, i, i / 25, "film"), {})().ids.tolist() for i in range(4)][-1] == [1]
 
 
 def test_a_network_that_needs_no_detector_is_no_cascade() -> None:
@@ -119,7 +129,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Path]) -
 
     folder = tmp_path_factory.mktemp("pose")
     picture = cv2.resize(cv2.imread(str(photos["bus"])), (320, 320))
-    batch = torch.from_numpy(np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1)))[None] / 255
+    batch = torch.from_numpy(picture[None, ..., ::-1].transpose(0, 3, 1, 2) / np.float32(255))
     for name, options in (("yolo11n-pose", {}), ("yolov8n-pose", {"nms": True}), ("yolo26n-pose", {}),
                           ("yolo11n-hand", {})):
         torch.manual_seed(0)
@@ -129,21 +139,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Path]) -
         model.model = PoseModel(
             {**said, "scale": "n"}, nc=1, data_kpt_shape=(21 if name.endswith("hand") else 17, 3), verbose=False)
         model.model.names, model.model.task = {0: "person"}, "pose"
-        net, head = model.model, model.model.model[-1]
-        with torch.no_grad():
-            for norm in (m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)):
-                norm.momentum = None
-            last = [level[-1] for kind in ("cv3", "one2one_cv3") for level in getattr(head, kind, None) or ()]
-            for layer in last:
-                layer.weight.normal_(std=0.25)
-                layer.bias.zero_()
-            net.train()
-            for _ in range(3):
-                net(batch)
-            net.eval()
-            logits = net(batch)[0][:, 4].clamp(1e-6, 1 - 1e-6).logit().numpy()
-            for layer in last:
-                layer.bias.fill_(float(np.log(0.25 / 0.75) - np.quantile(logits, 0.995)))
+        enliven(model.model, batch, 0.995)
         model.save(folder / f"{name}.pt")
         YOLO(folder / f"{name}.pt").export(format="onnx", imgsz=320, simplify=False, conf=0.25, iou=0.7, **options)
     return folder

@@ -8,14 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from vision.boxes import cxcywh_to_xyxy
 from vision.card import Card
 from vision.engine import Engine, Outputs
-from vision.errors import UsageError
 from vision.people.body import COCO_ROWS, POINTS, Poses
 from vision.tasks.decoders import Decoder
 from vision.tasks.detect import Finder
-from vision.tasks.masked import Candidates
+from vision.tasks.masked import Candidates, yolo_rows, yolo_table
 from vision.tasks.model import Model
 from vision.types import Detections, Image
 from vision.view import View
@@ -26,25 +24,14 @@ _OWN = 3 * _KNOWN                                # x, y and how visible, of each
 
 def _table(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
     """(B,5+51,A): cxcywh, a score, the points (YOLOv8-pose, 11)."""
-    table = outputs[0][i]
-    keep = np.flatnonzero(table[4] >= min_score)
-    return Candidates(cxcywh_to_xyxy(table[:4, keep].T), table[4, keep], np.zeros(len(keep), np.int64),
-                      table[5 : 5 + _OWN, keep].T)
-
-
-def _rows(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
-    """(B,N,6+51): xyxy, score, class, the points; suppressed already (built-in NMS, YOLO26-pose). Rows to spare are
-    0."""
-    table = outputs[0][i]
-    table = table[(table[:, 4] >= min_score) & (table[:, 4] > 0)]
-    return Candidates(table[:, :4], table[:, 4], np.zeros(len(table), np.int64), table[:, 6 : 6 + _OWN])
+    return yolo_table(outputs[0][i], _OWN, min_score)
 
 
 class _People(Finder[Candidates]):
     """People with their points (N,51), in frame pixels."""
 
     task = "pose"
-    decoders: ClassVar[Mapping[str, Decoder]] = {"yolo_points": _table, "yolo_point_rows": _rows}
+    decoders: ClassVar[Mapping[str, Decoder]] = {"yolo_points": _table, "yolo_point_rows": yolo_rows}
 
     def _result(self, found: Detections, outputs: Outputs, view: View) -> Candidates:
         assert isinstance(found, Candidates)
@@ -70,34 +57,20 @@ class WholePoseEstimator(Model):
         super().__init__(engine, card)
         self._people = _People(engine, card)
 
-    def __call__(
-        self, image: Image, *, min_score: float | None = None, min_presence: float = 0.0, max_people: int = 300
-    ) -> Poses:
-        """The people in `image` (H,W,3) uint8 BGR, best first; the other arguments are `submit`'s."""
-        return self.submit([image], min_score=min_score, min_presence=min_presence, max_people=max_people)()[0]
+    def __call__(self, image: Image, *, min_score: float | None = None) -> Poses:
+        """The people in `image` (H,W,3) uint8 BGR, best first; min_score is `submit`'s."""
+        return self.submit([image], min_score=min_score)()[0]
 
-    def submit(
-        self,
-        images: Sequence[Image],
-        *,
-        min_score: float | None = None,
-        min_presence: float = 0.0,
-        max_people: int = 300,
-    ) -> Callable[[], list[Poses]]:
+    def submit(self, images: Sequence[Image], *, min_score: float | None = None) -> Callable[[], list[Poses]]:
         """Start on `images`; the function that comes back waits, and gives the people of each, best first.
 
         images: (H,W,3) uint8 BGR each; they must not change until then.
         min_score: the lowest score of a person, 0..1; the card's own unless given. It is the presence of the result.
-        min_presence: 0..1, the same, where it is higher: as `PoseEstimator` has it.
-        max_people: in a picture, the best.
 
         Of the 33 points of `Poses` those that COCO does not have are at (0,0), their score 0. Raises UsageError for a
         picture or a value out of range.
         """
-        if not 0 <= min_presence <= 1:
-            raise UsageError(f"min_presence lies in 0..1; got {min_presence}")
-        lowest = self.card.min_score if min_score is None else min_score
-        wait = self._people.submit(images, min_score=max(lowest, min_presence), max_detections=max_people)
+        wait = self._people.submit(images, min_score=min_score)
         return lambda: [_poses(found) for found in wait()]
 
 

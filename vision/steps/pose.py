@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,8 @@ class EstimatePose(Spec):
     min_score: Annotated[float | None, Option(
         "the lowest score of a person; the detector's own unless given", "0..1", min=0, max=1, remote=True)] = None
     min_presence: Annotated[float, Option(
-        "how sure the network must be that its crop shows a body", "0..1", min=0, max=1, remote=True)] = 0.5
+        "how sure the network must be that its crop shows a body; a YOLO-pose has no crops", "0..1", min=0, max=1,
+        remote=True)] = 0.5
     detect_every: Annotated[float, Option(
         "time between two searches for new people on a video", "seconds", min=0, remote=True)] = 0.5
     smooth: Annotated[bool, Option("smooth the points of a video over time", remote=True)] = True
@@ -56,18 +57,17 @@ class EstimatePose(Spec):
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream: people are followed on a video, and found anew on each picture."""
+        from vision.people.pose import PoseTracker
         from vision.people.whole_pose import WholePoseEstimator
 
+        pictures = info.kind in ("picture", "pictures")
+        if isinstance(model, WholePoseEstimator):
+            if pictures:
+                return ModelStep(self.key, model, partial(model.submit, min_score=self.min_score))
+            return TrackedPoses(self.key, model, self.min_score, self.smooth)
         how: dict[str, Any] = {"min_score": self.min_score, "min_presence": self.min_presence}
-        whole = isinstance(model, WholePoseEstimator)
-        if whole:                                        # its score is its presence
-            del how["min_presence"]
-        if info.kind in ("picture", "pictures"):
+        if pictures:
             return ModelStep(self.key, model, partial(model.submit, **how))
-        if whole:
-            return TrackedPoses(self.key, model, partial(model.submit, **how), self.smooth)
-        from vision.people.pose import PoseTracker
-
         tracker = PoseTracker(model, detect_every=self.detect_every, smooth=self.smooth, **how)
         return FollowedPeople(self.key, model, tracker)
 
@@ -76,17 +76,17 @@ class TrackedPoses(ModelStep):
     """People that a network finds anew in each frame, with ids: their boxes are tracked. Whoever is not followed yet
     has the id 0.
 
-    smooth: whether points are smoothed over time.
+    model: a `WholePoseEstimator`. min_score: the lowest score of a person, 0..1; the model's own unless given. smooth:
+    whether points are smoothed over time.
     """
 
     remembers = True
 
-    def __init__(
-        self, key: str, model: Any, submit: Callable[[Sequence[Any]], Callable[[], Sequence[Any]]], smooth: bool
-    ) -> None:
-        super().__init__(key, model, submit)
+    def __init__(self, key: str, model: Any, min_score: float | None = None, smooth: bool = True) -> None:
+        super().__init__(key, model, partial(model.submit, min_score=min_score))
         self.smooth = smooth
-        self.tracker = Tracker(min_score=min(max(model.card.min_score, 0.01), 0.99))
+        decides = model.card.min_score if min_score is None else min_score
+        self.tracker = Tracker(min_score=min(max(decides, 0.01), 0.99))
         self.cuts = SceneCuts()
         self._filters: dict[int, OneEuro] = {}
 
@@ -103,7 +103,7 @@ class TrackedPoses(ModelStep):
 
     def state(self) -> State:
         """Who is there."""
-        filters = [{"id": i, **one.state()} for i, one in self._filters.items()]
+        filters = [{"id": i, "smooth": one.state()} for i, one in self._filters.items()]
         return {"tracker": self.tracker.state(), "cuts": self.cuts.state(), "filters": filters}
 
     def restore(self, state: State) -> None:
@@ -112,7 +112,7 @@ class TrackedPoses(ModelStep):
         self.cuts.restore(state["cuts"])
         self._filters = {one["id"]: OneEuro() for one in state["filters"]}
         for one in state["filters"]:
-            self._filters[one["id"]].restore({name: value for name, value in one.items() if name != "id"})
+            self._filters[one["id"]].restore(one["smooth"])
 
     def _over_time(self, found: Poses, time: float, cut: bool) -> Poses:
         if cut:

@@ -15,25 +15,29 @@ from vision.types import Detections, Floats
 
 @dataclass(frozen=True, eq=False)
 class Candidates(Detections):
-    """Objects with what their masks are made from: own (N,K) float32."""
+    """Objects with what is their own beside the box, such as what their masks are made from: own (N,K) float32."""
 
     own: Floats
 
     _layout: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {**Detections._layout, "own": (np.float32, (-1, -1))}
 
 
-def _yolo(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
-    """(B,4+C+K,A): cxcywh, a score a class, the shares of the K maps (YOLOv8-seg, 11)."""
-    table, shares = outputs[0][i], outputs[1].shape[1]
-    scores = table[4:-shares]
+def yolo_table(table: Floats, width: int, min_score: float) -> Candidates:
+    """(4+C+K,A): cxcywh, a score a class, and K = `width` numbers of each anchor's own (YOLOv8, 11)."""
+    scores = table[4:-width]
     labels = scores.argmax(axis=0)
     best = scores[labels, np.arange(len(labels))]
     keep = np.flatnonzero(best >= min_score)
-    return Candidates(cxcywh_to_xyxy(table[:4, keep].T), best[keep], labels[keep], table[-shares:, keep].T)
+    return Candidates(cxcywh_to_xyxy(table[:4, keep].T), best[keep], labels[keep], table[-width:, keep].T)
 
 
-def _yolo_rows(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
-    """(B,N,6+K): xyxy, score, class, the shares of the K maps; suppressed already (YOLO26-seg)."""
+def _yolo(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
+    """A `yolo_table` whose own numbers are the shares of the K maps."""
+    return yolo_table(outputs[0][i], outputs[1].shape[1], min_score)
+
+
+def yolo_rows(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
+    """(B,N,6+K): xyxy, score, class, K numbers of each row's own; suppressed already (YOLO26). Rows to spare are 0."""
     table = outputs[0][i]
     table = table[(table[:, 4] >= min_score) & (table[:, 4] > 0)]
     return Candidates(table[:, :4], table[:, 4], table[:, 5].astype(np.int64), table[:, 6:])
@@ -56,4 +60,4 @@ def _dense(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int])
 
 
 CELLS: dict[str, Decoder] = dict.fromkeys(("condinst", "yolact", "rtmdet-ins"), _dense)
-MASKED: dict[str, Decoder] = {"yolo_masks": _yolo, "yolo_mask_rows": _yolo_rows, "mask_rows": _rows, **CELLS}
+MASKED: dict[str, Decoder] = {"yolo_masks": _yolo, "yolo_mask_rows": yolo_rows, "mask_rows": _rows, **CELLS}
