@@ -140,9 +140,10 @@ def losses(folder: Path, *terms: str) -> list[float]:
     ("ssdlite", None, 128, ("location", "confidence"), "dense"),
     ("single_shot", {"arch": "ssdlite320_mobilenet_v3_large"}, 128, ("location", "confidence"), "dense"),
     ("single_shot", {"arch": "ssd300_vgg16"}, 300, ("location", "confidence"), "dense"),
+    ("single_shot", {"arch": "ssd300_mobilenet_v2"}, 300, ("location", "confidence"), "dense"),
     ("faster_rcnn", {"encoder": "tu-mobilenetv3_small_050", "channels": 64, "sampled": 128}, 96,
      ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg"), "rows"),
-], ids=["ssdlite", "ssdlite320", "ssd300", "faster_rcnn"])
+], ids=["ssdlite", "ssdlite320", "ssd300", "ssd300_mobilenet", "faster_rcnn"])
 def test_two_epochs_lower_the_loss_and_leave_a_model_that_opens(
     model: str, options: dict[str, Any] | None, side: int, terms: tuple[str, ...], output: str, tmp_path: Path
 ) -> None:
@@ -178,6 +179,18 @@ def test_faster_rcnn_starts_from_imagenets_mobilenet() -> None:
     net, card = start(replace(settings, model="ssdlite"), ("cat",))
     assert torch.equal(net.backbone.s32.state_dict()["18.0.weight"], theirs["features.18.0.weight"])
     assert card.boxes == Boxes("dense", 0.5)
+    net, _ = start(replace(settings, model="single_shot", options={"arch": "ssd300_mobilenet_v2"}), ("cat",))
+    assert torch.equal(net.backbone.features[0][0].weight, theirs["features.0.0.weight"])
+
+
+def test_ssd300_on_mobilenet_has_the_papers_maps_and_boxes() -> None:
+    net = build("single_shot", classes=20, arch="ssd300_mobilenet_v2").eval()
+    x = torch.zeros(1, 3, 300, 300)
+    assert [tuple(one.shape[2:]) for one in net.backbone(x).values()] == [(n, n) for n in (38, 19, 10, 5, 3, 1)]
+    offsets, logits, prior = net(x)
+    assert (offsets.shape, logits.shape, prior.shape) == ((1, 8732, 4), (1, 8732, 21), (8732, 4))      # section 3.1
+    theirs = build("single_shot", classes=20).eval()(x)[2]
+    assert torch.equal(prior, theirs)                                      # torchvision's SSD300, box by box
 
 
 def test_a_lighter_faster_rcnn_has_so_many_channels_and_learns_from_so_many_proposals() -> None:
@@ -195,8 +208,9 @@ def test_a_lighter_faster_rcnn_has_so_many_channels_and_learns_from_so_many_prop
     ("ssdlite", {}, "backbone.s8.0.0.weight"),
     ("single_shot", {"arch": "ssd300_vgg16"}, "backbone.extra.0.1.weight"),              # VGG's conv5
     ("single_shot", {"arch": "ssdlite320_mobilenet_v3_large"}, "backbone.features.0.0.0.weight"),
+    ("single_shot", {"arch": "ssd300_mobilenet_v2"}, "backbone.features.17.conv.2.weight"),
     ("faster_rcnn", {"encoder": "tu-mobilenetv3_small_050"}, "backbone.body.model.conv_stem.weight"),
-], ids=["ssdlite", "ssd300", "ssdlite320", "faster_rcnn"])
+], ids=["ssdlite", "ssd300", "ssdlite320", "ssd300_mobilenet", "faster_rcnn"])
 def test_an_encoder_learns_at_its_own_rate(model: str, options: dict[str, Any], slow: str) -> None:
     net = build(model, classes=2, **options)
     name_of = {parameter: name for name, parameter in net.named_parameters()}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from vision.nets import build
 from vision.nets.yolo_v1 import YoloV1, boxes_of
+from vision.train.start import load_encoder
 from vision.train.yolo_v1 import YoloCriterion
 
 
@@ -80,3 +85,13 @@ def test_it_learns_one_picture() -> None:
         step.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_it_begins_with_another_detectors_encoder(tmp_path: Path) -> None:
+    theirs = build("gfl", classes=3)
+    save_file(theirs.state_dict(), tmp_path / "gfl.safetensors")
+    mine = YoloV1(2, last=False)
+    load_encoder(mine.encoder, tmp_path / "gfl.safetensors")
+    last = "features.17.conv.2.weight"
+    assert torch.equal(mine.encoder.state_dict()[last], theirs.encoder.state_dict()[last])
+    assert mine(torch.zeros(1, 3, 224, 224)).shape == (1, 49, 12)

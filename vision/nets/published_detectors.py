@@ -16,9 +16,13 @@ from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 from torchvision.models import get_model
 from torchvision.models.detection import FasterRCNN, MaskRCNN
+from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import FeaturePyramidNetwork
+from torchvision.models.detection.ssd import SSD, SSDHead
+from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from vision.nets.mobile import BOTTLENECK, EXPANDED, MobileStages
 
 _PER_LEVEL = 1000                    # candidates of a pyramid level, as published
 
@@ -42,10 +46,10 @@ class SingleShot(nn.Module):
 
     @property
     def encoder(self) -> nn.Module:
-        """What ImageNet's weights are for: MobileNetV3's features, or VGG's and conv5 behind them."""
+        """What ImageNet's weights are for: MobileNet's features, or VGG's and conv5 behind them."""
         behind = self.backbone.extra[0]
-        conv5 = [behind[:-1]] if isinstance(behind[0], nn.MaxPool2d) else []
-        return nn.ModuleList([self.backbone.features, *conv5])
+        conv5 = {"conv5": behind[:-1]} if isinstance(behind[0], nn.MaxPool2d) else {}
+        return nn.ModuleDict({"features": self.backbone.features, **conv5})
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features = list(self.backbone(x).values())
@@ -133,9 +137,38 @@ class TwoStage(nn.Module):
         return {**of_proposals, **of_boxes}
 
 
+class SixMaps(nn.Module):
+    """SSD300's six maps, of 38, 19, 10, 5, 3 and 1 cells a side at 300x300, by MobileNetV2 in the place of VGG-16."""
+
+    channels = (*EXPANDED[2:], BOTTLENECK, 512, 256, 256)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = MobileStages(last=False)
+        self.extra = nn.ModuleList()
+        for came, out, stride in zip(self.channels[2:], self.channels[3:], (2, 1, 1), strict=False):
+            narrow = Conv2dNormActivation(came, out // 2, 1, activation_layer=nn.ReLU6)
+            wide = Conv2dNormActivation(out // 2, out, 3, stride, padding=int(stride > 1), activation_layer=nn.ReLU6)
+            self.extra.append(nn.Sequential(narrow, wide))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        expansions, x = self.features(x)
+        maps = [*expansions[2:], x]
+        for block in self.extra:
+            maps.append(block(maps[-1]))
+        return {str(place): one for place, one in enumerate(maps)}
+
+
 def single_shot(arch: str = "ssd300_vgg16", classes: int = 90) -> nn.Module:
-    """`ssd300_vgg16` or `ssdlite320_mobilenet_v3_large`."""
-    return SingleShot(_published(arch, classes))
+    """`ssd300_vgg16`, `ssdlite320_mobilenet_v3_large`, or `ssd300_mobilenet_v2`: SSD300's boxes on `SixMaps`."""
+    if arch != "ssd300_mobilenet_v2":
+        return SingleShot(_published(arch, classes))
+    boxes = DefaultBoxGenerator(
+        [[2], [2, 3], [2, 3], [2, 3], [2], [2]], scales=[0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05],
+        steps=[8, 16, 32, 64, 100, 300],
+    )
+    head = SSDHead(list(SixMaps.channels), boxes.num_anchors_per_location(), classes + 1)
+    return SingleShot(SSD(SixMaps(), boxes, (300, 300), classes + 1, head=head))
 
 
 def pyramidal(arch: str, classes: int = 90, eps: float = 1e-5) -> nn.Module:

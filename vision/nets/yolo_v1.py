@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vision.nets.mobile import LAST, MobileStages
+from vision.nets.mobile import BOTTLENECK, LAST, MobileStages
 
 GRID, BOXES = 7, 2                       # cells a side; boxes that a cell predicts, one of which is responsible
 
@@ -13,15 +13,17 @@ GRID, BOXES = 7, 2                       # cells a side; boxes that a cell predi
 class YoloV1(nn.Module):
     """YOLO on MobileNetV2 in the place of the paper's 24 convolutions, with its two dense layers.
 
-    classes: outputs. width: of the first dense layer (4096 in the paper), dropout behind it.
+    classes: outputs. width: of the first dense layer (4096 in the paper), dropout behind it. last: with MobileNetV2's
+    last convolution, which encoders of other detectors do not have.
     """
 
-    def __init__(self, classes: int, width: int = 512) -> None:
+    def __init__(self, classes: int, width: int = 512, last: bool = True) -> None:
         super().__init__()
         self.classes = classes
-        self.encoder = nn.ModuleDict({"features": MobileStages(last=True)})
+        self.encoder = nn.ModuleDict({"features": MobileStages(last)})
         self.head = nn.Sequential(
-            nn.Conv2d(LAST, 256, 1), nn.LeakyReLU(0.1), nn.Conv2d(256, 256, 3, 2, 1), nn.LeakyReLU(0.1),
+            nn.Conv2d(LAST if last else BOTTLENECK, 256, 1), nn.LeakyReLU(0.1),
+            nn.Conv2d(256, 256, 3, 2, 1), nn.LeakyReLU(0.1),
             nn.AdaptiveAvgPool2d(GRID), nn.Flatten(),
             nn.Linear(GRID * GRID * 256, width), nn.LeakyReLU(0.1), nn.Dropout(0.5),
             nn.Linear(width, GRID * GRID * (5 * BOXES + classes)),

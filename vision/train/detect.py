@@ -104,7 +104,8 @@ class DetectSettings(VariedSettings):
     @property
     def encoder_file(self) -> Path | None:
         """The weights of a new network's encoder. Raises WeightsError where they are not there."""
-        mobilenet = self.model in _ON_MOBILENET and "encoder" not in self.options
+        own = self.options.get("arch") == "ssd300_mobilenet_v2" or self.model in _ON_MOBILENET
+        mobilenet = own and "encoder" not in self.options
         return encoder_file(self.encoder_weights, mobilenet) if self.model in DETECTORS else None
 
 
