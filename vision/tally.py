@@ -9,7 +9,7 @@ from typing import Any
 from vision.drawing import class_name
 from vision.item import Item
 from vision.state import State
-from vision.types import Action, Detections, Landmarks, Names, Scores, Tracks
+from vision.types import NONE, Action, Detections, Landmarks, Names, Scores, Tracks
 
 _SHOWN = 8                                      # names in a line
 
@@ -57,7 +57,7 @@ class Tally:
                 best = result.label if isinstance(result, Action) else int(result.probs.argmax())
                 seen.update([names[best]] if best >= 0 else [])
                 if isinstance(result, Action):
-                    self._known[key] = names
+                    self._known[key] = [name for name in names if name != NONE]
 
     def lines(self, if_none: Mapping[str, str] | None = None) -> list[str]:
         """A line for each key: `detect: person 1043, car 398`, `track: 21 person, 3 car`, `faces: no face in 200

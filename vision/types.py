@@ -26,6 +26,7 @@ Image = npt.NDArray[np.uint8]          # (H,W,3) BGR
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Names = Sequence[str]
+NONE = "none"                          # an action's class of this name is none of the others
 
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)

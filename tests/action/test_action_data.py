@@ -189,6 +189,17 @@ def test_the_svm_becomes_the_last_layer_of_a_2d_network(classes: int) -> None:
         linear_svm(rows, [0] * len(rows))
 
 
+def test_what_is_none_of_the_classes_weighs_as_much_as_they_do_however_much_of_it_there_is() -> None:
+    random = np.random.default_rng(0)
+    known, other = random.normal(0.4, 1, (20, 8)), random.normal(-0.4, 1, (20, 8))
+    labels = [0] * 10 + [1] * 10
+    once, often = (linear_svm(np.concatenate([known, *[other] * n]).astype(np.float32), labels + [2] * 20 * n, none=2)
+                   for n in (1, 30))
+    assert np.allclose(once[0][2], often[0][2], atol=0.02 * np.abs(once[0]).max())
+    plain = linear_svm(np.concatenate([known, other]).astype(np.float32), labels + [2] * 20)
+    assert np.allclose(once[0], 3 * plain[0], atol=1e-3)
+
+
 def test_networks_by_name() -> None:
     assert {r.net for r in ACTION_NETS.values()} == {"c3d", "c3d_lite", "video_resnet", "frame2d"}
     with pytest.raises(ModelError, match="Nearest: c3d"):

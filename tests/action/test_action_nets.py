@@ -11,10 +11,14 @@ import torch
 import torchvision
 from torch import nn
 
+from vision.engine import load
 from vision.engine.program import program_of
 from vision.nets import build
 from vision.nets.c3d import C3D
 from vision.nets.frame2d import FrameNet, shifted
+from vision.pulled import KINETICS_MEAN, KINETICS_STD
+from vision.tasks.action import Recognizer
+from vision.types import Frame
 from vision.zoo import CARDS
 
 # C3D's layers, as MMAction2's checkpoint of UCF101 names and shapes them
@@ -132,6 +136,28 @@ def test_torchvisions_kinetics_files_load_and_give_its_scores(arch: str) -> None
         logits, pool = ours(clip)
         assert torch.allclose(logits, theirs(clip), atol=1e-5)
     assert pool.shape == (1, 512)
+
+
+@pytest.mark.slow
+def test_a_kinetics_file_recognises_on_a_stream(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    theirs = torchvision.models.video.mc3_18(weights=None).eval()
+    torch.save(theirs.state_dict(), tmp_path / "mc3.pth")
+    card = replace(CARDS["mc3-18-kinetics"], file=str(tmp_path / "mc3.pth"), sha256="", url=None)
+    random = np.random.default_rng(0)
+    frames = [Frame(random.integers(0, 256, (90, 120, 3), np.uint8), i, i / 15) for i in range(20)]
+    with Recognizer(load(card, precision="fp32"), card) as recognizer:
+        stream = recognizer.stream(every=10.0)
+        *early, last, _, _, _, _ = [stream(frame) for frame in frames]
+        pixels = np.stack([recognizer.pixels(frame.image) for frame in frames[:16]])
+    assert early == [None] * 15                          # a window is 16 frames, 15 a second
+    clip = torch.from_numpy(pixels[..., ::-1] / 255).float()                    # RGB
+    clip = (clip - torch.tensor(KINETICS_MEAN)) / torch.tensor(KINETICS_STD)
+    with torch.inference_mode():
+        want = theirs(clip.permute(3, 0, 1, 2)[None]).softmax(1)[0].numpy()
+    assert last is not None
+    assert np.allclose(last.probs, want, atol=2e-4)
+    assert len(recognizer.names) == len(last.probs) == 400
 
 
 def test_the_logits_of_a_clip_are_the_mean_of_its_frames() -> None:

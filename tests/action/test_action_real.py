@@ -16,6 +16,7 @@ from vision.cli import app
 from vision.io import read
 from vision.sinks.film import VideoWriter
 from vision.tasks.action import Recognizer
+from vision.types import Frame
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "vision" / "record.schema.json").read_text())
 PARTS = (
@@ -103,7 +104,32 @@ def test_the_evaluation_tells_videos_from_clips(data: Path, tmp_path: Path) -> N
     assert report["videos"] == 45
     assert not {"clips", "clip_top1"} & set(report)        # a clip a video: they would say the same twice
     assert report["top1"] >= 0.9                           # its own training videos
-    assert np.array(report["confusion"]).sum(axis=1).tolist() == [15, 15, 15]
+    assert np.array(report["confusion"]).sum(axis=1).tolist() == [15, 15, 15, 0]
+    assert np.array(report["confusion"])[:, 3].sum() == 0      # none is no answer where no video shows none
     assert cv2.imread(str(tmp_path / "c.png")) is not None
     wrong = round(45 * (1 - report["top1"]))
     assert (tmp_path / "page.html").read_text().count("<figure data-at=") == wrong
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+@pytest.mark.parametrize("film", ["vtest.avi", "demo.mp4", "dashcam_solidWhiteRight.mp4"])
+def test_it_stays_idle_on_films_of_something_else(data: Path, tmp_path: Path, film: str) -> None:
+    records = tmp_path / "records.jsonl"
+    ran = CliRunner().invoke(app, ["action", str(data / "videos" / film), "--jsonl", str(records), "--quiet"])
+    assert ran.exit_code == 0, ran.output
+    frames = [json.loads(line)["action"] for line in records.read_text().splitlines() if '"frame"' in line]
+    idle = [one["action"] is None for one in frames if one["scores"]]
+    assert len(idle) > 200
+    assert np.mean(idle) >= 0.95
+
+
+@pytest.mark.realdata
+def test_it_tells_people_who_walk_from_what_it_knows(data: Path) -> None:
+    model = Recognizer.load()
+    stream = model.stream()
+    paths = sorted((data / "mot" / "TUD-Campus" / "img1").iterdir())
+    walkers = [stream(Frame(cv2.imread(str(path)), index, index / 25)) for index, path in enumerate(paths)]
+    labels = [one.label for one in walkers if one is not None]
+    assert labels
+    assert set(labels) == {-1}

@@ -162,6 +162,17 @@ def test_below_the_threshold_is_idle() -> None:
     assert last.to_dict(model.names)["action"] is None
 
 
+def test_a_class_named_none_is_idle() -> None:
+    names = ("blue", "none", "red")
+    model, _ = recognizer(names=names)
+    for frame in frames([(RED, 3.0), (GREEN, 3.0), (BLUE, 3.0)], 10):
+        last = model(frame)
+    assert model.none == GREEN
+    assert [names[segment.label] for segment in model.segments] == ["red", "blue"]
+    assert last is not None
+    assert last.to_dict(names)["scores"][0]["label"] == "blue"
+
+
 def test_hysteresis_keeps_an_action_that_wavers() -> None:
     def mixed(i: int, share: float) -> Frame:
         image = np.zeros((8, 8, 3), np.uint8)

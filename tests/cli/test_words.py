@@ -212,6 +212,8 @@ class Says(Step):
      ["detect: a 1, b 1, c 1, d 1, e 1, f 1, g 1, h 1, and 2 more"]),
     ("action", ("crawl", "punch"), [Action([0.1, 0.9], 1, 0.0, 1.0)],
      ["action: punch 1", "action: the model knows crawl, punch, and nothing else"]),
+    ("action", ("crawl", "none"), [Action([0.1, 0.9], -1, 0.0, 1.0)],
+     ["action: no action in 1 frame", "action: the model knows crawl, and nothing else"]),
 ])
 def test_the_end_says_what_was_found(key: str, names: tuple[str, ...], results: list[Any], says: list[str]) -> None:
     tally, step = Tally(), Says(key, names)

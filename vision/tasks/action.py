@@ -15,7 +15,7 @@ from vision.errors import ModelError, UsageError, WeightsError
 from vision.io.clips import Clips, Scheme, at_rate, dense, read_clips, uniform, whole
 from vision.tasks.action_stream import Stream, softmax
 from vision.tasks.model import Model
-from vision.types import Action, Floats, Frame, Image, Scores
+from vision.types import NONE, Action, Floats, Frame, Image, Scores
 from vision.view import fitted, short_side, three_crops, two_streams
 
 _AT_ONCE = 32                                     # pictures in one call of a 2D network
@@ -40,6 +40,7 @@ class Recognizer(Model):
                 f"{card.name!r} has {card.config['classes']} classes and {len(self.names)} names. "
                 "Give the list of names that it was trained with."
             )
+        self.none = self.names.index(NONE) if NONE in self.names else None       # what is none of the others
         self._own: Stream | None = None
 
     def __call__(self, frame: Frame) -> Action | None:

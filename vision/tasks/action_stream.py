@@ -53,9 +53,9 @@ class Stream:
 
     every: seconds between windows. smoothing: time constant, in seconds, of the average over windows. An
     action begins when its probability reaches `enter` and ends when it falls below `leave`; between is
-    idle. A change is seen late by half a window and by the smoothing (its time constant times ln 2), and
-    is dated back by both. Segments shorter than `shortest` seconds are dropped, and those of one action
-    with less than `merge` seconds between them become one.
+    idle, and so is a class named `none`. A change is seen late by half a window and by the smoothing (its
+    time constant times ln 2), and is dated back by both. Segments shorter than `shortest` seconds are dropped,
+    and those of one action with less than `merge` seconds between them become one.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Stream:
         self._every = max(1, round(every * recognizer.rate))              # ticks
         self._smoothing, self._enter, self._leave = smoothing, enter, leave
         self._shortest, self._merge = shortest, merge
+        self._none = recognizer.none
         self._span = recognizer.length * self._tick
         self._pixels: deque[Image] = deque(maxlen=recognizer.length)
         self._found: deque[Future[Any]] = deque(maxlen=recognizer.length - recognizer.sees + 1)
@@ -201,7 +202,7 @@ class Stream:
         if self._running is None or self._probs[self._running.label] < self._leave:
             self._close(changed)
             best = int(self._probs.argmax())
-            if self._probs[best] >= self._enter:
+            if self._probs[best] >= self._enter and best != self._none:
                 changed = max([changed, *(s.end for s in self._closed[-1:])])
                 self._running = _Segment(best, changed, now, np.zeros_like(probs), 0)
         if self._running is not None:

@@ -112,5 +112,6 @@ def _settle(settings: ActionSettings) -> ActionSettings:
 
 RECIPE = Recipe(
     ActionSettings, _read, "vision.train.recognition:train", _settle,
-    doc="Action recognition, on a folder with a folder of videos for each class, as UCF101 has them.",
+    doc="Action recognition, on a folder with a folder of videos for each class, as UCF101 has them. What lies in one "
+        "named none shows none of the actions: the model stays idle on it, and on what is like it.",
 )

@@ -26,7 +26,7 @@ from vision.train.clips import HeldOutClips, TrainClips
 from vision.train.fit import fit, save_weights
 from vision.train.recipe import Objective, Parts, Progress, Told, Trained
 from vision.train.start import load_net
-from vision.types import Floats, Image
+from vision.types import NONE, Floats, Image
 from vision.view import fitted
 from vision.weights import resolve
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _KINETICS = KINETICS_MEAN, KINETICS_STD
 _IMAGENET = IMAGENET_MEAN, IMAGENET_STD
 _VAL_CLIPS = 4
+_APART = 3.0                             # factor on margins where a class is none of the others
 
 
 class ActionObjective(Objective):
@@ -118,19 +119,28 @@ def start(settings: ActionSettings, training: Training) -> tuple[nn.Module, Card
     )
 
 
-def linear_svm(descriptors: Floats, labels: Sequence[int], c: float = 10.0) -> tuple[Floats, Floats]:
+def linear_svm(
+    descriptors: Floats, labels: Sequence[int], c: float = 10.0, none: int | None = None
+) -> tuple[Floats, Floats]:
     """scikit-learn's linear SVM, one class against the rest: weights (C,D) and biases (C,), so that
     `descriptors @ weights.T + biases` are the classes' margins. descriptors: (N,D), a row a video, of a
     length of about 1. c: how dear a violated margin is. The paper's classifier on C3D's descriptors.
+
+    none: the class of what is none of the others, however many its videos are: all together weigh as much as
+    all others. Margins are then three times as far apart, so that what is known is told from it more surely.
+    Raises DataError for one class alone.
     """
     classes = sorted(set(labels))
     if len(classes) < 2:
         raise DataError("a linear SVM needs videos of at least two classes")
-    fitted_svm = LinearSVC(C=c, max_iter=20_000).fit(descriptors, labels)
+    counts = np.array(labels) == none
+    weight = np.where(counts, (~counts).sum() / max(1, counts.sum()), 1.0)
+    fitted_svm = LinearSVC(C=c, max_iter=20_000).fit(descriptors, labels, sample_weight=weight)
     weights, biases = fitted_svm.coef_, fitted_svm.intercept_
     if len(classes) == 2:                                      # scikit-learn keeps one row for two
         weights, biases = np.concatenate([-weights, weights]), np.concatenate([-biases, biases])
-    return np.asarray(weights, np.float32), np.asarray(biases, np.float32)
+    apart = _APART if counts.any() else 1.0
+    return np.asarray(apart * weights, np.float32), np.asarray(apart * biases, np.float32)
 
 
 def with_head(net: nn.Module, weights: Floats, biases: Floats) -> nn.Module:
@@ -154,7 +164,8 @@ def _fit_svm(net: nn.Module, card: Card, training: Training, told: Told) -> Trai
             rows[video] = frozen.features(video, feature, whole(frozen.length))[0]
             told(Progress(1, 1, done / len(todo), float("nan"), {}, 0.0, False))
     part.unlink()
-    head = linear_svm(np.stack([rows[p] for p in learned.paths]), learned.labels)
+    none = learned.names.index(NONE) if NONE in learned.names else None
+    head = linear_svm(np.stack([rows[p] for p in learned.paths]), learned.labels, none=none)
     notes = {"settings": training.facts, "head": "linear SVM", "videos": len(learned)}
     save_weights(path, with_head(net, *head), card, notes)
     return Trained(path, {}, 1)

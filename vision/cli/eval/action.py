@@ -27,10 +27,16 @@ if TYPE_CHECKING:
 def measured(
     recognizer: Recognizer, videos: Videos, quiet: bool, scheme: Scheme | None = None, crops: int = 1
 ) -> tuple[list[Floats], list[int]]:
-    """The clips' probabilities of each video, and its label."""
-    videos = videos.named(recognizer.names)
-    paths = _counted(videos.paths, recognizer.name, quiet)
-    return [recognizer.clip_probs(path, scheme, crops) for path in paths], list(videos.labels)
+    """The clips' probabilities of each video, and its label. Where no video shows none of the actions, none is no
+    answer."""
+    labelled = videos.named(recognizer.names)
+    paths = _counted(labelled.paths, recognizer.name, quiet)
+    probs = [recognizer.clip_probs(path, scheme, crops) for path in paths]
+    if recognizer.none is not None and recognizer.none not in labelled.labels:
+        for one in probs:
+            one[:, recognizer.none] = 0
+            one /= one.sum(axis=1, keepdims=True)
+    return probs, list(labelled.labels)
 
 
 def _counted(paths: Sequence[Path], what: str, quiet: bool) -> Iterable[Path]:
