@@ -173,5 +173,12 @@ _PERSON_REID = Card(
     input=Input((128, 256), "stretch", fixed=True, mean=_ZERO, std=_BYTE), names=("person",),
     config={"channels": "BGR"}, tolerance=0.02,
 )
+_VITTRACK = Card(
+    name="vittrack", task="follow", form="onnx", file="object_tracking_vittrack_2023sep.onnx", megabytes=0.7,
+    sha256="2990f0b7cd44d92afa48cd97db6de7be113fc1d9594fddb74e2725c10478e91d",
+    licence="Apache-2.0 (OpenCV's zoo)", source="opencv/opencv_zoo",
+    url=f"{_OPENCV_ZOO}object_tracking_vittrack/object_tracking_vittrack_2023sep.onnx",
+    input=Input((256, 256), "stretch", fixed=True), names=("target",),
+)
 
-PULLED: tuple[Card, ...] = (*_COCO, *_ONNX, *_VOC, _C3D, *_KINETICS, _EFFICIENT_SAM, _PERSON_REID)
+PULLED: tuple[Card, ...] = (*_COCO, *_ONNX, *_VOC, _C3D, *_KINETICS, _EFFICIENT_SAM, _PERSON_REID, _VITTRACK)

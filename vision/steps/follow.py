@@ -10,7 +10,7 @@ import numpy as np
 from vision.errors import UsageError
 from vision.spec import Option, spec
 from vision.state import State
-from vision.steps.base import Pending, Ready, Spec, Step
+from vision.steps.base import Pending, Pool, Ready, Spec, Step
 from vision.tracking.follow import Follower, Target, checked_box
 from vision.types import Floats, Frame, Image, Result
 
@@ -32,8 +32,9 @@ class Follow(Spec):
     box: Annotated[str | Callable[[Image], Box] | None, Option(
         "x,y,w,h in pixels of the first frame, or two corners x1,y1:x2,y2; `vision grid` helps to find them; in Python "
         "also a function from that frame to (x1, y1, x2, y2)", remote=True)] = None
-    follower: Annotated[Literal["dsst", "ivt", "mil"], Option(
-        "dsst (fast), ivt (learns a subspace) or mil (OpenCV)", remote=True)] = "dsst"
+    follower: Annotated[Literal["dsst", "ivt", "mil", "vit"], Option(
+        "dsst (fast), ivt (learns a subspace), mil (OpenCV) or vit (a network: `vision weights pull vittrack`)",
+        remote=True)] = "dsst"
 
     def check(self) -> None:
         """Raise UsageError for a box that is none, or where there is none."""
@@ -42,9 +43,15 @@ class Follow(Spec):
         if isinstance(self.box, str):
             corners(self.box)
 
+    def load(self, pool: Pool) -> Any:
+        """The network of `vit`, None for the others. Raises as `VitNet.load` does."""
+        from vision.tracking.vit import VitNet
+
+        return pool.load(VitNet.load, "vittrack") if self.follower == "vit" else None
+
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream."""
-        return FollowStep(self)
+        return FollowStep(self, model)
 
 
 class FollowStep(Step):
@@ -53,9 +60,9 @@ class FollowStep(Step):
     remembers = True
     names = ("target",)
 
-    def __init__(self, spec: Follow) -> None:
+    def __init__(self, spec: Follow, net: Any = None) -> None:
         super().__init__(spec.key)
-        self.spec = spec
+        self.spec, self._net = spec, net
         self.follower: Follower | None = None
         self._state: State | None = None                 # to go on from, with the next frame
 
@@ -63,7 +70,7 @@ class FollowStep(Step):
         """Where it is now."""
         if self._state is not None:
             whole = np.array([0, 0, *frame.size_wh], np.float32)
-            self.follower = _kind(self.spec.follower)(frame.image, whole, frame.time)
+            self.follower = self._begun(frame.image, whole, frame.time)
             self.follower.restore(self._state)
             self._state = None
         if self.follower is not None:
@@ -96,14 +103,11 @@ class FollowStep(Step):
         return {"model": self.spec.follower}
 
     def _begun(self, image: Image, box: Floats, time: float) -> Follower:
-        made: Follower = _kind(self.spec.follower)(image, box, time)
-        return made
+        from vision.tracking import FOLLOWERS
+        from vision.tracking.vit import Vit
 
-
-def _kind(name: str) -> Any:
-    from vision.tracking import FOLLOWERS
-
-    return FOLLOWERS[name]
+        return FOLLOWERS[self.spec.follower](image, box, time) if self._net is None else Vit(
+            image, box, time, net=self._net)
 
 
 def corners(text: str) -> Box:
