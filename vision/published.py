@@ -180,6 +180,11 @@ def _masks(fits: Callable[[tuple[int, ...], int], bool]) -> Callable[..., list[O
     return order
 
 
+def _plates(outputs: list[Output], cells: list[int]) -> list[Output] | None:
+    found = sorted(outputs, key=lambda o: -o.shape[-1] if o.shape else 0)
+    return found if [o.shape[1:] for o in found] == [(14,), (2,), (1,)] else None
+
+
 _STRETCHED = {"resize": "stretch", "mean": _ZERO, "std": _ONE}
 _CORNER = {"resize": "corner", "mean": _ZERO, "std": (1 / 255, 1 / 255, 1 / 255)}
 _FAMILIES = {
@@ -201,6 +206,7 @@ _FAMILIES = {
     "ssd": _Family("boxes (B,A,4) and scores (B,A,1+C)", _pair(lambda s: s[1] == 0 or s[1] > 1000),
                    lambda o: o[1].shape[2] - 1, 0.45,
                    {"resize": "stretch", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}),
+    "plates": _Family("offsets (A,14), (A,2) and (A,1)", _plates, lambda o: 1, 0.3, _CORNER, bgr=True),
     "yolo_masks": _Family(
         "one (B,4+C+K,A) and maps (B,K,h,w)", _masks(lambda s, k: s[1] > 4 + k or s[1] == s[2] == 0),
         lambda o: max(0, o[0].shape[1] - 4 - o[1].shape[1]), 0.7, {"resize": "letterbox", "mean": _ZERO, "std": _ONE},

@@ -173,6 +173,14 @@ _PERSON_REID = Card(
     input=Input((128, 256), "stretch", fixed=True, mean=_ZERO, std=_BYTE), names=("person",),
     config={"channels": "BGR"}, tolerance=0.02,
 )
+_PLATES = Card(
+    name="license-plates", task="detect", form="onnx", file="license_plate_detection_lpd_yunet_2023mar.onnx",
+    sha256="6d4978a7b6d25514d5e24811b82bfb511d166bdd8ca3b03aa63c1623d4d039c7", megabytes=4.1,
+    licence="Apache-2.0 (OpenCV's zoo); trained on Chinese plates", source="opencv/opencv_zoo",
+    url=f"{_OPENCV_ZOO}license_plate_detection_yunet/license_plate_detection_lpd_yunet_2023mar.onnx",
+    input=Input((320, 240), "corner", fixed=True, mean=_ZERO, std=_BYTE), names=("license plate",), min_score=0.8,
+    boxes=Boxes("plates", 0.3), config={"outputs": ["loc", "conf", "iou"], "channels": "BGR"}, tolerance=0.1,
+)
 _VITTRACK = Card(
     name="vittrack", task="follow", form="onnx", file="object_tracking_vittrack_2023sep.onnx", megabytes=0.7,
     sha256="2990f0b7cd44d92afa48cd97db6de7be113fc1d9594fddb74e2725c10478e91d",
@@ -181,4 +189,4 @@ _VITTRACK = Card(
     input=Input((256, 256), "stretch", fixed=True), names=("target",),
 )
 
-PULLED: tuple[Card, ...] = (*_COCO, *_ONNX, *_VOC, _C3D, *_KINETICS, _EFFICIENT_SAM, _PERSON_REID, _VITTRACK)
+PULLED: tuple[Card, ...] = (*_COCO, *_ONNX, *_VOC, _C3D, *_KINETICS, _EFFICIENT_SAM, _PERSON_REID, _PLATES, _VITTRACK)

@@ -118,9 +118,26 @@ def detr() -> Made:
     return [boxes, logits], rows
 
 
+def plates() -> Made:
+    levels = ((8, (10, 16, 24)), (16, (32, 48)), (32, (64, 96)), (64, (128, 192, 256)))
+    squares = [(x, y, s, side) for s, sides in levels for y in range(H // s) for x in range(W // s) for side in sides]
+    offsets = RNG.normal(0, 5, (2, len(squares), 14)).astype(np.float32)
+    kinds = RNG.uniform(0, 1, (2, len(squares), 2)).astype(np.float32)
+    expected = RNG.uniform(-0.2, 1.2, (2, len(squares), 1)).astype(np.float32)
+    rows: list[list[Row]] = [[], []]
+    for i, (a, (x, y, s, side)) in product(range(2), enumerate(squares)):
+        points = [((x + 0.5) * s + dx * 0.1 * side, (y + 0.5) * s + dy * 0.1 * side)
+                  for dx, dy in offsets[i, a].reshape(7, 2)[[2, 3, 5, 6]]]
+        across, down = zip(*points, strict=True)
+        score = (kinds[i, a, 1] * min(max(expected[i, a, 0], 0), 1)) ** 0.5
+        rows[i].append((0, float(score), min(across), min(down), max(across), max(down)))
+    return [one.reshape(-1, one.shape[2]) for one in (offsets, kinds, expected)], rows
+
+
 MADE: dict[str, tuple[str, Callable[[], Made]]] = {
     "yolox": ("yolox", yolox), "picodet": ("picodet", picodet), "nanodet": ("nanodet", nanodet),
     "nanodet-g": ("picodet", nanodet_g), "rtmdet": ("rtmdet", rtmdet), "ssd": ("ssd", ssd), "detr": ("detr", detr),
+    "plates": ("plates", plates),
 }
 
 
@@ -172,6 +189,7 @@ A3, A4 = len(cells((8, 16, 32))), len(cells((8, 16, 32, 64)))
      ["boxes", "scores", "labels"], 80),
     ({"logits": [1, 300, 80], "pred_boxes": [1, 300, 4]}, (), "detr", ["pred_boxes", "logits"], 80),
     ({"scores": [1, 3000, 21], "boxes": [1, 3000, 4]}, (), "ssd", ["boxes", "scores"], 20),
+    ({"conf": [351, 2], "iou": [351, 1], "loc": [351, 14]}, (), "plates", ["loc", "conf", "iou"], 1),
 ])
 def test_a_family_is_recognised_by_its_outputs(
     tmp_path: Path, outputs: dict, whole: tuple, layout: str, order: list, classes: int
@@ -199,8 +217,17 @@ def test_outputs_that_fit_no_family_or_two_are_listed(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"one of yolo, yolo_rows, yolox, .*; got 'ssd' for 'gfl-voc'"):
         Detector.load("gfl-voc", decoder="ssd")
     assert set(DECODERS) == {
-        "dense", "rows", "yolo", "yolo_rows", "yolox", "picodet", "nanodet", "rtmdet", "ssd", "detr",
+        "dense", "rows", "yolo", "yolo_rows", "yolox", "picodet", "nanodet", "rtmdet", "ssd", "detr", "plates",
     }
+
+
+def test_outputs_without_an_axis_for_pictures_run(tmp_path: Path) -> None:
+    plate = graph(tmp_path / "plate.onnx", {"loc": [351, 14], "conf": [351, 2], "iou": [351, 1]})
+    with Detector.load(plate, precision="fp32") as detector:
+        one, other = detector.submit([np.zeros((H, W, 3), np.uint8), np.zeros((2 * H, 2 * W, 3), np.uint8)])()
+    # every offset is a tenth of its square, so all corners are one point; the second picture was shrunk to half
+    assert (one.scores.tolist(), other.scores.tolist()) == ([1.0], [1.0])
+    assert (one.boxes.tolist(), other.boxes.tolist()) == ([[5.0] * 4], [[10.0] * 4])
 
 
 def twin_deimv2(image: np.ndarray, path: Path) -> Detections:

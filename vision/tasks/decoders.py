@@ -145,6 +145,30 @@ def _detr(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) 
     )
 
 
+_PLATE_SIDES = ((8, (10, 16, 24)), (16, (32, 48)), (32, (64, 96)), (64, (128, 192, 256)))
+
+
+def _plates(outputs: Outputs, i: int, min_score: float, size_wh: tuple[int, int]) -> Detections:
+    """Offsets (A,14) in tenths of squares around the cells' centres: a box, then five points, of which all but the
+    third are the corners of a license plate; (A,2), how likely there is one comes second; (A,1), the IoU that is
+    expected. The rows of further pictures follow. The box is around the corners. LPD-YuNet of OpenCV's zoo."""
+    centres, sides = [], []
+    for stride, squares in _PLATE_SIDES:
+        x, y = (np.arange(side // stride) + 0.5 for side in size_wh)
+        at = np.stack(np.meshgrid(x, y), -1).reshape(-1, 1, 2) * stride
+        centres.append(np.repeat(at, len(squares), 1).reshape(-1, 2))
+        sides.append(np.tile(squares, len(at)))
+    place, side = np.concatenate(centres).astype(np.float32), np.concatenate(sides).astype(np.float32)
+    offsets, kinds, expected = (out.reshape(-1, len(place), out.shape[-1])[i] for out in outputs)
+
+    def boxes(anchors: np.ndarray) -> Floats:
+        corners = offsets[anchors].reshape(-1, 7, 2)[:, [2, 3, 5, 6]]
+        corners = place[anchors, None] + 0.1 * corners * side[anchors, None, None]
+        return np.concatenate([corners.min(1), corners.max(1)], 1)
+
+    return _likely(boxes, np.sqrt(kinds[:, 1:] * expected.clip(0, 1)), min_score)
+
+
 DECODERS: dict[str, Decoder] = {
     "dense": _dense,
     "rows": _rows,
@@ -156,4 +180,5 @@ DECODERS: dict[str, Decoder] = {
     "rtmdet": _rtmdet,
     "ssd": _ssd,
     "detr": _detr,
+    "plates": _plates,
 }
