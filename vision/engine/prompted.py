@@ -16,6 +16,17 @@ _POINTS = 6                              # of an object, as EfficientSAM takes t
 _AT_ONCE = 16                            # objects whose masks are in memory together: 200 MB at 1024 x 1024
 
 
+def opened(path: Path) -> ort.InferenceSession:
+    """A graph of several inputs, on the processor. Raises WeightsError for a file that onnxruntime cannot run."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        why = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{str(path)!r} cannot be run by onnxruntime: {why}") from error
+
+
 class PromptedEngine:
     """A file that gives masks of what is pointed at, on the processor, in float32.
 
@@ -28,13 +39,7 @@ class PromptedEngine:
     backend, device, precision, label = "onnxruntime", "cpu", "fp32", "onnxruntime CPU fp32"
 
     def __init__(self, path: Path) -> None:
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            why = " ".join(str(error).split())[:300]
-            raise WeightsError(f"{str(path)!r} cannot be run by onnxruntime: {why}") from error
+        self._session = opened(path)
         shapes = {one.name: one.shape for one in self._session.get_inputs()}
         outputs = {one.name for one in self._session.get_outputs()}
         if set(shapes) != set(_INPUTS) or not outputs.issuperset(_OUTPUTS):

@@ -8,11 +8,11 @@ from typing import Self
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 
 from vision import zoo
 from vision.card import IMAGENET_MEAN, IMAGENET_STD, Card
-from vision.errors import ModelError, WeightsError
+from vision.engine.prompted import opened
+from vision.errors import ModelError
 from vision.state import State
 from vision.tracking.follow import Target, checked_box
 from vision.types import Floats, Image
@@ -34,13 +34,7 @@ class VitNet:
 
     def __init__(self, file: Path, card: Card) -> None:
         self.card, self.name = card, card.name
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            why = " ".join(str(error).split())[:300]
-            raise WeightsError(f"{str(file)!r} cannot be run by onnxruntime: {why}") from error
+        self._session = opened(file)
         takes = {one.name for one in self._session.get_inputs()}
         gives = {one.name for one in self._session.get_outputs()}
         if takes != {"template", "search"} or not gives.issuperset(("output1", "output2", "output3")):
