@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -215,3 +217,15 @@ def test_probabilities_of_one_class_or_of_many() -> None:
     torch.testing.assert_close(many.decode(logits, (32, 32)), logits.sigmoid())
     with pytest.raises(ModelError, match="no classic network 'lenet6'"):
         build("classic", arch="lenet6")
+
+
+@pytest.mark.parametrize(("net", "config", "says"), [
+    ("single_shot", {"arch": "ssd300_resnet"}, "Unknown model ssd300_resnet"),
+    ("faster_rcnn", {"classes": 2, "encoder": "nope"}, "Wrong encoder name"),
+    ("yolo_v1", {"classes": 2, "width": "wide"}, "element of type str"),
+])
+def test_values_that_cannot_be_are_told_in_one_line(net: str, config: dict[str, Any], says: str) -> None:
+    with pytest.raises(ModelError, match=rf"the network '{net}' cannot be built with .*: .*{says}") as told:
+        build(net, **config)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 400

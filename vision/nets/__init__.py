@@ -57,7 +57,8 @@ NETS: dict[str, str] = {
 
 def build(net: str, *, widths: Any = None, **config: Any) -> nn.Module:
     """The network `net` of `NETS`, with random weights, in training mode; with the `widths` of its layers where it was
-    pruned (`vision.nets.narrow`). Raises ModelError for a name, an unknown argument, and widths that cannot be."""
+    pruned (`vision.nets.narrow`). Raises ModelError for a name, an unknown argument, and values and widths that cannot
+    be."""
     if net not in NETS:
         raise ModelError(f"no network {net!r}. There are: {', '.join(sorted(NETS))}")
     for name, value in config.items():                   # a stranger's card may be behind it
@@ -71,7 +72,11 @@ def build(net: str, *, widths: Any = None, **config: Any) -> nn.Module:
         signature(builder).bind(**config)
     except TypeError as error:
         raise ModelError(f"the network {net!r} cannot be built: {error}") from error
-    built = builder(**config)
+    try:
+        built = builder(**config)
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:         # of the libraries that know the values
+        why = " ".join(str(error).split())
+        raise ModelError(f"the network {net!r} cannot be built with {config!s:.100}: {why:.200}") from error
     if widths:
         from vision.nets.narrow import narrow
 
