@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vision.boxes import iou
+from tests.tasks.test_detect import matched
 from vision.tasks.detect import Detector
 
 # xyxy in pixels, by frame. Cars of one's own side of the road that are at least 16 pixels wide and 12 high.
@@ -51,13 +51,7 @@ def found(
             continue
         seen = detector(image, tiles=tiles)
         seen = seen[np.isin(seen.labels, [detector.names.index(name) for name in VEHICLES if name in detector.names])]
-        overlap = iou(np.float32(labelled[index]), seen.boxes)
-        free = set(range(len(seen)))
-        for row in overlap:
-            best = max(free, key=lambda k: row[k], default=None)
-            if best is not None and row[best] >= 0.5:
-                free.discard(best)
-                hits += 1
+        hits += len(matched(labelled[index], seen.boxes, 0.5))
     return hits, sum(map(len, labelled.values()))
 
 
@@ -74,9 +68,11 @@ def test_windows_at_full_resolution_find_three_of_four_cars(data: Path) -> None:
 
 @pytest.mark.realdata
 @pytest.mark.parametrize(("film", "labelled", "share"), [
-    ("dashcam_solidWhiteRight.mp4", DASHCAM, 0.8), ("car-detection.mp4", ABOVE, 0.7),
-], ids=["dashcam", "above"])
-@pytest.mark.xfail(strict=True, reason="the default finds 25 of 60, and none of 12 from above, gfl-voc 23 and 6")
+    pytest.param("dashcam_solidWhiteRight.mp4", DASHCAM, 0.8, marks=pytest.mark.xfail(
+        strict=True, reason="25 of 60: most are 16 to 30 pixels wide, 7 to 13 in the network's input"), id="dashcam"),
+    pytest.param("car-detection.mp4", ABOVE, 0.7, marks=pytest.mark.xfail(
+        strict=True, reason="none of 12: the default has not learned cars from above; gfl-voc finds 6"), id="above"),
+])
 def test_the_default_finds_the_cars(film: str, labelled: dict[int, list[tuple[int, int, int, int]]], share: float,
                                     data: Path) -> None:
     with Detector.load(precision="fp32") as detector:

@@ -287,6 +287,16 @@ WALKERS = {                            # of vtest.avi, counted and boxed by eye:
 CARS = [(652, 42, 725, 99), (731, 47, 768, 96)]                                    # in each of the frames
 
 
+def matched(labelled: list[tuple[int, int, int, int]], boxes: np.ndarray, least: float) -> set[int]:
+    """The boxes that are somebody's own: of each label the one that overlaps it most, by `least` at least."""
+    mine: set[int] = set()
+    for row in iou(np.float32(labelled), boxes):
+        best = max((k for k in range(len(boxes)) if k not in mine), key=lambda k: row[k], default=None)
+        if best is not None and row[best] >= least:
+            mine.add(best)
+    return mine
+
+
 @pytest.mark.realdata
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_the_walkers_of_vtest_are_boxed(precision: str, data: Path) -> None:
@@ -298,11 +308,7 @@ def test_the_walkers_of_vtest_are_boxed(precision: str, data: Path) -> None:
     for index, walkers in WALKERS.items():
         found = detector(frames[index])
         people = found[found.labels == detector.names.index("person")]
-        overlap, mine = iou(np.float32(walkers), people.boxes), set()
-        for row in overlap:
-            best = max((k for k in range(len(people)) if k not in mine), key=lambda k: row[k], default=None)
-            if best is not None and row[best] >= 0.4:
-                mine.add(best)
+        mine = matched(walkers, people.boxes, 0.4)
         hits, strays = hits + len(mine), strays + len(found) - len(mine) - parked(detector, found).sum()
     assert hits >= 28
     assert strays <= 1

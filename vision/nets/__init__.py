@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from importlib import import_module
-from inspect import signature
 from typing import Any
 
 from torch import nn
@@ -69,14 +68,10 @@ def build(net: str, *, widths: Any = None, **config: Any) -> nn.Module:
     module, function = NETS[net].split(":")
     builder: Callable[..., nn.Module] = getattr(import_module(f"vision.nets.{module}"), function)
     try:
-        signature(builder).bind(**config)
-    except TypeError as error:
-        raise ModelError(f"the network {net!r} cannot be built: {error}") from error
-    try:
         built = builder(**config)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:         # of the libraries that know the values
         why = " ".join(str(error).split())
-        raise ModelError(f"the network {net!r} cannot be built with {config!s:.100}: {why:.200}") from error
+        raise ModelError(f"the network {net!r} cannot be built: {why:.200}") from error
     if widths:
         from vision.nets.narrow import narrow
 

@@ -45,9 +45,11 @@ class Follow(Spec):
 
     def load(self, pool: Pool) -> Any:
         """The network of `vit`, None for the others. Raises as `VitNet.load` does."""
+        if self.follower != "vit":
+            return None
         from vision.tracking.vit import VitNet
 
-        return pool.load(VitNet.load, "vittrack") if self.follower == "vit" else None
+        return pool.load(VitNet.load, "vittrack")
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream."""
@@ -103,11 +105,13 @@ class FollowStep(Step):
         return {"model": self.spec.follower}
 
     def _begun(self, image: Image, box: Floats, time: float) -> Follower:
-        from vision.tracking import FOLLOWERS
-        from vision.tracking.vit import Vit
+        if self._net is not None:
+            from vision.tracking.vit import Vit
 
-        return FOLLOWERS[self.spec.follower](image, box, time) if self._net is None else Vit(
-            image, box, time, net=self._net)
+            return Vit(image, box, time, net=self._net)
+        from vision.tracking import FOLLOWERS
+
+        return FOLLOWERS[self.spec.follower](image, box, time)
 
 
 def corners(text: str) -> Box:
