@@ -40,16 +40,9 @@ def test_a_face_lands_in_frame_pixels():
     assert np.allclose(found.scores, 0.9)                      # and the one below the threshold is not there
 
 
-def test_several_pictures_are_one_batch():
-    sizes = []
-
-    def run(batch: np.ndarray) -> tuple[np.ndarray]:
-        sizes.append(len(batch))
-        return (np.repeat(rows((96, 96, 40, 0.9))[None], len(batch), axis=0),)
-
+def test_several_pictures_at_once():
     wide, tall = np.zeros((100, 200, 3), np.uint8), np.zeros((200, 100, 3), np.uint8)
-    found = FaceDetector(FakeEngine(run), CARDS["blazeface-full"]).submit([wide, tall])()
-    assert sizes == [2]
+    found = detector((96, 96, 40, 0.9)).submit([wide, tall])()
     assert [f.points[0, 0].tolist() for f in found] == [[100, 50], [50, 100]]
 
 
@@ -106,12 +99,12 @@ def test_a_face_in_two_tiles_is_one():
     """A white square in the middle, which every tile that shows it answers with its extent."""
     image = np.zeros((400, 900, 3), np.uint8)
     image[170:230, 420:480] = 255
-    batches = []
+    sizes = []
 
     def run(batch: np.ndarray) -> tuple[np.ndarray]:
         answers = []
-        batches.append(len(batch))
         for picture in batch:
+            sizes.append(picture.shape)
             y, x = np.nonzero(picture[..., 0] > 127)
             seen = len(x) > 0 and np.ptp(x) == np.ptp(y)            # cut off by a tile's edge it is no square
             face = (x.mean() + 0.5, y.mean() + 0.5, np.ptp(x) + 1, 0.9) if seen else (0, 0, 1, 0)
@@ -120,11 +113,13 @@ def test_a_face_in_two_tiles_is_one():
 
     finder = FaceDetector(FakeEngine(run), CARDS["blazeface-full"])
     found = finder(image, min_face=24)
-    assert batches == [1, 2]                                  # the whole and two tiles, of other sizes
+    whole, *tiles = sizes                                     # the whole, and two tiles of one other size
+    assert len(tiles) == 2
+    assert tiles[0] == tiles[1] != whole
     assert len(found) == 1
     assert np.abs(found.boxes - [420, 170, 480, 230]).max() < 5
     assert np.array_equal(finder.submit([image, image])()[1].boxes, found.boxes)
-    assert batches[2:] == [2, 4]                                            # two pictures: one batch a size
+    assert len(sizes) == 3 + 2 * 3
 
 
 def test_only_some_tiles_are_looked_at():
@@ -148,11 +143,11 @@ def test_an_engine_of_one_size_gets_that_size():
 
     def run(batch: np.ndarray) -> tuple[np.ndarray]:
         sizes.append(batch.shape)
-        return (np.repeat(rows((96, 96, 40, 0.0))[None], len(batch), axis=0),)
+        return (rows((96, 96, 40, 0.0))[None],)
 
     finder = FaceDetector(FakeEngine(run, (256, 256)), CARDS["blazeface-back"])
     assert len(finder(np.zeros((480, 640, 3), np.uint8), turned=True)) == 0
-    assert sizes == [(4 * (1 + 2 * 2), 256, 256, 3)]
+    assert sizes == 4 * (1 + 2 * 2) * [(1, 256, 256, 3)]
 
 
 @pytest.mark.parametrize("options", [{"min_score": 1.5}, {"min_score": 0.0}, {"min_face": 0}])

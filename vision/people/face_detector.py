@@ -113,15 +113,10 @@ class FaceDetector(Model):
             some = self._views(image, tiles or self.tiles(image, min_face), turned)
             counts.append(len(some))
             views += some
-        asked = [
-            (rows, self.engine.submit(np.stack([views[i].pixels for i in rows]))) for rows in _alike(views)
-        ]
+        asked = [self.engine.submit(view.pixels[None]) for view in views]
 
         def collect() -> list[Landmarks]:
-            answers: dict[int, Floats] = {}
-            for rows, future in asked:
-                answers |= zip(rows, future.result()[0], strict=True)
-            pairs = ((view, answers[i]) for i, view in enumerate(views))
+            pairs = ((view, future.result()[0][0]) for view, future in zip(views, asked, strict=True))
             return [_found(list(islice(pairs, count)), threshold) for count in counts]
 
         return collect
@@ -172,14 +167,6 @@ def _spread(length: int, side: float) -> list[tuple[int, int]]:
     each = min(length, int(np.ceil((length + (count - 1) * overlap) / count)))
     starts = np.rint(np.linspace(0, length - each, count)).astype(int).tolist()
     return [(start, start + each) for start in starts]
-
-
-def _alike(views: Sequence[View]) -> list[list[int]]:
-    """The rows of views that can be one batch: those of one size."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, view in enumerate(views):
-        groups.setdefault(view.pixels.shape, []).append(i)
-    return list(groups.values())
 
 
 def _found(pairs: Sequence[tuple[View, Floats]], threshold: float) -> Landmarks:

@@ -25,19 +25,12 @@ class PersonMask(Model):
 
     def submit(self, images: Sequence[Image]) -> Callable[[], list[Floats]]:
         """Start on `images`; what comes back waits and hands out a mask (H,W) each."""
-        if not images:
-            return list
         views = [stretch(image, self.card.input.size_wh) for image in images]
-        future = self.engine.submit(np.stack([view.pixels for view in views]))
-
-        def collect() -> list[Floats]:
-            masks = future.result()[0]
-            return [
-                np.asarray(cv2.resize(mask, view.frame_wh, interpolation=cv2.INTER_LINEAR), np.float32)
-                for mask, view in zip(masks, views, strict=True)
-            ]
-
-        return collect
+        asked = [self.engine.submit(view.pixels[None]) for view in views]
+        return lambda: [
+            np.asarray(cv2.resize(future.result()[0][0], view.frame_wh, interpolation=cv2.INTER_LINEAR), np.float32)
+            for view, future in zip(views, asked, strict=True)
+        ]
 
 
 def blur_background(image: Image, mask: Floats, sigma: float = 0.02) -> Image:
