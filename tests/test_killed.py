@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -19,10 +20,10 @@ import cv2
 import numpy as np
 import pytest
 
-from vision import Detect, JsonLines, Run, Track, VideoWriter, read
+from vision import Detect, JsonLines, Run, SaveFrames, Track, VideoFile, VideoWriter, YoloText, read
 from vision.checkpoint import Checkpoint
 from vision.cli.run import task_command
-from vision.errors import DataError, UsageError
+from vision.errors import DataError, UsageError, VisionError
 from vision.spec import options
 from vision.steps import TASKS
 from vision.steps.plan import plan_of
@@ -204,6 +205,80 @@ def test_what_a_checkpoint_is_not_of_is_refused(clip: Path, tmp_path: Path, monk
     assert out.read_bytes().startswith(before[:1000])
     resume(copy, out)
     assert len(out.read_text().splitlines()) == 90
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def gone_wrong(kind: str, out: Path, source: Path) -> None:
+    """What may have become of a run's files since it was killed."""
+    if kind == "records deleted":
+        (out / "o.jsonl").unlink()
+    elif kind == "records cut":
+        os.truncate(out / "o.jsonl", 10)
+    elif kind == "part of the film gone":
+        (out / "o.part.mp4").unlink()
+    elif kind == "part of the film empty":
+        os.truncate(out / "o.part.2.mp4", 0)
+    elif kind == "part of the film cut":
+        os.truncate(out / "o.part.mp4", 500)
+    elif kind == "pictures deleted":
+        shutil.rmtree(out / "frames")
+    elif kind == "labels deleted":
+        for path in (out / "labels").glob("*1*.txt"):
+            path.unlink()
+    elif kind == "source changed":
+        data = bytearray(source.read_bytes())
+        data[len(data) // 3 : len(data) // 2] = b"x" * (len(data) // 2 - len(data) // 3)
+        source.write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", [
+    "records deleted", "records cut", "part of the film gone", "part of the film empty", "part of the film cut",
+    "pictures deleted", "labels deleted", "source changed", "engine",
+])
+def test_a_run_that_is_not_resumed_touches_nothing(clip: Path, tmp_path: Path, kind: str) -> None:
+    source, other = tmp_path / "clip.mp4", tmp_path / "other.mp4"
+    for copy in (source, other):
+        copy.write_bytes(clip.read_bytes())
+    out = tmp_path / "out"
+    out.mkdir()
+
+    def going(sources: list[str], folder: bool, **more: object) -> Run:
+        film = VideoFile(out / "films" if folder else out / "o.mp4")
+        sinks = [JsonLines(out / "o.jsonl"), SaveFrames(out / "frames"), YoloText(out / "labels"), film]
+        return Run(sources, [Detect()], sinks, backend="openvino", **{"precision": "fp32", **more})
+
+    several = kind == "source changed"                   # of two: the second one is not begun
+    sources = [str(source), str(other)] if several else [str(source)]
+    with going(sources, several, checkpoint_every=1e-6) as run:
+        for item in run:
+            if item.frame.index == 40:
+                break
+    assert not several or not list((out / "films").glob("other*"))
+    gone_wrong(kind, out, source)
+    before = contents(out)
+    with going(sources, several, resume=True, **({"precision": "bf16"} if kind == "engine" else {})) as run:
+        told = []
+        for stream in run.streams():                     # as a command does, which goes on with the next source
+            try:
+                list(stream)
+            except VisionError as error:
+                told.append(str(error))
+    assert len(told) == 1
+    assert "resume" in told[0] or "Give the same" in told[0]
+    assert contents(out) == before
+
+
+def test_auto_comes_to_what_it_came_to_before(clip: Path, tmp_path: Path) -> None:
+    """Whatever is the fastest by now: a run that goes on takes the engine of its checkpoint."""
+    out = stopped(clip, tmp_path)
+    with Run(str(clip), [Detect(), Track()], [JsonLines(out)], resume=True) as run:
+        run.finish()
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {(line["detect"]["backend"], line["detect"]["precision"]) for line in lines} == {("openvino", "fp32")}
+    assert len(lines) == 90
 
 
 def test_a_run_that_cannot_be_resumed_says_why(clip: Path, tmp_path: Path) -> None:

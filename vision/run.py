@@ -94,6 +94,8 @@ class Run:
         _check_sinks(self.sinks, sinks, self.plan, self._inputs, self._names)
         self.checkpoint = self._checkpoint(sinks, checkpoint_every)
         self._stored = self.checkpoint.load() if self.checkpoint and resume else None
+        if self._stored is not None:
+            self.pool.choose(self._stored.get("chosen", {}))
         self._items: Generator[Item] | None = None
         self._streams = WeakSet[Stream]()                # that are under way
         self._interrupted = False
@@ -114,6 +116,8 @@ class Run:
                 self._streams.add(stream)
                 self.reports.append(stream.report)
                 yield stream
+                if stream.refused:                       # neither the checkpoint nor an output is touched
+                    return
         if self.checkpoint is not None and not any(r.dropped for r in self.reports):
             self.checkpoint.remove()
 

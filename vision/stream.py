@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vision.checkpoint import identity, states
 from vision.drawing import Trails
-from vision.errors import DataError, LostFrames, SourceError, UsageError, VisionError
+from vision.errors import DataError, LostFrames, SinkError, SourceError, UsageError, VisionError
 from vision.io import Info, Latest, Source, ahead, latest
 from vision.io.prefetch import QUEUED_BYTES
 from vision.item import Item
@@ -44,6 +44,7 @@ class Stream:
         self.error: VisionError | None = None            # that ended it, where several are read at once
         self.info = Info(name, "frames")
         self.several = several                           # other streams of the run go on where it fails
+        self.refused = False                             # to go on where it was killed
         self._identity: dict[str, Any] = {}              # of the source, for checkpoints
         self._tally = Tally()
         self._frames: Any = None
@@ -92,7 +93,7 @@ class Stream:
         if run.checkpoint is not None:
             sinks = [sink.state() for sink in self.sinks]
             if None not in sinks:
-                run.checkpoint.save({"done": self._number, "sinks": sinks})
+                run.checkpoint.save({"done": self._number, "sinks": sinks, "chosen": run.pool.chosen})
         for sink in self.sinks:
             sink.forget()
 
@@ -138,29 +139,38 @@ class Stream:
         return list(steps.values())
 
     def _restore(self, steps: Sequence[Step]) -> None:
-        """Go on where the run was killed."""
+        """Go on where the run was killed. Where that cannot be, nothing is touched."""
         stored = self._stored
         if stored is None:
             return
+        self.refused = True
         try:
-            for sink, state in zip(self.sinks, stored["sinks"], strict=True):
+            midway = "steps" in stored                   # else between two sources
+            if midway:
+                self._identity = identity(self.info)
+                if self._identity != stored["source"]:
+                    raise UsageError(f"{self.info.uri!r} is not what it was when the run was killed (its size or "
+                                     "bytes of it differ). Run again without --resume.")
+                for step in steps:
+                    if step.about() != stored["engines"][step.key]:
+                        raise UsageError(f"{step.key!r} ran as {stored['engines'][step.key]}, now as {step.about()}. "
+                                         "Give the same --backend, --precision and --device.")
+            pairs = list(zip(self.sinks, stored["sinks"], strict=True))
+            for sink, state in pairs:
+                if lacking := sink.lacks(state):
+                    raise SinkError(f"{lacking}. Run again without --resume.")
+            for sink, state in pairs:
                 sink.restore(state)
-            if "steps" not in stored:                    # between two sources
-                self._stored = None
+            if not midway:
+                self._stored, self.refused = None, False
                 return
-            self._identity = identity(self.info)
-            if self._identity != stored["source"]:
-                raise UsageError(f"{self.info.uri!r} is not what it was when the run was killed (its size or its "
-                                 "first and last bytes differ). Run again without --resume.")
             for step in steps:
-                if step.about() != stored["engines"][step.key]:
-                    raise UsageError(f"{step.key!r} ran as {stored['engines'][step.key]}, now as {step.about()}. Give "
-                                     "the same --backend, --precision and --device.")
                 step.restore(stored["steps"][step.key])
             for name in ("read", "inferred", "written", "seconds"):
                 setattr(self.report, name, stored["report"][name])
             self._tally.restore(stored["tally"])
             self._trails.restore(stored["trails"])
+            self.refused = False
         except VisionError:
             raise
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
@@ -235,7 +245,8 @@ class Stream:
         counts = {name: getattr(report, name) for name in ("read", "inferred", "written", "seconds")}
         checkpoint.save({
             "done": self._number - 1, "source": self._identity, "after": last, "count": count,
-            "report": counts, "tally": self._tally.state(), "trails": self._trails.state(), **values,
+            "report": counts, "tally": self._tally.state(), "trails": self._trails.state(),
+            "chosen": self._run.pool.chosen, **values,
         })
 
     def _count(self, frames: Any, cause: str) -> None:

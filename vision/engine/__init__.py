@@ -13,6 +13,7 @@ import sys
 from vision.card import Card
 from vision.engine.backends import BACKENDS, PRECISIONS
 from vision.engine.base import Engine, FakeEngine, Outputs
+from vision.engine.choices import current
 from vision.engine.chosen import ChosenEngine, candidates
 from vision.engine.elsewhere import maker
 from vision.engine.program import Program
@@ -48,7 +49,11 @@ def load(
     if make is not None and program is None:             # a program of one's own is in this process alone
         return make(card, device, precision, backend)
     devices = _devices() if device == "auto" else [device]
-    return ChosenEngine(candidates(card, devices, precision, backend, program))
+    choices = current.get()
+    if choices is None:
+        return ChosenEngine(candidates(card, devices, precision, backend, program))
+    backend, precision = choices.settled(card.name, backend, precision)
+    return choices.note(card.name, ChosenEngine(candidates(card, devices, precision, backend, program)))
 
 
 def _devices() -> list[str]:

@@ -70,6 +70,11 @@ class Sink(ABC):
         written when this returns."""
         return {}
 
+    def lacks(self, state: State) -> str:
+        """What of the output is no longer there as `state` has it, in words; empty where all of it is. Changes nothing:
+        it is asked of every sink before any of them is restored."""
+        return ""
+
     def restore(self, state: State) -> None:
         """Continue from what `state` returned, instead of beginning anew. Called before `begin`."""
 

@@ -14,7 +14,7 @@ from vision.errors import SinkError
 from vision.files import make_folder, write_whole
 from vision.instances import Instances
 from vision.sinks.base import Sink, SinkSpec
-from vision.sinks.frames import FrameNames
+from vision.sinks.frames import FrameNames, lacking_files
 from vision.sinks.text import TextFile, TextLines
 from vision.spec import Option, spec
 from vision.state import State
@@ -142,7 +142,7 @@ class _Yolo(Sink):
         self._points = getattr(result, "_layout", {}).get("points", (None, ()))[1][1:2]
         self._mirrored = getattr(result, "mirrored", ())
         self._lost = [c for c in getattr(result, "columns", ()) if c != "points"]
-        self._named = False
+        self._named, self._files = False, 0              # files of labels that were written
 
     def begin(self, info: Info) -> None:
         make_folder(self.folder)
@@ -168,6 +168,7 @@ class _Yolo(Sink):
                 cells += [f"{entry['score']:.4f}", *([str(entry["id"])] if "id" in entry else [])]
             lines.append(" ".join(cells) + "\n")
         write_whole(self.folder / f"{name}.txt", "".join(lines).encode())
+        self._files += 1
 
     def _say_names(self, names: Names) -> None:
         """Write `data.yaml`: what a trainer needs to read the files, where the pictures lie beside them."""
@@ -186,10 +187,14 @@ class _Yolo(Sink):
         return [f"YOLO text has no place for {lost}: --jsonl and --csv do."] if lost else []
 
     def state(self) -> State:
-        return {"names": self.names.state()}
+        return {"names": self.names.state(), "files": self._files}
+
+    def lacks(self, state: State) -> str:
+        return lacking_files(self.folder, state["files"])
 
     def restore(self, state: State) -> None:
         self.names.restore(state["names"])
+        self._files = int(state["files"])
 
 
 _SEEN = 0.5                                              # a point's score from which it is seen, not hidden

@@ -85,7 +85,7 @@ class VideoWriter:
         return self.parts[-1]
 
     def _part(self, number: int) -> Path:
-        return self.parts[0].with_suffix(f".{number}.mp4")
+        return _part_of(self.path, number)
 
     def state(self) -> dict[str, Any]:
         """Close the part that grows, and tell what `restore` needs to go on after it."""
@@ -94,14 +94,14 @@ class VideoWriter:
             self._open = True
             self.parts.append(self._part(len(self.parts) + 1))
         clock = {"tick": self._last_tick, "shift": self._shift, "time": self._last_time, "step": self._step}
-        return {**clock, "parts": len(self.parts), "size": self._size_wh}
+        return {**clock, "parts": [part.stat().st_size for part in self.parts[:-1]], "size": self._size_wh}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on after the parts that were there when `state` was asked for. Raises SinkError where one is gone."""
-        for n in range(2, state["parts"] + 1):
-            if not self.parts[-1].is_file():
-                raise SinkError(f"{str(self.parts[-1])!r} is gone. Run again without --resume.")
-            self.parts.append(self._part(n))
+        """Go on after the parts that were there when `state` was asked for. Raises SinkError where one is gone or
+        has another size."""
+        if lacking := lacking_part(self.path, state):
+            raise SinkError(f"{lacking}. Run again without --resume.")
+        self.parts += [self._part(n + 2) for n in range(len(state["parts"]))]
         self._last_tick, self._shift = state["tick"], state["shift"]
         self._last_time, self._step = state["time"], state["step"]
         self._size_wh = None if state["size"] is None else (state["size"][0], state["size"][1])
@@ -249,6 +249,24 @@ class VideoWriter:
 def working(path: Path) -> tuple[Path, Path, Path]:
     """The files of a film: itself, the part that grows, and the whole before it moves into place."""
     return path, path.with_name(f"{path.stem}.part.mp4"), path.with_name(f"{path.stem}.whole.mp4")
+
+
+def _part_of(path: Path, number: int) -> Path:
+    """The part of a film with a number; they count from 1."""
+    first = working(path)[1]
+    return first if number == 1 else first.with_suffix(f".{number}.mp4")
+
+
+def lacking_part(path: Path, state: Mapping[str, Any]) -> str:
+    """Which part of the film `path` is gone, or has another size than `VideoWriter.state` has it, in words; else
+    empty."""
+    for number, size in enumerate(state["parts"], 1):
+        part = _part_of(path, number)
+        if not part.is_file():
+            return f"{str(part)!r} is gone"
+        if part.stat().st_size != size:
+            return f"{str(part)!r} has {part.stat().st_size} bytes, and had {size}"
+    return ""
 
 
 def _reason(error: BaseException) -> str:

@@ -65,10 +65,10 @@ def distinct(name: str, taken: set[str], tail: str = "") -> str:
 
 
 class ImageFolder:
-    """A folder of pictures, made when it is first needed."""
+    """A folder of pictures, made when it is first needed. `files`: how many were written."""
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder, self.files = Path(folder), 0
 
     def make(self) -> None:
         """Make the folder, unless it is there. Raises SinkError."""
@@ -85,6 +85,13 @@ class ImageFolder:
         if not whole:
             raise SinkError(f"{path.suffix!r} is no picture format that can be written. Use .png or .jpg.")
         write_whole(path, data.tobytes())
+        self.files += 1
+
+
+def lacking_files(folder: Path, files: int) -> str:
+    """Whether a folder holds fewer files than were written into it, in words; else empty."""
+    there = sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
+    return f"{str(folder)!r} holds {there} files, and {files} were written" if there < files else ""
 
 
 @spec
@@ -112,12 +119,17 @@ class FolderSink(Sink):
         self.folder.make()
 
     def state(self) -> State:
-        """The names that were given."""
-        return {"names": self.names.state()}
+        """The names that were given, and how many files there are."""
+        return {"names": self.names.state(), "files": self.folder.files}
+
+    def lacks(self, state: State) -> str:
+        """Whether files are gone."""
+        return lacking_files(self.folder.folder, state["files"])
 
     def restore(self, state: State) -> None:
         """Give the same names on."""
         self.names.restore(state["names"])
+        self.folder.files = int(state["files"])
 
 
 class _SaveFrames(FolderSink):

@@ -118,6 +118,12 @@ class TextLines(Sink):
         """The file's length; None for standard output, which cannot be resumed."""
         return None if self.file.path == "-" else {"end": self.file.end}
 
+    def lacks(self, state: State) -> str:
+        """Whether the file is shorter than it was."""
+        path = Path(self.file.path)
+        size = path.stat().st_size if path.is_file() else 0
+        return f"{self.file.path!r} is shorter than it was" if size < state["end"] else ""
+
     def restore(self, state: State) -> None:
         """Cut the file to that length, and continue there."""
         self.file.open(state["end"])

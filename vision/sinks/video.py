@@ -12,7 +12,7 @@ from vision.errors import UsageError
 from vision.files import make_folder
 from vision.io.pictures import WRITABLE_SUFFIXES
 from vision.sinks.base import Sink, SinkSpec
-from vision.sinks.frames import FILMS, FrameNames, ImageFolder, distinct
+from vision.sinks.frames import FILMS, FrameNames, ImageFolder, distinct, lacking_files
 from vision.sinks.mcap import SUFFIX as MCAP
 from vision.sinks.mcap import Mcap
 from vision.spec import Option, spec
@@ -110,10 +110,11 @@ class _VideoFile(Sink):
         elif path.suffix.lower() in WRITABLE_SUFFIXES:
             self._pictures = ImageFolder(path.parent), path.name
         else:
-            names = FrameNames()
+            names, folder = FrameNames(), ImageFolder(path)
             if self._restored and self._restored["pictures"]:
                 names.restore(self._restored["pictures"])
-            self._pictures = ImageFolder(path), names
+                folder.files = int(self._restored["files"])
+            self._pictures = folder, names
         if self._pictures is not None:
             self._pictures[0].make()
         self._restored = None
@@ -187,7 +188,16 @@ class _VideoFile(Sink):
             "current": str(self._made[-1]) if under_way else None,
             "film": None if self._film is None else self._film.state(),
             "pictures": names.state() if isinstance(names, FrameNames) else None,
+            "files": self._pictures[0].files if self._pictures else 0,
         }
+
+    def lacks(self, state: State) -> str:
+        """Whether a part of the film is another one, or pictures are gone."""
+        from vision.sinks.film import lacking_part
+
+        if state["film"] is not None:
+            return lacking_part(Path(state["current"]), state["film"])
+        return lacking_files(Path(state["current"]), state["files"]) if state["pictures"] else ""
 
     def restore(self, state: State) -> None:
         """Go on with this source's film."""

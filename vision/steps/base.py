@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar, cast
 
 from vision.card import Card
 from vision.drawing import Canvas, paint
+from vision.engine.choices import Choices
 from vision.errors import ModelError, UsageError
 from vision.spec import Described, Option, spec
 from vision.state import State
@@ -55,6 +56,16 @@ class Pool:
     ) -> None:
         self.device, self.precision, self.backend, self.free_only = device, precision, backend, free_only
         self._models: dict[tuple[Any, ...], Any] = {}
+        self._choices = Choices()
+
+    @property
+    def chosen(self) -> dict[str, list[str]]:
+        """What `auto` came to by now: each network's back end and precision, by its card's name."""
+        return self._choices.made()
+
+    def choose(self, chosen: Mapping[str, Sequence[str]]) -> None:
+        """Let `auto` come to the same as it did elsewhere, whatever is the fastest now. chosen: as `chosen` gave it."""
+        self._choices.wanted = {name: (str(backend), str(precision)) for name, (backend, precision) in chosen.items()}
 
     def load(self, load: Callable[..., M], model: Named = "default", **more: Any) -> M:
         """A model, loaded once.
@@ -67,7 +78,8 @@ class Pool:
             return cast(M, model)
         key = (load, model if isinstance(model, Card) else str(model), *sorted(more.items()))
         if key not in self._models:
-            self._models[key] = load(model, self.device, self.precision, self.backend, **more)
+            with self._choices.noted():
+                self._models[key] = load(model, self.device, self.precision, self.backend, **more)
             self._told(getattr(self._models[key], "card", None))
         return cast(M, self._models[key])
 
