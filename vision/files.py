@@ -65,6 +65,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 def check_writable(path: Path) -> None:
     """Raise SinkError now, and not after the run, where a file that is written at its end cannot be."""
     try:
+        if path.is_fifo():                               # whose reader would take this for all that there is
+            return
         new = not path.exists()
         path.open("ab").close()
         if new:

@@ -90,7 +90,7 @@ class Run:
         self.sinks = [one.open(self.plan) if isinstance(one, SinkSpec) else one for one in sinks]
         for sink in self.sinks:
             self._closing.callback(sink.close)
-        self._inputs = Inputs(self._names)
+        self._inputs = Inputs([*self._names, *(file for one in self.plan for file in one.reads)])
         _check_sinks(self.sinks, sinks, self.plan, self._inputs, self._names)
         self.checkpoint = self._checkpoint(sinks, checkpoint_every)
         self._stored = self.checkpoint.load() if self.checkpoint and resume else None
@@ -219,6 +219,10 @@ class Run:
         why = ("cameras, addresses, standard input and output and frames in memory are gone afterwards. Write to "
                "files, from files.")
         able = all(map(_on_disk, self._names))
+        if not able and (self.resume or every):
+            for name in self._names:
+                if name and not (is_url(name) or is_camera(name) or name == "-" or _on_disk(name)):
+                    read(name).close()                   # which says that it is not there
         files: list[Path] = []
         plan: dict[str, Any] = {}
         stopped = next((one.not_resumed for one in sinks if isinstance(one, SinkSpec) and one.not_resumed), "")
@@ -228,6 +232,7 @@ class Run:
         except UsageError as error:
             able, why = False, str(error)
         able, why = able and not stopped, stopped or why
+        able &= all(path.is_file() or path.is_dir() or not path.exists() for path in files)      # no pipe, no device
         if able and files and "-" not in map(str, files) and every != 0:
             first = files[0]
             name = f"{first.name or 'run'}.checkpoint"

@@ -16,6 +16,7 @@ from dataclasses import MISSING, dataclass, fields
 from dataclasses import field as dataclass_field
 from datetime import date, time
 from functools import cache
+from os.path import isfile
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -161,6 +162,12 @@ class Described:
         """The fields that differ from their defaults, in plain values. Raises UsageError for a live object
         (a model, a function), which cannot be written to a file."""
         return {name: self._plain(name, value) for name, value in self._given()}
+
+    @property
+    def reads(self) -> list[str]:
+        """The files on this machine that its options name: weights, records, a scene."""
+        each = (value if isinstance(value, tuple) else (value,) for _, value in self._given())
+        return [str(one) for several in each for one in several if isinstance(one, (str, Path)) and isfile(one)]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

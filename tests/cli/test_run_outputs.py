@@ -330,3 +330,44 @@ def test_a_sheet_of_a_picture_as_narrow_as_a_thread_stays_small(tmp_path: Path) 
     sheet.write(np.full((1, 20_000, 3), 90, np.uint8), 1.0)
     sheet.end({}, True)
     assert cv2.imread(str(tmp_path / "s.png")).shape == (1280, 640, 3)
+
+
+@pytest.mark.parametrize("arguments", [
+    ["run", "a/clip.mp4", "--plan", "plan.toml", "--jsonl", "plan.toml"],
+    ["run", "a/clip.mp4", "--plan", "plan.toml", "--report", "./plan.toml"],
+    ["run", "a/clip.mp4", "--plan", "plan.toml", "--csv", "o.csv", "--report", "b/clip.mp4", "b/clip.mp4"],
+    ["track", "a/clip.mp4", "--from", "records.jsonl", "--jsonl", "records.jsonl"],
+    ["track", "a/clip.mp4", "--from", "records.jsonl", "--csv", "a/../records.jsonl"],
+    ["track", "a/clip.mp4", "--from", "records.jsonl", "--jsonl", "o.jsonl", "--report", "records.jsonl"],
+    ["detect", "a/clip.mp4", "--model", "mine.onnx", "--jsonl", "mine.onnx"],
+    ["count", "a/clip.mp4", "--scene", "scene.toml", "--jsonl", "scene.toml"],
+])
+def test_nothing_that_a_run_reads_is_replaced(
+    twins: list[str], arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("plan.toml").write_text('[[do]]\ntask = "detect"\n', encoding="utf-8")
+    Path("scene.toml").write_text('[[line]]\nname = "door"\nstart = [0, 0]\nend = [50, 50]\n', encoding="utf-8")
+    Path("mine.onnx").write_bytes(b"weights")
+    assert vision_cli(monkeypatch, "detect", "a/clip.mp4", "-q", "--jsonl", "records.jsonl") == 0
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert vision_cli(monkeypatch, *arguments, "-q") != 0
+    assert "would overwrite the input" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+def test_a_report_by_another_spelling_of_an_output(
+    twins: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["detect", "a/clip.mp4", "-q", "--jsonl", "o.jsonl", "--report", str(Path("a/../o.jsonl").absolute())]
+    assert vision_cli(monkeypatch, *arguments) != 0
+    assert "is given for two outputs" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_gets_every_row(twins: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo("pipe")
+    with subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+        assert vision_cli(monkeypatch, "detect", "a/clip.mp4", "-q", "--jsonl", "pipe") == 0
+        rows, _ = reader.communicate(timeout=20)
+    assert [json.loads(line)["frame"] for line in rows.splitlines()] == [0, 1, 2, 3]
+    assert not list(Path().glob("*.checkpoint"))

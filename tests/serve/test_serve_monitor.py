@@ -134,6 +134,11 @@ def test_fit_and_check_on_the_command_line(tmp_path: Path, jpeg: bytes) -> None:
     assert drifted.exit_code == 1
     lines = [json.loads(line) for line in drifted.stdout.splitlines() if line.startswith("{")]
     assert {line["statistic"] for line in lines if line["drifts"]} == {"class"}
+    wrong = Path(same).read_text(encoding="utf-8").replace('"score": 0', '"score": NaN, "was": 0')
+    Path(same).write_text(wrong, encoding="utf-8")
+    for arguments in (["fit", same, "-o", file], ["check", same, "--against", file]):
+        refused = run(app, ["monitor", *arguments])
+        assert "NaN is no number of a record" in str(refused.exception)
 
 
 def test_a_server_tells_of_drift(tmp_path: Path, jpeg: bytes, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,9 @@ import pytest
 from serving import Running, until
 
 from vision import Detector, read
+from vision.errors import WeightsError
 from vision.record import SCHEMA
+from vision.serve.answers import status_of, told
 
 RECORDS = json.loads((Path(__file__).parents[2] / "vision" / "record.schema.json").read_text(encoding="utf-8"))
 
@@ -90,6 +92,26 @@ def test_only_remote_fields_may_be_set(server: Running, jpeg: bytes, options: di
 def test_what_is_no_picture(server: Running, data: bytes, kind: str, status: int, code: str) -> None:
     answer = post(server, "detect", data, kind)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_nothing_that_was_sent_is_passed_over(server: Running, jpeg: bytes, tmp_path: Path) -> None:
+    both = [("picture", ("a.jpg", jpeg, "image/jpeg")),
+            ("video", ("a.mp4", film(tmp_path / "film.mp4", jpeg), "video/mp4"))]
+    with server.client() as client:
+        before = set(server.service.folder.iterdir())
+        answer = client.post("/v1/detect", files=both)
+        assert (answer.status_code, answer.json()["code"]) == (422, "both")
+        assert set(server.service.folder.iterdir()) == before
+        answer = client.post("/v1/detect?min_score=0.99", content=jpeg, headers={"content-type": "image/jpeg"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "query")
+    assert '{"min_score": 0.4}' in answer.json()["error"]
+
+
+def test_weights_that_the_server_does_not_have(caplog: pytest.LogCaptureFixture) -> None:
+    error = WeightsError("the weights of 'vittrack' are not here. Looked in: /home/somebody/weights.")
+    assert status_of(error) == (422, "no_weights")
+    assert "/" not in told(error)["error"]
+    assert "/home/somebody" in caplog.text
 
 
 def test_a_picture_of_too_many_pixels(server: Running) -> None:

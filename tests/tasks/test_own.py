@@ -64,10 +64,22 @@ def test_functions_classify_and_segment() -> None:
     assert (segmenter(image, tiled=True).labels == segmenter(image).labels).all()
 
 
+def test_what_is_no_model_is_told() -> None:
+    with pytest.raises(UsageError, match="a function of a picture; got int"):
+        Detector.from_function(3)
+    with pytest.raises(UsageError, match=r"names are several, such as \('lamp',\)"):
+        Detector.from_function(red_things, "lamp")
+
+
 @pytest.mark.parametrize(("make", "what"), [
     (lambda: Detector.from_function(lambda image: image), r"'<lambda>' gave something else.*expected Detections, or"),
     (lambda: Detector.from_function(lambda image: ([[1, 2, 3]], [1.0], [0])), "Detections.boxes must have shape"),
     (lambda: Detector.from_function(lambda image: ([[1, 2, 3, 4]], [], [])), "must have 1 rows"),
+    (lambda: Detector.from_function(lambda image: ([[1, 2, np.nan, 4]], [0.9], [0])), "left no larger than right"),
+    (lambda: Detector.from_function(lambda image: ([[9, 2, 3, 4]], [0.9], [0])), "left no larger than right"),
+    (lambda: Detector.from_function(lambda image: ([[1, 2, 3, 4]], [1.5], [0])), r"scores in 0\.\.1"),
+    (lambda: Detector.from_function(lambda image: ([[1, 2, 3, 4]], [np.nan], [0])), r"scores in 0\.\.1"),
+    (lambda: Detector.from_function(lambda image: ([[1, 2, 3, 4]], [0.9], [-1])), "labels from 0"),
     (lambda: Classifier.from_function(lambda image: [3.0, -1]), "a probability a class"),
     (lambda: Segmenter.from_function(lambda image: image), "a class a pixel"),
     (lambda: Segmenter.from_function(lambda image: image[..., 0] * 1.0), "a class a pixel"),

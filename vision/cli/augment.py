@@ -23,12 +23,14 @@ def augment(
     variants: Annotated[int, typer.Option(min=1, help="of each")] = 5,
 ) -> None:
     """What a recipe's augmentation does to pictures, as a contact sheet; boxes, masks and points move along."""
+    from vision.io import Inputs
     from vision.train.training import RECIPES
 
     if not source.exists():
         raise DataError(f"there is no {str(source)!r}. Give a picture, a folder, or a data set.")
     if task not in RECIPES:
         raise UsageError(f"nothing trains {task!r}. {nearest(task, RECIPES)}")
+    Inputs([str(source)]).refuse(out)
     check_writable(out)
     kind = RECIPES[task].settings
     known = {field.name: field for field in options(kind)}

@@ -40,12 +40,14 @@ def compress(
 ) -> None:
     """Make a model smaller (extra `compress`): int8, half precision, or fewer channels. The file has its card, which
     `--model` opens. One whose metric falls too far is kept as FILE.rejected, and the exit status is 1."""
+    from vision.io import Inputs
     from vision.tasks.yolo import to_onnx
 
     card = to_onnx(find(name))                           # a YOLO .pt is an .onnx file by now
     if prune is not None and labelled is None and data is not None and (data / "val").is_dir():
         labelled = data / "val"
     _check(card, output, precision if prune is None else "prune")
+    Inputs([name, *([] if data is None else [str(data)])]).refuse(output)
     judge = None if labelled is None else _Judge(card.task, name, labelled, max_drop)
     if prune is not None:
         small = _pruned(name, _needed(data, "--prune trains again"), output, prune, epochs)

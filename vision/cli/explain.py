@@ -32,6 +32,9 @@ def explain(
     max_frames: Annotated[int, typer.Option(min=1, help="of a film")] = 250,
 ) -> None:
     """What in a picture speaks for what a model says of it. Nothing is trained, and no weight changes."""
+    from vision.io import Inputs
+
+    Inputs([source]).refuse(output)
     check_writable(output)
     _frames(source, 1)                                  # a source that is not there is told before torch is loaded
     from vision.inspect.explain import Explainer

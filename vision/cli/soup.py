@@ -17,13 +17,18 @@ def soup(
     weights: Annotated[str | None, typer.Option(help="how much each counts, 2,1,1; all alike unless given")] = None,
 ) -> None:
     """Average the weights of trainings of one network that started alike: one model, as fast as one of them."""
+    from vision.io import Inputs
     from vision.soup import soup as averaged
 
+    if output.suffix != ".safetensors":
+        raise UsageError(f"-o is a .safetensors to write; got {output.name!r}")
     try:
         shares = None if weights is None else [float(part) for part in weights.split(",")]
     except ValueError:
         raise UsageError(f"--weights are numbers with commas between, 2,1,1; got {weights!r}") from None
-    card = averaged([run / "best.safetensors" if run.is_dir() else run for run in runs], output, shares)
+    files = [run / "best.safetensors" if run.is_dir() else run for run in runs]
+    Inputs(map(str, files)).refuse(output)
+    card = averaged(files, output, shares)
     print(plain(f"{output}: the mean of {counted(len(runs), 'file')}, a {card.net} for {card.task} with "
                 f"{len(card.classes)} classes"))
 

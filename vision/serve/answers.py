@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi.responses import Response
 
-from vision.errors import DataError, SourceError, StepError, UsageError, VisionError
+from vision.errors import DataError, SourceError, StepError, UsageError, VisionError, WeightsError
 from vision.serve.picture import TooLarge
 from vision.serve.turns import Busy
 
+_log = logging.getLogger("vision.serve")
 STATUSES = {                                             # of the errors that a request may bring about, and their codes
     400: "the body cannot be read", 401: "a token is needed", 403: "asked by a page of another server",
     404: "there is no such task or job", 408: "it did not come in time", 413: "too large, or too many pixels",
@@ -48,6 +50,8 @@ def status_of(error: BaseException) -> tuple[int, str]:
             return 422, "bad_picture"
         case UsageError() | DataError():
             return 422, "usage"
+        case WeightsError():
+            return 422, "no_weights"
     return 500, "failed"
 
 
@@ -61,7 +65,11 @@ def told(error: BaseException) -> dict[str, Any]:
     """An error as plain values. What was not foreseen is logged, and not told."""
     more = {"ahead": error.ahead} if isinstance(error, Busy) else {}
     text = str(error) if isinstance(error, VisionError) else "the server failed; its log says more."
-    return {"error": text, "code": status_of(error)[1], **more}
+    code = status_of(error)[1]
+    if code == "no_weights":                             # whose message is the operator's: it has paths
+        _log.error("%s", error)
+        text = "this server does not have the weights that this needs; its log says which."
+    return {"error": text, "code": code, **more}
 
 
 def error_answer(error: BaseException) -> Response:

@@ -58,6 +58,10 @@ class Job:
         """Whether nothing more will come."""
         return self.state in _OVER
 
+    def named(self, text: str) -> str:
+        """What is said of the video, by its own name in place of the file's on this machine."""
+        return text.replace(str(self.path), self.name)
+
     def described(self) -> dict[str, Any]:
         """The job as it stands."""
         spent = (self.ended or monotonic()) - self.began
@@ -135,7 +139,7 @@ class Jobs:
                     self._through(job)
                 job.state = "stopped" if job.stopping.is_set() else "done"
             except VisionError as error:
-                job.error, job.state = str(error).replace(str(job.path), job.name), "failed"
+                job.error, job.state = job.named(str(error)), "failed"
             except Exception:
                 _log.exception("a job failed")
                 job.error, job.state = "the server failed; its log says more.", "failed"
@@ -160,7 +164,8 @@ class Jobs:
                 file.flush()
                 job.frames += 1
             run.close()
-            job.report = {**run.report.to_dict(), "source": job.name}
+            told = run.report.to_dict()
+            job.report = {**told, "source": job.name, "notes": [job.named(note) for note in told["notes"]]}
             if job.frames >= self._limits.max_frames:
                 job.report["notes"].append(f"only the first {self._limits.max_frames} frames were read")
 

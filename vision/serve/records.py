@@ -55,10 +55,14 @@ def _records(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
             raise DataError(f"{str(file)!r} cannot be read ({why}).") from error
 
 
+def _refused(number: str) -> None:
+    raise ValueError(f"{number} is no number of a record")
+
+
 def _frame(file: Path, number: int, line: str) -> Iterator[dict[str, Any]]:
     """The record of a line, where it is one of a frame."""
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_constant=_refused)
         if isinstance(record, dict) and record.get("kind") == "frame":
             list(models_in(record))
             int(record.get("frame", 0))

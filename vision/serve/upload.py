@@ -24,6 +24,7 @@ _VIDEO_HEADS = (                                         # where a container's m
     (0, b"G", ".ts"), (0, b"\0\0\1\xba", ".mpg"), (0, b"\0\0\1\xb3", ".mpg"), (8, b"AVI ", ".avi"),
 )
 Named = tuple[str, bytes]
+_QUERY = ("options", "rate", "token")
 
 
 @dataclass
@@ -40,8 +41,23 @@ class Upload:
 async def received(request: Request, limits: Limits, folder: Path) -> Upload:
     """A request's upload: a body that is a picture or a video, or a form of several pictures, with `options` as JSON
     in the form or in the query. folder: where a video goes. Raises Refusal."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    for name in request.query_params:
+        if name not in _QUERY:
+            raise Refusal(422, "query", f"the query has {', '.join(_QUERY)}; got {name[:60]!r}. A task's options go "
+                          'into `options`, as JSON such as {"min_score": 0.4}.')
     upload = Upload(options=_options(request.query_params.get("options")), rate=_rate(request.query_params.get("rate")))
+    try:
+        await _take(request, upload, limits, folder)
+    except BaseException:
+        if upload.video is not None:                     # nobody takes it
+            upload.video[1].unlink(missing_ok=True)
+        raise
+    return upload
+
+
+async def _take(request: Request, upload: Upload, limits: Limits, folder: Path) -> None:
+    """The body of a request."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         try:
             async with request.form(max_files=limits.max_pictures, max_fields=8, max_part_size=_LARGEST_FIELD) as form:
@@ -57,7 +73,8 @@ async def received(request: Request, limits: Limits, folder: Path) -> Upload:
                       f"multipart/form-data with several; got {kind[:60] or 'no Content-Type'!r}.")
     if not upload.pictures and upload.video is None:
         raise Refusal(422, "empty", "there is no picture and no video in the request.")
-    return upload
+    if upload.pictures and upload.video is not None:
+        raise Refusal(422, "both", "a request has pictures or a video. Send the video by itself.")
 
 
 async def _read(form: FormData, upload: Upload, limits: Limits, folder: Path) -> None:

@@ -49,7 +49,12 @@ class OwnModel(Model):
 
         function: called with (H,W,3) uint8 BGR, one picture at a time, in the order in which they come.
         names: of the classes, by label. min_score: the default threshold, 0..1.
+
+        Raises UsageError for what is no function. What it gives is checked at each picture: ModelError.
         """
+        if not callable(function):
+            raise UsageError(f"a model is made of a function of a picture; got {type(function).__name__}")
+
         def run(batch: np.ndarray) -> Outputs:
             return _joined([_checked(function, cls.outputs, image) for image in batch])
 
@@ -133,6 +138,8 @@ class OwnModel(Model):
     def _own_card(
         cls, name: str, file: str, wanted: Input, names: Names, min_score: float, form: Any, **config: str
     ) -> Card:
+        if isinstance(names, str):
+            raise UsageError(f"names are several, such as ({names!r},); got the one text {names!r}")
         return Card(
             name=name, task=cls.task, file=file, licence="its owner's", source="made in Python", form=form,
             input=wanted, names=tuple(names), min_score=min_score, boxes=Boxes(cls.layout, 1.0), config=config,
@@ -194,6 +201,10 @@ def rows(result: Any) -> Outputs:
             raise DataError(f"expected Detections, or boxes (N,4) xyxy, scores (N,) and labels (N,); got "
                             f"{type(result).__name__}")
         result = Detections(*result)
+    if not (np.isfinite(result.boxes).all() and (result.boxes[:, 2:] >= result.boxes[:, :2]).all()):
+        raise DataError("expected boxes as left, top, right, bottom, left no larger than right and top than bottom")
+    if not ((result.scores >= 0) & (result.scores <= 1)).all() or (result.labels < 0).any():
+        raise DataError("expected scores in 0..1 and labels from 0")
     return result.boxes[None], result.scores[None], result.labels[None]
 
 

@@ -74,7 +74,7 @@ def run_command() -> Any:
         specs, outputs = _plan(do, plan, given, kinds), list(specs_of(given, sinks()))
         if asked.ray is None:
             asked.refuse_rest()
-            execute(sources, specs, outputs, given)
+            execute(sources, specs, outputs, given, plan)
         else:
             many_machines(sources, specs, outputs, given, asked)
 

@@ -37,9 +37,10 @@ _READ_ENOUGH = -1                              # `vision ... | head`: no error, 
 
 def execute(
     sources: Sequence[str], plan: Sequence[Spec], sinks: Sequence[SinkSpec],
-    given: Mapping[str, Mapping[str, Any]],
+    given: Mapping[str, Mapping[str, Any]], written: Path | None = None,
 ) -> None:
-    """Run a plan over sources. given: the options of reading, engine and run, by part and field.
+    """Run a plan over sources. given: the options of reading, engine and run, by part and field. written: the file that
+    the plan is from.
 
     A source that fails is reported, and the others go on. Raises VisionError for a plan or outputs that are not
     possible, before anything is read; typer.Exit: 1 or 2 where a source failed, 130 after Ctrl-C.
@@ -50,11 +51,16 @@ def execute(
     reading = Reading(**given.get("reading", {}))
     engine, going = Engine(**given.get("engine", {})), Going(**given.get("going", {}))
     logging.getLogger("vision").setLevel(logging.WARNING if going.quiet else logging.INFO)
+    outputs = [path for sink in sinks for path in sink.files if str(path) != "-"]
+    plans = [] if written is None else [str(written)]
+    for path in outputs:
+        Inputs(plans).refuse(path)
     if going.report is not None:
-        Inputs(sources).refuse(going.report)
+        Inputs([*sources, *plans, *(file for one in plan for file in one.reads)]).refuse(going.report)
         check_writable(going.report)
-        for path in (path for sink in sinks for path in sink.files if path == going.report):
-            raise UsageError(f"{str(path)!r} is given for two outputs. Give each its own.")
+        for path in outputs:
+            if os.path.realpath(path) == os.path.realpath(going.report):
+                raise UsageError(f"{str(path)!r} is given for two outputs. Give each its own.")
     arguments = reading.arguments()
     openers = [partial(read, uri, **arguments) for uri in sources]
     if going.blur_faces and not any(isinstance(one, BlurFaces) for one in plan):
