@@ -70,7 +70,7 @@ def _of_icdar(folder: Path) -> list[Scene]:
     for path in lists:
         words = []
         for number, line in enumerate(text_of(path).splitlines(), start=1):
-            match = re.fullmatch(r"\s*((?:-?[0-9]{1,6}\s*,\s*){7}-?[0-9]{1,6})\s*,(.*)", line)
+            match = re.fullmatch(r"(?a)\s*((?:-?[0-9]{1,6}\s*,\s*){7}-?[0-9]{1,6})\s*,(.*)", line)
             if line.strip() and match is None:
                 raise DataError(f"{str(path)!r}, line {number} is not x1,y1,...,x4,y4,text: {line[:60]!r}")
             if match:
