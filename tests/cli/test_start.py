@@ -25,13 +25,16 @@ def test_nothing_heavy_is_imported_before_a_command_runs(code: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["webcam", "--help"]])
-def test_help_takes_less_than_half_a_second_of_processor_time(arguments: list[str]) -> None:
-    """The clock says the same where nothing else runs; on a busy machine it says how busy that is."""
+def test_help_takes_less_than_half_a_second_of_processor_time(arguments: list[str], tmp_path: Path) -> None:
+    """The clock says the same where nothing else runs; on a busy machine it says how busy that is. The code is compiled
+    once, as an installation has it."""
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     code = ("import os, sys, vision.__main__\nsys.argv = ['vision', *sys.argv[1:]]\n"
             "try:\n    vision.__main__.main()\nexcept SystemExit:\n    pass\n"
             "print(sum(os.times()[:2]), file=sys.stderr)")
     spent = [float(subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True,
-                                  check=True).stderr.split()[-1]) for _ in range(3)]
+                                  check=True, env=environment).stderr.split()[-1]) for _ in range(3)]
     assert min(spent) < 0.5, spent
 
 

@@ -12,7 +12,6 @@ from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar, cast
 
 from vision.card import Card
 from vision.drawing import Canvas, paint
-from vision.engine.choices import Choices
 from vision.errors import ModelError, UsageError
 from vision.spec import Described, Option, spec
 from vision.state import State
@@ -54,6 +53,8 @@ class Pool:
     def __init__(
         self, device: str = "auto", precision: str = "auto", backend: str = "auto", free_only: bool = False
     ) -> None:
+        from vision.engine.choices import Choices        # here, for the sake of every start
+
         self.device, self.precision, self.backend, self.free_only = device, precision, backend, free_only
         self._models: dict[tuple[Any, ...], Any] = {}
         self._choices = Choices()
