@@ -53,7 +53,7 @@ class Pool:
     def __init__(
         self, device: str = "auto", precision: str = "auto", backend: str = "auto", free_only: bool = False
     ) -> None:
-        from vision.engine.choices import Choices        # here, for the sake of every start
+        from vision.engine.choices import Choices  # here, for the sake of every start
 
         self.device, self.precision, self.backend, self.free_only = device, precision, backend, free_only
         self._models: dict[tuple[Any, ...], Any] = {}
