@@ -97,6 +97,15 @@ def test_masks_and_boxes_out_of_place(tmp_path: Path) -> None:
     assert any(kind.startswith("train: ") for kind in found.problems)
     with pytest.raises(DataError, match="is no data set that is known here"):
         check(coco / "images")
+    yolo = tmp_path / "yolo"
+    for part in ("images", "labels"):
+        (yolo / part).mkdir(parents=True)
+    cv2.imwrite(str(yolo / "images" / "a.png"), scene(2, (40, 30)))
+    (yolo / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (yolo / "data.yaml").write_text("train: images\nnames: [thing]\n")
+    for data in (yolo, yolo / "data.yaml"):              # the folder, or the file that `vision eval` takes, too
+        found = check(data)
+        assert (found.task, found.objects["train"]) == ("detect", {"thing": 1})
 
 
 def test_augmentation_on_a_sheet(folders: Path) -> None:

@@ -84,7 +84,7 @@ def _found(root: Path) -> Checked:
 
 
 def _detection(root: Path) -> Checked | None:
-    if root.is_file():
+    if root.is_file() and root.suffix not in (".yaml", ".yml"):
         return None
     made, names = Checked("detect", []), None
     for split in _SPLITS:
