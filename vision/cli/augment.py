@@ -30,7 +30,7 @@ def augment(
         raise DataError(f"there is no {str(source)!r}. Give a picture, a folder, or a data set.")
     if task not in RECIPES:
         raise UsageError(f"nothing trains {task!r}. {nearest(task, RECIPES)}")
-    Inputs([str(source)]).refuse(out)
+    Inputs([str(source)] if source.is_file() else []).refuse(out)        # an earlier sheet in a folder may be
     check_writable(out)
     kind = RECIPES[task].settings
     known = {field.name: field for field in options(kind)}
