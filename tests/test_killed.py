@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vision import Detect, JsonLines, Run, SaveFrames, Track, VideoFile, VideoWriter, YoloText, read
+from vision import Detect, JsonLines, Run, SaveFrames, Track, VideoFile, VideoWriter, YoloText, read, state
 from vision.checkpoint import Checkpoint
 from vision.cli.run import task_command
 from vision.errors import DataError, UsageError, VisionError
@@ -279,6 +279,17 @@ def test_auto_comes_to_what_it_came_to_before(clip: Path, tmp_path: Path) -> Non
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert {(line["detect"]["backend"], line["detect"]["precision"]) for line in lines} == {("openvino", "fp32")}
     assert len(lines) == 90
+
+
+@pytest.mark.parametrize("chosen", [[1], {"nanodet-g": 3}, {"nanodet-g": ["os", "fp32"]}, {"a": ["torch", ["fp32"]]}])
+def test_a_checkpoint_with_engines_that_cannot_be(clip: Path, tmp_path: Path, chosen: object) -> None:
+    out = stopped(clip, tmp_path)
+    path = tmp_path / "o.jsonl.checkpoint"
+    path.write_bytes(state.dumps({**state.loads(path.read_bytes()), "chosen": chosen}))
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match="back ends and precisions"):
+        resume(clip, out)
+    assert contents(tmp_path) == before
 
 
 def test_a_run_that_cannot_be_resumed_says_why(clip: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar, cast
 
 from vision.card import Card
 from vision.drawing import Canvas, paint
-from vision.errors import ModelError, UsageError
+from vision.errors import DataError, ModelError, UsageError
 from vision.spec import Described, Option, spec
 from vision.state import State
 from vision.types import Frame, Image, Names, Result
@@ -65,8 +65,18 @@ class Pool:
         return self._choices.made()
 
     def choose(self, chosen: Mapping[str, Sequence[str]]) -> None:
-        """Let `auto` come to the same as it did elsewhere, whatever is the fastest now. chosen: as `chosen` gave it."""
-        self._choices.wanted = {name: (str(backend), str(precision)) for name, (backend, precision) in chosen.items()}
+        """Let `auto` come to the same as it did elsewhere, whatever is the fastest now. chosen: as `chosen` gave it.
+        Raises DataError for something else."""
+        from vision.engine import BACKENDS, PRECISIONS
+
+        try:
+            pairs = {name: (backend, precision) for name, (backend, precision) in chosen.items()}
+            known = all(backend in BACKENDS and precision in PRECISIONS for backend, precision in pairs.values())
+        except (ValueError, TypeError, AttributeError):
+            known = False
+        if not known:
+            raise DataError(f"back ends and precisions of networks are a mapping; got {str(chosen)[:80]!r}")
+        self._choices.wanted = pairs
 
     def load(self, load: Callable[..., M], model: Named = "default", **more: Any) -> M:
         """A model, loaded once.
