@@ -11,13 +11,12 @@ import numpy as np
 import yaml
 
 from vision.errors import SinkError
-from vision.files import make_folder, write_whole
+from vision.files import write_whole
 from vision.instances import Instances
 from vision.sinks.base import Sink, SinkSpec
-from vision.sinks.frames import FrameNames, lacking_files
+from vision.sinks.frames import FolderSink
 from vision.sinks.text import TextFile, TextLines
 from vision.spec import Option, spec
-from vision.state import State
 from vision.types import Names, Tracks
 
 if TYPE_CHECKING:
@@ -135,17 +134,14 @@ class YoloText(SinkSpec):
         return _Yolo(self, on, _result(plan, on))
 
 
-class _Yolo(Sink):
+class _Yolo(FolderSink):
     def __init__(self, spec: YoloText, on: str, result: type) -> None:
-        self.folder, self.scores, self.on = Path(spec.folder), spec.scores, on
-        self.paths, self.needs, self.names = (Path(spec.folder),), frozenset((on,)), FrameNames()
+        super().__init__(Path(spec.folder), on)
+        self.scores = spec.scores
         self._points = getattr(result, "_layout", {}).get("points", (None, ()))[1][1:2]
         self._mirrored = getattr(result, "mirrored", ())
         self._lost = [c for c in getattr(result, "columns", ()) if c != "points"]
-        self._named, self._files = False, 0              # files of labels that were written
-
-    def begin(self, info: Info) -> None:
-        make_folder(self.folder)
+        self._named = False
 
     def take(self, item: Item) -> None:
         name = self.names(item.frame.source, item.frame.index)
@@ -167,8 +163,7 @@ class _Yolo(Sink):
             if self.scores:
                 cells += [f"{entry['score']:.4f}", *([str(entry["id"])] if "id" in entry else [])]
             lines.append(" ".join(cells) + "\n")
-        write_whole(self.folder / f"{name}.txt", "".join(lines).encode())
-        self._files += 1
+        self.folder.keep(f"{name}.txt", "".join(lines).encode())
 
     def _say_names(self, names: Names) -> None:
         """Write `data.yaml`: what a trainer needs to read the files, where the pictures lie beside them."""
@@ -177,7 +172,8 @@ class _Yolo(Sink):
             facts["kpt_shape"] = [*self._points, 3]
         if self._mirrored:
             facts["flip_idx"] = list(self._mirrored)
-        write_whole(self.folder / "data.yaml", yaml.safe_dump(facts, sort_keys=False, allow_unicode=True).encode())
+        text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
+        write_whole(self.folder.folder / "data.yaml", text.encode())
         self._named = True
 
     @property
@@ -185,16 +181,6 @@ class _Yolo(Sink):
         """What of the results the files cannot hold."""
         lost = ", ".join(self._lost)
         return [f"YOLO text has no place for {lost}: --jsonl and --csv do."] if lost else []
-
-    def state(self) -> State:
-        return {"names": self.names.state(), "files": self._files}
-
-    def lacks(self, state: State) -> str:
-        return lacking_files(self.folder, state["files"])
-
-    def restore(self, state: State) -> None:
-        self.names.restore(state["names"])
-        self._files = int(state["files"])
 
 
 _SEEN = 0.5                                              # a point's score from which it is seen, not hidden

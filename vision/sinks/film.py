@@ -84,15 +84,12 @@ class VideoWriter:
         """The file that grows."""
         return self.parts[-1]
 
-    def _part(self, number: int) -> Path:
-        return _part_of(self.path, number)
-
     def state(self) -> dict[str, Any]:
         """Close the part that grows, and tell what `restore` needs to go on after it."""
         if self._stream is not None:
             self._end_part()
             self._open = True
-            self.parts.append(self._part(len(self.parts) + 1))
+            self.parts.append(_part_of(self.path, len(self.parts) + 1))
         clock = {"tick": self._last_tick, "shift": self._shift, "time": self._last_time, "step": self._step}
         return {**clock, "parts": [part.stat().st_size for part in self.parts[:-1]], "size": self._size_wh}
 
@@ -101,7 +98,7 @@ class VideoWriter:
         has another size."""
         if lacking := lacking_part(self.path, state):
             raise SinkError(f"{lacking}. Run again without --resume.")
-        self.parts += [self._part(n + 2) for n in range(len(state["parts"]))]
+        self.parts += [_part_of(self.path, n + 2) for n in range(len(state["parts"]))]
         self._last_tick, self._shift = state["tick"], state["shift"]
         self._last_time, self._step = state["time"], state["step"]
         self._size_wh = None if state["size"] is None else (state["size"][0], state["size"][1])
@@ -133,8 +130,8 @@ class VideoWriter:
             "flush_packets": "1",                        # a fragment goes to the disk when it is whole
         }
         stale = len(self.parts) + 1
-        while self._part(stale).exists():                # of a run that was killed
-            self._part(stale).unlink()
+        while _part_of(self.path, stale).exists():                # of a run that was killed
+            _part_of(self.path, stale).unlink()
             stale += 1
         self._container = av.open(f"file:{self.part}", "w", format="mp4", options=flags)
         self._stream = stream = self._container.add_stream("libx264", options=self._options)

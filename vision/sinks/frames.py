@@ -65,7 +65,8 @@ def distinct(name: str, taken: set[str], tail: str = "") -> str:
 
 
 class ImageFolder:
-    """A folder of pictures, made when it is first needed. `files`: how many were written."""
+    """A folder of pictures, or of other files for each frame, made when it is first needed. `files`: how many were
+    written."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder, self.files = Path(folder), 0
@@ -77,14 +78,18 @@ class ImageFolder:
     def write(self, image: Image, name: str) -> None:
         """Write a picture (H,W,3) uint8 BGR; the name's suffix is the format (.png, .jpg, .webp, ...). Raises
         SinkError."""
-        path = self.folder / Path(name).name             # within it, whatever a source or a checkpoint calls it
+        suffix = Path(name).suffix
         try:
-            whole, data = cv2.imencode(path.suffix, image)
+            whole, data = cv2.imencode(suffix, image)
         except cv2.error:
             whole = False
         if not whole:
-            raise SinkError(f"{path.suffix!r} is no picture format that can be written. Use .png or .jpg.")
-        write_whole(path, data.tobytes())
+            raise SinkError(f"{suffix!r} is no picture format that can be written. Use .png or .jpg.")
+        self.keep(name, data.tobytes())
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Write a file. Raises SinkError."""
+        write_whole(self.folder / Path(name).name, data)         # within it, whatever a source or a checkpoint calls it
         self.files += 1
 
 

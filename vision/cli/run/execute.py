@@ -53,8 +53,9 @@ def execute(
     logging.getLogger("vision").setLevel(logging.WARNING if going.quiet else logging.INFO)
     outputs = [path for sink in sinks for path in sink.files if str(path) != "-"]
     plans = [] if written is None else [str(written)]
+    kept = Inputs(plans)
     for path in outputs:
-        Inputs(plans).refuse(path)
+        kept.refuse(path)
     if going.report is not None:
         Inputs([*sources, *plans, *(file for one in plan for file in one.reads)]).refuse(going.report)
         check_writable(going.report)
