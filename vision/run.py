@@ -86,6 +86,7 @@ class Run:
         self._names, self._openers, self._reading = _openers(source)
         self._closing = ExitStack()
         self.pool = pool or self._closing.enter_context(Pool(device, precision, backend, free_only))
+        self.pool.expect(self.plan)
         self._models: dict[str, Any] = {}
         self.sinks = [one.open(self.plan) if isinstance(one, SinkSpec) else one for one in sinks]
         for sink in self.sinks:

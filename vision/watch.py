@@ -116,6 +116,7 @@ class Watch:
         if plan is not self._wanted:                     # another one was asked for meanwhile
             return
         try:
+            self._pool.expect(plan)
             for one in plan:
                 one.load(self._pool)
         except Exception as error:                       # whatever a model trips over: what runs goes on

@@ -22,6 +22,8 @@ from vision.engine import beside, chosen, load
 from vision.engine.base import FakeEngine, Outputs
 from vision.engine.choice import Candidate, agree, allows, measure, place, ranked, settled, told
 from vision.engine.program import program_of
+from vision.steps import Detect, Segment
+from vision.steps.base import Pool
 from vision.zoo import CARDS
 
 PICTURE = np.zeros((1, 48, 64, 3), np.uint8)
@@ -212,6 +214,24 @@ def test_the_first_run_prepares_the_second_measures_the_third_remembers(
         path.write_bytes(path.read_bytes()[:20])
     load(card, "cpu").close()                                     # a torn verdict is measured anew
     assert len(asked) >= 2
+
+
+def test_networks_that_work_at_the_same_time_leave_each_other_a_core(
+    make_card: Callable[..., Card], measuring: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def all_cores_first(engines: list[FakeEngine], batch: np.ndarray) -> list[list[float]]:
+        order = {("openvino", 1): 30.0, ("openvino", 0): 20.0}
+        return [[order.get((e.backend, getattr(e, "_streams", 0)), 10.0)] * 4 for e in engines]
+
+    monkeypatch.setattr(chosen, "measure", all_cores_first)
+    monkeypatch.setattr(chosen, "backend_class", lambda _: AtHand)
+    monkeypatch.setattr(chosen, "cores", lambda: 2)
+    card = make_card()
+    for plan, streams in (([Detect()], 1), ([Detect(), Segment()], 0)):
+        with Pool("cpu") as pool:
+            pool.expect(plan)
+            engine = pool.load(lambda name, *where: load(card, *where), "one")
+            assert (engine.backend, engine._engine._streams) == ("openvino", streams)
 
 
 def test_measuring_can_be_switched_off(

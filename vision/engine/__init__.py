@@ -53,7 +53,8 @@ def load(
     if choices is None:
         return ChosenEngine(candidates(card, devices, precision, backend, program))
     backend, precision = choices.settled(card.name, backend, precision)
-    return choices.note(card.name, ChosenEngine(candidates(card, devices, precision, backend, program)))
+    found = candidates(card, devices, precision, backend, program)
+    return choices.note(card.name, ChosenEngine(found, several=choices.several))
 
 
 def _devices() -> list[str]:

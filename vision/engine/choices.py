@@ -1,4 +1,4 @@
-"""What `auto` came to, so that a run that goes on comes to the same, whatever is the fastest by then."""
+"""What `auto` came to, and what it goes by: other networks beside it, and what it came to in a run that now goes on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ class Choices:
     """The engines that are loaded in blocks of `with choices.noted()`, and what they shall be.
 
     wanted: back end and precision by the name of a card: what `vision.engine.load` takes where it is asked for `auto`.
+    several: whether they work at the same time.
     """
 
     def __init__(self) -> None:
         self.wanted: dict[str, tuple[str, str]] = {}
+        self.several = False
         self._engines: dict[str, Engine] = {}
 
     @contextmanager

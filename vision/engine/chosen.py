@@ -88,9 +88,13 @@ def _precisions(card: Card, program: Program, backend: str, device: str) -> list
 
 class ChosenEngine:
     """The engine that runs the first candidate which can: the fastest, where that was measured. Some tell only
-    when the graph is built, at the first picture, that they cannot: that is logged, and the next takes over."""
+    when the graph is built, at the first picture, that they cannot: that is logged, and the next takes over.
 
-    def __init__(self, candidates: Sequence[Candidate]) -> None:
+    several: whether other networks work at the same time. One that has all cores on each picture, which may be the
+    fastest by itself, would wait for theirs at every layer: it is not taken then.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], several: bool = False) -> None:
         self.card = candidates[-1].program.card         # in float where that is among them
         self._name = candidates[0].program.card.name
         self._reasons: list[str] = []                   # why those before it could not
@@ -100,7 +104,9 @@ class ChosenEngine:
         self._to_prepare: list[Candidate] = []
         left: dict[tuple[str, str, str], Candidate] = {}
         for candidate in self._in_order(candidates):    # what cannot run in two streams cannot in one
-            left.setdefault((candidate.backend, candidate.device, candidate.precision), candidate)
+            way = candidate.backend, candidate.device, candidate.precision
+            if way not in left or (several and candidate.streams == 0):
+                left[way] = candidate
         self._left = list(left.values())
         self._engine = self._start()
 

@@ -71,6 +71,7 @@ class Worker:
             self.store = Store(self.settings.output)
             self.plan = [spec_of(one) for one in self.settings.plan]
             self.pool = Pool(**self.settings.engine)
+            self.pool.expect(self.plan)
             for one in self.plan:
                 one.load(self.pool)
         except VisionError as error:

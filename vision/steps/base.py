@@ -78,6 +78,10 @@ class Pool:
             raise DataError(f"back ends and precisions of networks are a mapping; got {str(chosen)[:80]!r}")
         self._choices.wanted = pairs
 
+    def expect(self, plan: Sequence[Spec]) -> None:
+        """Prepare for the models of a plan, which work at the same time where there are several."""
+        self._choices.several |= sum(type(one).load is not Spec.load for one in plan) > 1
+
     def load(self, load: Callable[..., M], model: Named = "default", **more: Any) -> M:
         """A model, loaded once.
 
