@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from time import monotonic
 
 import numpy as np
 
@@ -37,6 +38,7 @@ from vision.weights import cache_dir
 
 _CPU_ORDER = tuple(BACKENDS)
 _ACCELERATOR_ORDER = ("torch", *(b for b in BACKENDS if b != "torch"))
+PATIENCE = 1.0                  # seconds of a run, before which nothing is compiled beside it: it would not be done
 _log = logging.getLogger("vision.engine")
 
 
@@ -102,6 +104,7 @@ class ChosenEngine:
         self._lock = threading.Lock()
         self._beside: subprocess.Popen[bytes] | None = None
         self._to_prepare: list[Candidate] = []
+        self._began: float | None = None                # when the first picture was done with
         left: dict[tuple[str, str, str], Candidate] = {}
         for candidate in self._in_order(candidates):    # what cannot run in two streams cannot in one
             way = candidate.backend, candidate.device, candidate.precision
@@ -202,12 +205,15 @@ class ChosenEngine:
             self._beside = None
 
     def _prepare(self) -> None:
-        """Have the graphs of the other candidates made beside the run, now that its own is there."""
-        if self._to_prepare:
-            with self._lock:
+        """Have the graphs of the other candidates made beside a run that goes on for a while: its own is there."""
+        if not self._to_prepare:
+            return
+        with self._lock:
+            now = monotonic()
+            self._began = now if self._began is None else self._began
+            if self._to_prepare and now - self._began >= PATIENCE:
                 wanted, self._to_prepare = self._to_prepare, []
-                if wanted:
-                    self._beside = beside.start(wanted)
+                self._beside = beside.start(wanted)
 
     def _start(self) -> PictureEngine:
         passed: list[str] = []                           # told where another one runs; else the error says it

@@ -22,7 +22,6 @@ from vision.tasks.decoders import DECODERS, Decoder
 from vision.tasks.masked import MASKED
 from vision.tasks.model import Model
 from vision.tasks.own import OwnModel, rows
-from vision.tasks.proposed import ProposalEngine
 from vision.tasks.tiles import together, windows
 from vision.tasks.together import Engines, joint
 from vision.types import Detections, Image, Ints
@@ -265,6 +264,8 @@ class Detector(OwnModel, Finder[Detections]):
         card = to_onnx(cls._card(model))
         if not card.boxes.proposals:
             return super().load(card, device, precision, backend)
+        from vision.tasks.proposed import ProposalEngine  # here, for the sake of every start
+
         made = cls(ProposalEngine(card, device, precision, backend), card)
         made.loaded_as = {"model": card, "device": device, "precision": precision, "backend": backend}
         return made
