@@ -123,9 +123,8 @@ class ChosenEngine:
         name = place(timed)
         turns = verdict(name)
         if not settled(turns):
-            self._to_prepare = [c for c in timed if not backend_class(c.backend).at_hand(
-                c.program, c.program.shape, c.precision, c.streams)]
-            if self._to_prepare:
+            if not all(map(_at_hand, timed)):            # of which the first is asked first: others stay unimported
+                self._to_prepare = timed
                 return list(candidates)
             for key, rates in timing(timed).items():
                 turns.setdefault(key, []).extend(rates)
@@ -213,7 +212,7 @@ class ChosenEngine:
             self._began = now if self._began is None else self._began
             if self._to_prepare and now - self._began >= PATIENCE:
                 wanted, self._to_prepare = self._to_prepare, []
-                self._beside = beside.start(wanted)
+                self._beside = beside.start([one for one in wanted if not _at_hand(one)])
 
     def _start(self) -> PictureEngine:
         passed: list[str] = []                           # told where another one runs; else the error says it
@@ -239,6 +238,12 @@ class ChosenEngine:
                 if self._left:
                     _log.warning("%s", error)
                 self._engine = self._start()
+
+
+def _at_hand(one: Candidate) -> bool:
+    """Whether its graph is made in no time."""
+    at_hand: bool = backend_class(one.backend).at_hand(one.program, one.program.shape, one.precision, one.streams)
+    return at_hand
 
 
 def worth_timing(candidates: Sequence[Candidate]) -> list[Candidate]:
