@@ -9,12 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 import numpy as np
 import pytest
 
 from vision import Detect, Frame, Item, JsonLines, Option, Run, Scores, Sink, Spec, Step, Track, VideoWriter
 from vision.errors import EngineError, LostFrames, SinkError, SourceError, StepError, UsageError
-from vision.io import latest
+from vision.io import latest, read
+from vision.io.base import Counts
 from vision.spec import spec
 from vision.steps import Pending, Ready, State
 from vision.steps.plan import plan_of, read_plan, spec_of
@@ -238,18 +240,27 @@ def test_frames_that_the_source_counted_but_nobody_saw_are_an_error() -> None:
     class Lossy:
         """Says that it decoded 10, hands out 9."""
 
-        class counts:
-            decoded, corrupt, passed_over = 10, 2, 0
-
-        notes: tuple[str, ...] = ()
+        counts, notes = Counts(), ()
 
         def __iter__(self) -> Iterator[Frame]:
-            return frames(9)
+            yield from frames(9)
+            self.counts.decoded, self.counts.corrupt = 10, 2
 
     with Run(Lossy(), Average(Mean())) as run:
         with pytest.raises(LostFrames, match="1 of 10"):
             run.finish()
         assert run.report.corrupt == 2
+
+
+def test_a_source_is_read_further_and_one_that_is_used_up_is_refused(tmp_path: Path) -> None:
+    for number in range(6):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((8, 8, 3), number, np.uint8))
+    with read(tmp_path) as source:
+        assert next(source).index == 0
+        with Run(source, Average(Mean())) as run:
+            assert (run.finish().read, run.report.written, run.report.unexplained) == (5, 5, 0)
+        with Run(source, Average(Mean())) as run, pytest.raises(UsageError, match="read to its end before, or closed"):
+            run.finish()
 
 
 def test_the_bottleneck_is_the_slow_stage() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from vision.checkpoint import identity, states
 from vision.drawing import Trails
 from vision.errors import DataError, LostFrames, SinkError, SourceError, UsageError, VisionError
 from vision.io import Info, Latest, Source, ahead, latest
+from vision.io.base import Counts
 from vision.io.prefetch import QUEUED_BYTES
 from vision.item import Item
 from vision.report import Report
@@ -48,6 +50,7 @@ class Stream:
         self._identity: dict[str, Any] = {}              # of the source, for checkpoints
         self._tally = Tally()
         self._frames: Any = None
+        self._before = Counts()                          # of a source that is read further here
         self.source: Any = None                          # once it is open
         self._stopped = False
         self._trails = Trails(run.style.trails)
@@ -119,6 +122,9 @@ class Stream:
         source = self.source = self._open()
         self.info = getattr(source, "info", self.info)
         self.report.source = self.report.source or self.info.uri
+        if getattr(source, "closed", False):
+            raise UsageError(f"{self.report.source!r} was read to its end before, or closed. Open it again: read(...).")
+        self._before = replace(getattr(source, "counts", Counts()))
         self.report.live = self.info.live or isinstance(source, Latest)
         if self._run.max_latency is not None and not self.report.live:
             raise UsageError(f"{self.report.source!r} is not live, and waits for nobody: a latency is kept to for "
@@ -257,8 +263,11 @@ class Stream:
         report.read += skipped
         counts = getattr(frames, "counts", None)
         if counts is not None:
-            report.corrupt, report.passed_over = counts.corrupt, counts.passed_over
-            report.read = max(report.read, counts.decoded - counts.passed_over)    # with those read ahead
+            before = self._before                        # the run: somebody may have had frames already
+            report.corrupt = counts.corrupt - before.corrupt
+            report.passed_over = counts.passed_over - before.passed_over
+            decoded = counts.decoded - before.decoded
+            report.read = max(report.read, decoded - report.passed_over)           # with those read ahead
         report.notes += getattr(frames, "notes", [])
         if cause or self._over:
             report.drop(cause or "stopped", report.unexplained)

@@ -80,7 +80,10 @@ def test_what_is_no_model_is_told() -> None:
     (lambda: Detector.from_function(lambda image: ([[1, 2, 3, 4]], [1.5], [0])), r"scores in 0\.\.1"),
     (lambda: Detector.from_function(lambda image: ([[1, 2, 3, 4]], [np.nan], [0])), r"scores in 0\.\.1"),
     (lambda: Detector.from_function(lambda image: ([[1, 2, 3, 4]], [0.9], [-1])), "labels from 0"),
+    (lambda: Detector.from_function(lambda image: ([[1, 2, 3, 4]], [0.9], [2]), ["a", "b"]), "of the 2 names; got 2"),
     (lambda: Classifier.from_function(lambda image: [3.0, -1]), "a probability a class"),
+    (lambda: Classifier.from_function(lambda image: [0.5, 0.5], ["a", "b", "c"]), "each of 3 names; got 2"),
+    (lambda: Segmenter.from_function(lambda image: image[..., 0] * 0 + 2, ["a", "b"]), "of the 2 names, or 255.*got 2"),
     (lambda: Segmenter.from_function(lambda image: image), "a class a pixel"),
     (lambda: Segmenter.from_function(lambda image: image[..., 0] * 1.0), "a class a pixel"),
 ])

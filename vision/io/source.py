@@ -81,6 +81,7 @@ class Source:
         self._quota = quota or _Quota(max_frames)
         self.rate: float | None = None                       # that still pictures were given
         self.asked: dict[str, Any] = {}                      # which part of it, of `read`
+        self.closed = False                                  # also by its end, or by an error
         self._frames = self._quota.limit(reader.frames(span, self._log))
 
     @property
@@ -146,7 +147,7 @@ class Source:
 
     def close(self) -> None:
         """Close the source; it hands out no more frames."""
-        self._frames = iter(())
+        self._frames, self.closed = iter(()), True
         self._reader.close()
 
     def __repr__(self) -> str:

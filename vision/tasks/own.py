@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Function = Callable[..., Any]
+_VOID = 255                      # a pixel's class where it has none
 
 
 class OwnModel(Model):
@@ -40,8 +42,9 @@ class OwnModel(Model):
 
     @staticmethod
     @abstractmethod
-    def outputs(result: Any) -> Outputs:
-        """What a function gives for a picture, as the task's outputs for a batch of one. Raises DataError."""
+    def outputs(result: Any, names: Names = ()) -> Outputs:
+        """What a function gives for a picture, as the task's outputs for a batch of one. Raises DataError, also for a
+        class without a name where there are names."""
 
     @classmethod
     def from_function(cls, function: Callable[[Image], Any], names: Names = (), *, min_score: float = 0.25) -> Self:
@@ -55,8 +58,10 @@ class OwnModel(Model):
         if not callable(function):
             raise UsageError(f"a model is made of a function of a picture; got {type(function).__name__}")
 
+        outputs = partial(cls.outputs, names=tuple(names))
+
         def run(batch: np.ndarray) -> Outputs:
-            return _joined([_checked(function, cls.outputs, image) for image in batch])
+            return _joined([_checked(function, outputs, image) for image in batch])
 
         engine = FakeEngine(run)
         engine.label = engine.backend = "python"
@@ -95,7 +100,7 @@ class OwnModel(Model):
         wanted = Input(size_wh, resize, fixed=True, mean=mean, std=std)
         card = cls._own_card(type(module).__name__, "", wanted, names, min_score, "module")
         engine = load(card, device, precision, backend, ModuleProgram(card, module))
-        return cls(DecodedEngine(engine, cls._decoder_or_refuse(decoder), cls.outputs), card)
+        return cls(DecodedEngine(engine, cls._decoder_or_refuse(decoder), partial(cls.outputs, names=card.names)), card)
 
     @classmethod
     def from_onnx(
@@ -132,7 +137,7 @@ class OwnModel(Model):
         if own is not None:
             card = replace(card, input=replace(wanted, size_wh=own))
         engine = load(card, device, precision, backend)
-        return cls(DecodedEngine(engine, cls._decoder_or_refuse(decoder), cls.outputs), card)
+        return cls(DecodedEngine(engine, cls._decoder_or_refuse(decoder), partial(cls.outputs, names=card.names)), card)
 
     @classmethod
     def _own_card(
@@ -192,7 +197,7 @@ class DecodedEngine:
         ])
 
 
-def rows(result: Any) -> Outputs:
+def rows(result: Any, names: Names = ()) -> Outputs:
     """Boxes (N,4) xyxy, scores (N,) and labels (N,), or Detections, as outputs of the layout "rows"."""
     from vision.types import Detections
 
@@ -205,22 +210,28 @@ def rows(result: Any) -> Outputs:
         raise DataError("expected boxes as left, top, right, bottom, left no larger than right and top than bottom")
     if not ((result.scores >= 0) & (result.scores <= 1)).all() or (result.labels < 0).any():
         raise DataError("expected scores in 0..1 and labels from 0")
+    if names and (result.labels >= len(names)).any():
+        raise DataError(f"expected labels of the {len(names)} names; got {result.labels.max()}")
     return result.boxes[None], result.scores[None], result.labels[None]
 
 
-def probabilities(result: Any) -> Outputs:
+def probabilities(result: Any, names: Names = ()) -> Outputs:
     """Probabilities (C,) as outputs."""
     given = np.asarray(result, np.float32)
     if given.ndim != 1 or not len(given) or not ((given >= 0) & (given <= 1)).all():
         raise DataError(f"expected a probability a class, (C,) in 0..1; got {given.dtype} {given.shape}")
+    if names and len(given) != len(names):
+        raise DataError(f"expected a probability for each of {len(names)} names; got {len(given)}")
     return (given[None],)
 
 
-def labels(result: Any) -> Outputs:
+def labels(result: Any, names: Names = ()) -> Outputs:
     """A class for each pixel, (h,w), as outputs."""
     given = np.asarray(result)
     if given.ndim != 2 or given.dtype.kind not in "iub" or (given.size and not 0 <= given.min() <= given.max() <= 255):
         raise DataError(f"expected a class a pixel, (h,w) whole numbers in 0..255; got {given.dtype} {given.shape}")
+    if names and given.size and (best := int(given[given != _VOID].max(initial=0))) >= len(names):
+        raise DataError(f"expected classes of the {len(names)} names, or {_VOID} for none; got {best}")
     return (given.astype(np.uint8)[None],)
 
 
