@@ -62,6 +62,21 @@ def test_what_ships_runs_on_a_machine_without_torch(tmp_path: Path) -> None:
     assert len(record["faces"]["objects"]) == 1
 
 
+def test_the_usual_tasks_import_nothing_of_the_unusual_ones(tmp_path: Path) -> None:
+    code = """
+import sys
+import cv2, numpy as np
+from vision.cli import app
+picture = sys.argv[1]
+cv2.imwrite(picture, np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8))
+app(["run", picture, "--do", "detect,instances,faces,pose,classify", "-o", picture + ".jpg"], standalone_mode=False)
+found = {"torch", "scipy", "skimage", "matplotlib", "pandas", "lightning", "fastapi"} & set(sys.modules)
+assert not found, found
+"""
+    done = run(tmp_path / "cache", code, str(tmp_path / "noise.png"))
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 @pytest.mark.slow
 def test_every_network_that_ships_runs_without_torch(tmp_path: Path) -> None:
     code = """
