@@ -37,7 +37,7 @@ from vision.errors import UsageError
 
 _log = logging.getLogger("vision.installed")
 T = TypeVar("T")
-_OTHER_THAN_TEXT = (int, float, list, tuple, dict, date, time)       # what a TOML file may give in its place
+_OTHER_THAN_TEXT = (int, float, list, tuple, dict, date, time, type(None))     # what TOML or JSON may give in its place
 
 
 @dataclass(frozen=True)
@@ -236,10 +236,10 @@ def _checked(field: Field, value: Any) -> Any:
         values = (value,) if isinstance(value, (str, int, float)) else tuple(value)
         if any(isinstance(one, (list, dict)) for one in values):
             raise UsageError(f"is a list of plain values; got {value!r:.100}.")
-        if option.separator:
-            values = tuple(part.strip() for one in values for part in str(one).split(option.separator))
         if get_args(field.type)[0] is str and any(isinstance(one, _OTHER_THAN_TEXT) for one in values):
             raise UsageError(f"is a list of texts; got {value!r:.100}.")
+        if option.separator:
+            values = tuple(part.strip() for one in values for part in str(one).split(option.separator))
         return _numbers(field, values) if get_args(field.type)[0] in (int, float) else values
     if field.type in (int, float):
         return _number(field, option, value)

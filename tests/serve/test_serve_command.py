@@ -68,14 +68,21 @@ def instruction(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("arguments", "status", "said"), [
-    (["--do", "detec"], 2, "Nearest: detect"), (["--host", "0.0.0.0"], 2, "a token is needed"),
+    (["--do", "detec"], 2, "Nearest: detect"), (["--do", ""], 2, "no task ''"),
+    (["--cert", "no-such.pem", "--cert-key", "no-such.pem", "--port", "0"], 2, "'no-such.pem' is not there"),
+    (["--plan", "keys.toml", "--port", "0"], 2, "asked for by their tasks: the plan has one with the key 'sure'"),
+    (["--host", "0.0.0.0"], 2, "a token is needed"),
     (["--do", "classify", "--model", "no-such", "--port", "0"], 1, "no model 'no-such'. Nearest"),
     (["--do", "classify", "--port", "0", "--backend", "nothing"], 2, "no back end 'nothing'"),
     (["--do", "segment", "--port", "0", "--free-only"], 1, "research only"),
     (["--monitor", "no-such.json"], 1, "cannot be read"),
 ])
-def test_a_failed_start(arguments: list[str], status: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_start(
+    arguments: list[str], status: int, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("VISION_TOKEN", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("keys.toml").write_text('[[do]]\ntask = "detect"\nkey = "sure"\n', encoding="utf-8")
     done = CliRunner().invoke(app, ["serve", *arguments])
     assert isinstance(done.exception, VisionError)
     assert done.exception.exit_code == status

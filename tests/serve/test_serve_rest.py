@@ -11,12 +11,14 @@ import httpx
 import jsonschema
 import numpy as np
 import pytest
-from serving import Running, until
+from serving import Running, running, until
 
 from vision import Detector, read
 from vision.errors import WeightsError
 from vision.record import SCHEMA
 from vision.serve.answers import status_of, told
+from vision.serve.limits import Limits
+from vision.serve.service import Service
 
 RECORDS = json.loads((Path(__file__).parents[2] / "vision" / "record.schema.json").read_text(encoding="utf-8"))
 
@@ -189,6 +191,72 @@ def test_a_plan_of_several_tasks_for_a_video(server: Running, jpeg: bytes, tmp_p
     assert answer.json()["tasks"] == ["detect", "track"]
     assert [record["track"]["model"] for record in records] == ["sort"] * 3
     assert records[0]["detect"]["min_score"] == 0.3
+
+
+@pytest.mark.parametrize(("options", "status"), [
+    ({"detect": {"model": []}}, 422), ({"detect": {"classes": [None]}}, 422), ({"detect": []}, 422), ({}, 422),
+])
+def test_a_job_with_options_that_cannot_be(
+    server: Running, jpeg: bytes, tmp_path: Path, options: dict[str, object], status: int
+) -> None:
+    with server.client() as client:
+        answer = client.post("/v1/jobs", content=film(tmp_path / "film.mp4", jpeg, 2), params={
+            "options": json.dumps(options)}, headers={"content-type": "Video/MP4"})
+    assert (answer.status_code, answer.json()["code"]) == (status, "usage")
+
+
+def test_a_job_that_waits_is_stopped_at_once(jpeg: bytes, tmp_path: Path) -> None:
+    service = Service(["detect"], limits=Limits(max_jobs=3))
+    long, short = film(tmp_path / "long.mp4", jpeg, 2000), film(tmp_path / "short.mp4", jpeg, 2)
+    with running(service) as server, server.client() as client:
+        jobs = [post(server, "detect", long, "video/mp4").json() for _ in range(3)]
+        assert post(server, "detect", short, "video/mp4").status_code == 503
+        until(lambda: sum(job.state == "running" for job in service.jobs._jobs.values()) == 2)
+        waiting = next(job for job in jobs if client.get(f"/v1/jobs/{job['id']}").json()["state"] == "waiting")
+        assert client.delete(f"/v1/jobs/{waiting['id']}").status_code == 200
+        assert client.get(waiting["records"]).text == ""
+        assert client.get(f"/v1/jobs/{waiting['id']}").json()["state"] == "stopped"
+        assert not service.jobs.find(waiting["id"]).path.exists()
+        assert post(server, "detect", short, "video/mp4").status_code == 202
+
+
+def test_a_job_names_no_path_of_the_server(
+    server: Running, jpeg: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object, **more: object) -> None:
+        raise WeightsError("the weights of 'vittrack' are not here. Looked in: /home/somebody/weights.")
+
+    monkeypatch.setattr("vision.serve.jobs.Run", lacking)
+    job = post(server, "detect", film(tmp_path / "film.mp4", jpeg, 2), "video/mp4").json()
+    with server.client() as client:
+        last = json.loads(client.get(job["records"]).text)
+        ended = client.get(f"/v1/jobs/{job['id']}").json()
+    assert last == {"error": ended["error"], "code": "no_weights"}
+    assert "/" not in ended["error"]
+
+
+def test_a_video_of_too_many_pixels_is_told_so(server: Running, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "large.avi"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 2000, 1600, "yuvj420p"
+        for _ in range(2):
+            picture = np.zeros((1600, 2000, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
+        container.mux(stream.encode())
+    job = post(server, "detect", (tmp_path / "large.avi").read_bytes(), "video/x-msvideo").json()
+    with server.client() as client:
+        assert "more than 2000000 pixels are not decoded" in json.loads(client.get(job["records"]).text)["error"]
+
+
+@pytest.mark.parametrize(("frames", "noted"), [(4, False), (5, True)])
+def test_a_video_that_is_longer_than_is_read_is_told_so(
+    jpeg: bytes, tmp_path: Path, frames: int, noted: bool
+) -> None:
+    with running(Service(["detect"], limits=Limits(max_frames=4))) as server, server.client() as client:
+        job = post(server, "detect", film(tmp_path / "film.mp4", jpeg, frames), "video/mp4").json()
+        assert len(client.get(job["records"]).text.splitlines()) == 4
+        notes = client.get(f"/v1/jobs/{job['id']}").json()["report"]["notes"]
+    assert ("only the first 4 frames were read" in notes) == noted
 
 
 def test_tasks_and_models(server: Running) -> None:

@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from vision.serve.limits import Limits
 from vision.serve.safety import HEADERS, Safety
 from vision.serve.service import Service
 from vision.serve.settings import ServerOptions
-from vision.serve.tls import certificate
+from vision.serve.tls import certificate, checked
 from vision.serve.turns import Busy, Turns
 
 TOKEN = "a-token-of-some-length"
@@ -116,7 +117,8 @@ def test_pages_of_other_servers(server: Running, jpeg: bytes) -> None:
     with server.client() as client:
         evil = {"origin": "http://evil.example", "content-type": "image/jpeg"}
         assert client.post("/v1/detect", content=jpeg, headers=evil).json()["code"] == "origin"
-        assert client.post("/v1/detect", content=jpeg, headers={**evil, "origin": "null"}).status_code == 403
+        for origin in ("null", "http://[::1", "//", "http://"):
+            assert client.post("/v1/detect", content=jpeg, headers={**evil, "origin": origin}).status_code == 403
         rebound = client.get("/v1/tasks", headers={"host": "evil.example:80"})
         assert (rebound.status_code, rebound.json()["code"]) == (421, "host")
         answer = client.get("/v1/tasks", headers={"origin": "http://evil.example"})
@@ -157,9 +159,10 @@ def test_no_path_of_the_server_is_readable(guarded_server: Running, path: str) -
 def test_bodies_that_are_too_large_or_too_slow(guarded_server: Running, jpeg: bytes) -> None:
     head = (f"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
             "Content-Type: image/jpeg\r\n")
-    said = raw(guarded_server, f"{head}Content-Length: 200001\r\n\r\n".encode())
-    assert b" 413 " in said
-    assert b"at most 200000 bytes" in said
+    for kind in ("image/jpeg", "Image/JPEG", " IMAGE/png ; q=1", "image/jpeg\r\nContent-Type: video/mp4"):
+        said = raw(guarded_server, f"{head.replace('image/jpeg', kind)}Content-Length: 200001\r\n\r\n".encode())
+        assert b" 413 " in said
+        assert b"at most 200000 bytes" in said
     chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
     chunked = f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + 4 * chunk
     assert b" 413 " in raw(guarded_server, chunked)
@@ -174,6 +177,10 @@ def test_bodies_that_are_too_large_or_too_slow(guarded_server: Running, jpeg: by
 def test_heads_that_are_too_large_or_too_slow(guarded_server: Running) -> None:
     huge = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 4000) for n in range(200))
     assert b" 431 " in raw(guarded_server, huge)
+    head = b"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 40000\r\nX: %s\r\n\r\n"
+    for length, status in ((30_000, b" 401 "), (33_000, b" 431 "), (60_000, b" 431 ")):      # in one piece
+        assert raw(guarded_server, head % (b"x" * length) + b"y" * 40_000).count(b"HTTP/1.1") == 1
+        assert status in raw(guarded_server, head % (b"x" * length) + b"y" * 40_000)
     assert b" 431 " in raw(guarded_server, b"GET /" + b"x" * 500_000)
     began = time.monotonic()
     assert b" 408 " in raw(guarded_server, b"GET / HTTP/1.1\r\n")
@@ -333,6 +340,46 @@ def test_a_certificate_is_made_once_for_this_machine(tmp_path: Path) -> None:
         thread.join()
     certificate("another.example", tmp_path / "tls")
     assert files[0].read_bytes() != first                # it is for another name too
+
+
+def test_a_certificate_that_is_none(tmp_path: Path) -> None:
+    own = certificate("127.0.0.1", tmp_path)
+    other = certificate("127.0.0.1", tmp_path / "other")
+    assert checked(own) == own
+    for files, said in (((tmp_path / "nope.pem", own[1]), "nope.pem' is not there"),
+                        ((own[1], own[0]), "no certificate and its key"), ((own[0], other[1]), "MISMATCH")):
+        with pytest.raises(UsageError, match=said):
+            checked(files)
+    own[1].write_bytes(b"")                              # a disk was full
+    assert checked(certificate("127.0.0.1", tmp_path)) == own
+    with ThreadPoolExecutor(8) as pool:                  # first starts at once
+        made = list(pool.map(lambda n: certificate("127.0.0.1", tmp_path / f"tls-{n // 4}"), range(16)))
+    for files in made:
+        checked(files)
+
+
+def test_who_goes_in_the_middle_of_a_request_is_no_failure_of_the_server(
+    server: Running, jpeg: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    def counted() -> dict[str, float]:
+        with server.client() as client:
+            lines = [line.split() for line in client.get("/metrics").text.splitlines() if "requests_total{" in line]
+        return {name: float(value) for name, value in lines}
+
+    before, files = counted(), set(server.service.folder.iterdir())
+    part = b'--b\r\nContent-Disposition: form-data; name="picture"; filename="a.jpg"\r\n\r\n'
+    for path, kind, begins in (("detect", "image/jpeg", b""), ("detect", "video/mp4", b""), ("jobs", "video/mp4", b""),
+                               ("detect", "multipart/form-data; boundary=b", part)):
+        head = f"POST /v1/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: 90000\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(head.encode() + begins + jpeg[:3000])
+            time.sleep(0.1)
+    until(lambda: sum(counted().values()) >= sum(before.values()) + 3)
+    more = {name: count - before.get(name, 0.0) for name, count in counted().items() if count != before.get(name)}
+    assert list(more.values()) == [3.0], more
+    assert "499" in next(iter(more))
+    assert not caplog.records
+    until(lambda: set(server.service.folder.iterdir()) == files)
 
 
 def test_the_layer_is_the_outermost() -> None:

@@ -125,6 +125,8 @@ def test_the_plan_may_be_switched_while_pictures_come(server: Running, jpeg: byt
     ('{"plan": {"detect": {"stored": "/etc/passwd"}}}', "no option 'stored'"),
     ('{"plan": {"detect": {"min_score": NaN}}}', "number"), ('{"plan": {"detect": {"classes": {"a": 1}}}}', "class"),
     ('{"plan": {"detect": {"max_detections": 1e400}}}', "number"), ('{"source": "/etc/passwd"}', "no source"),
+    ('{"plan": {"detect": {"model": []}}}', "no model []"),
+    ('{"plan": {"detect": {"classes": [null]}}}', "a list of texts"),
     ('{"source": {}}', "no source"), ('{"plan": {"track": {"looks": "mobilenet-v2"}}}', "no option 'looks'"),
 ])
 def test_a_message_that_cannot_be(server: Running, jpeg: bytes, message: str, said: str) -> None:
@@ -185,6 +187,22 @@ def test_past_the_bound_a_visitor_waits_and_gets_its_seat(jpeg: bytes) -> None:
             assert "record" in json.loads(second.recv(60))
             assert json.loads(third.recv(60)) == {"wait": {"ahead": 1}}
         assert "record" in json.loads(third.recv(60))
+
+
+def test_who_changes_its_source_while_it_waits_for_a_seat_is_not_answered(
+    jpeg: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Service(["detect"], limits=Limits(max_visitors=1))
+    with running(service) as server, opened(server, {"detect": {}}) as second:
+        with opened(server, {"detect": {}}) as first:
+            assert "record" in ask(first, jpeg)
+            assert ask(second, jpeg) == {"wait": {"ahead": 1}}
+            second.send('{"source": null}')
+            second.send('{"plan": {"detect": {}}}')      # which is answered after it
+            assert "ready" in json.loads(second.recv(60))
+        until(lambda: service.seats.taken == 1 and service.seats.waiting == 0)
+        assert "record" in ask(second, jpeg)
+    assert not caplog.records
 
 
 def test_a_task_is_loaded_when_it_is_first_asked_for(jpeg: bytes) -> None:

@@ -14,7 +14,7 @@ import av.error
 from av.video.reformatter import VideoReformatter
 
 from vision.errors import SourceError
-from vision.io.base import Log, Span
+from vision.io.base import FEWER_PIXELS, Log, Span
 from vision.io.clock import BestEffort, Clock
 from vision.io.container import describe, open_container, reason, video_stream
 from vision.io.turning import DisplayTurns, Turn, upright
@@ -49,7 +49,7 @@ class Video:
         timeout: float | None = None,
         live: bool = False,
     ) -> None:
-        self._discarded = 0
+        self._discarded, self._most = 0, max_pixels
         self.container = open_container(uri, target, {"max_pixels": str(max_pixels), **(options or {})}, timeout)
         try:
             self._stream = video_stream(uri, self.container, max_pixels)
@@ -95,8 +95,10 @@ class Video:
             del picture, image
         failed = log.counts.corrupt - corrupt_before
         if index < 0:
+            larger = "" if all(self.info.size_wh or (0,)) else (
+                f" Its size is not known, and frames of more than {self._most} pixels are not decoded. {FEWER_PIXELS}")
             raise SourceError(
-                f"{uri!r} opens as {self.info.codec}, but no frame of it can be decoded ({failed} failed)."
+                f"{uri!r} opens as {self.info.codec}, but no frame of it can be decoded ({failed} failed).{larger}"
             )
         if span.first is None:
             log.note(f"{uri!r} has no frame in the range asked for; its last one is at {clock.last:.3f} s")

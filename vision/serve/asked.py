@@ -51,7 +51,7 @@ def _with(one: Spec, values: Any, loaded: Loaded) -> Spec:
         if field not in known:
             raise UsageError(f"{one.key!r} has no option {field!r:.60} that a request may set. "
                              f"{nearest(field, [*known, *(['model'] if models else [])])}")
-    if name is not None and name not in models:
+    if name is not None and not (isinstance(name, str) and name in models):
         raise UsageError(f"{one.key!r} has no model {name!r:.60} here. {nearest(str(name), models)}")
     chosen = models.get(name) if name is not None else next(iter(models.values()), None)
     if chosen is not None:

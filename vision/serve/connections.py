@@ -53,7 +53,7 @@ class Guarded(HttpToolsProtocol):
         if self._patience is not None:
             self._head += len(data)
             if self._head > _LARGEST_HEAD:
-                self._refuse(431, f"a request's headers have at most {_LARGEST_HEAD} bytes.")
+                self._refuse_head()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -66,8 +66,21 @@ class Guarded(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Its head is there."""
         self._at_ease()
-        if self._head <= _LARGEST_HEAD:
+        parsed = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if max(self._head, parsed) > _LARGEST_HEAD:
+            self._refuse_head()
+        else:
             super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of its body; of none that was refused."""
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """All of it is there."""
+        if not self.transport.is_closing():
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """An answer was written; what of it the client has not read yet waits here."""
@@ -113,6 +126,9 @@ class Guarded(HttpToolsProtocol):
     def _too_slow(self) -> None:
         self._patience = None
         self._refuse(408, "the request did not come in time.")
+
+    def _refuse_head(self) -> None:
+        self._refuse(431, f"a request's headers have at most {_LARGEST_HEAD} bytes.")
 
     def _refuse(self, status: int, why: str) -> None:
         self._at_ease()

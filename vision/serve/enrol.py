@@ -13,6 +13,7 @@ from vision.errors import VisionError
 from vision.serve.answers import Refusal, answer, error_answer
 from vision.serve.openapi import content, refusals
 from vision.serve.picture import picture_of
+from vision.serve.safety import media_type
 from vision.serve.service import Service
 
 _LOOK = {
@@ -36,7 +37,7 @@ def enrol_routes(service: Service) -> APIRouter:
         """A look at the one face in a picture, or at one that is by far the largest."""
         try:
             service.check_ready()
-            if not request.headers.get("content-type", "").startswith("image/"):
+            if not media_type(request.headers).startswith("image/"):
                 raise Refusal(415, "kind", "a look is at one picture: image/jpeg, image/png or image/webp.")
             data = await request.body()
             await service.have(["identify"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
@@ -9,9 +11,11 @@ from vision.errors import VisionError
 from vision.serve.answers import Refusal, answer, error_answer
 from vision.serve.jobs import records_of
 from vision.serve.openapi import JOB, content, refusals
+from vision.serve.safety import Refused
 from vision.serve.service import Service
 from vision.serve.upload import received
 
+_log = logging.getLogger("vision.serve")
 _PLAN = {"type": "object", "description": 'tasks with their options: {"detect": {"min_score": 0.4}, "track": {}}'}
 _BODY = {"schema": {"type": "string", "format": "binary"}}
 
@@ -42,6 +46,11 @@ def job_routes(service: Service) -> APIRouter:
             return answer(job.described(), 202, {"location": f"/v1/jobs/{job.id}"})
         except VisionError as error:
             return error_answer(error)
+        except (ConnectionError, Refused):               # by the layer around us, while the body came
+            raise
+        except Exception as error:
+            _log.exception("a request for a job failed")
+            return error_answer(error)
         finally:
             if upload is not None and upload.video is not None:
                 upload.video[1].unlink(missing_ok=True)
@@ -61,7 +70,8 @@ def job_routes(service: Service) -> APIRouter:
     async def records(job: str) -> Response:
         """The records of a job, from the first on."""
         try:
-            return StreamingResponse(records_of(service.jobs.find(job)), media_type="application/x-ndjson")
+            lines = records_of(service.jobs.find(job), service.ending)
+            return StreamingResponse(lines, media_type="application/x-ndjson")
         except VisionError as error:
             return error_answer(error)
 

@@ -21,7 +21,7 @@ from vision.io import read
 from vision.item import Item
 from vision.record import line
 from vision.run import Run
-from vision.serve.answers import Refusal
+from vision.serve.answers import Refusal, told
 from vision.serve.limits import Limits
 from vision.serve.turns import Busy, Turns
 from vision.steps import Pool, Spec
@@ -46,7 +46,7 @@ class Job:
         self.name, self.path = video
         self.records = self.path.with_suffix(".jsonl")
         self.plan = list(plan)
-        self.state, self.error = "waiting", ""
+        self.state, self.error, self.code = "waiting", "", "failed"
         self.frames = 0
         self.of: int | None = None
         self.report: dict[str, Any] | None = None
@@ -132,20 +132,24 @@ class Jobs:
             self._jobs.clear()
 
     def _work(self, job: Job) -> None:
-        with self._places:
-            try:
-                if not job.stopping.is_set():
-                    job.state = "running"
-                    self._through(job)
-                job.state = "stopped" if job.stopping.is_set() else "done"
-            except VisionError as error:
-                job.error, job.state = job.named(str(error)), "failed"
-            except Exception:
+        placed = False
+        try:
+            while not (placed or job.stopping.is_set()):
+                placed = self._places.acquire(timeout=_LOOK_S)
+            if placed:
+                job.state = "running"
+                self._through(job)
+            job.state = "stopped" if job.stopping.is_set() else "done"
+        except Exception as error:
+            if not isinstance(error, VisionError):
                 _log.exception("a job failed")
-                job.error, job.state = "the server failed; its log says more.", "failed"
-            finally:
-                job.ended = monotonic()
-                job.path.unlink(missing_ok=True)
+            said = told(error)
+            job.error, job.code, job.state = job.named(said["error"]), said["code"], "failed"
+        finally:
+            job.ended = monotonic()
+            job.path.unlink(missing_ok=True)
+            if placed:
+                self._places.release()
 
     def _through(self, job: Job) -> None:
         """Each item in a turn of the job's client."""
@@ -164,9 +168,9 @@ class Jobs:
                 file.flush()
                 job.frames += 1
             run.close()
-            told = run.report.to_dict()
-            job.report = {**told, "source": job.name, "notes": [job.named(note) for note in told["notes"]]}
-            if job.frames >= self._limits.max_frames:
+            report = run.report.to_dict()
+            job.report = {**report, "source": job.name, "notes": [job.named(note) for note in report["notes"]]}
+            if job.frames >= self._limits.max_frames and (job.of is None or job.of > job.frames):
                 job.report["notes"].append(f"only the first {self._limits.max_frames} frames were read")
 
     def _turn(self, job: Job, piece: Callable[[], Any]) -> Any:
@@ -191,16 +195,16 @@ class Jobs:
             self._threads.popleft()
 
 
-async def records_of(job: Job) -> AsyncIterator[bytes]:
+async def records_of(job: Job, ending: Callable[[], bool]) -> AsyncIterator[bytes]:
     """The lines of a job's records from the first on, as they come, until it is over. Where it failed, the last
-    line says why."""
+    line says why. ending: whether the server ends, which no reader keeps from it."""
     part = b""
-    while not job.records.exists() and not job.over:
+    while not (job.records.exists() or job.over or ending()):
         await asyncio.sleep(_LOOK_S)
     if job.records.exists():
         with job.records.open("rb") as file:
             while True:
-                over = job.over                          # asked before reading: what is read after it is all there is
+                over = job.over or ending()              # asked before reading: what is read after it is all there is
                 chunk = await asyncio.to_thread(file.read, 1 << 18)
                 if chunk:
                     part += chunk
@@ -211,4 +215,4 @@ async def records_of(job: Job) -> AsyncIterator[bytes]:
                 else:
                     await asyncio.sleep(_LOOK_S)
     if job.error:
-        yield (json.dumps({"error": job.error, "code": "failed"}) + "\n").encode()
+        yield (json.dumps({"error": job.error, "code": job.code}) + "\n").encode()

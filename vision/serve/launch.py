@@ -17,7 +17,7 @@ from vision.serve.drift import Reference
 from vision.serve.safety import LOOPBACK
 from vision.serve.service import Service
 from vision.serve.settings import ServerOptions
-from vision.serve.tls import certificate
+from vision.serve.tls import certificate, checked
 from vision.steps.plan import read_plan
 
 _LARGEST_MESSAGE = 16 << 20                              # of a WebSocket: a picture
@@ -40,7 +40,7 @@ def launch(
     listening = listen(options.host, options.port)
     files: tuple[Path, Path] | None = None
     if options.cert is not None and options.cert_key is not None:
-        files = options.cert, options.cert_key
+        files = checked((options.cert, options.cert_key))
     elif options.tls:
         files = certificate(options.host)
     service = Service(offered, options.model, options.pool(), options, lazy=lazy,
@@ -65,6 +65,7 @@ def launch(
         timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=15,
         ssl_certfile=files and files[0], ssl_keyfile=files and files[1],
     ))
+    service.ending = lambda: bool(server and server.should_exit)
     port = listening.getsockname()[1]
     shown = f"[{options.host}]" if ":" in options.host else options.host
     told(f"{'https' if options.secure else 'http'}://{shown}:{port}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from time import monotonic
 from typing import Any
@@ -81,7 +81,7 @@ class Safety:
                 raise ConnectionError("the client does not read") from None
 
         try:
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
             self._check(scope, headers)
             if scope["type"] == "http":
                 if await self._log_in(scope, guarded_send):
@@ -101,7 +101,7 @@ class Safety:
             raise Refused(421, "host", f"this server does not answer to the name {host[:60]!r}.")
         reading = scope["type"] == "http" and scope["method"] in _READING
         origin = headers.get("origin")
-        if origin is not None and not reading and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and not reading and _place(origin) != host.lower():
             raise Refused(403, "origin", "pages of other servers may not use this one.")
         client = (scope.get("client") or ("",))[0]
         if scope["path"] not in _OPEN:
@@ -126,10 +126,11 @@ class Safety:
     async def _log_in(self, scope: Scope, send: Send) -> bool:
         """Turn a token in the page's address into a cookie, so that it stands in no history."""
         query = scope.get("query_string", b"").decode("latin-1")
-        wanted = scope["path"] == "/" and scope["method"] == "GET" and self.token and "token=" in query
+        pairs = parse_qsl(query, keep_blank_values=True)
+        wanted = scope["path"] == "/" and scope["method"] == "GET" and self.token and "token" in dict(pairs)
         if not wanted:
             return False
-        left = urlencode([pair for pair in parse_qsl(query) if pair[0] != "token"])
+        left = urlencode([pair for pair in pairs if pair[0] != "token"])
         cookie = f"{_COOKIE}={self.token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000"
         await send({"type": "http.response.start", "status": 303, "headers": [
             (b"location", f"/?{left}".rstrip("?").encode()), (b"content-length", b"0"),
@@ -140,15 +141,15 @@ class Safety:
 
     def _bounded(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
         """`receive` of a body that has a bound in bytes and in time. Raises Refused."""
-        kind = headers.get("content-type", "")
         most = self.limits.max_body
-        if scope["path"].startswith(_VIDEO_PATHS) and not kind.startswith("image/"):
+        if scope["path"].startswith(_VIDEO_PATHS) and not media_type(headers).startswith("image/"):
             most = max(most, self.limits.max_video)
         too_large = Refused(413, "body", f"a request has at most {most} bytes.")
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > most:
             raise too_large
         came, began, whole = 0, monotonic(), False
+        has_body = length != "0" or "transfer-encoding" in headers
 
         async def bounded() -> Message:
             nonlocal came, whole
@@ -160,6 +161,8 @@ class Safety:
                     message = await receive()
             except TimeoutError:
                 raise Refused(408, "slow", "the request did not come in time.", connection="close") from None
+            if message["type"] == "http.disconnect" and has_body:
+                raise ConnectionError("the client has gone in the middle of a request")
             came += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if came > most:
@@ -182,6 +185,19 @@ def _token(scope: Scope, headers: dict[str, str]) -> str:
     except CookieError:
         return ""
     return str(found.value) if found else ""
+
+
+def media_type(headers: Mapping[str, str]) -> str:
+    """What a request says that its body is, in small letters and without parameters; empty for nothing."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _place(origin: str) -> str:
+    """Host and port of an Origin header; empty where it has none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _name(host: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -53,7 +53,12 @@ class Service:
         limits: Limits | None = None, *, lazy: bool = False, cameras: Sequence[str] = (),
         reference: Reference | None = None, own: Sequence[Spec] = (),
     ) -> None:
+        named = next((one.key for one in own if one.key != one.task), None)
+        if named is not None:
+            raise UsageError(f"a server's steps are asked for by their tasks: the plan has one with the key {named!r}. "
+                             "Leave the key out; of two steps of one task, serve each by itself.")
         self.own = {one.key: one for one in own}
+        self.ending: Callable[[], bool] = lambda: False  # whether the server ends, and nobody may keep it
         self.pool, self.limits = pool or Pool(), limits or Limits()
         self._all = not offered and not own
         wanted = list(offered) or list(self.own) or list(tasks())

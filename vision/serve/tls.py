@@ -6,11 +6,15 @@ import datetime
 import ipaddress
 import os
 import socket
+import ssl
+import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import sleep
+from typing import IO, TYPE_CHECKING
 
-from vision.files import write_whole
+from vision.errors import UsageError
+from vision.files import own, write_whole
 from vision.weights import cache_dir
 
 if TYPE_CHECKING:
@@ -29,9 +33,33 @@ def certificate(host: str = "127.0.0.1", folder: Path | None = None) -> tuple[Pa
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     files = folder / "certificate.pem", folder / "key.pem"
     names = _names(host)
-    if not _is_good(files[0], names) or not files[1].is_file():
-        _make(files, names)
+    with _alone(folder / "lock"):                        # another server may start at the same time
+        if not _is_good(files, names):
+            _make(files, names)
     return files
+
+
+def checked(files: tuple[Path, Path]) -> tuple[Path, Path]:
+    """The files of a certificate and its key, which fit together. Raises UsageError."""
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"{str(file)!r} is not there: --cert is a certificate and --cert-key its key, as PEM.")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*files, password=lambda: "")
+    except (OSError, ValueError) as error:               # an encrypted key is not asked about at every start
+        why = getattr(error, "reason", None) or error
+        raise UsageError(f"{str(files[0])!r} and {str(files[1])!r} are no certificate and its key, as PEM and without "
+                         f"a pass phrase ({why}).") from error
+    return files
+
+
+def _alone(file: Path) -> IO[bytes]:
+    """A file that nobody else has until it is closed."""
+    while True:
+        try:
+            return own(file)
+        except BlockingIOError:
+            sleep(0.02)
 
 
 def _names(host: str) -> list[str]:
@@ -48,14 +76,15 @@ def _names(host: str) -> list[str]:
     return sorted(found)
 
 
-def _is_good(file: Path, names: list[str]) -> bool:
-    """Whether a certificate is there, holds for a while, and for these names."""
+def _is_good(files: tuple[Path, Path], names: list[str]) -> bool:
+    """Whether a certificate is there with its key, holds for a while, and for these names."""
     from cryptography import x509
 
     try:
-        found = x509.load_pem_x509_certificate(file.read_bytes())
+        checked(files)
+        found = x509.load_pem_x509_certificate(files[0].read_bytes())
         told = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (OSError, ValueError, x509.ExtensionNotFound):
+    except (OSError, ValueError, x509.ExtensionNotFound):          # UsageError is a ValueError
         return False
     known = {str(one.value) for one in told}
     return set(names) <= known and found.not_valid_after_utc - _AHEAD > datetime.datetime.now(datetime.UTC)
@@ -79,9 +108,9 @@ def _make(files: tuple[Path, Path], names: list[str]) -> None:
     )
     plain = serialization.NoEncryption()
     secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    files[1].unlink(missing_ok=True)
-    with os.fdopen(os.open(files[1], os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+    with tempfile.NamedTemporaryFile(dir=files[1].parent, delete=False) as file:       # for its owner alone
         file.write(secret)
+    os.replace(file.name, files[1])
     write_whole(files[0], made.public_bytes(serialization.Encoding.PEM))
 
 

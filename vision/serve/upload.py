@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from vision.errors import plain
 from vision.serve.answers import Refusal
 from vision.serve.limits import Limits
+from vision.serve.safety import media_type
 
 _LONGEST_NAME = 120
 _LARGEST_FIELD = 64 << 10
@@ -57,7 +58,7 @@ async def received(request: Request, limits: Limits, folder: Path) -> Upload:
 
 async def _take(request: Request, upload: Upload, limits: Limits, folder: Path) -> None:
     """The body of a request."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type(request.headers)
     if kind == "multipart/form-data":
         try:
             async with request.form(max_files=limits.max_pictures, max_fields=8, max_part_size=_LARGEST_FIELD) as form:
@@ -83,7 +84,7 @@ async def _read(form: FormData, upload: Upload, limits: Limits, folder: Path) ->
     for name, part in form.multi_items():
         if isinstance(part, UploadFile):
             called = _called(part.filename)
-            if (part.content_type or "").startswith("video/"):
+            if media_type({"content-type": part.content_type or ""}).startswith("video/"):
                 if upload.video is not None:
                     raise Refusal(422, "several_videos", "a request has one video. Send each by itself.")
                 upload.video = called or "video", await _kept(_chunks(part), folder)

@@ -92,6 +92,11 @@ class Visitor:
                 self._watch(asked["source"])
         except VisionError as error:
             await self.wire.tell(told(error))
+        except (ConnectionError, RuntimeError):          # of a connection that is over
+            raise
+        except Exception as error:
+            _log.exception("a visitor's message failed")
+            await self.wire.tell(told(error))
 
     async def picture(self, message: bytes) -> None:
         """A picture of the client, with its time before it."""
@@ -125,7 +130,8 @@ class Visitor:
                 continue
             await self._seated()
             waiting, self._newest = self._newest, None
-            await self._answer(waiting)
+            if waiting is not None:                      # a change of the source takes it away meanwhile
+                await self._answer(waiting)
 
     def close(self) -> None:
         """The visitor has gone; called in its loop's thread. What is under way ends by itself."""

@@ -92,6 +92,6 @@ def find_task(name: str) -> Task:
     """The row for a task's name. Raises UsageError with the nearest names."""
     known = tasks()
     for task, row in known.items():
-        if name in (task, row.hidden):
+        if name == task or (name and name == row.hidden):
             return row
     raise UsageError(f"no task {name!r}. {nearest(name, known)}")

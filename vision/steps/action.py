@@ -27,7 +27,7 @@ class RecognizeActions(Spec):
     min_score: Annotated[float | None, Option(
         "the score at which an action begins; the model's own unless given", "0..1", min=0, max=1, remote=True)] = None
     window_every: Annotated[float, Option(
-        "time between two windows", "seconds", min=0.01, flags=("--window-every",), remote=True)] = 0.32
+        "time between two windows", "seconds", min=0.01, max=3600, flags=("--window-every",), remote=True)] = 0.32
     smoothing: Annotated[float, Option(
         "time constant of the average over windows", "seconds", min=0, remote=True)] = 0.3
 
