@@ -179,3 +179,29 @@ def test_curves_of_two_runs(tmp_path: Path) -> None:
     (tmp_path / "b" / "curve.jsonl").write_text("nonsense\n")
     with pytest.raises(DataError, match="line 1 is no line of a curve"):
         read_curve(tmp_path / "b")
+
+
+@pytest.mark.parametrize(("yaml", "said"), [
+    ("train: images/train\nval: images/train\n", "names"), ("names: [a, a]\ntrain: images/train\n", "2 times"),
+    ("names: [a\ntrain: x", "is not a YOLO data file"),
+])
+def test_what_is_wrong_in_a_set_of_boxes_is_said(yaml: str, said: str, tmp_path: Path) -> None:
+    boxes(tmp_path, yaml)
+    with pytest.raises(DataError, match=said):
+        check(tmp_path)
+
+
+def test_a_set_of_boxes_needs_no_test_part(tmp_path: Path) -> None:
+    boxes(tmp_path, "names: [a]\ntrain: images/train\nval: images/val\n")
+    assert not check(tmp_path).problems
+
+
+def boxes(root: Path, yaml: str) -> None:
+    """A YOLO folder of two pictures a part."""
+    (root / "data.yaml").write_text(yaml, encoding="utf-8")
+    for number, split in enumerate(("train", "val")):
+        for kind in ("images", "labels"):
+            (root / kind / split).mkdir(parents=True)
+        for name in "ab":
+            cv2.imwrite(str(root / "images" / split / f"{name}.png"), scene(ord(name) + 7 * number))
+            (root / "labels" / split / f"{name}.txt").write_text("0 0.5 0.5 0.4 0.4\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,21 @@ import cv2
 import numpy as np
 import pytest
 
-from vision import Detect, Frame, Item, JsonLines, Option, Run, Scores, Sink, Spec, Step, Track, VideoWriter
+from vision import (
+    Detect,
+    Frame,
+    Item,
+    JsonLines,
+    Option,
+    Run,
+    Scores,
+    Sink,
+    Spec,
+    Step,
+    Track,
+    VideoFile,
+    VideoWriter,
+)
 from vision.errors import EngineError, LostFrames, SinkError, SourceError, StepError, UsageError
 from vision.io import latest, read
 from vision.io.base import Counts
@@ -261,6 +276,72 @@ def test_a_source_is_read_further_and_one_that_is_used_up_is_refused(tmp_path: P
             assert (run.finish().read, run.report.written, run.report.unexplained) == (5, 5, 0)
         with Run(source, Average(Mean())) as run, pytest.raises(UsageError, match="read to its end before, or closed"):
             run.finish()
+
+
+def test_who_fails_at_the_end_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    class Bad(Keep):
+        def end(self, ends: Any, complete: bool) -> None:
+            raise ValueError("at the end")
+
+    class BadStep(_Average):
+        def end(self) -> Any:
+            raise ValueError("no end")
+
+        def summary(self) -> Any:
+            raise ValueError("no summary")
+
+    class BadAverage(Average):
+        def open(self, info: Any, model: Any) -> Step:
+            return BadStep(self.key, self.model)
+
+    for number, (plan, sinks, kind, said) in enumerate((
+        (Average(Mean()), [Bad()], SinkError, "an output failed at its end: ValueError: at the end"),
+        (BadAverage(Mean()), [], StepError, "'average' failed at the end: ValueError: no end"),
+    )):
+        film = tmp_path / f"{number}.mp4"
+        big = (Frame(np.zeros((48, 64, 3), np.uint8), i, i / 10, "made") for i in range(5))
+        with Run(big, plan, [*sinks, VideoFile(film)], checkpoint_every=0) as run, pytest.raises(kind, match=said):
+            run.finish()
+        assert run.report.written == 5
+        with read(film) as frames_again:
+            assert len(list(frames_again)) == 5
+
+
+def test_what_is_no_plan_no_frame_and_no_open_run() -> None:
+    with pytest.raises(UsageError, match=r"a plan is of specs, such as Detect\(\).*got 'detect'"):
+        Run(frames(2), ["detect"])
+    bare = iter([np.zeros((4, 4, 3), np.uint8)])
+    with Run(bare, Average(Mean())) as run, pytest.raises(UsageError, match=r"a source gives frames.*got ndarray"):
+        run.finish()
+    with pytest.raises(UsageError, match="this run is closed"):
+        run.finish()
+    early = (Frame(np.zeros((4, 4, 3), np.uint8), i, i / 10, "made") for i in range(-3, 2))
+    with Run(early, Average(Mean())) as run:
+        assert run.finish().written == 5
+
+
+def test_a_step_of_ones_own_may_have_no_names_and_no_numbers(tmp_path: Path) -> None:
+    class Odd(_Average):
+        names = ()
+
+        def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
+            return Ready(Scores([0.1, 0.9] if frame.index else []))
+
+        def payload(self, result: Any) -> dict[str, Any]:
+            return {"far": float("inf"), "list": [float("nan"), 1.0], "label": "a\u2028b"}
+
+    class OddSpec(Average):
+        def open(self, info: Any, model: Any) -> Step:
+            return Odd(self.key, self.model)
+
+    with Run(frames(3), OddSpec(Mean()), [JsonLines(tmp_path / "a.jsonl")]) as run:
+        stream = next(run.streams())
+        assert len(list(stream)) == run.report.written == 3
+        assert stream.told == ["average: 1 2"]
+    lines = (tmp_path / "a.jsonl").read_text(encoding="utf-8").split("\n")
+    assert [json.loads(line)["average"] for line in lines if line] == [
+        {"far": None, "list": [None, 1.0], "label": "a\u2028b"}] * 3
+    assert "NaN" not in "".join(lines)
 
 
 def test_the_bottleneck_is_the_slow_stage() -> None:

@@ -12,6 +12,9 @@ from hypothesis.extra.numpy import arrays
 
 from vision.errors import DataError
 from vision.people.body import Poses
+from vision.people.identities import Identities
+from vision.people.liveness import Live
+from vision.people.quality import Quality
 from vision.types import ClassMap, Detections, Frame, Landmarks, Scores, Tracks
 
 unit = st.floats(0, 1, width=32)
@@ -95,6 +98,16 @@ def test_everything_is_what_is_shown_with_the_weak_behind_it() -> None:
     assert payload["objects"] == Detections(*shown).to_dict(["a", "b", "c"])["objects"]
     assert "weak" not in Detections(*shown).to_dict()
     assert Detections(*shown, weak=Detections.empty()).to_dict()["weak"] == []
+
+
+def test_identities_come_back_from_their_record() -> None:
+    found = Identities([[1, 2, 3, 4], [5, 6, 7, 8]], [0.5, 0.0], [1, 0], [7, 0], [1.5, 0.0], [0, 1],
+                       [0.4, np.nan], [Quality.GOOD, Quality.BLURRED], [Live.YES, Live.UNASKED])
+    again = Identities.from_dict(found.to_dict(["unknown", "Eileen"]))
+    assert again.to_dict() == found.to_dict()
+    np.testing.assert_array_equal(again.distances, found.distances)                  # NaN is NaN here
+    np.testing.assert_array_equal([again.quality, again.live], [found.quality, found.live])
+    assert len(Identities.from_dict(Identities.empty().to_dict())) == 0
 
 
 def test_tracks_of_an_old_record_know_no_rows() -> None:

@@ -39,14 +39,15 @@ def write_whole(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write plain values as JSON, whole or not at all; what is not a number, or infinite, becomes null. Raises
     SinkError."""
-    write_whole(path, (json.dumps(_finite(value), indent=1, allow_nan=False) + "\n").encode())
+    write_whole(path, (json.dumps(finite(value), indent=1, allow_nan=False) + "\n").encode())
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Plain values, None in place of numbers that JSON does not have."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: finite(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

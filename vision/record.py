@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from vision.files import finite
 from vision.types import Frame
 
 SCHEMA = 2
@@ -41,8 +42,11 @@ def event(source: str, frame: int, key: str, values: Mapping[str, Any]) -> dict[
 
 
 def line(record: Mapping[str, Any]) -> str:
-    """A record as its line of JSON."""
-    return json.dumps(record, ensure_ascii=False) + "\n"
+    """A record as its line of JSON; what is not a number, or infinite, becomes null."""
+    try:
+        return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError:                                   # of a step of somebody's own
+        return json.dumps(finite(record), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _head(kind: str, source: str) -> dict[str, Any]:

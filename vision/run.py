@@ -99,7 +99,7 @@ class Run:
             self.pool.choose(self._stored.get("chosen", {}))
         self._items: Generator[Item] | None = None
         self._streams = WeakSet[Stream]()                # that are under way
-        self._interrupted = False
+        self._interrupted = self._closed = False
 
     def streams(self) -> Iterator[Stream]:
         """The streams of all sources, one after the other: each an iterator over its items that raises what ended
@@ -162,7 +162,10 @@ class Run:
         return self.report
 
     def __iter__(self) -> Iterator[Item]:
-        """Items of all streams. A stream that fails does not end the others: its error is raised at the end."""
+        """Items of all streams. A stream that fails does not end the others: its error is raised at the end. Raises
+        UsageError for a run that is closed."""
+        if self._closed:
+            raise UsageError("this run is closed: make another one.")
         self._items = self._items or self._all()
         return self._items
 
@@ -201,7 +204,8 @@ class Run:
             raise failed
 
     def close(self) -> None:
-        """End what is under way, close the sinks, and the models that were loaded here."""
+        """End what is under way, close the sinks, and the models that were loaded here. It cannot be run again."""
+        self._closed = True
         if self._items is not None:
             self._items.close()
         self._closing.close()

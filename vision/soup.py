@@ -34,7 +34,7 @@ def soup(paths: Sequence[str | Path], output: str | Path, weights: Sequence[floa
     if len(files) < 2:
         raise UsageError("a mean is of two files or more: vision soup a.safetensors b.safetensors -o soup.safetensors")
     shares = np.ones(len(files)) if weights is None else np.asarray(weights, np.float64)
-    if len(shares) != len(files) or not shares.sum() > 0 or shares.min() < 0:
+    if len(shares) != len(files) or not 0 < shares.sum() < np.inf or shares.min() < 0:
         raise UsageError(f"there is a weight of 0 or more for each of the {len(files)} files; got {shares.tolist()}")
     check_writable(Path(output))
     cards = [card_of(path) for path in files]

@@ -239,7 +239,8 @@ def _checked(field: Field, value: Any) -> Any:
         if get_args(field.type)[0] is str and any(isinstance(one, _OTHER_THAN_TEXT) for one in values):
             raise UsageError(f"is a list of texts; got {value!r:.100}.")
         if option.separator:
-            values = tuple(part.strip() for one in values for part in str(one).split(option.separator))
+            parts = [part.strip() for one in values for part in str(one).split(option.separator)]
+            values = tuple(filter(None, parts)) or tuple(parts[:1])          # "a,b," has two
         return _numbers(field, values) if get_args(field.type)[0] in (int, float) else values
     if field.type in (int, float):
         return _number(field, option, value)
@@ -268,7 +269,7 @@ def _number(field: Field, option: Option, value: Any) -> float | int:
         number = field.type(value)
     except (TypeError, ValueError, OverflowError):
         number = None
-    if number is None or isinstance(value, (bool, str)) or number != value:
+    if number is None or isinstance(value, (bool, str)) or number != value or abs(number) == float("inf"):
         raise UsageError(f"is a {'whole ' if field.type is int else ''}number; got {value!r}.")
     low, high = option.min, option.max
     if (low is not None and number < low) or (high is not None and number > high):

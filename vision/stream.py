@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vision.checkpoint import identity, states
 from vision.drawing import Trails
-from vision.errors import DataError, LostFrames, SinkError, SourceError, UsageError, VisionError
+from vision.errors import DataError, LostFrames, SinkError, SourceError, StepError, UsageError, VisionError
 from vision.io import Info, Latest, Source, ahead, latest
 from vision.io.base import Counts
 from vision.io.prefetch import QUEUED_BYTES
@@ -81,16 +81,8 @@ class Stream:
             if frames is not None:
                 _close(frames)
                 self._count(frames, cause)
-            ends = {step.key: step.end() for step in steps} if begun else {}
-            report.notes += dict.fromkeys(note for step in steps for note in step.notes) if begun else ()
-            found = self._tally.lines({step.key: step.if_none for step in steps})
-            self.told = [*found, *(line for step in steps for line in step.summary())]
             if begun:
-                try:
-                    with run.lock:
-                        _end(self.sinks, ends, complete)
-                finally:
-                    report.notes += [note for sink in self.sinks for note in sink.notes]
+                self._finish(steps, complete)
         if report.unexplained:
             raise LostFrames(f"{report.unexplained} of {report.read} frames were decoded but not written")
         if run.checkpoint is not None:
@@ -99,6 +91,28 @@ class Stream:
                 run.checkpoint.save({"done": self._number, "sinks": sinks, "chosen": run.pool.chosen})
         for sink in self.sinks:
             sink.forget()
+
+    def _finish(self, steps: Sequence[Step], complete: bool) -> None:
+        """Tell every step and every sink that it is over. The first error is raised after all were told: what one
+        cannot do takes nothing from the others."""
+        report, failed = self.report, list[VisionError]()
+        ends: dict[str, Any] = {}
+        for step in steps:
+            with _kept(failed, f"{step.key!r} failed at the end"):
+                ends[step.key] = step.end()
+        self.told = self._tally.lines({step.key: step.if_none for step in steps})
+        for step in steps:
+            with _kept(failed, f"{step.key!r} failed at the end"):
+                report.notes += [note for note in step.notes if note not in report.notes]
+                self.told += step.summary()
+        with self._run.lock:
+            for sink in self.sinks:
+                with _kept(failed, "an output failed at its end", SinkError):
+                    sink.end(ends, complete)
+        for sink in self.sinks:
+            report.notes += sink.notes
+        if failed:
+            raise failed[0]
 
     @property
     def lost(self) -> bool:
@@ -187,9 +201,9 @@ class Stream:
         """The frames through the windows: a live source's one by one, so that its newest is never in line."""
         run, report = self._run, self.report
         windows = Windows([(step, one.every) for step, one in zip(steps, run.plan, strict=True)], report)
-        after = -1 if self._stored is None else int(self._stored["after"])
+        after = None if self._stored is None else int(self._stored["after"])
         windows.count = 0 if self._stored is None else int(self._stored["count"])
-        last = after
+        last = -1 if after is None else after
 
         def out(done: Iterable[tuple[Frame, dict[str, Any]]]) -> Iterator[Item]:
             for frame, results in done:
@@ -221,7 +235,7 @@ class Stream:
             for step in steps:
                 step.whole()
 
-    def _incoming(self, frames: Any, after: int) -> Iterator[Frame]:
+    def _incoming(self, frames: Any, after: int | None) -> Iterator[Frame]:
         """The frames, counted; those that are too old are dropped, those before the checkpoint passed by."""
         report, oldest = self.report, self._run.max_latency
         source = iter(frames)
@@ -231,7 +245,9 @@ class Stream:
             report.waited("read", perf_counter() - asked)
             if frame is None:
                 return
-            if frame.index <= after:
+            if not isinstance(frame, Frame):
+                raise UsageError(f"a source gives frames, Frame(image, index, time, name); got {type(frame).__name__}.")
+            if after is not None and frame.index <= after:
                 continue
             report.read += 1
             if oldest is not None and monotonic() - frame.captured > oldest:
@@ -273,16 +289,17 @@ class Stream:
             report.drop(cause or "stopped", report.unexplained)
 
 
-def _end(sinks: Sequence[Sink], ends: dict[str, Any], complete: bool) -> None:
-    """Tell every sink that the source is over; the first error is raised, after all were told."""
-    failed: VisionError | None = None
-    for sink in sinks:
-        try:
-            sink.end(ends, complete)
-        except VisionError as error:
-            failed = failed or error
-    if failed is not None:
-        raise failed
+@contextmanager
+def _kept(failed: list[VisionError], what: str, kind: type[VisionError] = StepError) -> Iterator[None]:
+    """Keep what is raised, as an error of ours."""
+    try:
+        yield
+    except VisionError as error:
+        failed.append(error)
+    except Exception as error:
+        made = kind(f"{what}: {type(error).__name__}: {error}")
+        made.__cause__ = error
+        failed.append(made)
 
 
 def _close(frames: Any) -> None:

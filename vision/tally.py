@@ -50,12 +50,13 @@ class Tally:
                     self._ids.setdefault(key, {}).update({i: label for i, label in pairs if i})
                 seen.update(labels)
             elif isinstance(result, Landmarks):
-                seen.update([names[0]] * len(result))
+                what = names[0] if names else "object"
+                seen.update([what] * len(result))
                 ids: Any = getattr(result, "ids", ())
-                self._ids.setdefault(key, {}).update({int(i): names[0] for i in ids if i})
-            elif isinstance(result, Scores):
+                self._ids.setdefault(key, {}).update({int(i): what for i in ids if i})
+            elif isinstance(result, Scores) and len(result.probs):
                 best = result.label if isinstance(result, Action) else int(result.probs.argmax())
-                seen.update([names[best]] if best >= 0 else [])
+                seen.update([class_name(names, best)] if best >= 0 else [])
                 if isinstance(result, Action):
                     self._known[key] = [name for name in names if name != NONE]
 

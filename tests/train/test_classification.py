@@ -74,6 +74,13 @@ def test_folders_are_classes_and_a_group_is_never_in_two_parts(hues: Path) -> No
     assert (learned.counts, out.counts) == ((9, 9, 9), (3, 3, 3))
     with pytest.raises(DataError, match="5 parts of 4 groups cannot be"):
         dealt(whole, 5)
+    few = whole.part([i for i, name in enumerate(whole.paths) if name.stem[-2:] in ("_0", "_1", "_2")])
+    learned, out = held_out(few, 0.2)
+    assert (learned.counts, out.counts) == ((2, 2, 2), (1, 1, 1))
+    with pytest.raises(DataError, match="no class has more than 3 pictures"):
+        dealt(replace(few, groups=tuple(map(str, range(9)))), 5)
+    with pytest.raises(DataError, match="too few pictures to hold some out: two of a class at least"):
+        held_out(whole.part([0, 12, 24]), 0.2)
     with pytest.raises(DataError, match="does not match"):
         read_pictures(hues, "night")
     with pytest.raises(DataError, match="is a regular expression"):

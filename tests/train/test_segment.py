@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -222,3 +224,53 @@ def test_a_model_without_an_encoder_is_told() -> None:
     assert replace(SETTINGS, model="unet:mobilenet_v2").network(2)[1]["encoder"] == "mobilenet_v2"
     with pytest.raises(ModelError, match="unet:mobilenet_v2"):
         replace(SETTINGS, model="unet").network(3)
+
+
+def test_held_out_pictures_may_have_sizes_of_their_own(rectangles: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(rectangles, data)
+    pairs = find_pairs(data, "val")
+    larger = [cv2.resize(cv2.imread(str(p), cv2.IMREAD_UNCHANGED), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+              for p in (pairs.pictures[0], pairs.maps[0])]
+    first = train(data, tmp_path / "alike").figures
+    for path, image in zip((pairs.pictures[0], pairs.maps[0]), larger, strict=True):
+        assert cv2.imwrite(str(path), image)
+    assert train(data, tmp_path / "mixed").figures["miou"] == pytest.approx(first["miou"], abs=0.1)
+
+
+def test_the_last_epoch_is_judged_and_no_figure_is_told_twice(rectangles: Path, tmp_path: Path) -> None:
+    trained = train(rectangles, tmp_path / "run", replace(SETTINGS, epochs=3, val_every=2))
+    assert ["val/miou" in line for line in curve(tmp_path / "run")] == [False, True, True]
+    assert trained.epochs == 3
+    first, second = (line["val/miou"] for line in curve(tmp_path / "run")[1:])
+    assert trained.figures["miou"] == pytest.approx(max(first, second))
+
+
+def test_weights_that_are_no_numbers_are_not_kept(rectangles: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"(weights are not numbers after epoch|loss is not a number at epoch)"):
+        train(rectangles, tmp_path / "run", replace(SETTINGS, lr=1e30, clip=0.0, ema=0.0))
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+def test_a_checkpoint_that_is_broken_or_of_another_network(whole: Path, rectangles: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    last = tmp_path / "run" / "last.ckpt"
+    content = last.read_bytes()
+    last.write_bytes(content[: len(content) // 2])
+    with pytest.raises(WeightsError, match="no checkpoint that can be read"):
+        train(rectangles, tmp_path / "run", replace(SETTINGS, epochs=3), resume=True)
+    other = torch.load(whole / "last.ckpt", weights_only=True)
+    other["state_dict"] = {f"x.{name}": value for name, value in other["state_dict"].items()}
+    torch.save(other, last)
+    with pytest.raises(WeightsError, match="of another network"):
+        train(rectangles, tmp_path / "run", replace(SETTINGS, epochs=3), resume=True)
+
+
+@pytest.mark.parametrize(("frozen", "said"), [
+    (("nonsense.",), r"no layer's name begins with 'nonsense\.'"), (("e", "d", "s", "c"), "no layer|nothing to learn"),
+])
+def test_what_freezes_nothing_or_everything(
+    frozen: tuple[str, ...], said: str, rectangles: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        train(rectangles, tmp_path / "run", replace(SETTINGS, frozen=frozen))

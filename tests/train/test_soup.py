@@ -72,6 +72,9 @@ def test_the_command(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, given, catch_exceptions=False)
     assert "the mean of 2 files" in done.output
     assert float(state_dict(tmp_path / "s.safetensors")["layer.weight"][0, 0]) == 1.5
+    for weights in ("inf,1", "nan,1", "-1,2", "0,0"):
+        with pytest.raises(UsageError, match="a weight of 0 or more for each"):
+            CliRunner().invoke(app, [*given[:-1], weights], catch_exceptions=False)
     with pytest.raises(UsageError, match="numbers with commas"):
         CliRunner().invoke(app, [*given[:-1], "x"], catch_exceptions=False)
 

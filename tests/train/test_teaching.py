@@ -85,6 +85,17 @@ def test_a_teacher_adds_what_nobody_labelled_and_is_asked_once(
     assert (judged.sure[len(picture.boxes):] >= teaching.SURE).all()
 
 
+def test_a_picture_that_is_cut_off_is_left_out(
+    photographs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cat, cut = photographs / "chelsea/0.jpg", tmp_path / "cut.jpg"
+    cut.write_bytes(cat.read_bytes()[:5000])
+    both = DetectionData(("cat",), (bare(cut, (380, 300)), bare(cat, (380, 300))), {})
+    for _ in range(2):
+        assert [one.path for one in taught(both, ("gfl-voc",), tmp_path).pictures] == [cat]
+        assert "cut.jpg' is a JPEG that is cut off" in caplog.text
+
+
 def test_what_cannot_be_taught_is_told(photographs: Path, tmp_path: Path) -> None:
     one = (bare(photographs / "chelsea/0.jpg", (380, 300)),)
     with pytest.raises(DataError, match=r"no teacher \(gfl-voc\) knows any of zebra"):

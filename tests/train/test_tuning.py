@@ -33,6 +33,8 @@ def figure(settings: Settings) -> float:
 def run(training: Training, told: Any) -> Trained:
     if training.settings.batch == 13:
         raise DataError("thirteen is bad luck")
+    if training.settings.batch == 7:
+        raise ZeroDivisionError("of somebody's own")
     value = figure(training.settings)
     for epoch in range(1, training.settings.epochs + 1):
         told(Progress(epoch, training.settings.epochs, 1.0, 0.1, {"score": value * epoch}, 0.0, True))
@@ -95,6 +97,32 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None
         tuning(tmp_path / "bad", search={"lr": "0.1,0.2"}, settings={"batch": 13}, trials=1).run()
 
 
+def test_whatever_a_trial_trips_over_the_others_go_on(tmp_path: Path) -> None:
+    told: list[Tried] = []
+    best = tuning(tmp_path / "search", search={"batch": "7,8"}, method="grid", trials=2).run(told.append)
+    assert {one.state for one in told} == {"failed", "complete"}
+    assert best.chosen == {"batch": 8}
+
+
+@pytest.mark.parametrize("changed", [{"settings": {"epochs": 2}}, {"search": {"lr": "0.0001..0.1:log"}},
+                                     {"search": {"lr": "0.1,0.2"}}])
+def test_a_search_does_not_go_on_as_another_one(changed: dict[str, Any], tmp_path: Path) -> None:
+    tuning(tmp_path / "search", trials=2).run()
+    before = (tmp_path / "search" / "best.json").read_bytes()
+    with pytest.raises(UsageError, match=f"was begun with another --{'set' if 'settings' in changed else 'search'}"):
+        tuning(tmp_path / "search", trials=4, resume=True, **changed).run()
+    assert (tmp_path / "search" / "best.json").read_bytes() == before
+
+
+def test_one_search_at_a_time_has_a_folder(tmp_path: Path) -> None:
+    def meanwhile(_: Tried) -> None:
+        with pytest.raises(UsageError, match="another search is under way"):
+            tuning(tmp_path / "search", trials=4, resume=True).run()
+
+    tuning(tmp_path / "search", trials=2).run(meanwhile)
+    tuning(tmp_path / "search", trials=3, resume=True).run()
+
+
 def test_trials_below_the_median_are_stopped(tmp_path: Path) -> None:
     told: list[Tried] = []
     tuning(tmp_path / "search", trials=20, prune=True, method="random", seed=3).run(told.append)
@@ -110,6 +138,8 @@ def test_trials_below_the_median_are_stopped(tmp_path: Path) -> None:
     ({"lr": "0.1"}, "two values or more"),
     ({"lr": "0.1..0.01"}, "from a lower number to a higher"),
     ({"lr": "0..0.1:log"}, "above 0 with :log"),
+    ({"lr": "0.1..inf"}, "from a lower number to a higher"),
+    ({"lr": "0.1,inf"}, "is a number; got inf"),
     ({"lr": "a..b"}, "from one number to another"),
     ({"batch": "1.5..3"}, "lower whole number"),
     ({"batch": "a,b"}, "whole number; got 'a'"),

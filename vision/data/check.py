@@ -23,7 +23,7 @@ from vision.io.pictures import decode_picture
 from vision.types import Image
 
 _ALIKE = 3                             # of 64 bits that may differ between two pictures that look the same
-_SPLITS = ("train", "val", "test")
+_SPLITS = ("train", "val", _SPARE := "test")             # which many sets keep to themselves
 
 
 @dataclass(frozen=True)
@@ -71,16 +71,17 @@ def check(root: Path, told: Callable[[float], None] = lambda share: None) -> Che
 def _found(root: Path) -> Checked:
     if not root.exists():
         raise DataError(f"there is no {str(root)!r}. Give a folder of labelled data, or a CSV.")
-    tried = []
+    tried: dict[str, str] = {}
     for read in (_detection, _segmentation, _videos, _classification):
         try:
             found = read(root)
         except DataError as error:
-            tried.append(str(error))
+            tried[read.__name__] = str(error)
             continue
         if found is not None:
             return found
-    raise DataError(f"{str(root)!r} is no data set that is known here. {tried[-1]}")
+    why = tried.get(_detection.__name__) or next(reversed(tried.values()))
+    raise DataError(f"{str(root)!r} is no data set that is known here. {why}")
 
 
 def _detection(root: Path) -> Checked | None:
@@ -91,7 +92,7 @@ def _detection(root: Path) -> Checked | None:
         try:
             data: DetectionData = read_detection(root, split, names)
         except DataError as error:
-            if "has no split" not in str(error):
+            if "has no split" not in str(error) and f"has no '{_SPARE}'" not in str(error):
                 made.note(f"{split} cannot be used", str(error))
             continue
         names = data.names
@@ -101,6 +102,8 @@ def _detection(root: Path) -> Checked | None:
         for kind, places in data.problems.items():
             for place in places:
                 made.note(f"{split}: {kind}", place)
+    if made.problems and not made.entries:               # it is a set of boxes, and this is what is wrong in it
+        raise DataError("; ".join(dict.fromkeys(places[0] for places in made.problems.values())))
     return made if made.entries else None
 
 

@@ -153,9 +153,12 @@ def dealt(pictures: Pictures, folds: int, seed: int = 0) -> list[tuple[Pictures,
     groups = len(set(pictures.groups))
     if folds > groups:
         raise DataError(f"{folds} parts of {groups} groups cannot be: a group is never in two. Take fewer --folds.")
+    first = [labels[0] if labels else -1 for labels in pictures.labels]
+    if folds > (most := max(Counter(first).values(), default=0)):
+        raise DataError(f"{folds} parts cannot be: no class has more than {most} pictures. Take fewer --folds, or more "
+                        "pictures.")
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    first = [labels[0] if labels else -1 for labels in pictures.labels]
     alone = groups == len(pictures)                      # each picture its own group: the quicker way
     dealer = (StratifiedKFold if alone else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
     return [
@@ -166,7 +169,12 @@ def dealt(pictures: Pictures, folds: int, seed: int = 0) -> list[tuple[Pictures,
 
 def held_out(pictures: Pictures, share: float, seed: int = 0) -> tuple[Pictures, Pictures]:
     """A part to learn from and a `share` (0..0.5) that is held out, as `dealt` has them."""
-    learned, held = dealt(pictures, max(2, round(1 / share)), seed)[0]
+    most = max(Counter(labels[0] if labels else -1 for labels in pictures.labels).values(), default=0)
+    folds = min(round(1 / share), most, len(set(pictures.groups)))
+    if folds < 2:
+        raise DataError("there are too few pictures to hold some out: two of a class at least. Give more, or a part of "
+                        "their own to judge by (val/).")
+    learned, held = dealt(pictures, folds, seed)[0]
     lacking = [name for name, count in zip(pictures.names, learned.counts, strict=True) if not count]
     if lacking:
         raise DataError(f"of {', '.join(lacking[:5])} every picture would be held out: give more groups of it.")

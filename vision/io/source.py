@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -196,6 +197,9 @@ def read(
         raise UsageError(f"stride must be at least 1; got {stride}")
     if max_frames is not None and max_frames < 0:
         raise UsageError(f"max_frames must not be negative; got {max_frames}")
+    for name, value in (("start", start), ("end", end), ("rate", rate)):
+        if value is not None and not (isinstance(value, Real) and abs(value) < float("inf")):
+            raise UsageError(f"{name} is a number; got {value!r:.60}")
     if start is not None and end is not None and end <= start:
         raise UsageError(f"end must be later than start; got start={start}, end={end}")
     if reader not in ("auto", "opencv"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -39,6 +40,16 @@ class Identities(Tracks):
         "quality": (np.int64, (-1,)),
         "live": (np.int64, (-1,)),
     }
+
+    @classmethod
+    def _columns(cls, objects: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
+        known = [{"id": 0, "age_s": 0.0, **one} for one in objects]          # neither is written of a picture
+        return [
+            *super()._columns(known),
+            np.array([one.get("distance", np.nan) for one in objects], np.float32),
+            np.array([Quality[one["quality"].upper()] for one in objects], np.int64),
+            np.array([Live[one.get("live", "unasked").upper()] for one in objects], np.int64),
+        ]
 
     def to_dict(self, names: Names | None = None) -> dict[str, Any]:
         """As `Tracks.to_dict`, each object with `distance` (to 0.001), `quality` and `live`; what is not known is left

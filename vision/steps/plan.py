@@ -70,6 +70,8 @@ def checked_plan(plan: list[Spec]) -> list[Spec]:
     if not plan:
         raise UsageError("the plan is empty: give something to do, such as Detect().")
     for number, one in enumerate(plan):
+        if not isinstance(one, Spec):
+            raise UsageError(f"a plan is of specs, such as Detect() or plan_of(['detect']); got {one!r:.60}.")
         one.check()
         keys = [before.key for before in plan[:number]]
         if one.key in keys:

@@ -7,7 +7,7 @@ as with any other model.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -143,8 +143,9 @@ class OwnModel(Model):
     def _own_card(
         cls, name: str, file: str, wanted: Input, names: Names, min_score: float, form: Any, **config: str
     ) -> Card:
-        if isinstance(names, str):
-            raise UsageError(f"names are several, such as ({names!r},); got the one text {names!r}")
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            such = (names,) if isinstance(names, str) else ("person", "car")
+            raise UsageError(f"names are several, such as {such!r}; got {names!r}")
         return Card(
             name=name, task=cls.task, file=file, licence="its owner's", source="made in Python", form=form,
             input=wanted, names=tuple(names), min_score=min_score, boxes=Boxes(cls.layout, 1.0), config=config,

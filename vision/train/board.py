@@ -52,7 +52,7 @@ class Board(Callback):  # type: ignore[misc]
             filters = filters if filters.ndim == 4 else filters[:, :, filters.shape[2] // 2]
             board.add_images("filters", _scaled(filters), epoch)
         for name, weights in pl_module.net.named_parameters():
-            if weights.ndim > 1:
+            if weights.ndim > 1 and torch.isfinite(weights).all():
                 board.add_histogram(name, weights.detach().float().cpu(), epoch)
 
 

@@ -33,7 +33,7 @@ from vision.train.detection_set import DetectionSet, HeldOut, HeldOutPictures, T
 from vision.train.detection_transforms import GREY
 from vision.train.fit import fit
 from vision.train.recipe import Objective, Parts, Told, Trained
-from vision.train.start import freeze, load_encoder
+from vision.train.start import freeze_as_asked, load_encoder
 from vision.train.teaching import SURE, taught
 from vision.train.yolo_v1 import YoloCriterion
 from vision.types import Detections
@@ -178,7 +178,7 @@ def train(training: Training, told: Told, sets: Sets = _varied) -> Trained:
     settings: DetectSettings = training.settings
     net, card = start(settings, training.names)
     card = replace(card, name=training.folder.name, source=f"trained on {training.source}")
-    freeze(net, settings.frozen)
+    freeze_as_asked(net, settings.frozen)
     learnt, judged = training.data
     if settings.teacher:
         judged = judged if any(len(p.boxes) for p in judged.pictures) else taught(

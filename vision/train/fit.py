@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import nn
 
 from vision.card import Card
-from vision.errors import UsageError
+from vision.errors import DataError, UsageError, WeightsError
 from vision.train.board import Board
 from vision.train.learner import Learner
 from vision.train.loading import loaders
@@ -52,8 +52,8 @@ class _Keeper(Callback):  # type: ignore[misc]
     """After every epoch: `last.ckpt`, from which the run resumes exactly, and where the figure is the
     best so far `best.safetensors`. Both are written beside and moved, so a kill spoils neither."""
 
-    def __init__(self, folder: Path, card: Card, facts: dict[str, Any], keep: str) -> None:
-        self.folder, self.card, self.facts, self.keep = folder, card, facts, keep
+    def __init__(self, folder: Path, card: Card, facts: dict[str, Any], keep: str, val_every: int) -> None:
+        self.folder, self.card, self.facts, self.keep, self.val_every = folder, card, facts, keep, val_every
         self.best: dict[str, float] = {}
         self.best_epoch = -1
 
@@ -62,6 +62,10 @@ class _Keeper(Callback):  # type: ignore[misc]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        last = trainer.current_epoch + 1 == trainer.max_epochs       # which is judged, whatever `val_every` says
+        trainer.check_val_every_n_epoch = 1 if last else self.val_every
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         curve = self.folder / "curve.jsonl"
@@ -72,8 +76,14 @@ class _Keeper(Callback):  # type: ignore[misc]
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Learner)
         figure, now = pl_module.objective.figure, pl_module.latest
+        broken = next((name for name, value in pl_module.judged.state_dict().items()
+                       if value.is_floating_point() and not torch.isfinite(value).all()), None)
+        if broken is not None:                           # by the epoch's last step, whose loss nobody has seen
+            raise DataError(f"the weights are not numbers after epoch {trainer.current_epoch} ({broken}). Try a lower "
+                            "--lr, --clip 1, or --precision float32.")
         if trainer.is_global_zero:
-            logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            logged = {name: float(value) for name, value in trainer.callback_metrics.items()
+                      if now or not name.startswith("val/")}      # which would be an earlier epoch's
             finite = {name: value if isfinite(value) else None for name, value in logged.items()}
             line = {"epoch": trainer.current_epoch, **finite}
             with (self.folder / "curve.jsonl").open("a", encoding="utf-8") as curve:
@@ -89,7 +99,6 @@ class _Keeper(Callback):  # type: ignore[misc]
         trainer.save_checkpoint(part)
         if trainer.is_global_zero:
             os.replace(part, self.folder / "last.ckpt")
-
 
     def _snapshot(self, trainer: L.Trainer, learner: Learner) -> None:
         """At the end of a cycle, its weights."""
@@ -129,6 +138,20 @@ class _Teller(Callback):  # type: ignore[misc]
             ))
 
 
+def _check(checkpoint: Path, learner: Learner) -> None:
+    """Raise WeightsError for a checkpoint that is broken, or of another network."""
+    try:
+        kept = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+        shapes = {name: tuple(value.shape) for name, value in kept.items()}
+    except Exception as error:                           # torch's, pickle's, zip's
+        why = " ".join(str(error).split())[:200]
+        raise WeightsError(f"{str(checkpoint)!r} is no checkpoint that can be read ({type(error).__name__}: {why}). "
+                           "Begin anew in another folder, with --weights best.safetensors.") from error
+    if shapes != {name: tuple(value.shape) for name, value in learner.state_dict().items()}:
+        raise WeightsError(f"{str(checkpoint)!r} is of another network than this run's. Give the --model and the "
+                           "options that it was trained with.")
+
+
 def fit(parts: Parts, training: Training, told: Told) -> Trained:
     """Train `parts.net` into the folder of `training`.
 
@@ -147,7 +170,7 @@ def fit(parts: Parts, training: Training, told: Told) -> Trained:
         raise UsageError("this network has no layer that --qat rounds: convolutions and dense layers of pictures.")
     on_clips = any(p.ndim == 5 for p in net.parameters())
     net.to(memory_format=torch.channels_last_3d if on_clips else torch.channels_last)
-    keeper = _Keeper(folder, parts.objective.card, training.facts, parts.keep)
+    keeper = _Keeper(folder, parts.objective.card, training.facts, parts.keep, settings.val_every)
     callbacks: list[Callback] = [keeper, _Teller(told), Board()]
     if settings.patience:
         figure = f"val/{parts.objective.figure}"
@@ -162,6 +185,8 @@ def fit(parts: Parts, training: Training, told: Told) -> Trained:
     )
     checkpoint = folder / settings.checkpoint if training.resume else None
     learner = Learner(net, parts.objective, settings, folder)
+    if checkpoint is not None:
+        _check(checkpoint, learner)
     try:
         trainer.fit(
             learner, *loaders(parts.train, parts.val, settings), ckpt_path=checkpoint,

@@ -24,7 +24,7 @@ from vision.train import losses
 from vision.train.fit import fit
 from vision.train.loading import Key, drawn, one_thread
 from vision.train.recipe import Objective, Parts, Told, Trained
-from vision.train.start import freeze, load_encoder, load_net
+from vision.train.start import freeze_as_asked, load_encoder, load_net
 from vision.view import stretch
 
 if TYPE_CHECKING:
@@ -90,6 +90,13 @@ class SegmentationSet(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.items)
 
+    @staticmethod
+    def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor | list[Tensor]]:
+        """A batch; labels of different sizes stay a list."""
+        pictures, labels = zip(*items, strict=True)
+        alike = len({one.shape for one in labels}) == 1
+        return torch.stack(pictures), torch.stack(labels) if alike else list(labels)
+
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor]:
         index, seed = key
         picture, labels = self.items[index]
@@ -131,12 +138,16 @@ class Segmentation(Objective):
     def update(self, net: nn.Module, batch: Any) -> None:
         """Count the pixels; class maps are brought to the labels' size, as in use."""
         pictures, labels = batch
-        predicted = _resized(self.logits(net, pictures).argmax(1), labels.shape[-2:])
-        self.confusion.to(labels.device).update(predicted, labels)
+        found = self.logits(net, pictures).argmax(1)
+        together = [(found, labels)] if isinstance(labels, Tensor) else zip(found[:, None], labels, strict=True)
+        for predicted, truth in together:
+            truth = truth if truth.ndim == 3 else truth[None]
+            self.confusion.to(truth.device).update(_resized(predicted, truth.shape[-2:]), truth)
 
     def pictures(self, net: nn.Module, batch: Any) -> Tensor:
         """Up to four pictures, each over its labels over its prediction."""
-        pictures, labels = batch[0][:4], _resized(batch[1][:4], batch[0].shape[-2:])
+        pictures = batch[0][:4]
+        labels = torch.cat([_resized(one[None], pictures.shape[-2:]) for one in batch[1][:4]])
         palette = torch.tensor([class_colour(c)[::-1] for c in range(255)] + [(0, 0, 0)], dtype=torch.uint8)
         found = self.logits(net, pictures).argmax(1)
         painted = [palette.to(m.device)[m.long()].movedim(-1, 1) for m in (labels, found)]
@@ -167,7 +178,7 @@ def train(training: Training, told: Told) -> Trained:
         load_net(net, settings.weights)
     elif settings.encoder_file is not None:
         load_encoder(net.get_submodule("encoder"), settings.encoder_file)
-    freeze(net, settings.frozen)
+    freeze_as_asked(net, settings.frozen)
     mean, std = (_HALF, _HALF) if "tf_efficientnet_lite" in settings.model else (IMAGENET_MEAN, IMAGENET_STD)
     card = Card(
         name=training.folder.name, task="segment", net=net_name, config=config, file="best.safetensors",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from vision.errors import UsageError
@@ -45,7 +46,7 @@ def read_space(field: Field, text: str) -> Space:
         except ValueError:
             raise UsageError(f"{field.name} is searched from one number to another, 0.001..0.1; got {text!r}") from None
         whole, log = field.type is int, text.endswith(":log")
-        if how or not low < high or (log and low <= 0) or (whole and (low % 1 or high % 1)):
+        if how or not -inf < low < high < inf or (log and low <= 0) or (whole and (low % 1 or high % 1)):
             raise UsageError(
                 f"{field.name} is searched from a lower {'whole ' * whole}number to a higher one"
                 f"{', above 0 with :log' * log}; got {text!r}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vision.card import alike
 from vision.errors import UsageError, WeightsError
+from vision.spec import nearest
 from vision.weights import resolve
 from vision.zoo import CARDS
 
@@ -140,6 +141,19 @@ def freeze(net: nn.Module, beginnings: tuple[str, ...]) -> None:
     for name, parameter in net.named_parameters():
         if beginnings and name.startswith(beginnings):
             parameter.requires_grad_(False)
+
+
+def freeze_as_asked(net: nn.Module, beginnings: tuple[str, ...]) -> None:
+    """`freeze`, as --frozen asks for it. Raises UsageError for a beginning that no name has, and where nothing is left
+    to learn."""
+    known = [name for name, _ in net.named_parameters()]
+    for beginning in beginnings:
+        if not any(name.startswith(beginning) for name in known):
+            parts = dict.fromkeys(".".join(name.split(".")[:2]) for name in known)
+            raise UsageError(f"--frozen: no layer's name begins with {beginning!r}. {nearest(beginning, parts)}")
+    if all(name.startswith(beginnings or ("-",)) for name in known):
+        raise UsageError("--frozen leaves nothing to learn.")
+    freeze(net, beginnings)
 
 
 def _state(path: Path) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from vision.boxes import area, iou, weighted_box_fusion
 from vision.card import alike
 from vision.data.detection import DetectionData, Labelled
 from vision.data.unlabelled import is_labelled, read_unlabelled
-from vision.errors import DataError, UsageError
+from vision.errors import DataError, SourceError, UsageError
 from vision.io.pictures import decode_picture
 from vision.tasks.detect import Detector
 
@@ -64,9 +64,11 @@ def taught(data: DetectionData, teachers: Sequence[str], folder: Path, whole: bo
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / _FILE).open("a", encoding="utf-8") as file:
             for picture, rows in zip(missing, _watch(missing, teachers, label_of), strict=True):
+                if rows is None:
+                    continue
                 seen[str(picture.path)] = rows
                 file.write(json.dumps({"picture": str(picture.path), "objects": rows.round(4).tolist()}) + "\n")
-    pictures = tuple(_with(picture, seen[str(picture.path)], whole) for picture in data.pictures)
+    pictures = tuple(_with(one, seen[str(one.path)], whole) for one in data.pictures if str(one.path) in seen)
     if not any(len(picture.boxes) for picture in pictures):
         raise DataError(f"no teacher ({', '.join(teachers)}) sees any of {', '.join(data.names[:5])} in "
                         f"{len(pictures)} pictures. Take other pictures or another teacher.")
@@ -88,8 +90,10 @@ def _remembered(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def _watch(pictures: Sequence[Labelled], teachers: Sequence[str], label_of: dict[str, int]) -> Iterator[np.ndarray]:
-    """What teachers see in each picture: rows (N,6) of box xyxy, label and score."""
+def _watch(
+    pictures: Sequence[Labelled], teachers: Sequence[str], label_of: dict[str, int]
+) -> Iterator[np.ndarray | None]:
+    """What teachers see in each picture: rows (N,6) of box xyxy, label and score; None for one that is broken."""
     with ExitStack() as open_ones:
         detectors = [open_ones.enter_context(Detector.load(teacher)) for teacher in teachers]
         own = [np.array([label_of.get(alike(name), -1) for name in one.names]) for one in detectors]
@@ -100,7 +104,12 @@ def _watch(pictures: Sequence[Labelled], teachers: Sequence[str], label_of: dict
         if unknown:
             _log.warning("no teacher knows %s", ", ".join(unknown))
         for picture in pictures:
-            image = decode_picture(picture.path.read_bytes(), str(picture.path))
+            try:
+                image = decode_picture(picture.path.read_bytes(), str(picture.path))
+            except (SourceError, OSError) as error:
+                _log.warning("left out: %s", error)
+                yield None
+                continue
             parts = []
             for detector, labels in zip(detectors, own, strict=True):
                 found = detector(image, min_score=_FLOOR, max_detections=100)

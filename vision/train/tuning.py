@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.util import find_spec
 from math import isnan
 from pathlib import Path
 from typing import Any
 
-from vision.errors import MissingExtra, UsageError, VisionError
-from vision.files import make_folder, write_whole
+from vision.errors import MissingExtra, UsageError
+from vision.files import make_folder, own, write_whole
 from vision.spec import Field, nearest, options
 from vision.train.recipe import Progress, Recipe
 from vision.train.settings import Settings
@@ -27,7 +27,7 @@ from vision.train.tuning_page import page
 
 METHODS = ("tpe", "random", "grid", "cmaes", "genetic")
 _ENOUGH = 8                              # different figures, before what decides is guessed
-_STUDY, _JOURNAL = "vision", "study.log"
+_STUDY, _JOURNAL, _LOCK, _ASKED = "vision", "study.log", "study.lock", "asked"
 
 
 @dataclass(frozen=True)
@@ -96,17 +96,27 @@ class Tuning:
         """Search, and write `tuning.html` and `best.json` into the folder after each trial.
 
         told: called after each trial. Returns the best. A trial that fails is told, and the others go on. Raises
-        VisionError of the first one where none succeeded."""
+        UsageError with the first one's reason where none succeeded, where another search is under way in the folder,
+        and for one that goes on with other values."""
+        make_folder(self.folder)
+        try:
+            alone = own(self.folder / _LOCK)
+        except BlockingIOError:
+            raise UsageError(f"another search is under way in {str(self.folder)!r}. Name another folder.") from None
+        with alone:
+            return self._run(told)
+
+    def _run(self, told: Callable[[Tried], None]) -> Tried:
         import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        make_folder(self.folder)
         study = optuna.create_study(
             study_name=_STUDY, storage=JournalStorage(JournalFileBackend(str(self.folder / _JOURNAL))),
             sampler=self._sampler(optuna), pruner=optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=1)
             if self.prune else optuna.pruners.NopPruner(), direction="maximize", load_if_exists=True)
+        self._same_search(study)
         for trial in study.trials:                       # under way when an earlier run was killed
             if trial.state == optuna.trial.TrialState.RUNNING:
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
@@ -122,12 +132,24 @@ class Tuning:
             told(self._tried(trial))
 
         if left > 0:
-            study.optimize(self._objective, n_trials=left, callbacks=[after], catch=(VisionError, RuntimeError))
+            study.optimize(self._objective, n_trials=left, callbacks=[after], catch=(Exception,))
         complete = [self._tried(one) for one in study.trials if one.state == optuna.trial.TrialState.COMPLETE]
         if not complete:
             whys = [one.user_attrs.get("why", "") for one in study.trials]
             raise UsageError(f"none of {len(whys)} trials came to an end. The first: {whys[0] if whys else 'none'}")
         return max(complete, key=lambda one: one.value)
+
+    def _same_search(self, study: Any) -> None:
+        """Raise UsageError where the search that goes on is another one: its trials could not be compared."""
+        asked = {"--set": self.shared, "--search": {name: asdict(space) for name, space in self.space.items()},
+                 "--data": str(self.data)}
+        asked = json.loads(json.dumps(asked, default=str))
+        before = study.user_attrs.get(_ASKED, asked)
+        for option, values in asked.items():
+            if values != before.get(option, values):
+                raise UsageError(f"the search in {str(self.folder)!r} was begun with another {option}: "
+                                 f"{json.dumps(before[option])[:200]}. Give the same, or name another folder.")
+        study.set_user_attr(_ASKED, asked)
 
     def _objective(self, trial: Any) -> float:
         import optuna
@@ -138,7 +160,9 @@ class Tuning:
             settings: Settings = self.recipe.settings(**self.shared, **chosen)
             training = Training(self.recipe, self.data, self._folder(trial.number), settings)
             trained = training.run(partial(self._watched, trial))
-        except (VisionError, RuntimeError) as error:
+        except optuna.TrialPruned:
+            raise
+        except Exception as error:                       # whatever these settings make a training trip over
             trial.set_user_attr("why", " ".join(str(error).split())[:300])
             raise
         value = float(next(iter(trained.figures.values()), float("nan")))
