@@ -19,6 +19,7 @@ pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
 from tests.boarded import board_lacks
 from vision.cli.train import _command
+from vision.errors import UsageError
 from vision.tasks.action import Recognizer
 
 pytestmark = [
@@ -61,6 +62,10 @@ def test_folds_go_on_after_a_kill(videos: Path, tmp_path: Path, monkeypatch: pyt
     assert told == expected
     assert told["videos"] == 6
     assert board_lacks(whole / "fold1") == set()
+    common[common.index("--folds") + 1] = "3"                 # of which fold1 is none
+    third = CliRunner().invoke(app, [*common, "-o", str(killed), "--resume"])
+    assert isinstance(third.exception, UsageError)
+    assert "was begun with --folds 2" in str(third.exception)
 
 
 def test_the_defaults_train_and_hold_something_out_by_themselves(

@@ -153,8 +153,8 @@ def voc(data: Path, split: str, problems: Problems, lists_in: str = "Main") -> L
     names = standard if used <= set(standard) else tuple(sorted(used))
 
     def found() -> Iterator[Found]:
-        lines = text_of(path).splitlines()
-        for stem in (line.split()[0] for line in lines if line.strip()):    # a flag may follow
+        lines = [line.strip() for line in text_of(path).splitlines()]
+        for stem in (line if line in files else line.split()[0] for line in lines if line):      # a flag may follow
             picture = files.get(stem, data / "JPEGImages" / f"{stem}.jpg")
             content = every.get(stem, (None, []))
             if content is None:

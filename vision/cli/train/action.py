@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision.cli.eval.action import measured, plain_figures, told
-from vision.cli.train.going import go
+from vision.cli.train.going import begun_in_folds, go
 from vision.errors import UsageError
 from vision.files import write_json
 
@@ -35,6 +35,7 @@ def measured_runs(
     labels: list[int] = []
     shared: dict[Any, Any] = {}                            # descriptors are the same in all folds
     pairs: list[Any] = [data] if folds is None else dealt(find_videos(data), folds)
+    report = None if folds is None else begun_in_folds(output, folds, resume)
     for n, pair in enumerate(pairs, start=1):
         folder = output / f"fold{n}" if folds else output
         begun = resume and (not folds or (folder / settled.checkpoint).exists())      # a later fold is not
@@ -46,7 +47,7 @@ def measured_runs(
         probs += found
         labels += truth
         told(action_figures(found, truth), training.names)
-    if folds:
+    if report is not None:
         print(f"all {folds} folds:")
         told(figures := action_figures(probs, labels), training.names)
-        write_json(output / "folds.json", plain_figures(figures))
+        write_json(report, {"parts": folds, **plain_figures(figures)})

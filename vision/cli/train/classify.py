@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision.cli.train.going import go
+from vision.cli.train.going import begun_in_folds, go
 from vision.errors import DataError
 from vision.files import write_json
 
@@ -25,9 +25,10 @@ def runs(settings: ClassifySettings, data: Path, output: Path, resume: bool, qui
     whole, held = read_pictures(data, settings.group, settings.multilabel)
     if held is not None:
         raise DataError(f"{str(data)!r} says itself what is held out: leave --folds out, or give its train folder.")
+    pairs, report = dealt(whole, folds, settings.seed), begun_in_folds(output, folds, resume)
     figures: list[dict[str, float]] = []
     words: Any = {}
-    for number, pair in enumerate(dealt(whole, folds, settings.seed), start=1):
+    for number, pair in enumerate(pairs, start=1):
         folder = output / f"fold{number}"
         begun = resume and (folder / settings.checkpoint).exists()             # a later fold is not
         _, trained = go("classify", settings, pair, folder, begun, quiet)
@@ -35,4 +36,4 @@ def runs(settings: ClassifySettings, data: Path, output: Path, resume: bool, qui
         words = trained.words
     means = {name: sum(each[name] for each in figures) / folds for name in figures[0]}
     print(f"all {folds} folds: " + "  ".join(f"{word} {means[name]:.4f}" for name, word in words.items()))
-    write_json(output / "folds.json", {"mean": means, "folds": figures})
+    write_json(report, {"parts": folds, "mean": means, "folds": figures})

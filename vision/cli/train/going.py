@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vision.errors import plain
+from vision.errors import UsageError, plain
+from vision.files import make_folder, write_json
 
 if TYPE_CHECKING:
     from vision.train.recipe import Progress, Told, Trained
@@ -29,6 +31,19 @@ class _Stopped(BaseException):
 
     def __init__(self, number: int) -> None:
         self.number = number
+
+
+def begun_in_folds(output: Path, folds: int, resume: bool) -> Path:
+    """The report of a cross-validation, which says from the start how many parts it has. Raises UsageError for one
+    that goes on with another number: its parts are other ones."""
+    report, before = output / "folds.json", None
+    with suppress(OSError, ValueError, AttributeError):
+        before = json.loads(report.read_text(encoding="utf-8")).get("parts")
+    if resume and before not in (None, folds):
+        raise UsageError(f"{str(output)!r} was begun with --folds {before}: give the same, or name another folder.")
+    make_folder(output)
+    write_json(report, {"parts": folds})
+    return report
 
 
 def go(
