@@ -239,8 +239,7 @@ def _checked(field: Field, value: Any) -> Any:
         if get_args(field.type)[0] is str and any(isinstance(one, _OTHER_THAN_TEXT) for one in values):
             raise UsageError(f"is a list of texts; got {value!r:.100}.")
         if option.separator:
-            parts = [part.strip() for one in values for part in str(one).split(option.separator)]
-            values = tuple(filter(None, parts)) or tuple(parts[:1])          # "a,b," has two
+            values = tuple(part.strip() for one in values for part in str(one).split(option.separator))
         return _numbers(field, values) if get_args(field.type)[0] in (int, float) else values
     if field.type in (int, float):
         return _number(field, option, value)

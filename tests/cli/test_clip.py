@@ -154,3 +154,12 @@ def test_a_file_that_holds_no_events_is_one_line(tmp_path: Path, text: str, says
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="cannot be written"):
         cut(film(tmp_path / "film.mp4", 4), 1.0, 2.0, tmp_path / "nowhere" / "piece")
+
+
+def test_an_event_outside_of_the_film_takes_no_clip_from_the_others(tmp_path: Path) -> None:
+    source = film(tmp_path / "film.mp4")
+    rows = [{**EVENTS[0], "time_s": 100.0}, EVENTS[0]]
+    given = ["clip", str(source), "--from", events(tmp_path, source, rows), "--around", "0.2"]
+    done = CliRunner().invoke(app, [*given, "-o", str(tmp_path / "out")])
+    assert isinstance(done.exception, SourceError)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["film-0m05.0s-cross-the-..-door-in-person.mp4"]

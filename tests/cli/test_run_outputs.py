@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vision import Detect, Detections, Frame, Item, zoo
+from vision import Bag, CocoResults, Detect, Detections, Frame, Item, Mcap, Run, Spec, Step, zoo
 from vision.card import Input
 from vision.cli import main
 from vision.engine import FakeEngine
@@ -24,7 +25,8 @@ from vision.io import Info, Inputs, read
 from vision.sinks import YoloText
 from vision.sinks.film import VideoWriter
 from vision.sinks.sheet import Sheet
-from vision.steps import ModelStep
+from vision.spec import spec
+from vision.steps import ModelStep, Ready
 from vision.tasks.action import Recognizer
 from vision.tasks.detect import Detector
 from vision.tasks.segment import Segmenter
@@ -85,6 +87,76 @@ def test_sources_of_one_name_do_not_overwrite_each_other(
     assert names("labels") == sorted(["data.yaml", *(f"{stem}.txt" for stem in stems)])
     assert cv2.imread("sheet.png").shape[:2] == (3 * 213, 4 * 320)       # nine pictures, of all sources
     assert [r["written"] for r in json.loads(Path("r.json").read_text())] == [4, 3, 1, 1]
+
+
+def test_coco_takes_numbers_of_pictures_alone(twins: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    os.rename(twins[0], "123.mp4")
+    os.rename(twins[2], "000045.jpg")
+    for source, ids in (("123.mp4", [0, 1, 2, 3]), ("000045.jpg", [45])):
+        assert vision_cli(monkeypatch, "detect", source, "--coco", "c.json", "-q") == 0
+        assert [one["image_id"] for one in json.loads(Path("c.json").read_text())] == ids
+
+
+def test_a_row_has_what_its_task_said_and_nothing_of_another(
+    twins: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = ('task = "detect"', 'task = "track"', 'task = "detect"\nkey = "id"')
+    Path("plan.toml").write_text("".join(f"[[do]]\n{step}\n" for step in steps))
+    assert vision_cli(monkeypatch, "run", twins[0], "--plan", "plan.toml", "--csv", "a.csv", "-q") == 0
+    with open("a.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["task"], row["id"]) for row in rows} == {("detect", ""), ("track", "1"), ("id", "")}
+
+
+def test_boxes_without_names_and_scores_are_written(tmp_path: Path) -> None:
+    from vision.people.cover import Covered
+
+    covered = Covered(*(np.zeros((1, *shape[1:]), kind) for kind, shape in Covered._layout.values()))
+    object.__setattr__(covered, "boxes", np.array([[1, 2, 11, 22]], np.float32))
+
+    class Cover(Step):
+        names = ("face",)
+
+        def begin(self, frame: Frame, sofar: Any) -> Any:
+            return Ready(covered)
+
+    @spec
+    class Covering(Spec):
+        """Faces that are covered."""
+
+        task, result = "covering", Covered
+
+        def open(self, info: Any, model: Any) -> Step:
+            return Cover(self.key)
+
+    frames = [Frame(np.zeros((48, 64, 3), np.uint8), i, i / 10, "made.mp4") for i in range(2)]
+    sinks = [CocoResults("c.json"), YoloText("y", scores=True), Bag("b"), Mcap("m.mcap")]
+    with Run(frames, [Covering()], sinks) as run:
+        assert run.finish().written == 2
+    assert [row["bbox"] for row in json.loads(Path("c.json").read_text())] == [[1, 2, 10, 20]] * 2
+    assert Path("y/made-000001.txt").read_text().split()[0] == "0"
+
+
+def test_a_film_of_a_part_says_that_it_has_no_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    import av
+
+    with av.open("heard.mp4", "w") as out:
+        film, sound = out.add_stream("libx264", rate=10), out.add_stream("aac", rate=48_000, layout="mono")
+        film.width, film.height, film.pix_fmt = 96, 64, "yuv420p"
+        for i in range(20):
+            picture = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 10 * i, np.uint8), "bgr24")
+            out.mux(film.encode(picture))
+        for i in range(90):
+            piece = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            piece.sample_rate, piece.pts = 48_000, 1024 * i
+            out.mux(sound.encode(piece))
+        out.mux(film.encode())
+        out.mux(sound.encode())
+    for more, silent in (([], False), (["--max-frames", "9"], True), (["--start", "1"], True)):
+        assert vision_cli(monkeypatch, "detect", "heard.mp4", "-o", "o.mp4", "-q", "--report", "r.json", *more) == 0
+        assert ("without the sound" in Path("r.json").read_text()) == silent
+        with av.open("o.mp4") as film:
+            assert bool(film.streams.audio) != silent
 
 
 def test_each_picture_of_an_animation_has_its_file(monkeypatch: pytest.MonkeyPatch) -> None:

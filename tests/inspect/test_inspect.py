@@ -163,3 +163,9 @@ def test_the_command(tmp_path: Path) -> None:
         [sys.executable, "-m", "vision", "inspect", "lenet5", "--no-time"], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "62,006 parameters, 0.001 G multiply-adds, 0.1 MiB of outputs"
     assert "random ones stand in" in done.stderr
+
+
+def test_a_graph_whose_shapes_depend_on_values_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    inspect(["gfl-voc"], "320x224", None, True)
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert "3,417,968 parameters, 0.6" in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,40 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Run(frames(COUNT), plan_of_square(), [Mcap(folder / "run.mcap"), JsonLines(folder / "run.jsonl")]) as run:
         run.finish()
     return folder / "run.mcap"
+
+
+def test_a_run_of_one_frame_has_its_picture(tmp_path: Path) -> None:
+    with Run(frames(1), plan_of_square(), [Mcap(tmp_path / "one.mcap")]) as run:
+        run.finish()
+    strictly(tmp_path / "one.mcap")
+    with read(tmp_path / "one.mcap") as source:
+        assert len(list(source)) == 1
+
+
+def test_annotations_lie_where_the_film_shows_the_picture(tmp_path: Path) -> None:
+    first, second = frames(2)
+    tall = replace(second, image=second.image[:, :60].copy())       # 60x120 into 160x120
+    with Run([first, tall], plan_of_square()[:1], [Mcap(tmp_path / "two.mcap")]) as run:
+        found = [item["detect"].boxes[0] for item in run]
+    kind = message_type("foxglove.ImageAnnotations")
+    told = messages(tmp_path / "two.mcap", "/vision/annotations")
+    boxes = [kind.FromString(one.data).points[0].points for one in told]
+    assert [value for one in boxes for value in (one[0].x, one[0].y)] == pytest.approx(
+        [found[0][0], found[0][1], found[1][0] + 50, found[1][1]], abs=0.02)
+    with read(tmp_path / "two.mcap") as source:
+        *_, last = source
+    inside = last.image[round(boxes[1][0].y) + 3, round(boxes[1][0].x) + 3]
+    assert inside[0] > 150                                           # the square itself
+
+
+@pytest.mark.parametrize("key", ["video", "records", "annotations"])
+def test_a_step_whose_topic_is_another_s_is_refused(key: str, tmp_path: Path) -> None:
+    (detect, _) = plan_of_square()
+    with pytest.raises(UsageError, match="is a topic of its own"):
+        Run(frames(2), [replace(detect, key=key)], [Mcap(tmp_path / "a.mcap")])
+    if key == "records":
+        with pytest.raises(UsageError, match="is a topic of its own"):
+            Run(frames(2), [replace(detect, key=key)], [Bag(tmp_path / "bag")])
 
 
 def lines(path: Path) -> list[Any]:

@@ -338,6 +338,11 @@ def test_outputs_that_exist_are_refused_or_resumed(tmp_path: Path) -> None:
     again = job(tmp_path, 3, resume=True)
     assert [unit.source for unit in again._todo] == [one.units[0].source, one.units[2].source]
     assert (again.progress.kept, again.progress.total) == (1, 3)
+    note = tmp_path / "out" / RECORDS / f"{one.units[1].name}.json"
+    whole = note.read_bytes()
+    note.write_bytes(b"{")                               # as a machine that fell down may leave it
+    assert len(job(tmp_path, 3, resume=True)._todo) == 3
+    note.write_bytes(whole)
     with pytest.raises(UsageError, match="differs in cut"):
         job(tmp_path, 3, resume=True, cut=5.0)
     with pytest.raises(UsageError, match="differs in format"):
@@ -347,6 +352,7 @@ def test_outputs_that_exist_are_refused_or_resumed(tmp_path: Path) -> None:
     again._finish()
     lines_of = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert ["failed" in one for one in lines_of] == [True, False, True]
+    assert list(again.progress.failed.values()) == ["not done"] * 2
 
 
 def test_a_port_where_nobody_listens_is_told_at_once() -> None:

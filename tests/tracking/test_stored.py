@@ -145,10 +145,36 @@ def test_records_of_schema_2_give_back_what_was_found_weak_boxes_included(tmp_pa
     assert stored.only(["d"]).at(frame(0)).everything.labels.tolist() == [3]
 
 
+def test_pictures_have_their_own_boxes_whichever_others_there_are(tmp_path: Path) -> None:
+    path, seen = tmp_path / "pictures.jsonl", Detections([[1, 2, 30, 40]], [0.9], [0])
+    rows = [record(replace(frame(n, float(n)), source=f"eq/{name}.jpg"), {"detect": {"model": "m", **(
+        replace(seen, labels=np.array([n]))).to_dict("bcd")}}) for n, name in enumerate("bcd")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stored = Stored.read(path)
+    for index, (name, label) in enumerate((("b", 0), ("d", 2), ("c", 1))):
+        assert stored.at(replace(frame(index, float(index)), source=f"moved/{name}.jpg")).labels.tolist() == [label]
+    with pytest.raises(DataError, match=r"no record of 'a\.jpg'"):
+        stored.at(replace(frame(0), source="eq/a.jpg"))
+    stored.check_length(1)
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ('"box": [1.23, 2.0, 31.0, 40.0]', '"box": [31.0, 2.0, 1.23, 40.0]', "right side is left of"),
+    ('"box": [1.23, 2.0, 31.0, 40.0]', '"box": [1.23, 40.0, 31.0, 2.0]', "bottom above its top"),
+    ('"frame": 1', '"frame": 1.5', "frame 1.5"), ('"frame": 1', '"frame": true', "frame True"),
+])
+def test_boxes_and_frames_that_cannot_be(old: str, new: str, said: str, tmp_path: Path) -> None:
+    path = written(tmp_path)
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(DataError, match=f"jsonl:2: .*{said}"):
+        Stored.read(path)
+
+
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     """A record holds its floats in as many digits as detections have."""
     rng = np.random.default_rng(0)
-    found = [Detections(rng.uniform(0, 60, (n, 4)), rng.uniform(0, 1, n), rng.integers(0, 3, n)).rounded()
+    found = [Detections(np.sort(rng.uniform(0, 60, (n, 2, 2)), axis=1).reshape(n, 4), rng.uniform(0, 1, n), rng.integers(0, 3, n)).rounded()
              for n in range(5)]
     path = tmp_path / "new.jsonl"
     lines = [line(n, detect={"model": "m", **one.to_dict("abc")}) for n, one in enumerate(found)]

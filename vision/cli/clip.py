@@ -6,13 +6,14 @@ import csv
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from vision.errors import DataError, plain
+from vision.errors import DataError, SourceError, plain
 
 
 class Moment(NamedTuple):
@@ -39,19 +40,27 @@ def clip(
     moments = read_moments(events, source)
     make_folder(folder)
     names: set[str] = set()
+    failed: list[SourceError] = []
     inputs = Inputs([source])
     for moment in moments:
         stem = folder / distinct(f"{Path(source).stem}-{_clock(moment.start)}-{moment.what}", names)
         for suffix in (".mp4", ".mkv"):
             inputs.refuse(stem.with_name(stem.name + suffix))
         start = max(0.0, moment.start - around)
-        piece = cut(source, start, moment.end + around, stem, earlier=max(1.0, around))
+        try:
+            piece = cut(source, start, moment.end + around, stem, earlier=max(1.0, around))
+        except SourceError as error:                     # an event outside of the film: the others are cut
+            failed.append(error)
+            print(plain(f"{moment.what} at {moment.start:.3f} s is left out: {error}"), file=sys.stderr)
+            continue
         if not piece.copied:
             note = " (encoded anew, without sound: there is no key frame near to cut at)"
         else:
             earlier = start - piece.begins
             note = f" (begins {earlier:.2f} s earlier, at a key frame)" if earlier > 0.005 else ""
         print(plain(f"{piece.path}{note}"))
+    if failed:
+        raise failed[0]
 
 
 def read_moments(path: Path, source: str) -> list[Moment]:

@@ -80,6 +80,8 @@ def _check(card: Card, output: Path, how: str) -> None:
 def _needed(data: Path | None, why: str) -> Path:
     if data is None:
         raise UsageError(f"{why}: name them with --data FOLDER")
+    if not data.exists():
+        raise UsageError(f"there is no {str(data)!r}. {why[0].upper()}{why[1:]}: name them with --data FOLDER")
     return data
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vision.errors import plain
+from vision.errors import DataError, VisionError, plain
 
 _Records = Annotated[list[Path], typer.Argument(metavar="RECORDS", help="records of a run (--jsonl)")]
 _Pictures = Annotated[list[str] | None, typer.Option(
@@ -49,13 +49,24 @@ def check(
     pictures: _Pictures = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
 ) -> None:
-    """Compare records with the good ones. Exits with 1 where one of them drifts."""
+    """Compare records with the good ones. Exits with 1 where one of them drifts, with 2 where that cannot be told."""
+    try:
+        drifts = _drifts(records, against, pictures, as_json)
+    except VisionError as error:
+        error.exit_code = 2
+        raise
+    if drifts:
+        raise typer.Exit(1)
+
+
+def _drifts(records: list[Path], against: Path, pictures: list[str] | None, as_json: bool) -> int:
+    """How many statistics drift. Raises DataError where nothing could be compared."""
     from vision.serve.drift import STATISTICS, Reference, values_of
     from vision.serve.records import seen_in
 
     reference = Reference.load(against)
     classifier = _classifier if reference.embedding is not None else None
-    drifts = 0
+    drifts = compared = 0
     for model, several in seen_in(records, classifier, _note, pictures or ()).items():
         values: dict[str, list[Any]] = {name: [] for name in STATISTICS}
         for one in several[-reference.window:]:
@@ -64,6 +75,7 @@ def check(
         for name, then in reference.models.get(model, {}).items():
             if not values[name]:
                 continue
+            compared += 1
             shift = then.shift(values[name])
             drifts += shift > then.threshold
             if as_json:
@@ -74,8 +86,10 @@ def check(
                             f"(threshold {then.threshold:.2f})"))
         if model not in reference.models:
             _note(f"{model} is not in {against}")
-    if drifts:
-        raise typer.Exit(1)
+    if not compared:
+        raise DataError(f"nothing in these records can be compared with {str(against)!r}: it is of "
+                        f"{', '.join(reference.models) or 'no model'}.")
+    return drifts
 
 
 @cache

@@ -48,10 +48,10 @@ def _plain(name: str) -> str:
 
 def _listed(path: Path, names: Names) -> tuple[Labelled, list[str]]:
     try:
-        rows = list(csv.DictReader(io.StringIO(text_of(path), newline="")))
+        read = csv.DictReader(io.StringIO(text_of(path), newline=""))
+        rows, columns = list(read), set(read.fieldnames or ())
     except csv.Error as error:
         raise DataError(f"{str(path)!r} cannot be read as CSV ({error}).") from error
-    columns = set(rows[0]) if rows else set()
     index = next((c for c in ("class_id", "index_in_sorted_wnids") if c in columns), None)
     if "file" not in columns or (index is None and "label" not in columns):
         raise DataError(

@@ -105,10 +105,10 @@ def _in_folders(root: Path, group: str, known: tuple[str, ...] | None) -> Pictur
 
 def _listed(path: Path, group: str, multilabel: bool) -> tuple[Pictures, Pictures | None]:
     try:
-        rows = list(csv.DictReader(io.StringIO(text_of(path), newline="")))
+        read = csv.DictReader(io.StringIO(text_of(path), newline=""))
+        rows, columns = list(read), set(read.fieldnames or ())
     except csv.Error as error:
         raise DataError(f"{str(path)!r} cannot be read as CSV ({error}).") from error
-    columns = set(rows[0]) if rows else set()
     if not {"file", "label"} <= columns:
         raise DataError(f"{str(path)!r} must have the columns 'file' and 'label'; got {sorted(map(str, columns))}.")
     given = [[n.strip() for n in (row["label"] or "").split("|") if n.strip()] if multilabel else [row["label"] or ""]

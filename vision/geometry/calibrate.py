@@ -44,6 +44,8 @@ class Board:
         """Its inner corners (N,2) xy in a picture (H,W,3) uint8 BGR, counted from the middle of the first pixel; None
         where they are not all there."""
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        if min(grey.shape) < 2 * max(self.inner):        # OpenCV stumbles on pictures smaller than its windows
+            return None
         ratio = min(1.0, _SHRUNK / max(grey.shape))
         small = cv2.resize(grey, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA) if ratio < 1 else grey
         flags = cv2.CALIB_CB_ADAPTIVE_THRESH | cv2.CALIB_CB_NORMALIZE_IMAGE

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from vision.errors import ModelError
 
 # what is written beside the layer that it follows, where nothing else sees what lies between
@@ -79,6 +81,30 @@ class Network:
         return sum(times) if times else None
 
 
+def _run(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Every tensor that a graph makes of an empty picture; none where it does not run."""
+    import onnx
+    import onnxruntime
+
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    known = {one.name for one in whole.graph.output}
+    names = list(dict.fromkeys(name for node in whole.graph.node for name in node.output if name))
+    whole.graph.output.extend(onnx.helper.make_empty_tensor_value_info(one) for one in names if one not in known)
+    constant = {one.name for one in whole.graph.initializer}
+    taken = {one.name: np.zeros([side or 1 for side in shapes[one.name]],
+                                onnx.helper.tensor_dtype_to_np_dtype(one.type.tensor_type.elem_type))
+             for one in whole.graph.input if one.name not in constant}
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL      # nothing is fused away
+    try:
+        session = onnxruntime.InferenceSession(whole.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return dict(zip(names, session.run(names, taken), strict=True))
+    except Exception:                                    # of onnxruntime: what is inferred has to do
+        return {}
+
+
 def read_layers(
     graph: bytes, title: str, learns: Iterable[str] | None = None, leaves: Collection[str] = (),
 ) -> Network:
@@ -96,6 +122,10 @@ def read_layers(
     values = {v.name: v.type.tensor_type for v in (*inferred.value_info, *inferred.input, *inferred.output)}
     shapes = {name: tuple(d.dim_value for d in kind.shape.dim) for name, kind in values.items()}
     sizes = {name: _TYPES.get(kind.elem_type, 4) for name, kind in values.items()}
+    if any(0 in shapes.get(name, (0,))[1:] for node in model.graph.node for name in node.output):
+        found = _run(model, shapes)                      # some shapes depend on values: they are seen, not inferred
+        shapes |= {name: array.shape for name, array in found.items()}
+        sizes |= {name: array.itemsize for name, array in found.items()}
     weights = {w.name: w for w in model.graph.initializer}
     for name, weight in weights.items():
         shapes[name] = tuple(weight.dims)

@@ -7,12 +7,15 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vision.drawing import colour
 from vision.errors import MissingExtra, SourceError
 from vision.messages.annexb import CODECS
 from vision.messages.pictures import Carried, Compressed, Packet, Raw
+
+if TYPE_CHECKING:
+    from vision.view import View
 
 PICTURES = ("foxglove.CompressedVideo", "foxglove.CompressedImage", "foxglove.RawImage")
 SECOND = 1_000_000_000
@@ -54,9 +57,11 @@ def video_message(packet: bytes, stamp_ns: int, frame_id: str) -> bytes:
     return bytes(kind(timestamp=_time(stamp_ns), data=packet, format="h264", frame_id=frame_id).SerializeToString())
 
 
-def annotations_message(payloads: Iterable[Mapping[str, Any]], stamp_ns: int) -> bytes:
-    """A foxglove.ImageAnnotations of all objects of some payloads of a record, in pixels of the frame: the box of each
-    with its name and score, and its points."""
+def annotations_message(payloads: Iterable[Mapping[str, Any]], stamp_ns: int, view: View | None = None) -> bytes:
+    """A foxglove.ImageAnnotations of all objects of some payloads of a record, in pixels of the frame or of a `view` of
+    it: the box of each with its name and score, and its points."""
+    across, down = (1.0, 1.0) if view is None else view.scale
+    right_by, down_by = (0.0, 0.0) if view is None else view.offset
     points: list[dict[str, Any]] = []
     texts: list[dict[str, Any]] = []
     for entry in (entry for payload in payloads for entry in payload.get("objects", ())):
@@ -64,13 +69,15 @@ def annotations_message(payloads: Iterable[Mapping[str, Any]], stamp_ns: int) ->
         tint = {"r": red / 255, "g": green / 255, "b": blue / 255, "a": 1.0}
         if len(entry.get("box", ())) == 4:
             left, top, right, bottom = entry["box"]
+            left, right = left * across + right_by, right * across + right_by
+            top, bottom = top * down + down_by, bottom * down + down_by
             corners = [{"x": left, "y": top}, {"x": right, "y": top}, {"x": right, "y": bottom},
                        {"x": left, "y": bottom}]
             points.append({"type": _LINE_LOOP, "points": corners, "outline_color": tint, "thickness": 2.0})
             texts.append({"position": {"x": left, "y": top - 4}, "text": _words(entry), "font_size": _FONT,
                           "text_color": tint})
         if entry.get("points"):
-            named = [{"x": x, "y": y} for x, y, *_ in entry["points"]]
+            named = [{"x": x * across + right_by, "y": y * down + down_by} for x, y, *_ in entry["points"]]
             points.append({"type": _POINTS, "points": named, "outline_color": tint, "thickness": 3.0})
     kind = message_type("foxglove.ImageAnnotations")
     return bytes(kind(timestamp=_time(stamp_ns), points=points, texts=texts).SerializeToString())

@@ -83,7 +83,8 @@ def detections_message(payload: Mapping[str, Any], head: Any, layout: Layout = "
     for entry in payload.get("objects", ()):
         left, top, right, bottom = entry["box"]
         x, y, size = (left + right) / 2, (top + bottom) / 2, (right - left, bottom - top)
-        label, score, track = str(entry["label"]), float(entry["score"]), str(entry.get("id", ""))
+        what = entry.get("label", entry.get("text", ""))         # a covered face has neither, and no score
+        label, score, track = str(what), float(entry.get("score", 1.0)), str(entry.get("id", ""))
         if layout == "new":
             guess = of["ObjectHypothesisWithPose"](of["ObjectHypothesis"](label, score), pose)
             box = of["BoundingBox2D"](of["Pose2D"](of["Point2D"](x, y), 0.0), *size)

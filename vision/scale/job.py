@@ -123,7 +123,10 @@ class Job:
             other = sorted(key for key in {*before, *same} if before.get(key) != same.get(key))
             if other:
                 raise UsageError(f"{where!r} is of another run: it differs in {', '.join(other)}. Name another folder.")
-            return self.store.committed() & {unit.name for unit in self.units}
+            there = sorted(self.store.committed() & {unit.name for unit in self.units})
+            with ThreadPoolExecutor(_AT_ONCE) as threads:
+                notes = threads.map(self.store.read, (f"{RECORDS}/{name}.json" for name in there))
+            return {name for name, note in zip(there, notes, strict=True) if note is not None}       # which is whole
         return set()
 
     def _next(self, place: str, places: set[str]) -> tuple[Unit, Task] | None:
@@ -196,7 +199,9 @@ class Job:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             notes = threads.map(self.store.read, (f"{RECORDS}/{unit.name}.json" for unit in self.units))
         for unit, note in zip(self.units, notes, strict=True):
-            known = note or {"source": unit.source, "failed": failed.get(unit.source, "not done")}
+            if note is None:
+                failed.setdefault(unit.source, "not done")
+            known = note or {"source": unit.source, "failed": failed[unit.source]}
             lines.append(json.dumps(known, ensure_ascii=False) + "\n")
         self.store.write_bytes(_MANIFEST, "".join(lines).encode(errors="backslashreplace"))
         if not failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,8 @@ class Store:
             names = {str(name).rsplit("/", 1)[-1] for name in self.files.ls(f"{self.path}/{folder}", detail=False)}
         except FileNotFoundError:
             return set()
+        except OSError as error:
+            raise self._failed(folder, error, "read") from error
         return {name[:-5] for name in names if name.endswith(".json")
                 and not names.isdisjoint((f"{name}l", f"{name[:-5]}.parquet"))}
 
@@ -128,6 +131,9 @@ class Store:
 
     def _into_place(self, part: str, target: str) -> None:
         if part != target:
+            if "file" in self.protocols:                 # what is renamed is there, whatever becomes of the machine
+                with open(part, "rb") as file:
+                    os.fsync(file.fileno())
             self.files.mv(part, target)
 
     def _failed(self, path: str, error: Exception, what: str = "written") -> SinkError:

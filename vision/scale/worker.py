@@ -56,11 +56,11 @@ class Settings:
 
 class Worker:
     """Does units. cores: processors that it keeps to, so that as many workers as cores do not stand in each other's
-    way; 0: any."""
+    way; 0: any. It does once its models are loaded: `auto` comes to what it comes to in a run by itself."""
 
     def __init__(self, settings: Settings, cores: int = 0) -> None:
-        self.settings = settings
-        self._held = keep_to(cores) if cores else []
+        self.settings, self._cores = settings, cores
+        self._held: list[IO[bytes]] = []
         self.pool: Pool | None = None
 
     def prepare(self, version: str) -> str:
@@ -74,6 +74,7 @@ class Worker:
             self.pool.expect(self.plan)
             for one in self.plan:
                 one.load(self.pool)
+            self._held = keep_to(self._cores) if self._cores else []
         except VisionError as error:
             return f"{type(error).__name__}: {error}"
         return ""

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from vision import record
-from vision.errors import MissingExtra, SinkError
+from vision.errors import MissingExtra, SinkError, UsageError
 from vision.sinks.base import Sink, SinkSpec
 from vision.spec import Option, spec
 from vision.state import State
@@ -63,7 +63,9 @@ class Bag(SinkSpec):
             raise MissingExtra("rosbags", "robot", "a ROS 2 bag") from None
 
     def open(self, plan: Sequence[Spec]) -> Sink:
-        """The sink of a run."""
+        """The sink of a run. Raises UsageError for a step whose topic is another's."""
+        if any(f"/vision/{one.key}" == RECORDS for one in plan):
+            raise UsageError(f"{RECORDS} is a topic of its own in a bag: give the step another key.")
         return _Bag(self)
 
 

@@ -60,9 +60,10 @@ class _Coco(TextLines):
         self.paths = (path, self.categories)
         self.category = getattr(result, "coco", None)            # of points: the one that there is
         self.rows: tuple[int, ...] | None = getattr(result, "coco_rows", None)
-        self._named = False
+        self._named = self._numbered = False
 
     def begin(self, info: Info) -> None:
+        self._numbered = info.kind in ("picture", "pictures")
         self.file.open(head="[")
 
     def take(self, item: Item) -> None:
@@ -75,7 +76,8 @@ class _Coco(TextLines):
             self._named = True
         stem = Path(item.frame.source).stem
         where = {
-            "image_id": int(stem) if stem.isdecimal() else item.frame.index, "source": item.frame.source,
+            "image_id": int(stem) if self._numbered and stem.isdecimal() else item.frame.index,
+            "source": item.frame.source,
             "time_s": item.record["time_s"],
         }
         objects = item.record[self.on]["objects"]
@@ -97,15 +99,16 @@ class _Coco(TextLines):
     def _entry(self, found: Mapping[str, Any]) -> dict[str, Any]:
         more = {"track_id" if key == "id" else key: value for key, value in found.items() if key not in _OWN}
         left, top, right, bottom = found["box"]
+        score = found.get("score", 1.0)                  # of a face that is covered there is none
         if "points" in found:
             points = np.array(found["points"])
             points = points if self.rows is None else points[list(self.rows)]
             if points.shape[1] == 2:                     # all are equally sure
-                points = np.pad(points, ((0, 0), (0, 1)), constant_values=found["score"])
+                points = np.pad(points, ((0, 0), (0, 1)), constant_values=score)
             more["keypoints"] = points.ravel().tolist()
         return {
-            "category_id": self.category["id"] if self.category else found["class_id"],
-            "bbox": [left, top, round(right - left, 2), round(bottom - top, 2)], "score": found["score"], **more,
+            "category_id": self.category["id"] if self.category else found.get("class_id", 0),
+            "bbox": [left, top, round(right - left, 2), round(bottom - top, 2)], "score": score, **more,
         }
 
 
@@ -155,13 +158,13 @@ class _Yolo(FolderSink):
             left, top, right, bottom = np.clip(entry["box"], 0, [width, height] * 2).tolist()
             centre = (left + right) / 2 / width, (top + bottom) / 2 / height
             size = (right - left) / width, (bottom - top) / height
-            cells = [str(entry["class_id"]), *(f"{v:.6f}" for v in (*centre, *size))]
+            cells = [str(entry.get("class_id", 0)), *(f"{v:.6f}" for v in (*centre, *size))]
             for x, y, *score in entry.get("points", ()):
                 inside = 0 <= x <= width and 0 <= y <= height
                 seen = 1 if score and score[0] < _SEEN else 2
                 cells += [f"{x / width:.6f}", f"{y / height:.6f}", str(seen)] if inside else ["0", "0", "0"]
             if self.scores:
-                cells += [f"{entry['score']:.4f}", *([str(entry["id"])] if "id" in entry else [])]
+                cells += [f"{entry.get('score', 1.0):.4f}", *([str(entry["id"])] if "id" in entry else [])]
             lines.append(" ".join(cells) + "\n")
         self.folder.keep(f"{name}.txt", "".join(lines).encode())
 

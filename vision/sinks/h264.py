@@ -13,6 +13,7 @@ import av.error
 from vision.errors import SinkError
 from vision.sinks.film import yuv420
 from vision.types import Image
+from vision.view import View, letterbox
 
 KEY_EVERY = 60                                   # pictures: a reader that seeks decodes at most so many
 
@@ -22,7 +23,8 @@ class Packets:
     and PPS before each IDR, so that a reader may begin at any of these.
 
     crf: x264's quality, 0 (best) to 51. preset: x264's trade of time for size. The first picture's size is all
-    pictures', one pixel more where a side is odd; another size is fitted in with black borders.
+    pictures', one pixel more where a side is odd; another size is fitted in with black borders. view: how the last
+    picture was; None: as it is.
     """
 
     def __init__(self, crf: int = 23, preset: str = "ultrafast") -> None:
@@ -30,12 +32,16 @@ class Packets:
         self._context: Any = None
         self._waiting: deque[int] = deque()      # stamps of the pictures that are inside
         self._count = 0
+        self.view: View | None = None
 
     def put(self, image: Image, stamp: int) -> Iterator[tuple[int, bytes]]:
         """Add a picture (H,W,3) uint8 BGR. Returns what is done by then: the stamp of a picture, and its packet. Raises
         SinkError."""
         context = self._context = self._context or self._opened(image)
-        frame = av.VideoFrame.from_ndarray(yuv420(image, (context.width, context.height)), "yuv420p")
+        size_wh = context.width, context.height
+        fits = all(whole - side in (0, 1) for whole, side in zip(size_wh, image.shape[1::-1], strict=True))
+        self.view = None if fits else letterbox(image, size_wh, fill=0)
+        frame = av.VideoFrame.from_ndarray(yuv420(image if self.view is None else self.view.pixels, size_wh), "yuv420p")
         frame.pts, frame.time_base = self._count, context.time_base
         self._count += 1
         self._waiting.append(stamp)

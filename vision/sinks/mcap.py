@@ -61,7 +61,11 @@ class Mcap(SinkSpec):
         writer_of_mcap()
 
     def open(self, plan: Sequence[Spec]) -> Sink:
-        """The sink of a run."""
+        """The sink of a run. Raises UsageError for a step whose topic is another's."""
+        for one in plan:
+            if (topic := f"/vision/{one.key}") in (VIDEO, RECORDS, ANNOTATIONS):
+                raise UsageError(f"{topic} is a topic of its own in an MCAP file: give the step another key than "
+                                 f"{one.key!r}.")
         return _Mcap(self, {one.key: one.result.__name__ for one in plan})
 
 
@@ -141,7 +145,8 @@ class _Mcap(Sink):
     def _annotate(self, payloads: Sequence[Mapping[str, Any]], stamp: int) -> None:
         from vision.messages.foxglove import annotations_message
 
-        self._put(ANNOTATIONS, "foxglove.ImageAnnotations", stamp, annotations_message(payloads, stamp))
+        view = None if self._packets is None else self._packets.view
+        self._put(ANNOTATIONS, "foxglove.ImageAnnotations", stamp, annotations_message(payloads, stamp, view))
 
     def _json(self, topic: str, values: Mapping[str, Any], stamp: int) -> None:
         self._put(topic, "", stamp, json.dumps(values, ensure_ascii=False).encode(errors="surrogateescape"))
@@ -170,22 +175,17 @@ class _Mcap(Sink):
         """Finish the file and move it into place; after an error it stays where it grew, whole up to then."""
         if self._writer is None:
             return
-        writer, self._writer = self._writer, None
         try:
             if self._packets is not None:
-                from vision.messages.foxglove import video_message
-
-                for stamp, packet in self._packets.end():
-                    data = video_message(packet, stamp, self.spec.frame_id)
-                    count = self._counts[VIDEO] = self._counts.get(VIDEO, -1) + 1
-                    writer.add_message(self._channels[VIDEO], stamp, data, stamp, count)
-            writer.finish()
-            writer.flush()
+                self._film(self._packets.end())
+            self._writer.finish()
+            self._writer.flush()
             if complete:
                 self.part.replace(self.path)
         except OSError as error:
             raise self._failed(error) from error
         finally:
+            self._writer = None
             self._let_go()
 
     def close(self) -> None:

@@ -190,11 +190,12 @@ class _Csv(TextLines):
 
     def take(self, item: Item) -> None:
         rows = []
+        head = {name: item.record[name] for name in ("source", "frame", "time_s")}
         for key in item:
             payload = item.record[key]
             for entry in entries(payload):
                 sides = zip(("left", "top", "right", "bottom"), entry.get("box", ()), strict=False)
-                cells = {**item.record, "task": key, "model": payload.get("model", ""), **_flat(entry), **dict(sides)}
+                cells = {**head, "task": key, "model": payload.get("model", ""), **_flat(entry), **dict(sides)}
                 rows.append([cells.get(column, "") for column in self.columns])
         if rows:
             self.file.append(rows_of(rows))

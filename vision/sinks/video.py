@@ -74,6 +74,7 @@ class _VideoFile(Sink):
         self._names: set[str] = set()                    # given to films and pictures of this run
         self._made: list[Path] = []
         self._sources: list[str] = []                    # that have begun
+        self._notes: list[str] = []
         self._planned: tuple[str, Path] | None = None    # a source, and where it goes
         self._film: VideoWriter | None = None
         self._finished: VideoWriter | None = None
@@ -103,6 +104,8 @@ class _VideoFile(Sink):
             if self.folder:
                 make_folder(path.parent)
             sound = info.uri if self.spec.audio and info.audio and info.whole else None
+            cut = self.spec.audio and info.audio and not info.whole and info.kind == "video"
+            self._notes = [f"{str(path)!r} is without the sound: it is of a part of the film"] if cut else []
             self._film = VideoWriter(path, audio_from=sound, origin=info.start or 0.0, crf=self.spec.crf,
                                      preset=self.spec.preset)
             if self._restored and self._restored["film"] is not None:
@@ -163,7 +166,7 @@ class _VideoFile(Sink):
     @property
     def notes(self) -> Sequence[str]:
         """What became of the film's sound."""
-        return self._finished.notes if self._finished is not None else ()
+        return [*self._notes, *(self._finished.notes if self._finished is not None else ())]
 
     def forget(self) -> None:
         """The film is in its place: its parts go."""

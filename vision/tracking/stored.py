@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ _CLASSES = 2 ** 16             # a larger class_id is no model's, and would cost
 class Film:
     """What was found in one video, by frame index.
 
-    times: seconds of each frame, where the file knows them. size_wh: of the frames, where the file knows it.
+    times: seconds of each frame, where the file knows them. size_wh: of the frames, where the file knows it. named: of
+    pictures, the frame index of each file's name.
     """
 
     frames: dict[int, Detections]
     times: dict[int, float]
     size_wh: tuple[int, int] | None = None
+    named: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,13 @@ class Stored:
         if film.size_wh is not None and frame.size_wh != film.size_wh:
             known = f"{film.size_wh[0]}x{film.size_wh[1]}"
             raise self._other(f"its frames have {known} pixels, these {width}x{height}")
-        found = film.frames.get(frame.index)
+        index = frame.index
+        if film.named:                                   # pictures may come and go
+            name = Path(frame.source).name
+            if name not in film.named:
+                raise self._other(f"it has no record of {name!r}")
+            return film.frames[film.named[name]]
+        found = film.frames.get(index)
         if found is None:
             if self.gaps:
                 return Detections.empty()
@@ -145,8 +153,9 @@ class Stored:
 
     def check_length(self, frames: int, source: str = "") -> None:
         """Raises DataError where the file has frames behind the last of a whole video of `frames`."""
-        last = max(self._film(source).frames, default=-1)
-        if last >= frames:
+        film = self._film(source)
+        last = max(film.frames, default=-1)
+        if last >= frames and not film.named:
             raise self._other(f"it goes to frame {last}, the video ends with {frames - 1}")
 
     def _other(self, what: str) -> DataError:
@@ -175,8 +184,8 @@ def _payload(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _take(films: dict[str, Film], record: Mapping[str, Any], payload: Mapping[str, Any]) -> None:
     """Add one frame to the film of its source."""
-    source, index, time = str(record.get("source", "")), int(record["frame"]), float(record["time_s"])
-    if not 0 <= index <= _LARGEST or not abs(time) <= _LARGEST:
+    source, index, time = str(record.get("source", "")), record["frame"], float(record["time_s"])
+    if type(index) is not int or not 0 <= index <= _LARGEST or not abs(time) <= _LARGEST:
         raise DataError(f"frame {index!r:.40} at {time!r:.40} s")
     if source not in films:
         width, height = record.get("size", (0, 0))
@@ -190,6 +199,8 @@ def _take(films: dict[str, Film], record: Mapping[str, Any], payload: Mapping[st
     every = found.everything
     if not (np.abs(every.boxes) <= _LARGEST).all() or not ((every.scores >= 0) & (every.scores <= 1)).all():
         raise DataError("a box that is not four numbers, or a score that does not lie in 0..1")
+    if (every.boxes[:, 2:] < every.boxes[:, :2]).any():
+        raise DataError("a box whose right side is left of its left one, or its bottom above its top")
     film.frames[index], film.times[index] = found, time
 
 
@@ -201,7 +212,9 @@ def _pictures(films: dict[str, Film]) -> dict[str, Film]:
         return films
     times = {n: time for film in films.values() for n, time in film.times.items()}
     sizes = {film.size_wh for film in films.values()}
-    return {"": Film(frames, times, sizes.pop() if len(sizes) == 1 else None)}
+    named = {Path(source).name: next(iter(film.frames)) for source, film in films.items()}
+    named = named if len(named) == len(films) else {}    # two of one name: they are told apart by their places alone
+    return {"": Film(frames, times, sizes.pop() if len(sizes) == 1 else None, named)}
 
 
 def _class_id(entry: Mapping[str, Any]) -> int:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from vision.cli.eval.common import results, write
-from vision.cli.eval.pictures import pictures_of
+from vision.cli.eval.pictures import check_sizes, pictures_of
 from vision.cli.options import EvalOptions, opened
 from vision.cli.text import counted
 from vision.errors import plain
@@ -38,6 +38,7 @@ def instances(
     truth = labelled.with_masks()
     bare = sum(one["iscrowd"] for one in truth.annotations) - sum(one["iscrowd"] for one in labelled.annotations)
     folder = images or pictures_of(data, truth)
+    check_sizes(folder, truth)
     model = instance_finder(*options.where)
     truth, category_of, unknown = truth.restricted(model.names)
     submit = partial(model.submit, min_score=0.01, max_detections=100, max_iou=max_iou, tiles=tiles)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
@@ -15,7 +16,7 @@ import typer
 from vision.cli.eval.common import results, write
 from vision.cli.options import EvalOptions, opened
 from vision.cli.text import counted
-from vision.errors import DataError, plain
+from vision.errors import DataError, SourceError, plain
 from vision.files import check_writable, write_whole
 
 if TYPE_CHECKING:
@@ -32,6 +33,19 @@ def pictures_of(path: Path, truth: Truth) -> Path:
         return coco_pictures(root, path, split, [image["file_name"] for image in truth.images])
     except DataError as error:
         raise DataError(f"{error} Name their folder: --images FOLDER") from None
+
+
+def check_sizes(folder: Path, truth: Truth) -> None:
+    """Raise DataError for a picture that has another size than its labels are for: nothing would be found there."""
+    from vision.io.pictures import picture_size
+
+    for image in truth.images:
+        wanted = image.get("width"), image.get("height")
+        with suppress(SourceError, OSError):             # what is broken or gone is told when it is read
+            found = picture_size(folder / image["file_name"])
+            if None not in wanted and found not in (wanted, wanted[::-1]):
+                raise DataError(f"{image['file_name']!r} has {found[0]}x{found[1]} pixels, and its labels are for "
+                                f"{wanted[0]}x{wanted[1]}. Give the pictures that were labelled.")
 
 
 @opened
@@ -67,6 +81,8 @@ def detect(
             print(plain(line), file=sys.stderr)
         truth, folder = labelled.truth(), Path()                          # file names are whole paths
     truth = truth.first(pictures)
+    if data.suffix == ".json":
+        check_sizes(folder, truth)
     detector = Detector.load(*options.where)
     truth, category_of, unknown = truth.restricted(detector.names)
     submit = partial(detector.submit, min_score=0.01, max_detections=100, max_iou=max_iou, tiles=tiles)

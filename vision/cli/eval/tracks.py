@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vision.errors import UsageError
 from vision.files import check_writable, write_json
 
 
@@ -32,6 +34,10 @@ def track(
     if report is not None:
         check_writable(report)
     sequences = [MotSequence.read(folder) for folder in truth]
+    twice = [name for name, count in Counter(s.name for s in sequences).items() if count > 1]
+    if twice:
+        raise UsageError(f"two sequences are called {twice[0]!r}: give each folder a name of its own, or score them by "
+                         "themselves.")
     with TemporaryDirectory() as folder:
         files = {s.name: (results or Path(folder)) / f"{s.name}.txt" for s in sequences}
         if results is None:
