@@ -20,7 +20,7 @@ from vision.cli import eval as evaluate
 from vision.data.detection import read_detection
 from vision.data.truth import Truth
 from vision.engine import FakeEngine
-from vision.errors import DataError, SinkError, SourceError
+from vision.errors import DataError, SinkError, SourceError, UsageError
 from vision.tasks.classify import Classifier
 from vision.tasks.detect import Detector
 from vision.zoo import CARDS
@@ -186,6 +186,28 @@ def test_names_of_voc_measure_a_model_of_coco_and_the_other_way(
     (rectangles / "truth.json").write_text(json.dumps(data))
     assert "3 pictures, 2 objects and 1 difficult or crowded, not judged" in run(
         "detect", "--data", rectangles / "truth.json")
+
+
+def test_labels_of_larger_pictures_are_told(rectangles: Path) -> None:
+    data = json.loads((rectangles / "truth.json").read_text())
+    data["images"][0] |= {"width": 100, "height": 200}                    # lies on its side: some tools write it so
+    data["images"][1] |= {"width": 400, "height": 200}
+    (rectangles / "truth.json").write_text(json.dumps(data))
+    told = run("detect", "--data", rectangles / "truth.json", fails=DataError)
+    assert told.startswith("'1.png' has 200x100 pixels, and its labels are for 400x200")
+
+
+def test_two_sequences_of_one_name_are_told(tmp_path: Path) -> None:
+    for parent in "ab":
+        folder = tmp_path / parent / "seq"
+        (folder / "gt").mkdir(parents=True)
+        (folder / "det").mkdir()
+        facts = ("name=seq", "frameRate=10", "seqLength=2", "imWidth=64", "imHeight=48")
+        (folder / "seqinfo.ini").write_text("\n".join(("[Sequence]", *facts)))
+        for kind in ("gt", "det"):
+            (folder / kind / f"{kind}.txt").write_text("1,1,2,2,10,10,1,-1,-1,-1\n")
+    told = run("track", tmp_path / "a" / "seq", tmp_path / "b" / "seq", fails=UsageError)
+    assert told.startswith("two sequences are called 'seq'")
 
 
 def test_sizes_are_those_of_the_data_however_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

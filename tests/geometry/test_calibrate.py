@@ -104,3 +104,8 @@ def test_the_real_boards(data: Path) -> None:
                                pytest.approx(found.camera.focal[1], rel=0.02))
         assert other.centre == (pytest.approx(found.camera.centre[0], rel=0.02),
                                 pytest.approx(found.camera.centre[1], rel=0.02))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (9, 300), (17, 40), (30, 40)])
+def test_a_picture_that_is_too_small_has_no_board(size: tuple[int, int]) -> None:
+    assert Board((9, 6), 0.02).find(np.zeros((*size, 3), np.uint8)) is None

@@ -174,8 +174,8 @@ def test_boxes_and_frames_that_cannot_be(old: str, new: str, said: str, tmp_path
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     """A record holds its floats in as many digits as detections have."""
     rng = np.random.default_rng(0)
-    found = [Detections(np.sort(rng.uniform(0, 60, (n, 2, 2)), axis=1).reshape(n, 4), rng.uniform(0, 1, n), rng.integers(0, 3, n)).rounded()
-             for n in range(5)]
+    boxes = [np.sort(rng.uniform(0, 60, (n, 2, 2)), axis=1).reshape(n, 4) for n in range(5)]
+    found = [Detections(some, rng.uniform(0, 1, len(some)), rng.integers(0, 3, len(some))).rounded() for some in boxes]
     path = tmp_path / "new.jsonl"
     lines = [line(n, detect={"model": "m", **one.to_dict("abc")}) for n, one in enumerate(found)]
     path.write_text("".join(lines))
