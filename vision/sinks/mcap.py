@@ -149,7 +149,7 @@ class _Mcap(Sink):
         self._put(ANNOTATIONS, "foxglove.ImageAnnotations", stamp, annotations_message(payloads, stamp, view))
 
     def _json(self, topic: str, values: Mapping[str, Any], stamp: int) -> None:
-        self._put(topic, "", stamp, json.dumps(values, ensure_ascii=False).encode(errors="surrogateescape"))
+        self._put(topic, "", stamp, record.line(values).rstrip("\n").encode(errors="surrogateescape"))
 
     def _put(self, topic: str, kind: str, stamp: int, data: bytes) -> None:
         if topic not in self._channels:

@@ -41,8 +41,9 @@ def begun_in_folds(output: Path, folds: int, resume: bool) -> Path:
         before = json.loads(report.read_text(encoding="utf-8")).get("parts")
     if resume and before not in (None, folds):
         raise UsageError(f"{str(output)!r} was begun with --folds {before}: give the same, or name another folder.")
-    make_folder(output)
-    write_json(report, {"parts": folds})
+    if not report.exists():                              # one that is there stays until another is whole
+        make_folder(output)
+        write_json(report, {"parts": folds})
     return report
 
 
