@@ -73,6 +73,8 @@ def told(error: BaseException) -> dict[str, Any]:
 
 
 def error_answer(error: BaseException) -> Response:
-    """An error as an answer."""
+    """An error as an answer. What was not foreseen is logged with its place."""
+    if not isinstance(error, VisionError):
+        _log.error("a request failed", exc_info=error)
     status = status_of(error)[0]
     return answer(told(error), status, {"retry-after": "1"} if status in (429, 503) else None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
@@ -15,9 +13,13 @@ from vision.serve.safety import Refused
 from vision.serve.service import Service
 from vision.serve.upload import received
 
-_log = logging.getLogger("vision.serve")
 _PLAN = {"type": "object", "description": 'tasks with their options: {"detect": {"min_score": 0.4}, "track": {}}'}
 _BODY = {"schema": {"type": "string", "format": "binary"}}
+_BEGIN = {
+    "parameters": [{"name": "options", "in": "query", "required": True, "description": "the plan",
+                    "content": {"application/json": {"schema": _PLAN}}}],
+    "requestBody": {"required": True, "content": {"video/mp4": _BODY, "video/webm": _BODY}},
+}
 
 
 def job_routes(service: Service) -> APIRouter:
@@ -26,11 +28,7 @@ def job_routes(service: Service) -> APIRouter:
 
     @router.post("/v1/jobs", operation_id="begin_job", responses={
         202: content(JOB, "the video waits or is under way"), **refusals(400, 408, 413, 415, 422, 500, 503),
-    }, openapi_extra={
-        "parameters": [{"name": "options", "in": "query", "required": True, "description": "the plan",
-                        "content": {"application/json": {"schema": _PLAN}}}],
-        "requestBody": {"required": True, "content": {"video/mp4": _BODY, "video/webm": _BODY}},
-    })
+    }, openapi_extra=_BEGIN)
     async def begin(request: Request) -> Response:
         """Begin a job: a video, and a plan of several tasks."""
         upload = None
@@ -44,12 +42,9 @@ def job_routes(service: Service) -> APIRouter:
             video, upload.video = upload.video, None
             job = service.jobs.add(video, plan, request.client.host if request.client else "")
             return answer(job.described(), 202, {"location": f"/v1/jobs/{job.id}"})
-        except VisionError as error:
-            return error_answer(error)
         except (ConnectionError, Refused):               # by the layer around us, while the body came
             raise
         except Exception as error:
-            _log.exception("a request for a job failed")
             return error_answer(error)
         finally:
             if upload is not None and upload.video is not None:

@@ -56,15 +56,12 @@ def _endpoint(service: Service, name: str) -> Callable[..., Any]:
             service.check_ready()
             upload = await received(request, service.limits, service.folder)
             response = await _done(service, name, upload, _client(request), began)
-        except VisionError as error:
-            response = error_answer(error)
         except ConnectionError:
             raise
         except Refused as refused:                       # by the layer around us, while the body came
             status = refused.status
             raise
         except Exception as error:
-            _log.exception("a request for %s failed", name)
             response = error_answer(error)
         finally:
             service.metrics.ended(name, response.status_code if response else status, monotonic() - began)
