@@ -21,6 +21,7 @@ from vision.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from vision.data.truth import Truth
+    from vision.metrics.detection import AveragePrecision
 
 
 def pictures_of(path: Path, truth: Truth) -> Path:
@@ -65,24 +66,12 @@ def detect(
         help="a page with plots, the confusion matrix and the worst pictures")] = None,
 ) -> None:
     """Average precision of a detector: scores from 0.01, at most 100 boxes a picture."""
-    from vision.data.detection import read_detection
-    from vision.data.truth import Truth
     from vision.metrics.detection import coco_rows, precision_table, summary
     from vision.tasks.detect import Detector
 
     if html is not None:
         check_writable(html)
-    if data.suffix == ".json":
-        truth = Truth.load(data)
-        folder = images or pictures_of(data, truth)
-    else:
-        labelled = read_detection(data, split)
-        for line in labelled.summary():
-            print(plain(line), file=sys.stderr)
-        truth, folder = labelled.truth(), Path()                          # file names are whole paths
-    truth = truth.first(pictures)
-    if data.suffix == ".json":
-        check_sizes(folder, truth)
+    truth, folder = _labelled(data, split, images, pictures)
     detector = Detector.load(*options.where)
     truth, category_of, unknown = truth.restricted(detector.names)
     submit = partial(detector.submit, min_score=0.01, max_detections=100, max_iou=max_iou, tiles=tiles)
@@ -99,12 +88,7 @@ def detect(
     print(f"{detector.name} ({detector.engine.label}) on {data}: {held}")
     if unknown:
         print(plain(f"classes that the model does not know, left out: {', '.join(unknown)}"))
-    print(f"AP {figures.ap:.4f}  AP50 {figures.ap50:.4f}  AP75 {figures.ap75:.4f}  "
-          f"small {figures.small:.4f}  medium {figures.medium:.4f}  large {figures.large:.4f}")
-    print(f"{times['wall']:.0f} ms a picture, reading included; processor time {times['processor']:.0f} ms"
-          + "".join(f"; {what} {spent:.0f} ms" for what, spent in list(times.items())[2:]))
-    for of_class, (ap, ap50) in figures.classes.items():
-        print(f"  {plain(of_class):<20} AP {ap:.4f}  AP50 {ap50:.4f}")
+    _say(figures, times)
     objects = len(truth.annotations) - difficult
     write(options, detector, {
         **asdict(figures), "pictures": len(truth.images), "objects": objects, "difficult": difficult,
@@ -124,6 +108,33 @@ def detect(
             f"{detector.name} on {name}", facts, figures, table[0, :, :, 0, -1], judged, folder,
             truth.names, min_score,
         ).encode())
+
+
+def _labelled(data: Path, split: str, images: Path | None, most: int | None) -> tuple[Truth, Path]:
+    """What is labelled, and the folder that its file names are in. Raises DataError."""
+    from vision.data.detection import read_detection
+    from vision.data.truth import Truth
+
+    if data.suffix != ".json":
+        labelled = read_detection(data, split)
+        for line in labelled.summary():
+            print(plain(line), file=sys.stderr)
+        return labelled.truth().first(most), Path()      # file names are whole paths
+    truth = Truth.load(data)
+    folder = images or pictures_of(data, truth)
+    truth = truth.first(most)
+    check_sizes(folder, truth)
+    return truth, folder
+
+
+def _say(figures: AveragePrecision, times: dict[str, float]) -> None:
+    """Print a detector's figures, and what a picture took."""
+    print(f"AP {figures.ap:.4f}  AP50 {figures.ap50:.4f}  AP75 {figures.ap75:.4f}  "
+          f"small {figures.small:.4f}  medium {figures.medium:.4f}  large {figures.large:.4f}")
+    print(f"{times['wall']:.0f} ms a picture, reading included; processor time {times['processor']:.0f} ms"
+          + "".join(f"; {what} {spent:.0f} ms" for what, spent in list(times.items())[2:]))
+    for of_class, (ap, ap50) in figures.classes.items():
+        print(f"  {plain(of_class):<20} AP {ap:.4f}  AP50 {ap50:.4f}")
 
 
 def _times(began: tuple[float, float], pictures: int, spent: dict[str, float]) -> dict[str, float]:
