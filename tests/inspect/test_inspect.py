@@ -169,3 +169,5 @@ def test_a_graph_whose_shapes_depend_on_values_is_counted(capsys: pytest.Capture
     inspect(["gfl-voc"], "320x224", None, True)
     told = capsys.readouterr().out.splitlines()[-1]
     assert "3,417,968 parameters, 0.6" in told
+    with pytest.raises(ModelError, match="Leave --size out, or take sides that are multiples of 32"):
+        inspect(["nanodet-g"], "320x240", None, True)

@@ -91,7 +91,9 @@ def opened(model: str, size_wh: tuple[int, int] | None = None) -> Opened:
         _unlike(module)
         graph = exported(module, (*frames, height, width, 3), False, card.name, whole=False)
     except CannotRun as error:
-        raise ModelError(str(error)) from error
+        asked = size_wh is not None and size_wh != card.input.size_wh
+        hint = " Leave --size out, or take sides that are multiples of 32." if asked else ""
+        raise ModelError(f"{error}{hint}") from error
     return Opened(
         path.name if path.exists() else card.name, graph, random,
         frozenset(name for name, _ in module.named_parameters()),
