@@ -85,6 +85,8 @@ def test_what_cannot_be_compressed_is_told(pictures: Path, tmp_path: Path) -> No
     assert "(OpenVINO) or an .onnx file (onnxruntime); got one for action" in told
     run("gfl-voc", "--data", tmp_path / "none.json", "-o", small, fails=DataError)
     run("gfl-voc", "--data", tmp_path / "none.mp4", "-o", small, fails=SourceError)
+    told = run("mobilenet-v2", "--prune", "0.5", "--data", tmp_path / "none", "-o", small, fails=DataError)
+    assert told.startswith(f"there is no '{tmp_path / 'none'}'")
     assert not small.exists()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vision.cli.measured import Metric, metric_of
-from vision.errors import UsageError, plain
+from vision.errors import DataError, UsageError, plain
 from vision.weights import resolve
 from vision.zoo import find
 
@@ -80,8 +80,6 @@ def _check(card: Card, output: Path, how: str) -> None:
 def _needed(data: Path | None, why: str) -> Path:
     if data is None:
         raise UsageError(f"{why}: name them with --data FOLDER")
-    if not data.exists():
-        raise UsageError(f"there is no {str(data)!r}. {why[0].upper()}{why[1:]}: name them with --data FOLDER")
     return data
 
 
@@ -127,6 +125,8 @@ def _quantised(
 
 def _pruned(name: str, data: Path, output: Path, share: float, epochs: int) -> Card:
     """Prune and train again in a folder named as the file."""
+    if not data.exists():
+        raise DataError(f"there is no {str(data)!r}. Give a folder of labelled data.")
     from vision.cli.train.going import progress
     from vision.train.classify import ClassifySettings
     from vision.train.smaller import smaller
