@@ -13,6 +13,7 @@ import yaml
 from vision.errors import SinkError
 from vision.files import write_whole
 from vision.instances import Instances
+from vision.io.pictures import PICTURE_SUFFIXES
 from vision.sinks.base import Sink, SinkSpec
 from vision.sinks.frames import FolderSink
 from vision.sinks.text import TextFile, TextLines
@@ -60,10 +61,9 @@ class _Coco(TextLines):
         self.paths = (path, self.categories)
         self.category = getattr(result, "coco", None)            # of points: the one that there is
         self.rows: tuple[int, ...] | None = getattr(result, "coco_rows", None)
-        self._named = self._numbered = False
+        self._named = False
 
     def begin(self, info: Info) -> None:
-        self._numbered = info.kind in ("picture", "pictures")
         self.file.open(head="[")
 
     def take(self, item: Item) -> None:
@@ -74,9 +74,10 @@ class _Coco(TextLines):
             categories = [self.category] if self.category else named
             write_whole(self.categories, json.dumps({"categories": categories}, indent=1).encode())
             self._named = True
-        stem = Path(item.frame.source).stem
+        file = Path(item.frame.source)
+        numbered = file.stem.isdecimal() and file.suffix.lower() in PICTURE_SUFFIXES       # a film has many pictures
         where = {
-            "image_id": int(stem) if self._numbered and stem.isdecimal() else item.frame.index,
+            "image_id": int(file.stem) if numbered else item.frame.index,
             "source": item.frame.source,
             "time_s": item.record["time_s"],
         }
