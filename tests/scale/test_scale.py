@@ -203,6 +203,18 @@ def test_ranges_are_joined_to_what_one_run_gives(tmp_path: Path) -> None:
     assert not list((tmp_path / "out" / "parts").iterdir())
 
 
+def test_a_worker_keeps_to_its_core_once_its_models_are_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auto` measures with all cores, as in a run by itself, and comes to the same."""
+    order: list[str] = []
+    monkeypatch.setattr("vision.steps.detect.Detect.load", lambda *_: order.append("loaded"))
+    monkeypatch.setattr("vision.scale.worker.keep_to", lambda count: order.append(f"kept to {count}") or [])
+    worker = Worker(Settings(({"task": "detect"},), str(tmp_path / "out")), cores=1)
+    assert worker.prepare(__version__) == ""
+    assert order == ["loaded", "kept to 1"]
+
+
 def test_a_range_that_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip(tmp_path / "clip.mp4", 60)
     part = replace(units_of([str(clip)])[0], start=2.0, end=4.0, part=1)

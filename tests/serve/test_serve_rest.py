@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from vision import Detector, read
 from vision.errors import WeightsError
 from vision.record import SCHEMA
 from vision.serve.answers import status_of, told
+from vision.serve.jobs import Job, records_of
 from vision.serve.limits import Limits
 from vision.serve.service import Service
 
@@ -218,6 +220,18 @@ def test_a_job_that_waits_is_stopped_at_once(jpeg: bytes, tmp_path: Path) -> Non
         assert client.get(f"/v1/jobs/{waiting['id']}").json()["state"] == "stopped"
         assert not service.jobs.find(waiting["id"]).path.exists()
         assert post(server, "detect", short, "video/mp4").status_code == 202
+
+
+def test_a_reader_of_records_does_not_keep_the_server_from_its_end(tmp_path: Path) -> None:
+    job = Job(("film", tmp_path / "film.mp4"), [], "somebody")
+    job.records.write_text('{"frame": 0}\n', encoding="utf-8")
+    ends = iter([False, False, True, True])
+
+    async def read_all() -> list[bytes]:
+        return [part async for part in records_of(job, lambda: next(ends))]
+
+    assert asyncio.run(asyncio.wait_for(read_all(), 10)) == [b'{"frame": 0}\n']
+    assert not job.over
 
 
 def test_a_job_names_no_path_of_the_server(

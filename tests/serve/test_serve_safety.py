@@ -93,6 +93,7 @@ def test_the_token(guarded_server: Running) -> None:
         assert (page.status_code, page.headers["location"]) == (303, "/?task=detect")
         assert {"HttpOnly", "SameSite=Strict"} <= set(page.headers["set-cookie"].split("; "))
         assert nobody.get("/").text == "<h1>the page</h1>\n"     # by the cookie
+        assert nobody.get("/", params={"csrftoken": "1"}).text == "<h1>the page</h1>\n"      # which is no token
     with pytest.raises(InvalidStatus) as refused:
         connect(guarded_server.stream, proxy=None)
     assert refused.value.response.status_code == 401
