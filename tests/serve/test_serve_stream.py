@@ -328,3 +328,25 @@ def test_memory_does_not_grow_with_what_is_asked(server: Running, jpeg: bytes) -
     first = visits(20)
     assert visits(60) - first < 25
     until(lambda: server.service.seats.taken == 0)
+
+
+def test_a_failure_of_a_plan_is_told_and_one_of_the_connection_is_not_logged(
+    server: Running, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the device is on fire")
+
+    with opened(server) as socket, monkeypatch.context() as patch:
+        patch.setattr(server.service, "asked", broken)
+        socket.send('{"plan": {"detect": {}}}')
+        assert json.loads(socket.recv(60))["code"] == "failed"           # and the stream goes on
+        socket.send("nonsense")
+        assert json.loads(socket.recv(60))["code"] == "usage"
+    assert "the device is on fire" in caplog.text
+    caplog.clear()
+    for _ in range(5):                                                   # gone before the answer is there
+        socket = opened(server)
+        socket.send('{"plan": {"detect": {}}}')
+        socket.socket.close()
+    with opened(server, {"detect": {}}):
+        assert not caplog.records

@@ -153,7 +153,7 @@ def dealt(pictures: Pictures, folds: int, seed: int = 0) -> list[tuple[Pictures,
     groups = len(set(pictures.groups))
     if folds > groups:
         raise DataError(f"{folds} parts of {groups} groups cannot be: a group is never in two. Take fewer --folds.")
-    first = [labels[0] if labels else -1 for labels in pictures.labels]
+    first = _first(pictures)
     if folds > (most := max(Counter(first).values(), default=0)):
         raise DataError(f"{folds} parts cannot be: no class has more than {most} pictures. Take fewer --folds, or more "
                         "pictures.")
@@ -167,9 +167,14 @@ def dealt(pictures: Pictures, folds: int, seed: int = 0) -> list[tuple[Pictures,
     ]
 
 
+def _first(pictures: Pictures) -> list[int]:
+    """The class by which each picture is shared out; -1 for one without."""
+    return [labels[0] if labels else -1 for labels in pictures.labels]
+
+
 def held_out(pictures: Pictures, share: float, seed: int = 0) -> tuple[Pictures, Pictures]:
     """A part to learn from and a `share` (0..0.5) that is held out, as `dealt` has them."""
-    most = max(Counter(labels[0] if labels else -1 for labels in pictures.labels).values(), default=0)
+    most = max(Counter(_first(pictures)).values(), default=0)
     folds = min(round(1 / share), most, len(set(pictures.groups)))
     if folds < 2:
         raise DataError("there are too few pictures to hold some out: two of a class at least. Give more, or a part of "

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -19,6 +19,15 @@ _GONE = (WebSocketDisconnect, ConnectionError, RuntimeError)
 _numbers = itertools.count(1)
 
 
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What Starlette raises of a connection that is over, as a ConnectionError."""
+    try:
+        yield
+    except (WebSocketDisconnect, RuntimeError) as error:
+        raise ConnectionError("the visitor has gone") from error
+
+
 class SocketWire:
     """A WebSocket as a visitor sees it."""
 
@@ -26,12 +35,15 @@ class SocketWire:
         self.socket = socket
 
     async def tell(self, message: Mapping[str, Any]) -> None:
-        """Send a message. Raises ConnectionError where the other side does not read it (`vision.serve.safety`)."""
-        await self.socket.send_text(json.dumps(message, ensure_ascii=False))
+        """Send a message. Raises ConnectionError where the other side does not read it (`vision.serve.safety`), or has
+        gone."""
+        with _told():
+            await self.socket.send_text(json.dumps(message, ensure_ascii=False))
 
     async def show(self, picture: bytes) -> None:
         """Send a picture."""
-        await self.socket.send_bytes(picture)
+        with _told():
+            await self.socket.send_bytes(picture)
 
 
 def stream_routes(service: Service) -> APIRouter:

@@ -92,7 +92,7 @@ class Visitor:
                 self._watch(asked["source"])
         except VisionError as error:
             await self.wire.tell(told(error))
-        except (ConnectionError, RuntimeError):          # of a connection that is over
+        except ConnectionError:
             raise
         except Exception as error:
             _log.exception("a visitor's message failed")

@@ -22,7 +22,7 @@ from vision.files import own
 from vision.sinks.frames import FILMS
 from vision.sinks.sound import Sound, sound_of
 from vision.types import Image
-from vision.view import checked_image, letterbox
+from vision.view import View, checked_image, letterbox
 
 _log = logging.getLogger(__name__)
 _TICK = Fraction(1, 90_000)                # seconds; the clock of MPEG
@@ -270,15 +270,19 @@ def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+def fitted_in(image: Image, size_wh: tuple[int, int]) -> View | None:
+    """A picture (H,W,3) on a film's size, with black borders; None where it is that size, or a pixel less."""
+    spare = (size_wh[0] - image.shape[1], size_wh[1] - image.shape[0])
+    return None if spare[0] in (0, 1) and spare[1] in (0, 1) else letterbox(image, size_wh, fill=0)
+
+
 def yuv420(image: Image, size_wh: tuple[int, int]) -> Image:
     """(H,W,3) BGR -> (h*3/2,w) planar 4:2:0, in OpenCV's BT.601, for a film of an even size."""
-    height, width = image.shape[:2]
-    right, below = size_wh[0] - width, size_wh[1] - height
-    if right in (0, 1) and below in (0, 1):
-        if right or below:
-            image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
-    else:
-        image = letterbox(image, size_wh, fill=0).pixels
+    view = fitted_in(image, size_wh)
+    image = image if view is None else view.pixels
+    right, below = size_wh[0] - image.shape[1], size_wh[1] - image.shape[0]
+    if right or below:
+        image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
 
 

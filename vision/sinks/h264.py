@@ -11,9 +11,9 @@ import av
 import av.error
 
 from vision.errors import SinkError
-from vision.sinks.film import yuv420
+from vision.sinks.film import fitted_in, yuv420
 from vision.types import Image
-from vision.view import View, letterbox
+from vision.view import View
 
 KEY_EVERY = 60                                   # pictures: a reader that seeks decodes at most so many
 
@@ -39,8 +39,7 @@ class Packets:
         SinkError."""
         context = self._context = self._context or self._opened(image)
         size_wh = context.width, context.height
-        fits = all(whole - side in (0, 1) for whole, side in zip(size_wh, image.shape[1::-1], strict=True))
-        self.view = None if fits else letterbox(image, size_wh, fill=0)
+        self.view = fitted_in(image, size_wh)
         frame = av.VideoFrame.from_ndarray(yuv420(image if self.view is None else self.view.pixels, size_wh), "yuv420p")
         frame.pts, frame.time_base = self._count, context.time_base
         self._count += 1

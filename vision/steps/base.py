@@ -80,7 +80,7 @@ class Pool:
 
     def expect(self, plan: Sequence[Spec]) -> None:
         """Prepare for the models of a plan, which work at the same time where there are several."""
-        self._choices.several |= sum(type(one).load is not Spec.load for one in plan) > 1
+        self._choices.several |= sum(hasattr(one, "model") for one in plan) > 1
 
     def load(self, load: Callable[..., M], model: Named = "default", **more: Any) -> M:
         """A model, loaded once.

@@ -132,18 +132,13 @@ class Stored:
         if film.size_wh is not None and frame.size_wh != film.size_wh:
             known = f"{film.size_wh[0]}x{film.size_wh[1]}"
             raise self._other(f"its frames have {known} pixels, these {width}x{height}")
-        index = frame.index
-        if film.named:                                   # pictures may come and go
-            name = Path(frame.source).name
-            if name not in film.named:
-                raise self._other(f"it has no record of {name!r}")
-            return film.frames[film.named[name]]
-        found = film.frames.get(index)
+        name = Path(frame.source).name
+        found = film.frames.get(film.named.get(name, -1) if film.named else frame.index)       # pictures come and go
         if found is None:
             if self.gaps:
                 return Detections.empty()
-            raise self._other(f"it has no record of frame {frame.index}")
-        time = film.times.get(frame.index, frame.time)
+            raise self._other(f"it has no record of {repr(name) if film.named else f'frame {frame.index}'}")
+        time = frame.time if film.named else film.times.get(frame.index, frame.time)
         if abs(time - frame.time) > 1e-3 and time != frame.index:        # the index: of a still picture
             raise self._other(f"its frame {frame.index} is at {time:.3f} s, this one at {frame.time:.3f} s")
         may_lie_outside = self.gaps or film.size_wh is not None

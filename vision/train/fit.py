@@ -52,8 +52,8 @@ class _Keeper(Callback):  # type: ignore[misc]
     """After every epoch: `last.ckpt`, from which the run resumes exactly, and where the figure is the
     best so far `best.safetensors`. Both are written beside and moved, so a kill spoils neither."""
 
-    def __init__(self, folder: Path, card: Card, facts: dict[str, Any], keep: str, val_every: int) -> None:
-        self.folder, self.card, self.facts, self.keep, self.val_every = folder, card, facts, keep, val_every
+    def __init__(self, folder: Path, card: Card, facts: dict[str, Any], keep: str) -> None:
+        self.folder, self.card, self.facts, self.keep = folder, card, facts, keep
         self.best: dict[str, float] = {}
         self.best_epoch = -1
 
@@ -64,8 +64,9 @@ class _Keeper(Callback):  # type: ignore[misc]
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Learner)
         last = trainer.current_epoch + 1 == trainer.max_epochs       # which is judged, whatever `val_every` says
-        trainer.check_val_every_n_epoch = 1 if last else self.val_every
+        trainer.check_val_every_n_epoch = 1 if last else pl_module.settings.val_every
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         curve = self.folder / "curve.jsonl"
@@ -170,7 +171,7 @@ def fit(parts: Parts, training: Training, told: Told) -> Trained:
         raise UsageError("this network has no layer that --qat rounds: convolutions and dense layers of pictures.")
     on_clips = any(p.ndim == 5 for p in net.parameters())
     net.to(memory_format=torch.channels_last_3d if on_clips else torch.channels_last)
-    keeper = _Keeper(folder, parts.objective.card, training.facts, parts.keep, settings.val_every)
+    keeper = _Keeper(folder, parts.objective.card, training.facts, parts.keep)
     callbacks: list[Callback] = [keeper, _Teller(told), Board()]
     if settings.patience:
         figure = f"val/{parts.objective.figure}"

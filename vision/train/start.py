@@ -151,7 +151,7 @@ def freeze_as_asked(net: nn.Module, beginnings: tuple[str, ...]) -> None:
         if not any(name.startswith(beginning) for name in known):
             parts = dict.fromkeys(".".join(name.split(".")[:2]) for name in known)
             raise UsageError(f"--frozen: no layer's name begins with {beginning!r}. {nearest(beginning, parts)}")
-    if all(name.startswith(beginnings or ("-",)) for name in known):
+    if beginnings and all(name.startswith(beginnings) for name in known):
         raise UsageError("--frozen leaves nothing to learn.")
     freeze(net, beginnings)
 
