@@ -17,14 +17,15 @@ from vision.benchmark.meter import Figures, Turn, figures, in_turns, shares
 from vision.benchmark.stages import record, take
 from vision.benchmark.ways import Way, together
 from vision.benchmark.whole import DECODE, WHOLE, WRITE, Benchmark, Stage, benchmark
-from vision.card import Card, Input
+from vision.card import Boxes, Card, Input
 from vision.chart import Mark, scatter_chart
 from vision.engine import FakeEngine
 from vision.errors import SourceError, UsageError
 from vision.sinks.film import VideoWriter
-from vision.steps import Classify
+from vision.steps import Classify, Detect, Track
 from vision.steps.base import Pool
 from vision.tasks.classify import Classifier
+from vision.tasks.detect import Detector
 
 NAP_S = 0.02
 
@@ -124,6 +125,18 @@ def test_a_step_alone_looks_at_every_frame_that_the_run_did(film: Path, classifi
         assert taken.alone(spec) == 3
         assert [one.asked for one in taken.engines["classify"]] == [3]
         assert min(taken.one_by_one(spec)) >= NAP_S
+
+
+def test_a_step_after_one_that_looks_at_every_second_frame(film: Path) -> None:
+    """What was known of it was asked for in every frame: a plan of `drive` could not be measured."""
+    found = np.float32([[[4, 4, 20, 20]]]), np.float32([[0.9]]), np.zeros((1, 1), np.int64)
+    card = Card(name="fake", task="detect", file="", licence="", source="", input=Input((32, 32), "stretch"),
+                names=("a",), boxes=Boxes("rows"))
+    with Pool() as pool:
+        taken = take(str(film), [Detect(Detector(FakeEngine(lambda batch: found), card), every=2), Track()], pool, 5)
+        assert sorted(taken.results["track"]) == [0, 2, 4]
+        assert [taken.alone(spec) for spec in taken.plan] == [3, 3]
+        assert len(taken.one_by_one(taken.plan[1])) == 3
 
 
 def test_a_run_that_waits_for_its_network_says_so(film: Path, classifier: Classifier) -> None:

@@ -80,7 +80,15 @@ def test_a_pass_phrase(vision: Vision, capsys: pytest.CaptureFixture[str], monke
     assert vision("gallery", "enrol", "people", "-o", "team.faces", "--encrypt") == 0
     assert "encrypted" in capsys.readouterr().out
     assert vision("identify", "both.png", "--gallery", "team.faces", "--jsonl", "-", "-q") == 0
+    Path("more").mkdir()
+    Path("people/Carlo").rename("more/Charles")
+    assert vision("gallery", "enrol", "more", "-o", "team.faces", "--add") == 0      # it was written in the clear
+    assert "3 people, 3 pictures" in (said := capsys.readouterr().out)
+    assert "encrypted" in said
+    assert Path("team.faces").read_bytes().startswith(b"vision gallery, encrypted")
     monkeypatch.setenv("VISION_PASSPHRASE", "other")
+    assert vision("gallery", "enrol", "more", "-o", "team.faces", "--add") == 1
+    assert "cannot be decrypted" in capsys.readouterr().err
     assert vision("identify", "both.png", "--gallery", "team.faces", "-q") == 1
     assert "cannot be decrypted" in capsys.readouterr().err
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from vision.driving.free import free_space, road_by_colour, road_of
+from vision.driving.lines import LaneLines
+from vision.driving.obstacles import placed
 from vision.geometry import Camera, Ground, Mounting
 
 GROUND = Ground.of(Camera((640, 360), (520.0, 520.0), (319.5, 179.5)), Mounting(1.3, 2.0))
@@ -53,6 +55,32 @@ def test_without_a_calibration_there_are_ratios_alone() -> None:
     assert "ranges_m" not in free.to_dict()
     horizon, row = GROUND.horizon(), GROUND.pixels([[12.0, 0.0]])[0, 1]
     assert free.ratios[15] == pytest.approx((360 - row) / (360 - horizon), abs=0.03)
+
+
+def test_a_lens_that_says_nothing_of_the_corners_narrows_the_directions() -> None:
+    """Where boards did not reach, the distortion has no inverse: every direction was free to the horizon."""
+    camera = Camera((960, 540), (600.0, 600.0), (479.5, 269.5), (-0.35, 0.12, 0.0, 0.0, -0.02))
+    ground = Ground.of(camera, Mounting(1.3, 2.0))
+    assert np.isnan(ground.metres([[5.0, 539.0]])).all()
+    road = np.zeros((540, 960), bool)
+    road[int(np.ceil(ground.pixels([[6.0, 0.0]])[0, 1])):] = True
+    free = free_space(road, ground, True, NONE)
+    assert np.isfinite(free.angles).all()
+    assert free.ranges[np.argmin(np.abs(free.angles))] == pytest.approx(6.0, rel=0.08)
+    assert (free.ranges < 9).all()
+    none = np.empty((0, 3)), np.empty(0, np.int64), np.empty(0, np.float32)
+    lanes = LaneLines(*none, (4.0, 40.0), ground, True)
+    places, in_path = placed(np.float32([[10, 150, 950, 538], [5, 300, 90, 538]]), lanes)
+    assert np.isfinite(places).all()
+    assert in_path.tolist() == [True, False]
+
+
+def test_where_the_lower_edge_is_not_on_the_ground_no_free_road_is_known() -> None:
+    camera = Camera((960, 540), (600.0, 600.0), (479.5, 269.5))
+    ground = Ground.of(camera, Mounting(1.3, 10.0, roll=80.0))
+    with np.errstate(all="raise"):
+        free = free_space(np.ones((54, 96), bool), ground, True, NONE)
+    assert free is None or np.isfinite(free.angles).all()
 
 
 def test_road_by_its_name() -> None:

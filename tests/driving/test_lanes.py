@@ -11,10 +11,11 @@ import pytest
 
 from tests.driving.roads import CAMERA, GROUND, MOUNTING, road
 from vision import FindLanes, Frame, Info, read
-from vision.driving.finder import LaneFinder
+from vision.driving.finder import LaneFinder, sized
 from vision.driving.lines import LaneLines
 from vision.driving.rows import Rows
 from vision.driving.vanishing import vanishing_point
+from vision.errors import UsageError
 from vision.geometry import Setup
 from vision.state import dumps, loads
 
@@ -122,6 +123,17 @@ def test_it_goes_on_where_it_was() -> None:
     other.restore(one.state())
     for k, image in enumerate(frames[5:], 5):
         assert one(image, k / 25).to_dict() == other(image, k / 25).to_dict()
+
+
+def test_a_height_beside_points_on_the_ground_is_refused() -> None:
+    """It was passed over: the points say it all."""
+    points = ((600.0, 400.0), (680.0, 400.0), (900.0, 700.0), (380.0, 700.0)), ((30.0, 2.0), (30.0, -2.0), (8.0, -2.0),
+                                                                              (8.0, 2.0))
+    setup = Setup(CAMERA, points=points)
+    assert sized(setup, None, None) is setup
+    for height, pitch in ((1.3, None), (None, 2.0), (1.3, 2.0)):
+        with pytest.raises(UsageError, match="leave out --height and --pitch"):
+            sized(setup, height, pitch)
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -62,6 +62,13 @@ def test_where_a_lens_turns_back_there_is_no_direction() -> None:
     assert np.isnan(camera.rays([[2000, 1500]])).all()
 
 
+@pytest.mark.parametrize(("focal", "centre"), [((500, 500), (60900.0, 172.0)), ((0.001, 0.001), (320, 240)),
+                                               ((500, 1e7), (320, 240))])
+def test_numbers_in_other_units_are_no_camera(focal: tuple[float, float], centre: tuple[float, float]) -> None:
+    with pytest.raises(UsageError, match="no camera of 640x480 pixels has"):
+        Camera((640, 480), focal, centre)
+
+
 @pytest.mark.parametrize("name", ["c.toml", "c.yaml", "c.ros.yaml", "c.opencv.yaml"])
 def test_files_come_back(name: str, tmp_path: Path) -> None:
     write_setup(tmp_path / name, Setup(BENT))

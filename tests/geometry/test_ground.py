@@ -103,6 +103,7 @@ def test_four_points_are_the_same_ground() -> None:
     ([[300, 400], [500, 400], [600, 700], [100, 700]], [[9, 1], [9, -1], [9, -3], [4, 1]], "on a line on the ground"),
     ([[300, 400], [500, 400], [600, 700], [100, 700]], [[9, 1], [4, -1], [9, -1], [4, 1]], "order"),
     ([[300, 400], [500, 400], [600, 700]], [[9, 1], [9, -1], [4, -1]], "takes four points"),
+    ([[300, 400], [500, 400], [600, 700], [100, 700]], [[9, -1], [9, 1], [4, 1], [4, -1]], "are mirrored"),
 ])
 def test_points_that_are_no_ground(image: list[list[float]], metres: list[list[float]], what: str) -> None:
     with pytest.raises(UsageError, match=what):

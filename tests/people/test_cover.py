@@ -119,6 +119,18 @@ def test_no_frame_leaks_where_the_detector_fails() -> None:
     assert (frames[20].image[40:70, 80:110, 1] > 200).any()              # the reader's own picture is left as it was
 
 
+@pytest.mark.parametrize("fast", [100.0, 240.0])
+def test_a_film_of_uneven_rate_is_covered_for_as_many_seconds(fast: float) -> None:
+    """Frames were counted by the film's mean rate: where they come faster the look ahead was shorter than asked for."""
+    times = [*np.arange(10) * 0.5, *(5 + np.arange(150) / fast), *(8 + np.arange(10) * 0.5)]
+    seen, missed = (frame.image for frame in film(2, [1]))
+    frames = [Frame(seen if i >= 150 else missed, i, float(time), "film") for i, time in enumerate(times)]
+    found = frames[150].time
+    items = list(Run(frames, BlurFaces(model=Faces(), bridge=0.405)))
+    covered_at = [item.frame.time for item in items if len(item["blur"].boxes)]
+    assert covered_at == [time for time in times if time >= found - 0.405]
+
+
 class Slow(Step):
     """A step that others wait for: its window is full at once."""
 

@@ -92,6 +92,8 @@ def test_two_people_of_one_name() -> None:
     for name in ("person 1", "Person 1", " PERSON 1 ", "\uff50erson 1"):
         with pytest.raises(DataError, match="two people of one name: 'person 1'"):
             gallery.add(name, np.ones((1, 8)))
+    with pytest.raises(DataError, match="'Unknown' is what strangers are called"):
+        gallery.add("Unknown", np.ones((1, 8)))
     with pytest.raises(UsageError, match="a person has a name"):
         gallery.add(" ", np.ones((1, 8)))
     with pytest.raises(UsageError, match=r"\(M,8\)"):
@@ -194,6 +196,8 @@ def test_pictures_that_cannot_be_used(
     assert [line.split(": ", 2)[2].split(" (")[0] for line in told] == [
         "no face was found", "2 faces: cut the picture to one", "it cannot be read"]
     (people / "Nobody").mkdir()
+    with pytest.raises(DataError, match="the folder of 'Nobody' has no pictures"):
+        enrol(people, landmarker, embedder)
     cv2.imwrite(str(people / "Nobody/1.png"), np.full((200, 200, 3), 90, np.uint8))
     with pytest.raises(DataError, match=r"no picture of 'Nobody' can be used \(.*no face was found"):
         enrol(people, landmarker, embedder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +44,17 @@ def test_a_line_that_climbs_is_one_line() -> None:
     rows, lines, _ = reading_order((pieces[::-1] @ turn.T).astype(np.float32))
     assert rows.tolist() == [3, 2, 1, 0]
     assert lines.tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_page_that_is_turned_is_read_in_the_same_order(quarters: int) -> None:
+    """Two lines that were upside down were read from the second to the first."""
+    pieces = np.array([*_TWO_COLUMNS, _box(10, -30, 210, 24)], np.float32)
+    upright = [part.tolist() for part in reading_order(pieces)]
+    assert upright[0] == [8, *range(8)]
+    for _ in range(quarters):
+        pieces = np.stack([-pieces[..., 1], pieces[..., 0]], axis=-1)
+    assert [part.tolist() for part in reading_order(pieces)] == upright
 
 
 def test_nothing_has_no_order() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -411,6 +412,14 @@ def test_the_range_test_finds_a_rate_and_leaves_the_network(hues: Path, tmp_path
 
 @pytest.mark.soak
 @pytest.mark.realdata
+@pytest.mark.skipif("VISION_SOAK" not in os.environ, reason="eight epochs, two minutes: make soak")
 def test_ants_and_bees_in_one_line(data: Path, tmp_path: Path) -> None:
     trained = Training("classify", data / "hymenoptera", tmp_path / "run").run()
     assert trained.figures["top1"] >= 0.94
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_ants_and_bees_after_one_epoch_of_the_last_layer(data: Path, tmp_path: Path) -> None:
+    trained = Training("classify", data / "hymenoptera", tmp_path / "run", ClassifySettings(epochs=1)).run()
+    assert trained.figures["top1"] >= 0.8

@@ -79,7 +79,8 @@ class Taken:
     def _windows(self, spec: Spec) -> tuple[Step, Windows]:
         step = spec.open(self.info, self.run.model_of(spec))
         step.join(self.steps)
-        known = [(_Known(self.steps[key], self.results[key]), 1)
+        every = {one.key: one.every for one in self.plan}
+        known = [(_Known(self.steps[key], self.results[key]), every[key])
                  for key in sorted(step.needs | step.uses) if key in self.results]
         return step, Windows([*known, (step, spec.every)], Report())
 

@@ -133,10 +133,9 @@ def _pruned(name: str, data: Path, output: Path, share: float, epochs: int) -> C
 
     settings = ClassifySettings(epochs=epochs, lr=3e-4, freeze_epochs=0, backbone_lr=0.1, features=1.0, warmup=0.5)
     with progress(quiet=False) as tell:
-        made, trained = smaller(name, data, output.with_suffix(""), share, settings, tell)
+        _, trained = smaller(name, data, output.with_suffix(""), share, settings, tell)
     shutil.copyfile(trained.weights, output)
-    print(f"multiply-adds {made.after / 1e9:.3f} G, before {made.before / 1e9:.3f} G; the run is in "
-          f"{plain(str(output.with_suffix('')))}")
+    print(plain(f"the run is in {output.with_suffix('')}"))
     return find(str(output))
 
 

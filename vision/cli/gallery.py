@@ -33,10 +33,12 @@ def enrol(
     """Look at pictures of people, and keep a vector of each face: no picture, nothing that shows them."""
     from vision.files import check_writable
     from vision.people.enrol import enrol as enrolled
+    from vision.people.gallery import Gallery, encrypted
 
     check_writable(output)
-    phrase = _phrase(confirm=True) if encrypt else ""
-    before = _load(output) if add else None
+    kept = add and encrypted(output)                     # what is encrypted stays so
+    phrase = _phrase(confirm=not kept) if encrypt or kept else ""
+    before = Gallery.load(output, phrase if kept else None) if add else None
     looker = _looker(options)
     if before is not None and before.model != looker.name:
         raise DataError(f"{str(output)!r} was made with {before.model!r}, and this is {looker.name!r}.")

@@ -12,6 +12,7 @@ from vision.driving.fit import SPREAD, LaneFit, Vote
 from vision.driving.lines import CLEAR, LaneLines
 from vision.driving.rows import Evidence, Rows
 from vision.driving.vanishing import vanishing_point
+from vision.errors import UsageError
 from vision.geometry.camera import Camera
 from vision.geometry.ground import Ground
 from vision.geometry.mounting import Mounting
@@ -172,9 +173,13 @@ class LaneFinder:
 
 
 def sized(setup: Setup, height: float | None, pitch: float | None) -> Setup:
-    """A setup with a mounting given by hand: height in metres and pitch in degrees, where both are known."""
+    """A setup with a mounting given by hand: height in metres and pitch in degrees, where both are known. Raises
+    UsageError where the setup has points on the ground, which say it all."""
     if height is None and pitch is None:
         return setup
+    if setup.points is not None:
+        raise UsageError("the calibration has four points on the ground, which say how the camera is mounted: leave "
+                         "out --height and --pitch, or take [ground] out of it.")
     if setup.mounting is not None:
         base = setup.mounting
         return replace(setup, mounting=replace(base, height=height or base.height,

@@ -80,19 +80,27 @@ def road_by_colour(image: Image, horizon: float) -> npt.NDArray[np.bool_]:
 
 def free_space(
     road: npt.NDArray[np.bool_], plane: Ground, calibrated: bool, boxes: Floats, bearings: int = _BEARINGS
-) -> FreeSpace:
-    """How far the road goes on from the car, direction by direction.
+) -> FreeSpace | None:
+    """How far the road goes on from the car, direction by direction; None where the calibration places hardly anything
+    of the picture's lower edge on the ground. A lens that says nothing of the corners narrows the directions.
 
     road: (h,w) bool at any size, of the whole frame. plane: of the frame; calibrated: whether its metres are metres.
     boxes: (N,4) xyxy in frame pixels of what stands on the road. bearings: how many directions."""
     width, height = plane.size_wh
     h, w = road.shape
     edge = 0.5 / bearings * width
-    corners = plane.metres([[width - edge, height - 1.0], [edge, height - 1.0]])
+    lowest = plane.metres(np.column_stack([np.linspace(width - edge, edge, 4 * bearings),
+                                           np.full(4 * bearings, height - 1.0)]))
+    lowest = lowest[np.isfinite(lowest).all(axis=1)]
+    if len(lowest) < 2:
+        return None
+    corners = lowest[[0, -1]]
     last, first = np.arctan2(corners[:, 1], corners[:, 0]).tolist()
     angles = np.linspace(last, first, bearings)
     reach = 2 * float(np.hypot(*corners.T).max())                       # a direction is a column of the picture
     columns = plane.pixels(reach * np.column_stack([np.cos(angles), np.sin(angles)]))[:, 0].clip(0, width - 1)
+    if np.isnan(columns).any():
+        return None
     horizon = float(np.clip(plane.horizon(), 0, height - 2))
     across, down = w / width, h / height
     at = np.clip((columns * across).astype(int), 0, w - 1)

@@ -15,6 +15,8 @@ from vision.types import Floats, Image
 Points = npt.NDArray[np.float64]
 _CENTRE = 0.5                                    # pixel i spans i .. i + 1 here; OpenCV's and ROS's files count centres
 _ASPECT = 0.01                                   # sides that differ by less are of one aspect: 1281x721 and 1280x720
+_FAR = 10.0                                      # sides of the picture: a centre that is further out is a mistake
+_LONG = 1000.0                                   # times the longer side, or one over it: a focal length beyond is one
 _BACK = 0.5                                      # pixels: a direction that comes back further away is none
 
 
@@ -42,6 +44,12 @@ class Camera:
         if not np.isfinite(numbers).all() or min(*self.size_wh, *self.focal) <= 0:
             raise UsageError(f"a camera has a size and focal lengths above 0, all finite; got size {self.size_wh}, "
                              f"focal {self.focal}, centre {self.centre}, distortion {self.distortion}.")
+        if max(abs(c) / side for c, side in zip(self.centre, self.size_wh, strict=True)) > _FAR or not all(
+            1 / _LONG <= f / max(self.size_wh) <= _LONG for f in self.focal
+        ):
+            (w, h), (fx, fy), (cx, cy) = self.size_wh, self.focal, self.centre
+            raise UsageError(f"no camera of {w}x{h} pixels has a focal length of {fx:g}, {fy:g} and its centre at "
+                             f"{cx:g}, {cy:g}: all of it is in pixels.")
         if len(self.distortion) not in (0, 4, 5, 8, 12, 14):
             raise UsageError(f"a camera has 0, 4, 5, 8, 12 or 14 coefficients of distortion; got "
                              f"{len(self.distortion)}.")

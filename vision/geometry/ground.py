@@ -95,6 +95,15 @@ class Ground:
         flat = self._rays(points) @ self.homography.T
         return np.asarray(flat[:, :2] / np.where(flat[:, 2:] > 1e-12, flat[:, 2:], np.nan), np.float64)
 
+    def guessed(self, points: npt.ArrayLike) -> Points:
+        """As `metres`; where a lens's distortion says nothing of a pixel, as in the corners that no board reached, what
+        the same lens without distortion would say."""
+        known = self.metres(points)
+        if self.camera is None or not np.isnan(known).any():
+            return known
+        straight = replace(self, camera=replace(self.camera, distortion=()))
+        return np.where(np.isnan(known), straight.metres(points), known)
+
     def pixels(self, metres: npt.ArrayLike) -> Points:
         """The inverse of `metres`: (N,2) -> (N,2) xy in frame pixels, not cut to the frame; not a number for what lies
         behind the camera."""
@@ -174,7 +183,11 @@ def _through(seen: Points, true: Points) -> Points:
     thirds = np.column_stack([seen, np.ones(4)]) @ found[2]
     if not (np.isfinite(found).all() and ((thirds > 0).all() or (thirds < 0).all())):
         raise UsageError("the four points are not seen from above: their order in the picture is another one.")
-    return np.asarray(found * np.sign(thirds[0]), np.float64)
+    found = found * np.sign(thirds[0])
+    if np.linalg.det(found) > 0:
+        raise UsageError("the four points are mirrored: what is on the left in the picture must have the larger second "
+                         "number, as metres count to the left.")
+    return np.asarray(found, np.float64)
 
 
 def _on_a_line(points: Points) -> Sequence[int] | None:

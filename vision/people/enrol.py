@@ -89,6 +89,8 @@ def enrol(
                 used.append(picture)
             else:
                 reasons.append(f"{picture}: {seen.why}")
+        if not pictures:
+            raise DataError(f"the folder of {name!r} has no pictures.")
         if not vectors:
             raise DataError(f"no picture of {name!r} can be used ({'; '.join(reasons[:3])}). Add one with their face, "
                             "30 pixels wide or more.")

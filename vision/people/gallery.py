@@ -18,6 +18,7 @@ import numpy as np
 
 from vision.errors import DataError, MissingExtra, UsageError, VisionError
 from vision.files import write_whole
+from vision.people.identities import STRANGER
 from vision.people.identity import Layout, distances
 from vision.types import Floats, Ints
 
@@ -59,8 +60,11 @@ class Gallery:
 
     def add(self, name: str, vectors: Floats) -> None:
         """Take in a person. name: theirs, which nobody else has (upper and lower case are one). vectors: (M,D), at
-        least one. Raises DataError for a name that is taken, UsageError for no name or vectors of another length."""
+        least one. Raises DataError for a name that is taken or is that of strangers, UsageError for no name or vectors
+        of another length."""
         name = unicodedata.normalize("NFC", name).strip()
+        if _plain(name) == STRANGER:
+            raise DataError(f"{name!r} is what strangers are called. Give the person another name.")
         taken = {_plain(other): other for other in self.people}.get(_plain(name))
         if taken is not None:
             raise DataError(f"two people of one name: {taken!r} and {name!r}. Give one of them another.")

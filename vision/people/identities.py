@@ -14,6 +14,7 @@ from vision.people.quality import Quality
 from vision.types import Floats, Ints, Names, Tracks
 
 UNKNOWN = 0                     # the label of who is not named
+STRANGER = "unknown"            # and what such a one is called
 
 
 @dataclass(frozen=True, eq=False, repr=False)

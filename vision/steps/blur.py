@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,9 @@ from vision.types import Frame, Image, Landmarks, Result
 
 if TYPE_CHECKING:
     from vision.io import Info
+
+
+_FASTEST = 240.0                       # frames a second: of a faster film fewer than `bridge` seconds are held
 
 
 @spec
@@ -55,25 +59,35 @@ class BlurFaces(Spec):
 
     def open(self, info: Info, model: Any) -> Step:
         """A step for one stream."""
-        rate = info.rate or 30.0
-        ahead = 0 if info.kind in ("picture", "pictures") else int(np.ceil(self.bridge * min(rate, 120.0)))
-        return BlurStep(replace(self, bridge=self.bridge if ahead else 0.0), model, ahead)
+        alone = info.kind in ("picture", "pictures")
+        return BlurStep(replace(self, bridge=0.0) if alone else self, model)
 
 
 class BlurStep(ModelStep):
-    """One stream's faces. ahead: how many later frames are looked at before a frame is given away; on pictures 0."""
+    """One stream's faces. A frame is given away when those of the next `bridge` seconds have been looked at."""
 
     remembers = True
 
-    def __init__(self, spec: BlurFaces, model: Any, ahead: int) -> None:
+    def __init__(self, spec: BlurFaces, model: Any) -> None:
         how = {"min_score": spec.min_score, "min_face": spec.min_face, "turned": spec.turned}
         super().__init__(spec.key, model, partial(model.submit, **how))
-        self.spec, self.ahead = spec, ahead
+        self.spec, self._most = spec, math.ceil(spec.bridge * _FASTEST)
         self._link = Linker(spec.bridge)
         self._faces: set[int] = set()
+        self._times: deque[float] = deque()              # of the frames that have had no answer
         self._asked: deque[tuple[float, Callable[[], Sequence[Landmarks]]]] = deque()      # not linked yet
         self._seen: list[Seen] = []                      # linked, from `bridge` before the oldest that is due
         self._due = 0                                    # its place among them
+
+    @property
+    def ahead(self) -> int:                              # type: ignore[override]
+        """How many frames after the oldest lie within `bridge` seconds of it, whatever the rate; one more than have
+        begun while it is not known yet."""
+        if not self._most or not self._times:
+            return min(1, self._most)
+        until = self._times[0] + self.spec.bridge
+        after = next((k for k, time in enumerate(self._times) if time >= until), len(self._times))
+        return min(after, self._most)
 
     @property
     def in_flight(self) -> int:
@@ -82,6 +96,7 @@ class BlurStep(ModelStep):
 
     def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
         """Start on the frame's picture."""
+        self._times.append(frame.time)
         self._asked.append((frame.time, self._submit([frame.image])))
         return self._answer
 
@@ -92,6 +107,7 @@ class BlurStep(ModelStep):
             self._seen.append(self._link(wait()[0].boxes, time))
         here, found = self._seen[self._due], bridged(self._seen, self._due, self.spec.bridge)
         self._due += 1
+        self._times.popleft()
         while self._seen[0].time < here.time - self.spec.bridge:
             del self._seen[0]
             self._due -= 1

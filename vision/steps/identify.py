@@ -10,7 +10,7 @@ import numpy as np
 
 from vision.errors import UsageError
 from vision.people.face import Faces
-from vision.people.identities import UNKNOWN, Identities
+from vision.people.identities import STRANGER, UNKNOWN, Identities
 from vision.people.liveness import Live, Liveness
 from vision.people.quality import MIN_WIDTH, Quality, quality
 from vision.people.votes import Said, Votes
@@ -96,7 +96,7 @@ class IdentifyStep(InTurn):
         self.spec, self.still, self.remembers = spec, still, not still
         self.needs, self.covers = frozenset((spec.on,)), frozenset((spec.on,))
         self.embedder, self.gallery = loaded
-        self.names = ("unknown", *self.gallery.names)
+        self.names = (STRANGER, *self.gallery.names)
         layout = self.embedder.layout
         self.named = layout.named if spec.max_distance is None else spec.max_distance
         self._votes: dict[int, Votes] = {}

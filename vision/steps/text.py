@@ -39,7 +39,8 @@ class ReadText(Spec):
     min_text: Annotated[float | None, Option(
         "the lowest score of what is read; the model's own unless given", "0..1", min=0, max=1, remote=True)] = None
     alphabet: Annotated[str | None, Option(
-        "the characters that may be read: latin, capitals, digits, or themselves; all unless given",
+        "the characters that may be read: latin (letters without accents, digits and signs), capitals, digits, or "
+        "themselves; all unless given",
         remote=True)] = None
     lexicon: Annotated[Path | str | None, Option(
         "file of likely words, one a line: a word that is none of them becomes one that is nearly as probable")] = None

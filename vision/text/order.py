@@ -22,6 +22,7 @@ def reading_order(pieces: Floats) -> tuple[Ints, Ints, Ints]:
     """
     if not len(pieces):
         return (np.empty(0, np.int64),) * 3
+    pieces = _upright(pieces)
     lines = _lines(pieces)
     boxes = np.array([_box(pieces[line]) for line in lines], np.float32)
     heights = np.array([float(np.median(quads.sides(pieces[line])[:, 1])) for line in lines], np.float32)
@@ -35,6 +36,15 @@ def reading_order(pieces: Floats) -> tuple[Ints, Ints, Ints]:
             of_block += [b] * len(lines[k])
             number += 1
     return np.array(order, np.int64), np.array(of_line, np.int64), np.array(of_block, np.int64)
+
+
+def _upright(pieces: Floats) -> Floats:
+    """Pieces (N,4,2) on a page that is turned by quarters until most of the text runs to the right."""
+    along = pieces[:, 1] + pieces[:, 2] - pieces[:, 0] - pieces[:, 3]
+    x, y = along.sum(axis=0).tolist()
+    for _ in range(round(np.arctan2(y, x) / (np.pi / 2)) % 4):
+        pieces = np.stack([pieces[..., 1], -pieces[..., 0]], axis=-1)          # x is y, y is -x: a quarter to the left
+    return pieces
 
 
 def _lines(pieces: Floats) -> list[list[int]]:

@@ -43,7 +43,7 @@ def identity(
     layout = embedder.layout
     named = layout.named if max_distance is None else max_distance
     pairs, gallery = verification(vectors, people, layout.same), identification(vectors, people, named)
-    folds = ", ".join(f"{one:.4f}" for one in pairs.fold_aucs)
+    folds = ", ".join(f"{one:.4f}" for one in pairs.fold_aucs) or "too few of them"
     print(f"{embedder.name} ({embedder.engine.label}) on {data}: {counted(len(used), 'picture')} of "
           f"{len(names)} people")
     for line in left_out[:10]:
@@ -52,8 +52,9 @@ def identity(
         print(f"left out: {len(left_out) - 10} more")
     print(f"pairs: {pairs.same} of one person, {pairs.other} of two; AUC {pairs.auc:.4f} (folds of people {folds})")
     print(f"  below {layout.same:g}: false match {pairs.false_match:.5f}, false non-match {pairs.false_non_match:.4f}")
-    print(f"  below {pairs.chosen:.3f}, chosen on other people for a false match of 0.001: false match "
-          f"{pairs.chosen_false_match:.5f}, false non-match {pairs.chosen_false_non_match:.4f}")
+    if pairs.fold_aucs:
+        print(f"  below {pairs.chosen:.3f}, chosen on other people for a false match of 0.001: false match "
+              f"{pairs.chosen_false_match:.5f}, false non-match {pairs.chosen_false_non_match:.4f}")
     print(f"gallery of half of the people, a picture at a time, below {named:g}: right {gallery.right:.4f}, another's "
           f"name {gallery.wrong:.4f}; strangers with a name {gallery.named:.4f}")
     write(options, embedder, {

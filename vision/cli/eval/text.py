@@ -74,6 +74,8 @@ def _crops(reader: TextReader, crops: Words, how: dict[str, Any], quiet: bool) -
             update(report, report.inferred / len(crops))
     found = read_figures(read, crops.texts)
     print(f"{reader.name} ({reader.engine.label}): {counted(found.words, 'word crop')}")
+    if crops.skipped:
+        print(f"lines without a picture, left out: {crops.skipped}")
     print(f"word accuracy {found.accuracy:.4f}  with case {found.accuracy_cased:.4f}  CER {found.cer:.4f}")
     return {"word_accuracy": found.accuracy, "word_accuracy_cased": found.accuracy_cased, "cer": found.cer}
 

@@ -145,4 +145,5 @@ def specs_of(given: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, type[Si
         if name in given and (values.keys() >= set(needed)) and (needed or "" in given[name]):
             yield kind(**values)
         elif values and needed:
-            raise UsageError(f"--{name}.{next(iter(values))} is an option of an output that was not requested.")
+            raise UsageError(f"--{name}.{next(iter(values))} is an option of --{name} FILE, which was not given; the "
+                             "output of -o has none.")
