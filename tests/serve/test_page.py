@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from vision.steps import Pool
 
 PERSON = tuple(colour(0)[::-1])                          # RGB of boxes of COCO's class `person`
 SHOWN = "document.getElementById('canvas').dataset.frame"
+PERSON_SEEN = "document.getElementById('canvas').ariaLabel.includes('1 person')"
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_a_picture_and_a_video_are_dropped(server: Running, camera: Path, person
         page.wait_for_selector("#use-file")
         drop(page, tmp_path / "person.png", "image/png")
         until(page, SHOWN)
-        page.wait_for_timeout(300)
+        page.wait_for_timeout(1700)                                      # its boxes had gone after a second
         assert there(pixels(page), person)
         page.keyboard.press("d")                                         # the same picture, looked at again
         before = page.evaluate(SHOWN)
@@ -182,6 +183,136 @@ def test_a_camera_of_the_server_is_watched(camera: Path, person: list[float], tm
         page.wait_for_timeout(4500)                                      # it has begun anew
         assert not page.is_visible("#notice"), page.inner_text("#notice")
         assert page.wrong == []
+
+
+@pytest.mark.slow
+def test_what_was_seen_goes_with_its_picture(server: Running, camera: Path, tmp_path: Path) -> None:
+    """A file that cannot be read, one that breaks off, an answer that comes too late: nothing stays of the picture
+    before."""
+    from vision import VideoWriter
+
+    cv2.imwrite(str(tmp_path / "person.jpg"), portrait())
+    (tmp_path / "empty.jpg").touch()
+    with VideoWriter(tmp_path / "whole.mp4") as out:
+        for n in range(60):
+            out.write(np.roll(portrait(), 5 * n, axis=1), n / 15)
+    whole = (tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "broken.mp4").write_bytes(whole[: len(whole) // 2] + bytes(len(whole) // 2))
+    (tmp_path / "text.mp4").write_text("no video")
+    held: list[tuple[Any, Any]] | None = None                            # answers that are kept back, and their way
+
+    def between(socket: Any) -> None:
+        def answer(message: Any) -> None:
+            if held is not None and '"record"' in message:
+                held.append((socket, message))
+            else:
+                socket.send(message)
+
+        socket.connect_to_server().on_message(answer)
+
+    with browsing(camera, permissions=[]) as page:
+        page.route_web_socket("**/v1/stream", between)
+        page.goto(f"{server.url}/?do=detect")
+        page.wait_for_selector("#task-detect")
+        for name, kind, why in (("empty.jpg", "image/jpeg", "neither a picture nor a video"),
+                                ("text.mp4", "video/mp4", "cannot be played"), ("broken.mp4", "video/mp4", "damaged")):
+            drop(page, tmp_path / "person.jpg", "image/jpeg")
+            until(page, PERSON_SEEN)
+            drop(page, tmp_path / name, kind)
+            until(page, f"document.getElementById('start-text').textContent.includes('{why}')")
+            nothing_seen(page)
+            assert not page.is_visible("#meters, #seek")
+            assert page.is_disabled("#snapshot")
+            assert page.input_value("#source") == ""
+        held = []
+        drop(page, tmp_path / "person.jpg", "image/jpeg")
+        while not held:
+            page.wait_for_timeout(30)
+        drop(page, tmp_path / "empty.jpg", "image/jpeg")
+        until(page, "document.getElementById('start-text').textContent.includes('empty.jpg')")
+        for socket, message in held:
+            socket.send(message)
+        nothing_seen(page)
+        assert page.wrong == []
+
+
+def nothing_seen(page: Any) -> None:
+    """No results, and no picture, are on the page, nor do they come."""
+    page.wait_for_timeout(600)
+    assert page.inner_text("#seen") == page.inner_text("#spoken") == ""
+    assert page.is_visible("#seen-none")
+    assert page.get_attribute("#canvas", "aria-label") == "No picture yet"
+    assert not pixels(page).any()
+
+
+@pytest.mark.slow
+def test_what_was_seen_goes_with_a_camera_of_the_server(camera: Path, tmp_path: Path) -> None:
+    """One that is not there, one that is taken away, and one that the server has no more after it came back."""
+    from vision import VideoWriter
+
+    cv2.imwrite(str(tmp_path / "person.jpg"), portrait())
+    for name in ("goes", "stays"):
+        with VideoWriter(tmp_path / f"{name}.mp4") as out:
+            for n in range(20):
+                out.write(portrait(), n / 10)
+    with stoppable() as (port, start, stop), browsing(camera, permissions=[]) as page:
+        start([str(tmp_path / f"{name}.mp4") for name in ("never", "goes", "stays")])
+        page.goto(f"http://127.0.0.1:{port}/?do=detect")
+        page.wait_for_selector("#task-detect")
+        drop(page, tmp_path / "person.jpg", "image/jpeg")
+        until(page, PERSON_SEEN)
+        page.select_option("#source", "camera:0")
+        until(page, "document.getElementById('notice').textContent.includes('never.mp4')")
+        nothing_seen(page)
+        page.select_option("#source", "camera:1")
+        until(page, PERSON_SEEN)
+        (tmp_path / "goes.mp4").unlink()
+        until(page, "document.getElementById('notice').textContent.includes('goes.mp4')")
+        page.wait_for_timeout(2500)                                      # it is tried again, and its last picture goes
+        nothing_seen(page)
+        page.select_option("#source", "camera:2")
+        until(page, PERSON_SEEN)
+        stop()
+        start()
+        until(page, "document.getElementById('start-text').textContent.includes('no more')", 30)
+        nothing_seen(page)
+
+
+@pytest.mark.slow
+def test_the_seek_bar_is_within_the_picture(server: Running, camera: Path, tmp_path: Path) -> None:
+    from vision import VideoWriter
+
+    with VideoWriter(tmp_path / "person.mp4") as out:
+        for n in range(15):
+            out.write(portrait(), n / 15)
+    with browsing(camera, permissions=[]) as page:
+        page.goto(server.url)
+        page.wait_for_selector("#task-detect")
+        drop(page, tmp_path / "person.mp4", "video/mp4")
+        page.wait_for_selector("#seek")
+        for width in (1280, 360):
+            page.set_viewport_size({"width": width, "height": 720})
+            stage, seek = (page.locator(one).bounding_box() for one in ("#stage", "#seek"))
+            assert seek["x"] - stage["x"] == pytest.approx(16)
+            assert seek["width"] == pytest.approx(stage["width"] - 32)
+
+
+@pytest.mark.parametrize("width", [320, 360, 375])
+def test_a_narrow_phone_holds_the_page(server: Running, camera: Path, width: int) -> None:
+    """Whatever the connection is said to be; its buttons are large enough for a finger."""
+    phone = {"is_mobile": True, "has_touch": True, "viewport": {"width": width, "height": 640}}
+    with browsing(camera, permissions=[], **phone) as page:
+        page.goto(server.url)
+        page.wait_for_selector("#task-detect")
+        for said in ("connected", "loading instances", "busy: 12 ahead", "the server is not there"):
+            page.evaluate("(said) => { document.getElementById('link-text').textContent = said; }", said)
+            assert page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [width, width], said
+            for place in (page.locator(one).bounding_box() for one in ("#link", "#theme", "#help")):
+                assert place["x"] >= 0
+                assert place["x"] + place["width"] <= width
+        for button in page.query_selector_all("button:visible"):
+            place = button.bounding_box()
+            assert min(place["width"], place["height"]) >= 48, button.inner_text()
 
 
 def drop(page: Any, path: Path, kind: str) -> None:
@@ -229,8 +360,8 @@ def stoppable() -> Iterator[tuple[int, Any, Any]]:
     free.close()
     under_way: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start() -> None:
-        service = Service(["detect"])
+    def start(cameras: Sequence[str] = ()) -> None:
+        service = Service(["detect"], cameras=cameras)
         listening = listen("127.0.0.1", port)
         server = uvicorn.Server(uvicorn.Config(
             create_app(service, page=PAGE), http=guarded(service.limits), ws="websockets-sansio", log_config=None,

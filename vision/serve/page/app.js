@@ -27,8 +27,8 @@ const look = {
 };
 
 /** The picture under way, and the last one that was answered: each canvas is used in turn.
- * @type {{time: number, canvas: OffscreenCanvas}[]} */
-const sent = [0, 1].map(() => ({ time: 0, canvas: new OffscreenCanvas(1, 1) }));
+ * @type {{time: number, turn: number, canvas: OffscreenCanvas}[]} */
+const sent = [0, 1].map(() => ({ time: 0, turn: 0, canvas: new OffscreenCanvas(1, 1) }));
 let paused = false, encoding = false, ready = false, waiting = "", drawnAt = 0, next = 0;
 /** Of the pictures that are sent or come. @type {[number, number]} */
 let size = [0, 0];
@@ -48,7 +48,9 @@ async function opened() {
   link("open", "connected");
   hush("server");
   await tasks();
-  stream.say({ source: at("source").value.startsWith("camera:") ? at("source").value : null });
+  const theirs = at("source").value.startsWith("camera:");
+  stream.say({ source: theirs ? at("source").value : null });
+  if (source.kind === "server" && !theirs) ended("The server has that camera no more. Choose another source.");
   ask();
 }
 
@@ -109,6 +111,7 @@ function told(message) {
     setTimeout(pump, 450);
   } else if (message.error) {
     frozen = null;
+    if (message.code === "camera" && source.kind === "server") forget();
     plan.loading("");
     ready = ready || message.code === "usage";            // the plan before it goes on
     notice(message.error, "bad", 8000);
@@ -126,15 +129,16 @@ async function answered(message) {
     record_();
     notice("The recording is full and was handed over.", "info", 6000);
   }
-  if (source.kind === "server" || at("source").value.startsWith("camera:")) {
+  const { turn } = source;
+  if (source.kind === "server") {
     const picture = await shown;
-    if (!picture || paused) return;
+    if (!picture || paused || turn !== source.turn) return;
     source.server(picture, message.sent ?? 0);
     resized([picture.width, picture.height]);
     draw(picture, picture.width, picture.height, came);
     meters.add(message.server_ms ?? 0, message.server_ms ?? 0, message.skipped ?? 0);
   } else {
-    const of = sent.find(({ time }) => time === message.sent);
+    const of = sent.find((one) => one.time === message.sent && one.turn === turn);
     if (!of || frozen || paused && source.kind !== "picture") return;
     draw(of.canvas, of.canvas.width, of.canvas.height, came);
     meters.add(performance.now() - of.time, message.server_ms ?? 0, (message.skipped ?? 0) + source.skipped);
@@ -159,6 +163,7 @@ async function pump() {
     const one = sent[next++ % 2];
     [one.canvas.width, one.canvas.height] = size;
     context2d(one.canvas).drawImage(held?.canvas ?? /** @type {CanvasImageSource} */ (source.picture), 0, 0, ...size);
+    one.turn = source.turn;
     one.time = held?.time ?? (source.kind === "picture" ? performance.now() : source.time);
     if (held) frozen = null;
     else source.fresh = false;
@@ -196,7 +201,8 @@ source.onframe = pump;
 function tick() {
   pump();
   const patience = Math.max(1000, 4 * meters.quantile(0.5));
-  if (source.picture && source.kind !== "server" && !paused && !frozen && performance.now() - drawnAt > patience) {
+  const late = performance.now() - drawnAt > patience && !(source.kind === "picture" && record);
+  if (source.picture && source.kind !== "server" && !paused && !frozen && late) {
     const [width, height] = source.size;
     if (width) draw(source.picture, width, height, null, false);
   }
@@ -247,18 +253,24 @@ setInterval(() => {
 
 /** Begin with a source. @param {() => Promise<void>} begin @param {boolean} mirror */
 async function use(begin, mirror) {
+  source.close();
+  const { turn } = source;
+  forget();
   try {
     setPaused(false);
-    record = null;
     places.end();
     places.forget("box");
     frozen = null;
     await begin();
+    if (turn !== source.turn) return;
     look.mirror = mirror;
     begun();
   } catch (error) {
+    if (turn !== source.turn) return;
     source.close();
     at("start").hidden = false;
+    at("meters").hidden = at("seek").hidden = true;
+    for (const id of ["pause", "mirror", "snapshot"]) at(id).disabled = true;      // a recording can still be ended
     const why = error instanceof Error && !(error instanceof DOMException) && error.message !== "no getUserMedia" ? error.message : whyNoCamera(error);
     at("start-text").textContent = why;
     at("start").dataset.why = error instanceof Error ? error.name : "";
@@ -271,12 +283,27 @@ function begun() {
   at("seek").hidden = source.kind !== "video";
   at("mirror").setAttribute("aria-pressed", String(look.mirror));
   for (const id of ["pause", "mirror", "record", "snapshot"]) at(id).disabled = false;
-  meters.forget();
-  painter.forget();
-  seen.forget();
 }
 
-const ended = () => use(() => Promise.reject(new Error("The camera is gone. Plug it in again, then press Use my camera.")), false);
+/** What was seen goes with its picture: another source begins, or this one fails. */
+function forget() {
+  record = null;
+  drawnAt = 0;
+  meters.forget();
+  painter.forget();
+  painter.clear();
+  seen.forget();
+  places.show(null);
+  delete canvas.dataset.frame;
+  canvas.setAttribute("aria-label", "No picture yet");
+  at("spoken").textContent = "";
+}
+
+/** @param {string} why */
+async function ended(why) {
+  await use(() => Promise.reject(new Error(why)), false);
+  await list();
+}
 
 /** The visitor's own camera. @param {string} [device] */
 async function useCamera(device = "") {
@@ -288,7 +315,7 @@ async function useCamera(device = "") {
 async function useFile(file) {
   if (!file) return;
   stream.say({ source: null });
-  await use(() => source.file(file), false);
+  await use(() => source.file(file, ended), false);
   await list();
 }
 
@@ -299,6 +326,7 @@ const list = () => offer(at("source"), source);
 function useServer(name) {
   source.close();
   source.kind = "server";
+  forget();
   look.mirror = false;
   shown = null;
   at("source").value = name;

@@ -45,6 +45,9 @@ export class Painter {
   /** Forget where tracks were. */
   forget() { this.paths.clear(); }
 
+  /** No picture. */
+  clear() { this.context.clearRect(0, 0, this.canvas.width, this.canvas.height); }
+
   /**
    * Draw a picture and what was found in it.
    * @param {CanvasImageSource} picture @param {number} width @param {number} height of it, in its pixels

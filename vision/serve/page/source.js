@@ -92,10 +92,9 @@ export class Source {
     this.fresh = false;
   }
 
-  /** @param {string} device its id; empty: any @param {number} longest side @param {() => void} ended the camera is gone */
+  /** @param {string} device its id; empty: any @param {number} longest side @param {(why: string) => void} ended the camera is gone */
   async camera(device, longest, ended) {
     if (!navigator.mediaDevices?.getUserMedia) throw new Error("no getUserMedia");
-    this.close();
     const turn = this.turn;
     const stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: {
       width: { ideal: Math.max(640, longest) }, height: { ideal: Math.max(480, (longest * 3) / 4) }, frameRate: { ideal: 30 },
@@ -105,19 +104,24 @@ export class Source {
       stream.getTracks().forEach((track) => track.stop());
       return;
     }
-    stream.getVideoTracks()[0].addEventListener("ended", () => { if (turn === this.turn) ended(); });
+    stream.getVideoTracks()[0].addEventListener("ended", () => {
+      if (turn === this.turn) ended("The camera is gone. Plug it in again, then press Use my camera.");
+    });
     this.video.srcObject = stream;
     await this.play("camera");
     this.name = stream.getVideoTracks()[0].label || "camera";
   }
 
-  /** @param {File} file a picture or a video. Throws an Error in words for anything else. */
-  async file(file) {
-    this.close();
+  /** @param {File} file a picture or a video. Throws an Error in words for anything else.
+   * @param {(why: string) => void} ended the video is damaged further on */
+  async file(file, ended) {
     const turn = this.turn;
     this.name = file.name;
     if (file.type.startsWith("video/")) {
       this.video.src = URL.createObjectURL(file);
+      this.video.onerror = () => {
+        if (turn === this.turn && this.kind) ended(`${file.name} is damaged: it cannot be played to its end.`);
+      };
       await this.play("video").catch(() => {
         throw new Error(`${file.name} cannot be played by this browser. MP4 with H.264 and WebM can.`);
       });
