@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -19,9 +21,10 @@ import yaml
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
 from vision.cli.train import _command
-from vision.errors import DataError, UsageError, WeightsError
+from vision.errors import DataError, SinkError, UsageError, WeightsError
 from vision.spec import options
 from vision.train.detect import DetectSettings
+from vision.train.fit import _fit
 from vision.train.recipe import Progress
 from vision.train.segment import SegmentSettings
 from vision.train.training import RECIPES, Training
@@ -209,6 +212,40 @@ def test_a_stop_says_what_is_kept_and_how_to_go_on(number: int, rectangles: Path
     out, error = again.communicate(timeout=200)
     assert again.returncode == 2                              # 500 were asked for
     assert "was to have 500 epochs" in error
+
+
+def test_a_full_disk_is_told_by_the_file_that_it_had_no_room_for(rectangles: Path, tmp_path: Path) -> None:
+    """As a limit on how large a file may be has it; what was whole before stays."""
+    resource = pytest.importorskip("resource")
+    Training("segment", rectangles, tmp_path / "run", replace(SMALL, epochs=1)).run()
+    best, last = (tmp_path / "run" / name for name in ("best.safetensors", "last.ckpt"))
+    limits, kept = resource.getrlimit(resource.RLIMIT_FSIZE), last.read_bytes()
+    for path in (best, last):
+        again = Training("segment", rectangles, tmp_path / "run", SMALL, resume=True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size - 1000, limits[1]))
+        try:
+            with pytest.raises(SinkError, match=rf"run/{path.name}' cannot be written \(File too large\)"):
+                again.run()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert list((tmp_path / "run").glob("*.part")) == []
+        assert last.read_bytes() == kept
+
+
+def test_what_lightning_makes_of_a_full_disk_and_of_a_stop_is_told_as_what_it_is(tmp_path: Path) -> None:
+    trainer, learner = Mock(), Mock(folder=tmp_path / "run")
+    trainer.fit.side_effect = OSError(errno.ENOSPC, "No space left on device")       # of TensorBoard's log
+    with pytest.raises(SinkError, match=r"the folder '.*run' cannot be written \(No space left on device\)"):
+        _fit(trainer, learner, (Mock(), Mock()), None)
+    for stop, error in ((KeyboardInterrupt(), RuntimeError("Please call iter")), (SystemExit(3), OSError("closed"))):
+        error.__context__ = stop
+        trainer.fit.side_effect = error
+        with pytest.raises(type(stop)) as raised:
+            _fit(trainer, learner, (Mock(), Mock()), None)
+        assert raised.value is stop
+    trainer.fit.side_effect = RuntimeError("another")
+    with pytest.raises(RuntimeError, match="another"):
+        _fit(trainer, learner, (Mock(), Mock()), None)
 
 
 def test_a_recipe_of_one_s_own(tmp_path: Path) -> None:

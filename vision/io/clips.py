@@ -1,8 +1,8 @@
 """Clips: runs of frames cut out of a video, each frame decoded once whatever the clips share.
 
 A scheme says which: a function from the presentation times of a video's frames, (N,) seconds, to
-the frames of each clip, (K,T) indices. Where a video is shorter than a clip it is looped (frame i is
-frame i mod N), as C3D's authors and MMAction2 do.
+the frames of each clip, (K,T) indices; those that are made here go to other processes, too. Where a
+video is shorter than a clip it is looped (frame i is frame i mod N), as C3D's authors and MMAction2 do.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,47 +38,57 @@ def uniform(clips: int = 10, length: int = 16, step: int = 1) -> Scheme:
     """`clips` clips of `length` frames, every `step`-th frame, starting evenly from the first
     possible place to the last: the usual test of UCF101 and Kinetics (SlowFast's spacing)."""
     _positive(clips=clips, length=length, step=step)
-    return lambda times: _looped(
-        np.rint(np.linspace(0, _last_start(times, length, step), clips)), len(times), length, step
-    )
+    return partial(_uniform, clips=clips, length=length, step=step)
 
 
 def dense(stride: int = 8, length: int = 16, step: int = 1) -> Scheme:
     """A clip every `stride` frames; 16 and 8 are the overlapping clips of C3D's descriptor."""
     _positive(stride=stride, length=length, step=step)
-    return lambda times: _looped(
-        np.arange(0, _last_start(times, length, step) + 1, stride), len(times), length, step
-    )
+    return partial(_dense, stride=stride, length=length, step=step)
 
 
 def centre(length: int = 16, step: int = 1) -> Scheme:
     """One clip, in the middle."""
     _positive(length=length, step=step)
-    return lambda times: _looped(
-        np.array([_last_start(times, length, step) // 2]), len(times), length, step
-    )
+    return partial(_centre, length=length, step=step)
 
 
 def whole(length: int = 16) -> Scheme:
     """One clip of every frame of the video, looped to `length` where it is shorter: for 2D networks, which
     take any number of frames and average over them (the consensus of TSN)."""
     _positive(length=length)
-    return lambda times: np.arange(max(length, len(times)))[None] % len(times)
+    return partial(_whole, length=length)
 
 
 def at_rate(scheme: Scheme, rate: float) -> Scheme:
     """The scheme on the video as if it had `rate` frames a second, whatever its own rate is and
     whether it varies. A frame serves the ticks up to half its distance from the frame before, at most
     half a tick, after it: at even rates each tick takes the nearest frame."""
+    return partial(_resampled, scheme=scheme, rate=rate)
 
-    def resampled(times: Times) -> Ints:
-        gaps = np.diff(times, prepend=times[0])
-        reach = np.maximum.accumulate(times + np.minimum(gaps, 1 / rate) / 2)
-        ticks = np.arange(times[0], reach[-1] + _EPS, 1 / rate)
-        shown = np.searchsorted(reach, ticks - _EPS).clip(0, len(times) - 1)
-        return np.asarray(shown[scheme(ticks)], np.int64)
 
-    return resampled
+def _uniform(times: Times, clips: int, length: int, step: int) -> Ints:
+    return _looped(np.rint(np.linspace(0, _last_start(times, length, step), clips)), len(times), length, step)
+
+
+def _dense(times: Times, stride: int, length: int, step: int) -> Ints:
+    return _looped(np.arange(0, _last_start(times, length, step) + 1, stride), len(times), length, step)
+
+
+def _centre(times: Times, length: int, step: int) -> Ints:
+    return _looped(np.array([_last_start(times, length, step) // 2]), len(times), length, step)
+
+
+def _whole(times: Times, length: int) -> Ints:
+    return np.arange(max(length, len(times)))[None] % len(times)
+
+
+def _resampled(times: Times, scheme: Scheme, rate: float) -> Ints:
+    gaps = np.diff(times, prepend=times[0])
+    reach = np.maximum.accumulate(times + np.minimum(gaps, 1 / rate) / 2)
+    ticks = np.arange(times[0], reach[-1] + _EPS, 1 / rate)
+    shown = np.searchsorted(reach, ticks - _EPS).clip(0, len(times) - 1)
+    return np.asarray(shown[scheme(ticks)], np.int64)
 
 
 def _positive(**values: int) -> None:

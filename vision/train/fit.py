@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
-import os
 import signal
 import warnings
 from math import isfinite, isnan, nan
@@ -16,36 +17,48 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import save
 from torch import nn
 
 from vision.card import Card
-from vision.errors import DataError, UsageError, WeightsError
+from vision.errors import DataError, SinkError, UsageError, WeightsError
+from vision.files import write_whole
 from vision.train.board import Board
 from vision.train.learner import Learner
 from vision.train.loading import loaders
 from vision.train.recipe import Parts, Progress, Told, Trained
 from vision.train.rounding import round_layers
-from vision.train.settings import RECORD
+from vision.train.settings import RECORD, Settings
+from vision.train.workers import Loader
 
 if TYPE_CHECKING:
     from vision.train.training import Training
 
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _EVERY_S = 0.2                         # how often a step is told
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 
 def save_weights(path: Path, net: nn.Module, card: Card, notes: dict[str, Any]) -> None:
     """`net` as safetensors that carry their card: floats as float16, in a file that is whole or not
-    there. notes: what else is worth keeping (settings, figures), as JSON in the same place."""
+    there. notes: what else is worth keeping (settings, figures), as JSON in the same place. Raises SinkError."""
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in net.state_dict().items()
     }
-    part = path.with_name(path.name + ".part")
     # not save_file, whose files nobody but the user may read, whatever the umask
-    part.write_bytes(save(tensors, {"card": card.to_json(), "training": json.dumps(notes, default=str)}))
-    os.replace(part, path)
+    write_whole(path, save(tensors, {"card": card.to_json(), "training": json.dumps(notes, default=str)}))
+
+
+class _Whole(TorchCheckpointIO):  # type: ignore[misc]
+    """Checkpoints as Lightning's own, but written beside and moved, in the run's folder and not by way of /tmp."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint whole or not at all. Raises SinkError."""
+        made = io.BytesIO()
+        torch.save(checkpoint, made)
+        write_whole(Path(path), made.getvalue())
 
 
 class _Keeper(Callback):  # type: ignore[misc]
@@ -87,8 +100,7 @@ class _Keeper(Callback):  # type: ignore[misc]
                       if now or not name.startswith("val/")}      # which would be an earlier epoch's
             finite = {name: value if isfinite(value) else None for name, value in logged.items()}
             line = {"epoch": trainer.current_epoch, **finite}
-            with (self.folder / "curve.jsonl").open("a", encoding="utf-8") as curve:
-                curve.write(json.dumps(line, allow_nan=False) + "\n")
+            _append(self.folder / "curve.jsonl", json.dumps(line, allow_nan=False) + "\n")
         was = self.best.get(figure, nan)
         if now and (self.keep == "last" or isnan(was) or now[figure] > was):
             self.best, self.best_epoch = dict(now), trainer.current_epoch
@@ -96,10 +108,12 @@ class _Keeper(Callback):  # type: ignore[misc]
                 notes = {"settings": self.facts, "figures": self.best, "epoch": self.best_epoch}
                 save_weights(self.folder / "best.safetensors", pl_module.judged, self.card, notes)
         self._snapshot(trainer, pl_module)
-        part = self.folder / "last.ckpt.part"
-        trainer.save_checkpoint(part)
-        if trainer.is_global_zero:
-            os.replace(part, self.folder / "last.ckpt")
+        trainer.save_checkpoint(self.folder / "last.ckpt")
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        for loader in (trainer.train_dataloader, trainer.val_dataloaders):
+            if isinstance(loader, Loader):               # nobody waits for what its processes are at
+                loader.close()
 
     def _snapshot(self, trainer: L.Trainer, learner: Learner) -> None:
         """At the end of a cycle, its weights."""
@@ -108,6 +122,14 @@ class _Keeper(Callback):  # type: ignore[misc]
             number = done * settings.snapshots // settings.epochs
             notes = {"settings": self.facts, "figures": learner.latest, "epoch": trainer.current_epoch}
             save_weights(self.folder / f"snapshot{number}.safetensors", learner.judged, self.card, notes)
+
+
+def _append(path: Path, line: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise SinkError(f"{str(path)!r} cannot be written ({error.strerror}).") from error
 
 
 class _Teller(Callback):  # type: ignore[misc]
@@ -157,7 +179,8 @@ def fit(parts: Parts, training: Training, told: Told) -> Trained:
     """Train `parts.net` into the folder of `training`.
 
     Raises UsageError for a precision that the device does not have, and where --qat finds nothing to round; DataError
-    where the loss is not a number, KeyboardInterrupt after Ctrl-C: the run can be resumed then.
+    where the loss is not a number, SinkError where the folder cannot be written, KeyboardInterrupt after Ctrl-C: the
+    run can be resumed then.
     """
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):     # advice and banners
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -178,25 +201,50 @@ def fit(parts: Parts, training: Training, told: Told) -> Trained:
         callbacks.append(EarlyStopping(figure, mode="max", patience=settings.patience))
     trainer = L.Trainer(
         max_epochs=settings.epochs, precision=_PRECISION[settings.precision], callbacks=callbacks,
-        accelerator="auto", devices=settings.devices, strategy="ddp" if settings.devices > 1 else "auto",
+        accelerator="auto", devices=settings.devices, strategy=_strategy(net, settings),
         gradient_clip_val=settings.clip or None, check_val_every_n_epoch=settings.val_every,
         logger=TensorBoardLogger(folder, name="", version=RECORD.parent.name), log_every_n_steps=10,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        num_sanity_val_steps=0, default_root_dir=folder,
+        num_sanity_val_steps=0, default_root_dir=folder, plugins=[_Whole()],
     )
     checkpoint = folder / settings.checkpoint if training.resume else None
     learner = Learner(net, parts.objective, settings, folder)
     if checkpoint is not None:
         _check(checkpoint, learner)
+    _fit(trainer, learner, loaders(parts.train, parts.val, settings), checkpoint)
+    return Trained(folder / "best.safetensors", keeper.best, int(trainer.current_epoch), parts.objective.words)
+
+
+def _strategy(net: nn.Module, settings: Settings) -> str:
+    """Of Lightning. What waits for `freeze_epochs` has no gradient at first, which processes that share gradients have
+    to look for."""
+    if settings.devices == 1:
+        return "auto"
+    waits = getattr(net, "pre_trained", ()) and getattr(settings, "freeze_epochs", 0)
+    return "ddp_find_unused_parameters_true" if waits else "ddp"
+
+
+def _fit(trainer: L.Trainer, learner: Learner, pair: tuple[Loader, Loader], checkpoint: Path | None) -> None:
+    """Train on one loader and validate on the other. Raises as `fit`, and what a handler of a signal raises."""
     try:
-        trainer.fit(
-            learner, *loaders(parts.train, parts.val, settings), ckpt_path=checkpoint,
-            weights_only=True if checkpoint else None,
-        )
+        trainer.fit(learner, *pair, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     except SystemExit as error:                          # Lightning's answer to Ctrl-C, and to SIGTERM
         if trainer.received_sigterm:
             raise SystemExit(128 + signal.SIGTERM) from error
         if trainer.interrupted:
             raise KeyboardInterrupt from error
         raise
-    return Trained(folder / "best.safetensors", keeper.best, int(trainer.current_epoch), parts.objective.words)
+    except Exception as error:
+        stop = _stop_behind(error)
+        if stop is not None:
+            raise stop from None
+        if isinstance(error, OSError) and error.errno in _FULL:      # TensorBoard's, which does not say of what
+            raise SinkError(f"the folder {str(learner.folder)!r} cannot be written ({error.strerror}).") from error
+        raise
+
+
+def _stop_behind(error: BaseException | None) -> BaseException | None:
+    """The stop after which Lightning tidied up, where `error` came of that; None for an error of another kind."""
+    while isinstance(error, Exception):
+        error = error.__context__
+    return error

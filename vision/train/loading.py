@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from vision.train.settings import Settings
+from vision.train.workers import Loader, leave_stops
 
 Key = tuple[int, int]                  # which item, and the seed of all that is drawn for it
 _SEED_BITS = 31                        # of a key's seed; what lies above is the epoch
@@ -78,19 +79,19 @@ class InOrder(Sampler[Key]):
         return iter((i, 0) for i in range(self.n))
 
 
-def loaders(train: Any, val: Any, settings: Settings) -> tuple[DataLoader[Any], DataLoader[Any]]:
+def loaders(train: Any, val: Any, settings: Settings) -> tuple[Loader, Loader]:
     """The loaders of a run; a set's `collate`, where it has one, makes its batches. The last training batch is
     dropped where it is smaller, unless it is the only one: a batch of one picture upsets batch normalisation."""
     common: dict[str, Any] = {
         "batch_size": settings.batch, "num_workers": settings.workers, "pin_memory": torch.cuda.is_available(),
     }
     if settings.workers:                  # new processes, not forks: a fork of one with threads may crash
-        common |= {"multiprocessing_context": "spawn", "persistent_workers": True}
+        common |= {"multiprocessing_context": "spawn", "persistent_workers": True, "worker_init_fn": leave_stops}
     order = Shuffled(len(train), settings.seed)
     return (
-        DataLoader(
+        Loader(
             train, sampler=order, drop_last=len(train) >= settings.batch,
             collate_fn=getattr(train, "collate", None), **common,
         ),
-        DataLoader(val, sampler=InOrder(len(val)), collate_fn=getattr(val, "collate", None), **common),
+        Loader(val, sampler=InOrder(len(val)), collate_fn=getattr(val, "collate", None), **common),
     )

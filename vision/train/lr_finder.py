@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,25 +30,26 @@ def found(net: nn.Module, objective: Objective, data: Any, settings: Settings, f
     losses: list[float] = []
     mean = 0.0
     loader, _ = loaders(data, data, settings)
-    batches = iter(loader)
-    for i in range(_BATCHES):
-        batch = next(batches, None)
-        if batch is None:
-            batches = iter(loader)
-            batch = next(batches)
-        rate = _FIRST * (_LAST / _FIRST) ** (i / (_BATCHES - 1))
-        for group, share in zip(steps.param_groups, shares, strict=True):
-            group["lr"] = rate * share
-        loss = torch.stack(list(objective.loss(trial, batch).values())).sum()
-        steps.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        steps.step()
-        mean = 0.9 * mean + 0.1 * float(loss.detach())
-        smooth = mean / (1 - 0.9 ** (i + 1))
-        if not math.isfinite(smooth) or (losses and smooth > 4 * min(losses)):
-            break
-        rates.append(rate)
-        losses.append(smooth)
+    with closing(loader):
+        batches = iter(loader)
+        for i in range(_BATCHES):
+            batch = next(batches, None)
+            if batch is None:
+                batches = iter(loader)
+                batch = next(batches)
+            rate = _FIRST * (_LAST / _FIRST) ** (i / (_BATCHES - 1))
+            for group, share in zip(steps.param_groups, shares, strict=True):
+                group["lr"] = rate * share
+            loss = torch.stack(list(objective.loss(trial, batch).values())).sum()
+            steps.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            steps.step()
+            mean = 0.9 * mean + 0.1 * float(loss.detach())
+            smooth = mean / (1 - 0.9 ** (i + 1))
+            if not math.isfinite(smooth) or (losses and smooth > 4 * min(losses)):
+                break
+            rates.append(rate)
+            losses.append(smooth)
     falls = [losses[i + 2] - losses[i - 2] for i in range(2, len(losses) - 2)]
     best = rates[falls.index(min(falls)) + 2] if falls else settings.lr
     _draw(folder / "lr.png", rates, losses, best)

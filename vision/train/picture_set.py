@@ -132,9 +132,9 @@ class HeldOutPictures(Dataset[tuple[Tensor, Tensor]]):
     """Items as `TrainPictures` has them, each as it is seen in use."""
 
     def __init__(self, pictures: Pictures, card: Card, multilabel: bool) -> None:
-        self.pictures, how = pictures, card.input
+        self.pictures, self.how = pictures, card.input
         self.labels = targets(pictures, multilabel)
-        self.decoded = _Decoded(pictures, lambda picture: fitted(picture, how.size_wh, how.resize, how.crop).pixels)
+        self.decoded = _Decoded(pictures, self._seen)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -142,6 +142,9 @@ class HeldOutPictures(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor]:
         place, picture = self.decoded(key[0])
         return torch.from_numpy(picture).permute(2, 0, 1), self.labels[place]
+
+    def _seen(self, picture: Image) -> Image:
+        return fitted(picture, self.how.size_wh, self.how.resize, self.how.crop).pixels
 
 
 def targets(pictures: Pictures, multilabel: bool) -> Tensor:
