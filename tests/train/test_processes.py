@@ -14,12 +14,14 @@ from dataclasses import replace
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from matplotlib import get_data_path
+from torch.utils.tensorboard import SummaryWriter
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
@@ -29,6 +31,7 @@ from tests.train.test_classification import HUES, TINY, picture
 from tests.train.test_detection import squares
 from tests.train.test_training import ROOT, SMALL, vision
 from vision.train.action import ActionSettings
+from vision.train.board import Board
 from vision.train.detect import DetectSettings
 from vision.train.instances import InstanceSettings
 from vision.train.loading import loaders
@@ -154,6 +157,28 @@ def test_a_stop_is_put_off_and_a_process_that_begins_meanwhile_hears_none() -> N
     finally:
         for one, handler in zip(_STOPS, before, strict=True):
             signal.signal(one, handler)
+
+
+def test_a_stop_comes_after_what_is_written_for_tensorboard(tmp_path: Path) -> None:
+    """Inside, it would leave the writer's queue locked, and its end waiting for good."""
+    heard: list[int] = []
+    seen: list[int] = []
+    with SummaryWriter(str(tmp_path)) as writer:
+        Board().setup(Mock(logger=Mock(experiment=writer)), Mock(), "fit")
+        put = writer.file_writer.event_writer._async_writer.write
+
+        def stopped(data: bytes) -> None:
+            signal.raise_signal(signal.SIGTERM)
+            seen.append(len(heard))
+            put(data)
+
+        before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+        try:
+            writer.file_writer.event_writer._async_writer.write = stopped
+            writer.add_scalar("loss", 1.0, 0)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    assert (seen, heard) == ([0], [signal.SIGTERM])
 
 
 @pytest.mark.slow

@@ -237,13 +237,14 @@ def test_what_lightning_makes_of_a_full_disk_and_of_a_stop_is_told_as_what_it_is
     trainer.fit.side_effect = OSError(errno.ENOSPC, "No space left on device")       # of TensorBoard's log
     with pytest.raises(SinkError, match=r"the folder '.*run' cannot be written \(No space left on device\)"):
         _fit(trainer, learner, (Mock(), Mock()), None)
-    for stop, error in ((KeyboardInterrupt(), RuntimeError("Please call iter")), (SystemExit(3), OSError("closed"))):
+    for stop in (KeyboardInterrupt(), SystemExit(3), type("Stopped", (BaseException,), {})()):      # as the command's
+        trainer.fit.side_effect = error = RuntimeError("Please call iter")
         error.__context__ = stop
-        trainer.fit.side_effect = error
         with pytest.raises(type(stop)) as raised:
             _fit(trainer, learner, (Mock(), Mock()), None)
         assert raised.value is stop
-    trainer.fit.side_effect = RuntimeError("another")
+    trainer.fit.side_effect = error = RuntimeError("another")
+    error.__context__ = GeneratorExit()
     with pytest.raises(RuntimeError, match="another"):
         _fit(trainer, learner, (Mock(), Mock()), None)
 

@@ -10,8 +10,10 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
 
 from vision.train.learner import Learner
+from vision.train.workers import unstopped
 
 _PICTURES = 16
 
@@ -19,6 +21,13 @@ _PICTURES = 16
 class Board(Callback):  # type: ignore[misc]
     """The first batch as augmentation made it and the graph, once; each epoch the learning rate of every group, the
     first layer's filters, and histograms of the weights. Of clips the middle frames. Predictions: `Learner`."""
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        board = getattr(trainer.logger, "experiment", None)
+        if isinstance(board, SummaryWriter):             # a stop inside would leave its queue locked for good
+            writer: Any = board.file_writer
+            events = writer.event_writer
+            events.add_event, events.flush = unstopped(events.add_event), unstopped(events.flush)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int

@@ -247,4 +247,4 @@ def _stop_behind(error: BaseException | None) -> BaseException | None:
     """The stop after which Lightning tidied up, where `error` came of that; None for an error of another kind."""
     while isinstance(error, Exception):
         error = error.__context__
-    return error
+    return None if isinstance(error, GeneratorExit) else error       # a stop is of whatever kind its handler raises

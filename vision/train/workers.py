@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
@@ -24,6 +24,7 @@ class Loader(DataLoader[Any]):
         """The batches of an epoch. A stop that comes while the processes begin is put off until they have."""
         if not self.num_workers or self._iterator is not None:
             return super().__iter__()
+        resource_tracker.ensure_running()                # which lets signals in once it has begun
         with _put_off():
             return super().__iter__()
 
@@ -41,6 +42,15 @@ class Loader(DataLoader[Any]):
             process.kill()
         for process in batches._workers:
             process.join()
+
+
+def unstopped(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, but a stop that comes while it is at work is heard once it has ended."""
+    def whole(*given: Any) -> Any:
+        with _put_off():
+            return call(*given)
+
+    return whole
 
 
 def leave_stops(worker: int) -> None:
@@ -66,7 +76,6 @@ def _put_off() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
         yield
         return
-    resource_tracker.ensure_running()                    # which lets signals in once it has begun
     came: list[int] = []
     before = {one: handler for one in _STOPS if (handler := signal.getsignal(one)) is not None}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)          # handed down; other threads may still hear them
