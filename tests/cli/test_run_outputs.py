@@ -184,6 +184,7 @@ def test_each_picture_of_an_animation_has_its_file(monkeypatch: pytest.MonkeyPat
         (["--coco", "-"], "standard output"),
         (["-o", "-"], "standard output"),
         (["-o", "hard.mp4"], "overwrite the input"),
+        (["-o", "x.mcap", "--mcap.pictures", "drawn"], "an option of --mcap FILE, which was not given"),
         (["a/still.jpg", "-o", "film.mp4"], "sources need a folder"),
         (["a/still.jpg", "-o", "blocked"], "'blocked' cannot be made"),
     ],
