@@ -361,7 +361,11 @@ def test_outputs_that_exist_are_refused_or_resumed(tmp_path: Path) -> None:
         job(tmp_path, 3, resume=True, format="parquet")
     with pytest.raises(UsageError, match="jsonl or parquet; got 'csv'"):
         job(tmp_path, 3, resume=True, format="csv")
+    begun = tmp_path / "out" / RECORDS / "clip.jsonl.0123abcd.part"       # a worker was killed before it was whole
+    begun.write_text("{}")
     again._finish()
+    assert not begun.exists()
+    assert note.read_bytes() == whole
     lines_of = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert ["failed" in one for one in lines_of] == [True, False, True]
     assert list(again.progress.failed.values()) == ["not done"] * 2

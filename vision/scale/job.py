@@ -204,7 +204,10 @@ class Job:
             known = note or {"source": unit.source, "failed": failed[unit.source]}
             lines.append(json.dumps(known, ensure_ascii=False) + "\n")
         self.store.write_bytes(_MANIFEST, "".join(lines).encode(errors="backslashreplace"))
-        if not failed:
+        self.store.sweep(RECORDS)
+        if failed:
+            self.store.sweep(PARTS)
+        else:
             self.store.remove(PARTS)
 
     def summary(self) -> dict[str, Any]:

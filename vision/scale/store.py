@@ -109,6 +109,13 @@ class Store:
         if self.files.exists(f"{self.path}/{folder}"):
             self.files.rm(f"{self.path}/{folder}", recursive=True)
 
+    def sweep(self, folder: str) -> None:
+        """Remove what workers that were killed had begun to write there."""
+        self.files.invalidate_cache()
+        if self.files.exists(f"{self.path}/{folder}"):
+            names = (str(name).rsplit("/", 1)[-1] for name in self.files.ls(f"{self.path}/{folder}", detail=False))
+            self.remove_files([f"{folder}/{name}" for name in names if name.endswith(".part")])
+
     def remove_files(self, paths: list[str]) -> None:
         """Remove files that may be gone already."""
         for path in paths:
