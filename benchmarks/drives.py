@@ -50,7 +50,7 @@ ROWS: dict[str, dict[str, str]] = {
 }
 
 
-class BalancedCrop(v2.Transform):  # type: ignore[misc]
+class BalancedCrop(v2.Transform):
     """Of three crops the one with the most classes on at least one pixel of two hundred."""
 
     def __init__(self, crop: v2.Transform) -> None:

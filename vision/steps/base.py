@@ -142,8 +142,6 @@ class Step(ABC):
     if_none: what to try where it found nothing in a whole stream.
     remembers: whether a result depends on earlier frames. Where it does not, frames may be cut into
         ranges and done anywhere.
-    ahead: how many later frames it must have begun before its answer to one is whole; they are held in memory, and
-        there are no checkpoints.
     """
 
     names: Names = ()
@@ -153,7 +151,6 @@ class Step(ABC):
     hides: frozenset[str] = frozenset()
     if_none: str = ""
     remembers: bool = False
-    ahead: int = 0
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -162,6 +159,12 @@ class Step(ABC):
     def in_flight(self) -> int:
         """How many frames may be in progress at the same time."""
         return 1
+
+    @property
+    def ahead(self) -> int:
+        """How many later frames it must have begun before its answer to the oldest is whole; they are held in memory,
+        and there are no checkpoints."""
+        return 0
 
     @abstractmethod
     def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:

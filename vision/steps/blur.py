@@ -80,7 +80,7 @@ class BlurStep(ModelStep):
         self._due = 0                                    # its place among them
 
     @property
-    def ahead(self) -> int:                              # type: ignore[override]
+    def ahead(self) -> int:
         """How many frames after the oldest lie within `bridge` seconds of it, whatever the rate; one more than have
         begun while it is not known yet."""
         if not self._most or not self._times:
