@@ -1,12 +1,14 @@
-"""Small files: written at once, with folders for them, and read."""
+"""Files: small ones written at once, with folders for them, and read; lines of JSON read as they come."""
 
 from __future__ import annotations
 
 import errno
 import json
+import logging
 import math
 import sys
 import tomllib
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +16,9 @@ from typing import IO, Any
 from vision.errors import DataError, SinkError
 
 _MAX_TOML = 1 << 20                      # bytes
+_MAX_LINE = 64 << 20                     # bytes
+
+_log = logging.getLogger(__name__)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -61,6 +66,38 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise DataError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:        # of TOML, of UTF-8, of numbers with thousands of digits
         raise DataError(f"{str(path)!r} cannot be read as TOML ({error}).") from error
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file of JSON lines, with their numbers from 1. Where the last one was cut off, by a kill or since
+    a run still writes it, it is left out, and that is logged. Raises DataError for a file that cannot be read, or that
+    has a line of more than 64 MB."""
+    number = 0
+    try:
+        with path.open("rb") as file:
+            while data := file.readline(_MAX_LINE + 1):
+                number += 1
+                if len(data) > _MAX_LINE:
+                    raise DataError(f"{str(path)!r}, line {number}, has more than {_MAX_LINE >> 20} MB.")
+                if number > 1 and not data.endswith(b"\n") and _cut(data):
+                    _log.warning("%s: the last line, %d, is cut off, and left out", path, number)
+                    return
+                yield number, data.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{str(path)!r}, line {number}, is no text in UTF-8 ({error}).") from error
+    except OSError as error:
+        raise DataError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
+
+
+def _cut(data: bytes) -> bool:
+    """Whether JSON is not there in whole."""
+    try:
+        json.loads(data.decode())
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return True
+    except (ValueError, RecursionError):                 # it is there, whatever it is
+        return False
+    return False
 
 
 def check_writable(path: Path) -> None:

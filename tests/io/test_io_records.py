@@ -19,13 +19,17 @@ from hypothesis import strategies as st
 from numbered import numbered
 
 from vision import Action, Detect, Detections, Frame, Item, Scores, Sink, SinkSpec, Step, Track
-from vision.errors import SinkError, UsageError
+from vision.errors import DataError, SinkError, UsageError
+from vision.files import json_lines
+from vision.inspect.curves import read_curve
 from vision.io import Info
+from vision.serve.records import seen_in
 from vision.sinks import CocoResults, Csv, JsonLines, YoloText
 from vision.sinks.frames import FrameNames, ImageFolder
 from vision.sinks.show import Window
 from vision.sinks.text import TextFile
 from vision.steps import Classify
+from vision.tracking.stored import Stored
 from vision.types import Tracks
 
 NAMES = ("tench", "b", "c", "cat, grey", "e", "f", "g", "dog")
@@ -42,7 +46,7 @@ class Says(Step):
         pytest.fail("its results are given")
 
     def about(self) -> dict[str, Any]:
-        return {"model": "m"}
+        return {"model": "m", "backend": "b"}
 
 
 def item(frame: int, objects: list[Any], source: str = "clips/walk.mp4", size_wh: tuple[int, int] = (200, 160)) -> Item:
@@ -274,3 +278,35 @@ def test_q_closes_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(4):
         window.write(numbered(i), i / 10)
     assert (len(shown), window.closed) == (2, True)
+
+
+@pytest.mark.parametrize("cut", [1, 49, -20, -2])           # 49: in the middle of a letter
+def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path, cut: int, caplog: pytest.LogCaptureFixture) -> None:
+    sink = opened(JsonLines(tmp_path / "o.jsonl"))
+    for n in range(3):
+        sink.take(item(n, [CAT, DOG], source="clips/é.mp4"))
+    sink.close()
+    whole = (tmp_path / "o.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "o.jsonl").write_bytes(b"".join(whole[:2]) + whole[2][:cut])
+    assert [(n, line.encode()) for n, line in json_lines(tmp_path / "o.jsonl")] == list(enumerate(whole[:2], 1))
+    assert "o.jsonl: the last line, 3, is cut off" in caplog.text
+    (film,) = Stored.read(tmp_path / "o.jsonl").films.values()
+    assert sorted(film.frames) == [0, 1]
+    assert len(seen_in([tmp_path / "o.jsonl"], None, print)["detect m"]) == 2
+
+
+def test_a_last_line_without_an_end_counts_and_a_broken_one_elsewhere_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "curve.jsonl"
+    path.write_text('{"epoch": 0, "a": 1}\n{"epoch": 1, "a": 2}')
+    assert read_curve(path) == {"a": [(1, 1.0), (2, 2.0)]}
+    path.write_text('{"epoch": 0, "a": 1}\n{"epoch": 1, "a"')
+    assert read_curve(path) == {"a": [(1, 1.0)]}
+    for broken in ('{"epoch": 0, "a"', '{"epoch": 0, "a"\n{"epoch": 1, "a": 2}\n'):
+        path.write_text(broken)
+        with pytest.raises(DataError, match="line 1 is no line of a curve"):
+            read_curve(path)
+    path.write_bytes(b'{"epoch": 0}\n\xff\n')
+    with pytest.raises(DataError, match="line 2, is no text in UTF-8"):
+        list(json_lines(path))
+    with pytest.raises(DataError, match="cannot be read"):
+        list(json_lines(tmp_path))

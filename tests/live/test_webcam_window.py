@@ -68,6 +68,12 @@ def quit(screen: Screen, process: subprocess.Popen[str]) -> str:
     return process.stderr.read()
 
 
+def told(folder: Path) -> list[str]:
+    """The lines of records that are there in whole: a run that goes on may be in the middle of its last one."""
+    return [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines(keepends=True)
+            if line.endswith("\n")]
+
+
 def has_colour(screen: Screen, bgr: tuple[int, int, int]) -> bool:
     return screen.box_of(bgr) is not None
 
@@ -77,8 +83,7 @@ def test_keys_change_what_is_looked_for_and_a_recording_plays(screen: Screen, cl
     process = started(screen, tmp_path, str(clip), "--do", "detect")
 
     def last() -> str:
-        texts = [path.read_text() for path in sorted(tmp_path.glob("*.jsonl"))]
-        return next((text.splitlines()[-1] for text in reversed(texts) if text), "")
+        return (told(tmp_path) or [""])[-1]
 
     try:
         until(screen, process, lambda: has_colour(screen, colour(0)))   # the box of the person
@@ -112,10 +117,10 @@ def test_every_key_does_what_it_says(screen: Screen, tmp_path: Path) -> None:
     known = set().union(*made_of.values())
 
     def lines() -> list[str]:
-        return [line for path in sorted(tmp_path.glob("*.jsonl")) for line in path.read_text().splitlines()]
+        return told(tmp_path)
 
     def now() -> set[str]:
-        return known & json.loads(lines()[-1]).keys() if lines() else set()
+        return known & json.loads(lines()[-1]).keys()
 
     try:
         until(screen, process, lambda: has_colour(screen, colour(0)))

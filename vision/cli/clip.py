@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from vision.errors import DataError, SourceError, plain
+from vision.files import json_lines
 
 
 class Moment(NamedTuple):
@@ -68,11 +69,10 @@ def read_moments(path: Path, source: str) -> list[Moment]:
     found: dict[str, list[Moment]] = {}
     number = 0
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for of, moment in map(_moment, _rows(path, file)):
-                number += 1
-                if moment is not None:
-                    found.setdefault(of, []).append(moment)
+        for of, moment in map(_moment, _rows(path)):
+            number += 1
+            if moment is not None:
+                found.setdefault(of, []).append(moment)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{str(path)!r} cannot be read ({error}).") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, csv.Error) as error:
@@ -87,11 +87,12 @@ def read_moments(path: Path, source: str) -> list[Moment]:
     return [moment for one in alike for moment in found[one]]
 
 
-def _rows(path: Path, file: Any) -> Iterator[Mapping[str, Any]]:
+def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
     if path.suffix.lower() == ".csv":
-        yield from csv.DictReader(file)
+        with path.open(encoding="utf-8", newline="") as file:
+            yield from csv.DictReader(file)
     else:
-        yield from (json.loads(line) for line in file if line.strip())
+        yield from (json.loads(line) for _, line in json_lines(path) if line.strip())
 
 
 def _moment(row: Mapping[str, Any]) -> tuple[str, Moment | None]:

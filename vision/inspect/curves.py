@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vision.data.files import text_of
 from vision.errors import DataError
+from vision.files import json_lines
 
 _MOST = 6                              # panels
 
@@ -21,7 +21,7 @@ def read_curve(run: Path) -> dict[str, list[tuple[int, float]]]:
     if not path.is_file():
         raise DataError(f"{str(run)!r} has no curve.jsonl: give folders of `vision train`.")
     points: dict[str, list[tuple[int, float]]] = {}
-    for number, line in enumerate(text_of(path).splitlines(), start=1):
+    for number, line in json_lines(path):
         try:
             values = json.loads(line)
             epoch = int(values["epoch"]) + 1

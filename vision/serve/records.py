@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.errors import DataError, SourceError
+from vision.files import json_lines
 from vision.io import read
 from vision.io.listing import is_camera, is_url
 from vision.serve.seen import Seen, embedding, look, models_in
@@ -46,13 +47,8 @@ def seen_in(files: Sequence[Path], classifier: Callable[[], Any] | None, told: C
 
 def _records(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
     for file in files:
-        try:
-            with file.open(encoding="utf-8") as lines:
-                for number, line in enumerate(lines, 1):
-                    yield from _frame(file, number, line)
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "no text in UTF-8"
-            raise DataError(f"{str(file)!r} cannot be read ({why}).") from error
+        for number, line in json_lines(file):
+            yield from _frame(file, number, line)
 
 
 def _refused(number: str) -> None:

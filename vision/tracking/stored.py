@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from vision.errors import DataError, UsageError
+from vision.files import json_lines
 from vision.tracking import mot
 from vision.types import Detections, Frame
 
-_LONGEST = 1 << 26             # characters of a line
 _LARGEST = 1e9                 # pixels of a box, seconds of a film, frames
 _CLASSES = 2 ** 16             # a larger class_id is no model's, and would cost a name for each smaller one
 
@@ -60,30 +60,24 @@ class Stored:
             return cls(path, path.stem, ("person",), {"": Film(mot.read_detections(path), {})}, gaps=True)
         films: dict[str, Film] = {}
         names: dict[int, str] = {}
-        model, decides, number = "", None, 0
-        try:
-            with path.open(encoding="utf-8", newline="\n") as lines:
-                for line in iter(lambda: lines.readline(_LONGEST + 1), ""):
-                    number += 1
-                    if len(line) > _LONGEST:
-                        raise DataError(f"the line is longer than {_LONGEST} characters")
-                    record = json.loads(line)
-                    payload = _payload(record)
-                    if payload is None:
-                        continue
-                    _take(films, record, payload)
-                    for entry in (*payload["objects"], *payload.get("weak", ())):
-                        names[_class_id(entry)] = str(entry["label"])
-                    model = str(payload.get("model", model))
-                    if "min_score" in payload:
-                        decides = _share(payload["min_score"])
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{str(path)!r} cannot be read ({error}).") from error
-        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
-                DataError) as error:
-            raise DataError(
-                f"{path}:{number}: expected a record of `vision detect --jsonl` ({error})."
-            ) from error
+        model, decides = "", None
+        for number, line in json_lines(path):
+            try:
+                record = json.loads(line)
+                payload = _payload(record)
+                if payload is None:
+                    continue
+                _take(films, record, payload)
+                for entry in (*payload["objects"], *payload.get("weak", ())):
+                    names[_class_id(entry)] = str(entry["label"])
+                model = str(payload.get("model", model))
+                if "min_score" in payload:
+                    decides = _share(payload["min_score"])
+            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
+                    DataError) as error:
+                raise DataError(
+                    f"{path}:{number}: expected a record of `vision detect --jsonl` ({error})."
+                ) from error
         if not films:
             raise DataError(
                 f"{str(path)!r} has no record of detections. Make some: vision detect SOURCE --jsonl FILE"
