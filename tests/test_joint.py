@@ -20,6 +20,7 @@ from vision import (
     Item,
     JsonLines,
     Option,
+    Pool,
     Run,
     Scores,
     Sink,
@@ -315,6 +316,10 @@ def test_what_is_no_plan_no_frame_and_no_open_run() -> None:
         run.finish()
     with pytest.raises(UsageError, match="this run is closed"):
         run.finish()
+    with Pool() as pool:
+        pass
+    with pytest.raises(UsageError, match="this pool of models is closed"):
+        Run(frames(2), Detect(), pool=pool).finish()
     early = (Frame(np.zeros((4, 4, 3), np.uint8), i, i / 10, "made") for i in range(-3, 2))
     with Run(early, Average(Mean())) as run:
         assert run.finish().written == 5

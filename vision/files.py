@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from vision.errors import DataError, SinkError
+from vision.errors import DataError, SinkError, UsageError
 
 _MAX_TOML = 1 << 20                      # bytes
 _MAX_LINE = 64 << 20                     # bytes
@@ -101,7 +101,10 @@ def _cut(data: bytes) -> bool:
 
 
 def check_writable(path: Path) -> None:
-    """Raise SinkError now, and not after the run, where a file that is written at its end cannot be."""
+    """Raise SinkError now, and not after the run, where a file that is written at its end cannot be; UsageError for
+    standard output."""
+    if str(path) == "-":
+        raise UsageError("only records and events go to standard output (-). Name a file or a folder.")
     try:
         if path.is_fifo():                               # whose reader would take this for all that there is
             return

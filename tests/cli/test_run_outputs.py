@@ -182,8 +182,12 @@ def test_each_picture_of_an_animation_has_its_file(monkeypatch: pytest.MonkeyPat
         (["--jsonl", "x", "--csv", "./x"], "two outputs"),
         (["--jsonl", "-", "--csv", "-"], "two outputs"),
         (["--coco", "-"], "standard output"),
+        (["--report", "-"], "standard output"),
         (["-o", "-"], "standard output"),
         (["-o", "hard.mp4"], "overwrite the input"),
+        (["-o", "x.avi"], "a film is written as .mp4, .m4v or .mov; got 'x.avi'. Give x.mp4, or a folder."),
+        (["-o", "x.GIF"], "a picture is written as .bmp"),
+        (["-o", "x.jsonl"], "Records are --jsonl FILE"),
         (["-o", "x.mcap", "--mcap.pictures", "drawn"], "an option of --mcap FILE, which was not given"),
         (["a/still.jpg", "-o", "film.mp4"], "sources need a folder"),
         (["a/still.jpg", "-o", "blocked"], "'blocked' cannot be made"),
@@ -200,6 +204,17 @@ def test_an_output_that_cannot_be_is_told_before_the_run(
     assert says in told[-1]
     assert "decoded" not in " ".join(told)
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(("report", "says"), [("nowhere/r.json", "cannot be written"), ("hard.mp4", "the input")])
+def test_a_report_of_many_machines_that_cannot_be_is_told_before_the_run(
+    report: str, says: str, twins: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    os.link("a/clip.mp4", "hard.mp4")
+    arguments = ["a/clip.mp4", "--do", "detect", "--ray", "--results", "out", "--report", report]
+    assert vision_cli(monkeypatch, "run", *arguments) in (1, 2)
+    assert says in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 @pytest.mark.parametrize(
@@ -241,8 +256,9 @@ def test_index_maps_do_not_overwrite_the_pictures_they_are_of(
 def test_a_folder_with_a_dot_in_its_name_takes_the_outputs(
     twins: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("run.v2").mkdir()
-    assert vision_cli(monkeypatch, "detect", "a/still.jpg", "-o", "run.v2", "-q") == 0
+    for name in ("run.v2", "run.avi"):
+        Path(name).mkdir()
+        assert vision_cli(monkeypatch, "detect", "a/still.jpg", "-o", name, "-q") == 0
     assert vision_cli(monkeypatch, "detect", "a/clip.mp4", "b/still.jpg", "-o", "run.v2", "-q") == 0
     assert names("run.v2") == ["clip-detect.mp4", "still-detect.png"]
 

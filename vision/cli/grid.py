@@ -34,7 +34,7 @@ def grid(
     if pick is not None:
         _pick(frame, pick)
     if output is not None or pick is None:
-        path = output or Path(f"{Path(source).stem or 'frame'}-grid.png")
+        path = output or Path(f"{Path(source).stem.strip('-') or 'frame'}-grid.png")
         if path.suffix.lower() != ".png":
             raise UsageError(f"-o is a .png; got {str(path)!r}.")
         Inputs([source]).refuse(path)

@@ -19,7 +19,7 @@ import numpy as np
 
 from vision.errors import SinkError, UsageError
 from vision.files import own
-from vision.sinks.frames import FILMS
+from vision.sinks.frames import FILMS, either
 from vision.sinks.sound import Sound, sound_of
 from vision.types import Image
 from vision.view import View, checked_image, letterbox
@@ -59,7 +59,7 @@ class VideoWriter:
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in FILMS:
-            raise SinkError(f"{str(path)!r}: a film is written as {', '.join(FILMS[:-1])} or {FILMS[-1]}.")
+            raise SinkError(f"{str(path)!r}: a film is written as {either(FILMS)}.")
         self.parts = [working(self.path)[1]]             # the last one grows
         self._lock: IO[bytes] | None = None
         self.notes: list[str] = []

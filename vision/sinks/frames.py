@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 FILMS = (".mp4", ".m4v", ".mov")       # what a film is written as
 
 
+def either(suffixes: Sequence[str]) -> str:
+    """Suffixes in words: `.mp4, .m4v or .mov`."""
+    return f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+
+
 class FrameNames:
     """File names for frames, without suffix, no two alike: a picture's own (`IMAGE`), a video's with the
     index (`CLIP-000012`), and so an animation's after its first. Of two sources of the same name, from

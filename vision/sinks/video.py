@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vision.errors import UsageError
 from vision.files import make_folder
-from vision.io.pictures import WRITABLE_SUFFIXES
+from vision.io.listing import VIDEO_SUFFIXES
+from vision.io.pictures import PICTURE_SUFFIXES, WRITABLE_SUFFIXES
 from vision.sinks.base import Sink, SinkSpec
-from vision.sinks.frames import FILMS, FrameNames, ImageFolder, distinct, lacking_files
+from vision.sinks.frames import FILMS, FrameNames, ImageFolder, distinct, either, lacking_files
 from vision.sinks.mcap import SUFFIX as MCAP
 from vision.sinks.mcap import Mcap
 from vision.spec import Option, spec
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from vision.item import Item
     from vision.sinks.film import VideoWriter
     from vision.steps.base import Spec
+
+_TABLES = (".json", ".jsonl", ".csv", ".txt")
 
 
 @spec
@@ -54,9 +57,21 @@ class VideoFile(SinkSpec):
         return "" if self.mcap is None else self.mcap.not_resumed
 
     def check(self) -> None:
-        """Raise MissingExtra for an MCAP file without the packages for it."""
+        """Raise UsageError for the name of a file that it does not write, MissingExtra for an MCAP file without the
+        packages for it."""
+        path = Path(self.path)
+        suffix = path.suffix.lower()
         if self.mcap is not None:
             self.mcap.check()
+        elif path.is_dir() or suffix in (*FILMS, *WRITABLE_SUFFIXES):
+            return
+        elif suffix in VIDEO_SUFFIXES:
+            raise UsageError(f"a film is written as {either(FILMS)}; got {str(path)!r}. Give {path.stem}.mp4, or a "
+                             "folder.")
+        elif suffix in PICTURE_SUFFIXES:
+            raise UsageError(f"a picture is written as {either(sorted(WRITABLE_SUFFIXES))}; got {str(path)!r}.")
+        elif suffix in _TABLES:
+            raise UsageError(f"-o is for what is drawn; got {str(path)!r}. Records are --jsonl FILE, rows --csv FILE.")
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run."""

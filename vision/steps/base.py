@@ -58,6 +58,7 @@ class Pool:
         self.device, self.precision, self.backend, self.free_only = device, precision, backend, free_only
         self._models: dict[tuple[Any, ...], Any] = {}
         self._choices = Choices()
+        self._closed = False
 
     @property
     def chosen(self) -> dict[str, list[str]]:
@@ -88,9 +89,11 @@ class Pool:
         load: a class's `load`, such as `Detector.load`; called with the model's name, `device`, `precision`,
             `backend` and `more`.
         model: a name, a path or a card. A model object is returned as it is, and its owner closes it.
-        Raises what `load` raises, ModelError for weights that `free_only` refuses."""
+        Raises what `load` raises, ModelError for weights that `free_only` refuses, UsageError once it is closed."""
         if not isinstance(model, (str, Path, Card)):
             return cast(M, model)
+        if self._closed:
+            raise UsageError("this pool of models is closed. Make another.")
         key = (load, model if isinstance(model, Card) else str(model), *sorted(more.items()))
         if key not in self._models:
             with self._choices.noted():
@@ -108,7 +111,8 @@ class Pool:
         _log.warning("the weights of %s may be used for research, not for products: %s", card.name, card.licence)
 
     def close(self) -> None:
-        """Close every model that was loaded here."""
+        """Close every model that was loaded here; no other is loaded after that."""
+        self._closed = True
         while self._models:
             self._models.popitem()[1].close()
 

@@ -22,7 +22,7 @@ from vision.cli.run.options import Going, Reading, seconds
 from vision.cli.run.progress import progress, share_of, summary
 from vision.drawing import Style
 from vision.errors import SinkError, UsageError, VisionError, plain
-from vision.files import check_writable, write_json
+from vision.files import write_json
 from vision.report import Report
 from vision.sinks import SinkSpec, VideoFile
 from vision.steps import BlurFaces, Follow, Spec
@@ -56,12 +56,9 @@ def execute(
     kept = Inputs(plans)
     for path in outputs:
         kept.refuse(path)
-    if going.report is not None:
-        Inputs([*sources, *plans, *(file for one in plan for file in one.reads)]).refuse(going.report)
-        check_writable(going.report)
-        for path in outputs:
-            if os.path.realpath(path) == os.path.realpath(going.report):
-                raise UsageError(f"{str(path)!r} is given for two outputs. Give each its own.")
+    going.check_report([*sources, *plans, *(file for one in plan for file in one.reads)])
+    if going.report is not None and os.path.realpath(going.report) in map(os.path.realpath, outputs):
+        raise UsageError(f"{str(going.report)!r} is given for two outputs. Give each its own.")
     arguments = reading.arguments()
     openers = [partial(read, uri, **arguments) for uri in sources]
     if going.blur_faces and not any(isinstance(one, BlurFaces) for one in plan):

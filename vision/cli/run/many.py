@@ -74,6 +74,7 @@ def many_machines(
     reading, going = Reading(**given.get("reading", {})), Going(**given.get("going", {}))
     logging.getLogger("vision").setLevel(logging.WARNING if going.quiet else logging.INFO)
     _check(sinks, given, asked)
+    going.check_report([*sources, *(file for one in plan for file in one.reads)])
     if going.blur_faces and not any(isinstance(one, BlurFaces) for one in plan):
         plan = [BlurFaces(), *plan]
     chosen = {name: value for name, value in reading.arguments().items() if value is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from vision.cli.options import ENGINE, Engine, parameter
 from vision.drawing import Style
 from vision.errors import UsageError
+from vision.files import check_writable
 from vision.sinks import SinkSpec
 from vision.spec import Described, Field, Option, first_sentence, options, spec
 from vision.steps import Spec
@@ -53,6 +54,15 @@ class Going(Described):
         "blur faces in all that is written, whatever else is done (options: vision blur --help)")] = False
     free_only: Annotated[bool, Option("refuse weights that may be used for research only")] = False
     quiet: Annotated[bool, Option("show no progress and no summary", flags=("--quiet", "-q"))] = False
+
+    def check_report(self, files: Iterable[str]) -> None:
+        """Raise VisionError where the report cannot be written, or would replace what is read. files: sources, and what
+        else is read."""
+        if self.report is not None:
+            from vision.io import Inputs
+
+            Inputs(files).refuse(self.report)
+            check_writable(self.report)
 
 
 def seconds(name: str, text: str | None) -> float | None:
