@@ -97,6 +97,13 @@ def test_a_csv_says_label_split_and_group_and_what_is_not_there_is_told(hues: Pa
     assert val is not None
     assert (train.names, train.labels, train.groups) == (("cold", "warm"), ((1,), (0,)), ("a", "b"))
     assert (val.labels, train.summary()) == (((1,),), ["rows without a picture, left out: 1, first 'gone.png'"])
+    tried = rows(hues / "tried.csv", [["file", "label", "split"], *(
+        [f"{hue}/day{i}_{i}.png", hue, split] for hue in ("red", "blue")
+        for i, split in enumerate(("train", "test", "val", "train")))])
+    train, val = read_pictures(tried)
+    assert val is not None
+    assert [len(train), {path.name for path in val.paths}] == [4, {"day2_2.png"}]     # nothing is chosen by the test
+    assert train.summary() == ["rows of 'test', left out: 2"]
     several = rows(hues / "several.csv", [["file", "label"], ["red/day0_0.png", "warm|noisy"], ["blue/day0_0.png", ""],
                                           ["green/day0_0.png", "noisy"]])
     train, _ = read_pictures(several, multilabel=True)
@@ -352,6 +359,17 @@ def test_several_classes_a_picture(hues: Path, tmp_path: Path) -> None:
     with Classifier.load(tmp_path / "run", backend="torch") as classifier:
         probs = classifier(picture(HUES["red"], 5)).probs
     assert probs.sum() > 1                               # each by itself
+
+
+def test_a_class_of_which_nothing_is_held_out_lowers_no_mean() -> None:
+    """Of a perfect answer; torchmetrics' own means take it for a class that is never found."""
+    card = Card(name="m", task="classify", file="", licence="", source="", names=("a", "b", "c"), net="m",
+                input=Input((8, 8), "stretch"))
+    objective = Classification(card, replace(TINY, multilabel=True))
+    truth = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 0]])
+    objective._seen += zip(truth * 8.0 - 4.0, truth.float(), strict=True)
+    figures = objective.figures()
+    assert (figures["map"], figures["f1"]) == (1, 1)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@ two of which layers wait."""
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
@@ -21,6 +22,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import get_data_path
+from safetensors import safe_open
 from torch.utils.tensorboard import SummaryWriter
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
@@ -282,3 +284,8 @@ Training("classify", Path({str(data)!r}), Path({str(tmp_path / "two")!r}), setti
     for name, weights in one.items():
         assert torch.allclose(two[name], weights, atol=1e-5), name
         assert name.endswith("mask") or not torch.equal(weights, was[name]), name
+    told = []
+    for name in ("one", "two"):                          # by all that is held out, and not by the first one's share
+        with safe_open(tmp_path / name / "best.safetensors", "pt") as file:
+            told.append(json.loads(file.metadata()["training"])["figures"])
+    assert told[0] == pytest.approx(told[1], abs=1e-4)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+pytest.importorskip("lightning", reason="training needs the extra 'train'")
+
 from vision.train.rounding import RoundedConv2d, round_layers, rounded_weight
+from vision.train.segment import SegmentSettings
+from vision.train.training import Training
 
 
 def _net() -> nn.Sequential:
@@ -91,6 +97,21 @@ def test_a_copy_that_is_averaged_shares_the_ranges() -> None:
     assert twin[0].range is net[0].range
     assert twin[0].range.ends is not None
     assert twin[0].weight is not net[0].weight
+
+
+def test_a_run_that_goes_on_rounds_as_the_whole_one(rectangles: Path, tmp_path: Path) -> None:
+    settings = SegmentSettings(
+        model="fcn-basic", size=(64, 48), crop=(64, 48), encoder_weights="none", epochs=1, batch=8, warmup=0.0,
+        qat=True, threads=1, schedule="constant")
+    longer = replace(settings, epochs=2)
+    Training("segment", rectangles, tmp_path / "whole", longer).run()
+    Training("segment", rectangles, tmp_path / "parts", settings).run()
+    Training("segment", rectangles, tmp_path / "parts", longer, resume=True).run()
+    whole, parts = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("whole", "parts"))
+    assert whole["ranges"]
+    for key in ("ranges", "state_dict"):
+        assert whole[key].keys() == parts[key].keys()
+        assert all(torch.equal(value, parts[key][name]) for name, value in whole[key].items()), key
 
 
 def test_what_is_learnt_with_rounding_survives_it() -> None:

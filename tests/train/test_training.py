@@ -17,16 +17,19 @@ from unittest.mock import Mock
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 pytest.importorskip("lightning", reason="training needs the extra 'train'")
 
+from vision.card import Card, Input
 from vision.cli.train import _command
 from vision.errors import DataError, SinkError, UsageError, WeightsError
 from vision.spec import options
 from vision.train.detect import DetectSettings
-from vision.train.fit import _fit
+from vision.train.fit import _fit, save_weights
 from vision.train.recipe import Progress
 from vision.train.segment import SegmentSettings
+from vision.train.segmentation import Segmentation
 from vision.train.training import RECIPES, Training
 
 from .labelled import write_coco
@@ -172,6 +175,28 @@ def test_a_run_goes_on_for_more_epochs_and_not_for_fewer(rectangles: Path, tmp_p
         Training("segment", rectangles, folder, replace(SMALL, lr=0.1), resume=True)
     assert RECIPES["detect"].again == "--model"              # that option is there: `vision train detect --model FILE`
     assert "model" in {field.name for field in options(DetectSettings)}
+
+
+def test_a_run_that_goes_on_waits_as_long_as_it_is_told_to(
+    rectangles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = Segmentation.figures
+    monkeypatch.setattr(Segmentation, "figures", lambda self: {**figures(self), "miou": 0.5})    # it never rises
+    hasty = replace(SMALL, epochs=8, patience=1)
+    assert Training("segment", rectangles, tmp_path, hasty).run().epochs == 2
+    assert Training("segment", rectangles, tmp_path, hasty, resume=True).run().epochs == 2
+    patient = Training("segment", rectangles, tmp_path, replace(hasty, patience=4), resume=True).run()
+    assert patient.epochs == 5
+
+
+def test_weights_that_float16_does_not_hold_stay_float32(tmp_path: Path) -> None:
+    net = torch.nn.BatchNorm2d(2)
+    net.running_var[:] = torch.tensor([1.5, 90_000.0])
+    card = Card(name="m", task="segment", file="", licence="", source="", input=Input((8, 8), "stretch"))
+    save_weights(tmp_path / "w.safetensors", net, card, {})
+    kept = load_file(tmp_path / "w.safetensors")
+    assert kept["running_var"].tolist() == [1.5, 90_000]
+    assert kept["weight"].dtype == torch.float16
 
 
 def test_a_run_of_a_version_without_a_record_goes_on(

@@ -86,6 +86,14 @@ def test_a_search_goes_on_where_it_was(tmp_path: Path) -> None:
         tuning(tmp_path / "none", resume=True)
 
 
+@pytest.mark.parametrize("method", ["tpe", "random"])
+def test_a_search_that_goes_on_tries_nothing_twice(method: str, tmp_path: Path) -> None:
+    told: list[Tried] = []
+    for trials, resume in ((4, False), (8, True)):
+        tuning(tmp_path / "search", trials=trials, method=method, resume=resume).run(told.append)
+    assert len({one.chosen["lr"] for one in told}) == 8
+
+
 def test_a_trial_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     told: list[Tried] = []
     best = tuning(tmp_path / "search", search={"batch": "13,8"}, method="grid", trials=2).run(told.append)

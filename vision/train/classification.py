@@ -22,6 +22,7 @@ from vision.train.classify import ClassifySettings
 from vision.train.distil import Features, Teacher
 from vision.train.fit import fit
 from vision.train.initialise import initialise
+from vision.train.loading import of_all
 from vision.train.picture_set import HeldOutPictures, TrainPictures, resize_of
 from vision.train.recipe import Objective, Parts, Told, Trained
 from vision.train.start import begin_as_namesakes, head_of, load_but_head, namesakes, regularise
@@ -52,7 +53,7 @@ class Classification(Objective):
         mixers = [kind(alpha=alpha, num_classes=self.classes)
                   for kind, alpha in ((v2.MixUp, settings.mixup), (v2.CutMix, settings.cutmix)) if alpha]
         self.mixed = v2.RandomChoice(mixers) if mixers else None
-        self._seen: list[tuple[Tensor, Tensor]] = []
+        self._seen: list[tuple[Tensor, Tensor]] = []     # logits (C,) and labels of each picture
 
     def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
         """The loss, those of classifiers beside, where the network has some, and what the teacher says of the same
@@ -103,7 +104,7 @@ class Classification(Objective):
 
     def update(self, net: nn.Module, batch: Any) -> None:
         """Keep the logits."""
-        self._seen.append((net(self.inputs(batch[0])).float().cpu(), batch[1].cpu()))
+        self._seen += zip(net(self.inputs(batch[0])).float().cpu(), batch[1].cpu(), strict=True)
 
     def pictures(self, net: nn.Module, batch: Any) -> Tensor:
         """Each with the class that was found for it; of several classes a picture with those above one half."""
@@ -117,13 +118,15 @@ class Classification(Objective):
 
     def figures(self) -> dict[str, float]:
         """top1, top5 (of more than five classes) and the loss; with several classes a picture map and f1."""
-        logits, labels = (torch.cat(part) for part in zip(*self._seen, strict=True))
+        logits, labels = (torch.stack(part) for part in zip(*of_all(self._seen, self.held), strict=True))
         self._seen.clear()
         if self.settings.multilabel:
             there, probs = labels.long(), logits.sigmoid()
+            known = there.any(0)                         # a class of which nothing is held out has no figure
+            each = [of(probs, there, self.classes, average="none")[known]
+                    for of in (multilabel_average_precision, multilabel_f1_score)]
             return {
-                "map": float(multilabel_average_precision(probs, there, self.classes, "macro")),
-                "f1": float(multilabel_f1_score(probs, there, self.classes)),
+                "map": float(each[0].mean()), "f1": float(each[1].mean()),
                 "loss": float(F.binary_cross_entropy_with_logits(logits, labels)),
             }
         best = logits.topk(min(5, self.classes), 1).indices == labels[:, None]

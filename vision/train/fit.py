@@ -41,14 +41,17 @@ _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "f
 
 
 def save_weights(path: Path, net: nn.Module, card: Card, notes: dict[str, Any]) -> None:
-    """`net` as safetensors that carry their card: floats as float16, in a file that is whole or not
-    there. notes: what else is worth keeping (settings, figures), as JSON in the same place. Raises SinkError."""
-    tensors = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in net.state_dict().items()
-    }
+    """`net` as safetensors that carry their card: floats as float16 where its range holds them, in a file that is whole
+    or not there. notes: what else is worth keeping (settings, figures), as JSON in the same place. Raises SinkError."""
+    tensors = {name: _halved(value).contiguous() for name, value in net.state_dict().items()}
     # not save_file, whose files nobody but the user may read, whatever the umask
     write_whole(path, save(tensors, {"card": card.to_json(), "training": json.dumps(notes, default=str)}))
+
+
+def _halved(value: torch.Tensor) -> torch.Tensor:
+    if not value.is_floating_point() or not value.numel() or float(value.abs().max()) > torch.finfo(torch.half).max:
+        return value
+    return value.half()
 
 
 class _Whole(TorchCheckpointIO):  # type: ignore[misc]
@@ -161,6 +164,16 @@ class _Teller(Callback):  # type: ignore[misc]
             ))
 
 
+class _Patience(EarlyStopping):  # type: ignore[misc]
+    """It waits as long as this run asks for, whatever the run asked for that it continues."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.should_stop = self.wait_count >= self.patience           # it had come to its end
+
+
 def _check(checkpoint: Path, learner: Learner) -> None:
     """Raise WeightsError for a checkpoint that is broken, or of another network."""
     try:
@@ -196,9 +209,9 @@ def fit(parts: Parts, training: Training, told: Told) -> Trained:
     net.to(memory_format=torch.channels_last_3d if on_clips else torch.channels_last)
     keeper = _Keeper(folder, parts.objective.card, training.facts, parts.keep)
     callbacks: list[Callback] = [keeper, _Teller(told), Board()]
-    if settings.patience:
-        figure = f"val/{parts.objective.figure}"
-        callbacks.append(EarlyStopping(figure, mode="max", patience=settings.patience))
+    if settings.patience:                                # which looks before the epoch's checkpoint is written
+        callbacks.append(_Patience(f"val/{parts.objective.figure}", mode="max", patience=settings.patience,
+                                   check_on_train_epoch_end=False))
     trainer = L.Trainer(
         max_epochs=settings.epochs, precision=_PRECISION[settings.precision], callbacks=callbacks,
         accelerator="auto", devices=settings.devices, strategy=_strategy(net, settings),
@@ -208,6 +221,7 @@ def fit(parts: Parts, training: Training, told: Told) -> Trained:
         num_sanity_val_steps=0, default_root_dir=folder, plugins=[_Whole()],
     )
     checkpoint = folder / settings.checkpoint if training.resume else None
+    parts.objective.held = len(parts.val)
     learner = Learner(net, parts.objective, settings, folder)
     if checkpoint is not None:
         _check(checkpoint, learner)

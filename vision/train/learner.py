@@ -14,6 +14,7 @@ from vision.errors import DataError
 from vision.train.ema import Average
 from vision.train.optim import Plateau, optimiser, schedule
 from vision.train.recipe import Objective
+from vision.train.rounding import ranges, restore_ranges
 from vision.train.settings import Settings
 
 
@@ -98,6 +99,14 @@ class Learner(L.LightningModule):  # type: ignore[misc]
     def mean_loss(self) -> float:
         """Of the epoch so far; NaN before its first step."""
         return float(self.losses) / self.steps if self.steps else float("nan")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What the weights do not hold: the ranges of layers that round."""
+        checkpoint["ranges"] = ranges(self.net)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from it; a checkpoint of an earlier version has none."""
+        restore_ranges(self.net, checkpoint.get("ranges", {}))
 
     def configure_optimizers(self) -> Any:
         """The optimiser, and its schedule once a step."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch.utils.data import Sampler
 from vision.train.settings import Settings
 from vision.train.workers import Loader, leave_stops
 
+T = TypeVar("T")
 Key = tuple[int, int]                  # which item, and the seed of all that is drawn for it
 _SEED_BITS = 31                        # of a key's seed; what lies above is the epoch
 
@@ -77,6 +79,16 @@ class InOrder(Sampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         return iter((i, 0) for i in range(self.n))
+
+
+def of_all(seen: list[T], count: int) -> list[T]:
+    """What the processes of a DDP run have seen of a set, in its order. seen: by this one. count: of the set; what was
+    dealt twice, so that each process has as many, is one."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return seen
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, seen)
+    return list(chain.from_iterable(zip(*parts, strict=True)))[:count]
 
 
 def loaders(train: Any, val: Any, settings: Settings) -> tuple[Loader, Loader]:

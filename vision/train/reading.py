@@ -20,7 +20,7 @@ from vision.nets import build
 from vision.text.ctc import classes_of, read_steps
 from vision.train.captions import SHOWN, captioned
 from vision.train.fit import fit
-from vision.train.loading import Key
+from vision.train.loading import Key, of_all
 from vision.train.recipe import Objective, Parts, Told, Trained
 from vision.train.start import load_net
 from vision.types import Image
@@ -97,8 +97,7 @@ class ReadingObjective(Objective):
 
     def __init__(self, card: Card) -> None:
         super().__init__(card)
-        self._read: list[str] = []
-        self._truth: list[str] = []
+        self._seen: list[tuple[str, str]] = []           # what was read, and what is written
 
     def loss(self, net: nn.Module, batch: Any) -> dict[str, Tensor]:
         """`ctc`, a character; words that are longer than their strip has steps count nothing."""
@@ -112,8 +111,7 @@ class ReadingObjective(Objective):
         """Read a batch."""
         strips, _, _, texts = batch
         probs = net(self.inputs(strips)).float().softmax(2).cpu().numpy()
-        self._read += [read_steps(one, self.card.classes).text for one in probs]
-        self._truth += texts
+        self._seen += zip([read_steps(one, self.card.classes).text for one in probs], texts, strict=True)
 
     def pictures(self, net: nn.Module, batch: Any) -> Tensor:
         """Each strip with what was read, and what is written where that is another."""
@@ -126,8 +124,9 @@ class ReadingObjective(Objective):
 
     def figures(self) -> dict[str, float]:
         """word_accuracy and cer."""
-        figures = read_figures(self._read, self._truth)
-        self._read, self._truth = [], []
+        read, truth = zip(*of_all(self._seen, self.held), strict=True)
+        self._seen.clear()
+        figures = read_figures(read, truth)
         return {"word_accuracy": figures.accuracy, "cer": figures.cer}
 
 

@@ -64,13 +64,14 @@ class Objective(ABC):
     """What a network learns by and is judged by.
 
     words: the figures that people see, each with its name for them; the first is best when it is highest, and
-    decides which weights are kept. card: of the result, which says how pictures are normalised.
+    decides which weights are kept. card: of the result, which says how pictures are normalised. held: how many items
+    it is judged by, which `fit` says.
     """
 
     words: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, card: Card) -> None:
-        self.card = card
+        self.card, self.held = card, 0
         self._normalise: Normalise | None = None
 
     @property

@@ -24,6 +24,7 @@ from vision.tasks.action import Recognizer
 from vision.train.captions import SHOWN, captioned, found_for
 from vision.train.clips import HeldOutClips, TrainClips
 from vision.train.fit import fit, save_weights
+from vision.train.loading import of_all
 from vision.train.recipe import Objective, Parts, Progress, Told, Trained
 from vision.train.start import load_net
 from vision.types import NONE, Floats, Image
@@ -77,8 +78,9 @@ class ActionObjective(Objective):
 
     def figures(self) -> dict[str, float]:
         """video_top1, clip_top1 and the top-1 of each class."""
-        figures = action_figures([p for p, _ in self._seen], [label for _, label in self._seen])
+        probs, labels = zip(*of_all(self._seen, self.held), strict=True)
         self._seen.clear()
+        figures = action_figures(probs, labels)
         per_class = {f"top1_{n}": float(v) for n, v in zip(self.card.classes, figures.class_top1, strict=True)}
         return {"video_top1": figures.top1, "clip_top1": figures.clip_top1, **per_class}
 

@@ -4,6 +4,7 @@ Integer-Arithmetic-Only Inference"). Gradients pass the rounding as if it were n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
@@ -26,13 +27,13 @@ class Range:
     def see(self, x: Tensor) -> None:
         """Take inputs in."""
         seen = torch.stack([x.amin().clamp(max=0.0), x.amax().clamp(min=0.0)])
-        self.ends = seen if self.ends is None else self.ends.lerp(seen, 1 - _SLOW)
+        self.ends = seen if self.ends is None else self.ends.to(seen.device).lerp(seen, 1 - _SLOW)
 
     def rounded(self, x: Tensor) -> Tensor:
         """Inputs in 255 steps of the range; as they are while nothing was seen."""
         if self.ends is None:
             return x
-        low, high = self.ends
+        low, high = self.ends.to(x.device)
         scale = ((high - low) / 255).clamp(min=1e-8)
         return torch.fake_quantize_per_tensor_affine(x, scale, (-low / scale).round().int(), 0, 255)
 
@@ -97,3 +98,16 @@ def round_layers(net: nn.Module) -> int:
         layer.__class__ = _ROUNDED[type(layer)]
         layer.__dict__["range"] = Range()
     return len(layers)
+
+
+def ranges(net: nn.Module) -> dict[str, Tensor]:
+    """The range of each layer that rounds and has seen something, (2,) by the layer's name."""
+    return {name: layer.range.ends for name, layer in net.named_modules()
+            if isinstance(layer, _Rounded) and layer.range.ends is not None}
+
+
+def restore_ranges(net: nn.Module, kept: Mapping[str, Tensor]) -> None:
+    """Go on from `ranges` of the same network."""
+    for name, layer in net.named_modules():
+        if isinstance(layer, _Rounded) and name in kept:
+            layer.range.ends = kept[name]

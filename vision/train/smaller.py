@@ -74,6 +74,6 @@ def _same_classes(card: Card, names: tuple[str, ...], data: Path) -> None:
 def _batches(pictures: Any, card: Card, settings: ClassifySettings) -> list[Tensor]:
     """Some pictures (B,3,S,S) uint8 RGB, evenly from all of them, as a training varies them."""
     items = TrainPictures(pictures, card, settings)
-    places = range(0, len(items), max(1, len(items) // _LOOKS))
-    some = torch.stack([items[i, i][0] for i in places][:_LOOKS])
+    places = torch.linspace(0, len(items) - 1, min(len(items), _LOOKS)).round().int().tolist()
+    some = torch.stack([items[i, i][0] for i in places])
     return [some[i : i + _BATCH] for i in range(0, len(some), _BATCH)]

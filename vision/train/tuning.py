@@ -114,12 +114,13 @@ class Tuning:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         study = optuna.create_study(
             study_name=_STUDY, storage=JournalStorage(JournalFileBackend(str(self.folder / _JOURNAL))),
-            sampler=self._sampler(optuna), pruner=optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=1)
+            sampler=self._sampler(optuna, 0), pruner=optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=1)
             if self.prune else optuna.pruners.NopPruner(), direction="maximize", load_if_exists=True)
         self._same_search(study)
         for trial in study.trials:                       # under way when an earlier run was killed
             if trial.state == optuna.trial.TrialState.RUNNING:
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        study.sampler = self._sampler(optuna, len(study.trials))
         left = self.trials - len(study.trials)
 
         def after(study: Any, trial: Any) -> None:
@@ -192,21 +193,22 @@ class Tuning:
     def _folder(self, number: int) -> Path:
         return self.folder / f"trial{number:03d}"
 
-    def _sampler(self, optuna: Any) -> Any:
-        samplers = optuna.samplers
+    def _sampler(self, optuna: Any, done: int) -> Any:
+        """What chooses the settings of a trial, after so many that are done: it does not draw theirs again."""
+        samplers, seed = optuna.samplers, self.seed + done
         match self.method:
             case "grid":
                 return samplers.GridSampler({name: list(space.values) for name, space in self.space.items()}, self.seed)
             case "random":
-                return samplers.RandomSampler(self.seed)
+                return samplers.RandomSampler(seed)
             case "cmaes":
                 if find_spec("cmaes") is None:
                     raise MissingExtra("cmaes", "search", "CMA-ES")
-                return samplers.CmaEsSampler(seed=self.seed)
+                return samplers.CmaEsSampler(seed=seed)
             case "genetic":
-                return samplers.NSGAIISampler(seed=self.seed, population_size=max(4, min(50, self.trials // 4)))
+                return samplers.NSGAIISampler(seed=seed, population_size=max(4, min(50, self.trials // 4)))
             case _:
-                return samplers.TPESampler(seed=self.seed)
+                return samplers.TPESampler(seed=seed)
 
 
 def _known(name: str, known: Mapping[str, Field]) -> Field:
