@@ -72,14 +72,17 @@ def test_variants_take_turns_and_the_first_round_counts_for_none() -> None:
 
 
 def test_energy_is_read_off_the_sockets_and_survives_a_counter_that_starts_anew(tmp_path: Path) -> None:
-    for name, microjoules in (("intel-rapl:0", 900), ("intel-rapl:1", 50), ("intel-rapl:0:0", 10**9)):
+    for name, of, microjoules in (("intel-rapl:0", "package-0", 900), ("intel-rapl:1", "package-1", 50),
+                                  ("intel-rapl:0:0", "core", 10**9), ("intel-rapl:2", "psys", 10**9)):
         (tmp_path / name).mkdir()
+        (tmp_path / name / "name").write_text(f"{of}\n")
         (tmp_path / name / "energy_uj").write_text(f"{microjoules}\n")
         (tmp_path / name / "max_energy_range_uj").write_text("1000\n")
     energy = Energy(tmp_path, nvml=False)
     before = energy.read()
     (tmp_path / "intel-rapl:0" / "energy_uj").write_text("100")              # 200 later
     (tmp_path / "intel-rapl:1" / "energy_uj").write_text("350")
+    (tmp_path / "intel-rapl:2" / "energy_uj").write_text("1000001000")
     assert energy.counters == ("RAPL",)
     assert energy.since(before) == pytest.approx(500e-6)
     assert Energy(tmp_path / "nowhere", nvml=False).since([]) is None

@@ -48,6 +48,14 @@ def test_several_classes_a_picture_and_a_class_that_never_comes() -> None:
         report(PROBS[:0], LABELS[:0])
 
 
+def test_a_class_that_every_picture_has_spoils_no_mean() -> None:
+    made = report(PROBS, np.array([[1, 0, 1], [1, 1, 0], [1, 1, 0], [1, 0, 1], [1, 1, 1], [1, 1, 1]]))
+    assert made.pr[0].area == 1
+    assert np.isnan(made.roc[0].area)
+    assert made.figures["map"] == pytest.approx((1 + made.pr[1].area + made.pr[2].area) / 3)
+    assert made.figures["roc"] == pytest.approx((made.roc[1].area + made.roc[2].area) / 2)
+
+
 def test_the_page_holds_what_a_click_shows() -> None:
     made = report(PROBS, LABELS)
     wrong = [Wrong("a/<x>.jpg", 1, 0, 0.6), Wrong("a/y.jpg", 2, 1, 0.5)]

@@ -103,7 +103,8 @@ def test_the_figures_of_masks_are_pycocotools(tmp_path: Path) -> None:
     gold = coco.COCO()
     gold.dataset = {"images": truth.images, "annotations": truth.annotations, "categories": truth.categories}
     gold.createIndex()
-    judge = cocoeval.COCOeval(gold, gold.loadRes(rows), "segm")
+    masks = [{key: value for key, value in row.items() if key != "bbox"} for row in rows]       # sizes are the masks'
+    judge = cocoeval.COCOeval(gold, gold.loadRes(masks), "segm")
     judge.evaluate()
     judge.accumulate()
     judge.summarize()

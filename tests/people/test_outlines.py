@@ -126,3 +126,8 @@ def test_the_command_outlines_people(tmp_path: Path) -> None:
     assert "that the model does not know, left out: rocket" in ran.output
     assert "objects without a mask that can be used, not judged: 1" in ran.output
     assert "masks    AP 1.0000" in ran.output
+    for bare in ({}, {"width": 0, "height": 0}, {"width": None, "height": None}):        # as some tools write it
+        truth["images"] = [{"id": 7, "file_name": "7.png", **bare}]
+        (tmp_path / "truth.json").write_text(json.dumps(truth))
+        again = CliRunner().invoke(app, ["eval", "instances", "--data", str(tmp_path / "truth.json"), *wanted])
+        assert again.output == ran.output

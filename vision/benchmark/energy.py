@@ -19,7 +19,7 @@ class Energy:
     def __init__(self, rapl: Path = _RAPL, nvml: bool = True) -> None:
         self._sockets: list[tuple[Path, int]] = []               # a counter, and where it starts anew
         for folder in sorted(rapl.glob("intel-rapl:[0-9]*")):
-            if folder.name.count(":") == 1:                      # not a part of a socket
+            if folder.name.count(":") == 1 and not _of_all(folder):      # not a part of a socket
                 with suppress(OSError, ValueError):              # for root alone, on most systems
                     _microjoules(folder / "energy_uj")
                     self._sockets.append((folder / "energy_uj", _microjoules(folder / "max_energy_range_uj")))
@@ -48,6 +48,13 @@ class Energy:
         for i, (old, new) in enumerate(zip(before, self.read(), strict=True)):
             total += new - old + (ranges[i] if new < old and i < len(ranges) else 0)
         return total / 1e6
+
+
+def _of_all(folder: Path) -> bool:
+    """Whether a counter is of the whole machine (`psys`), in which the sockets are counted too."""
+    with suppress(OSError):
+        return (folder / "name").read_text().startswith("psys")
+    return False
 
 
 def _microjoules(path: Path) -> int:

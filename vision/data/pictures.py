@@ -14,7 +14,7 @@ from vision.data.files import class_names, text_of
 from vision.errors import DataError
 from vision.io.pictures import PICTURE_SUFFIXES, natural
 
-_HELD = ("val", "valid", "validation", "test")           # folders, and words in a CSV's column `split`
+_HELD = ("val", "valid", "validation", "test")           # folders, or words in a CSV's column `split`; the first counts
 
 
 @dataclass(frozen=True)
@@ -119,18 +119,23 @@ def _listed(path: Path, group: str, multilabel: bool) -> tuple[Pictures, Picture
     if not there:
         raise DataError(f"{str(path)!r} lists {len(rows)} pictures; none of them is beside it.")
     gone = [row["file"] for row in rows if not (row["file"] and (path.parent / row["file"]).is_file())]
-    notes = (f"rows without a picture, left out: {len(gone)}, first {gone[0]!r}",) if gone else ()
+    notes: tuple[str, ...] = ()
+    if gone:
+        notes = (f"rows without a picture, left out: {len(gone)}, first {gone[0]!r}",)
     whole = Pictures(
         tuple(path.parent / row["file"] for row, _ in there),
         tuple(tuple(sorted(names.index(n) for n in labels)) for _, labels in there), names,
         tuple(row.get("group") or _group(row["file"], group) for row, _ in there), notes,
     )
     splits = [(row.get("split") or "train").lower() for row, _ in there]
-    held = [i for i, split in enumerate(splits) if split in _HELD]
-    if not held:
+    word = next((word for word in _HELD if word in splits), None)
+    if word is None:
         return whole, None
+    notes += tuple(f"rows of {other!r}, left out: {splits.count(other)}" for other in _HELD
+                   if other in splits and other != word)
     train = whole.part([i for i, split in enumerate(splits) if split not in _HELD])
-    return Pictures(train.paths, train.labels, names, train.groups, notes), whole.part(held)
+    held = whole.part([i for i, split in enumerate(splits) if split == word])
+    return Pictures(train.paths, train.labels, names, train.groups, notes), held
 
 
 def _group(name: str, pattern: str) -> str:

@@ -10,6 +10,7 @@ from vision.card import alike
 from vision.data.files import class_names, coco_content
 from vision.data.masks import box_around, segmentation_of
 from vision.errors import DataError
+from vision.io.pictures import picture_size
 from vision.types import Names
 
 
@@ -48,9 +49,20 @@ class Truth:
         crowd = [{**a, "iscrowd": int(bool(a["iscrowd"] or a.get("difficult")))} for a in boxes]
         return replace(truth, annotations=crowd)
 
+    def sized(self, folder: Path) -> Truth:
+        """The same with each picture's size, read from those in `folder` where the file does not say it. Raises
+        SourceError for one that cannot be read."""
+        images = []
+        for image in self.images:
+            width, height = image.get("width"), image.get("height")
+            if not (width and height):
+                width, height = picture_size(folder / image["file_name"])
+            images.append({**image, "width": width, "height": height})
+        return replace(self, images=images)
+
     def with_masks(self) -> Truth:
-        """The same with every mask checked; an object without one counts as crowd. Raises DataError for run lengths of
-        another picture's size, and where there is no mask at all to judge by."""
+        """The same with every mask checked; each picture has a size. An object without a mask counts as crowd. Raises
+        DataError for run lengths of another picture's size, and where there is no mask at all to judge by."""
         sizes = {i["id"]: (int(i["width"]), int(i["height"])) for i in self.images}
         kept: list[dict[str, Any]] = []
         for one in self.annotations:

@@ -74,7 +74,7 @@ def report(probs: Floats, labels: npt.NDArray[Any]) -> Report:
          "roc": curves[c][0].area, "pr": curves[c][1].area}
         for c in range(count)
     ]
-    means = {name: float(np.mean([one[name] for one, there in zip(classes, known, strict=True) if there] or [np.nan]))
+    means = {name: _mean([one[name] for one, there in zip(classes, known, strict=True) if there])
              for name in ("precision", "recall", "f1", "roc", "pr")}
     roc, pr = [one for one, _ in curves], [one for _, one in curves]
     if several:
@@ -97,8 +97,15 @@ def report(probs: Floats, labels: npt.NDArray[Any]) -> Report:
     return Report(figures, classes, confusion, roc, pr, reliability)
 
 
+def _mean(values: Sequence[float]) -> float:
+    """Of those that are numbers; NaN where none is."""
+    numbers = [value for value in values if not np.isnan(value)]
+    return float(np.mean(numbers)) if numbers else float("nan")
+
+
 def _curves(scores: Any, there: Any) -> tuple[Curve, Curve]:
-    """ROC and precision-recall of one class, thinned; their areas of all points. NaN where one side is empty."""
+    """ROC and precision-recall of one class, thinned; their areas of all points. NaN where one side is empty, but for
+    the precision of a class that is everywhere, which is 1."""
     from torchmetrics.functional.classification import (
         binary_auroc,
         binary_average_precision,
@@ -107,8 +114,8 @@ def _curves(scores: Any, there: Any) -> tuple[Curve, Curve]:
     )
 
     if not 0 < int(there.sum()) < len(there):
-        nothing = Curve(np.zeros(0, np.float32), np.zeros(0, np.float32), float("nan"))
-        return nothing, nothing
+        bare = np.zeros(0, np.float32)
+        return Curve(bare, bare, float("nan")), Curve(bare, bare, 1.0 if len(there) and there.all() else float("nan"))
     false, true, _ = binary_roc(scores, there)
     precision, recall, _ = binary_precision_recall_curve(scores, there)
     return (

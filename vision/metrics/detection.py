@@ -60,6 +60,8 @@ def precision_table(
 
     gold = COCO({"images": truth.images, "annotations": truth.annotations, "categories": truth.categories})
     rows = list(results)
+    if of != "bbox":                                     # else an object's size would be its box's, and not its mask's
+        rows = [{key: value for key, value in row.items() if key != "bbox"} for row in rows]
     found = gold.loadRes(rows) if rows else COCO({**gold.dataset, "annotations": []})
     evaluation = COCOeval_faster(gold, found, iouType=of, print_function=quiet)
     evaluation.evaluate()

@@ -35,10 +35,10 @@ def instances(
     from vision.people.outlines import instance_finder
 
     labelled = Truth.load(data)
-    truth = labelled.with_masks()
+    folder = images or pictures_of(data, labelled)
+    check_sizes(folder, labelled)
+    truth = labelled.sized(folder).with_masks()
     bare = sum(one["iscrowd"] for one in truth.annotations) - sum(one["iscrowd"] for one in labelled.annotations)
-    folder = images or pictures_of(data, truth)
-    check_sizes(folder, truth)
     model = instance_finder(*options.where)
     truth, category_of, unknown = truth.restricted(model.names)
     submit = partial(model.submit, min_score=0.01, max_detections=100, max_iou=max_iou, tiles=tiles)

@@ -44,7 +44,7 @@ def check_sizes(folder: Path, truth: Truth) -> None:
         wanted = image.get("width"), image.get("height")
         with suppress(SourceError, OSError):             # what is broken or gone is told when it is read
             found = picture_size(folder / image["file_name"])
-            if None not in wanted and found not in (wanted, wanted[::-1]):
+            if all(wanted) and found not in (wanted, wanted[::-1]):
                 raise DataError(f"{image['file_name']!r} has {found[0]}x{found[1]} pixels, and its labels are for "
                                 f"{wanted[0]}x{wanted[1]}. Give the pictures that were labelled.")
 
