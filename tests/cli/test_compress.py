@@ -48,7 +48,8 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("listed", "options", "taken"), [
     (True, (), range(10)),
-    (True, ("--pictures", "3"), (0, 3, 6)),               # evenly
+    (True, ("--pictures", "3"), (0, 4, 9)),               # evenly, to the last one
+    (True, ("--pictures", "6"), (0, 2, 4, 5, 7, 9)),
     (True, ("--stride", "4"), (0, 4, 8)),
     (False, ("--pictures", "3"), (0, 1, 2)),              # a folder: the first ones
     (False, ("--pictures", "3", "--stride", "3"), (0, 3, 6)),

@@ -14,7 +14,7 @@ import pytest
 import torch
 from tiny import Tiny, by_hand
 
-from vision.card import Card
+from vision.card import Card, Input
 from vision.engine import cache, load
 from vision.engine.base import CannotRun
 from vision.engine.program import program_of, state_dict
@@ -103,6 +103,24 @@ def test_another_normalisation_or_other_weights_are_another_graph(
     tensors["scores.bias"] += 1
     torch.save(tensors, tmp_path / "other.pth")
     assert program_of(replace(card, file=str(tmp_path / "other.pth"))).digest != digest
+
+
+def test_weights_beside_an_onnx_file_are_its_own(tmp_path: Path) -> None:
+    value = onnx.helper.make_tensor_value_info
+    nodes = [onnx.helper.make_node("Mul", ["x", "w"], ["y"])]
+    ends = [[value(name, onnx.TensorProto.FLOAT, [1, 3, 8, 8])] for name in "xy"]
+    card = Card(name="m", task="segment", file=str(tmp_path / "m.onnx"), form="onnx", licence="", source="",
+                input=Input((8, 8), "stretch"))
+    digests = []
+    for factor in (1.0, 2.0, 1.0):
+        weights = onnx.numpy_helper.from_array(np.full((1, 3, 8, 8), factor, np.float32), "w")
+        model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", *ends, [weights]))
+        (tmp_path / "m.data").unlink(missing_ok=True)
+        onnx.save(model, card.file, save_as_external_data=True, location="m.data", size_threshold=0)
+        digests.append((program_of(card).digest, Path(card.file).read_bytes()))
+    assert digests[0] == digests[2]
+    assert digests[0][1] == digests[1][1]                            # the graph is the same
+    assert digests[0][0] != digests[1][0]
 
 
 def test_a_graph_for_any_batch(card: Card, pictures: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -94,6 +95,17 @@ def test_occlusion_finds_the_place_that_is_looked_at() -> None:
     assert heat.map[:12, 20:].max() == 0
 
 
+def test_occlusion_of_a_clip_covers_all_of_its_frames() -> None:
+    class Later(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x[:, :, 1:, 4:12, 20:28].mean((1, 2, 3, 4))[:, None]
+
+    heat = occlusion(Later(), torch.ones(1, 3, 3, 32, 32), lambda outputs: outputs[0, 0], patch=8)
+    y, x = np.unravel_index(heat.map.argmax(), heat.map.shape)
+    assert heat.map.shape == (32, 32)
+    assert (4 <= y < 12, 20 <= x < 28) == (True, True)
+
+
 def test_each_box_has_its_own_heat(monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.zeros((32, 32, 3), np.uint8)
     image[0:8, 8:16] = 255
@@ -116,6 +128,11 @@ def test_a_class_by_name_and_the_surest(monkeypatch: pytest.MonkeyPatch) -> None
         shares = one.net(one.inputs(one.view(image))).softmax(1)[0]
     assert one(image)[0].said == f"{'abcd'[int(shares.argmax())]} {float(shares.max()):.2f}"
     assert one(image, "b")[0].said == f"b {float(shares[1]):.2f}"
+    several = explainer(Pooled(), "classify", ("a", "b", "c", "d"), monkeypatch)
+    several.card = replace(several.card, config={"multilabel": True})       # each class by itself, as in use
+    with torch.no_grad():
+        alone = float(several.net(several.inputs(several.view(image)))[0, 1].sigmoid())
+    assert several(image, "b")[0].said == f"b {alone:.2f}"
     with pytest.raises(UsageError, match="has no class 'e'"):
         one(image, "e")
     with pytest.raises(UsageError, match=r"there is no layer 'conf'\. Nearest: conv"):

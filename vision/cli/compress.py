@@ -150,6 +150,8 @@ def _told(before: Card, after: Card) -> None:
 
 def _images(data: Path, most: int, stride: int) -> Iterator[Image]:
     """Up to `most` pictures: the listed ones of a COCO file evenly, else the first ones of a source."""
+    import numpy as np
+
     from vision.cli.eval.pictures import pictures_of
     from vision.data.truth import Truth
     from vision.io import read
@@ -159,9 +161,9 @@ def _images(data: Path, most: int, stride: int) -> Iterator[Image]:
             yield from (frame.image for frame in source)
         return
     truth = Truth.load(data)
-    folder, listed = pictures_of(data, truth), truth.images
-    for picture in listed[:: max(stride, len(listed) // most)][:most]:
-        with read(folder / picture["file_name"]) as source:
+    folder, listed = pictures_of(data, truth), truth.images[::stride]
+    for i in np.linspace(0, len(listed) - 1, min(len(listed), most)).round().astype(int):
+        with read(folder / listed[i]["file_name"]) as source:
             yield next(source).image
 
 

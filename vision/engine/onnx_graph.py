@@ -115,6 +115,13 @@ def _finish(graph: onnx.GraphProto, card: Card, planar: bool) -> None:
     graph.output.append(helper.make_tensor_value_info("vision_finished", elements, sides))
 
 
+def files_beside(path: Path) -> list[Path]:
+    """The files beside an ONNX file that its weights lie in. Raises ModelError for a file that is none."""
+    names = {entry.value for weight in _load(path, weights=False).graph.initializer for entry in weight.external_data
+             if entry.key == "location"}
+    return [path.parent / name for name in sorted(names)]
+
+
 def _load(path: Path, weights: bool = True) -> onnx.ModelProto:
     try:
         return onnx.load(path, load_external_data=weights)

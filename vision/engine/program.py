@@ -217,6 +217,8 @@ class _OnnxGraph(Program):
 
         digest = super()._digest()
         digest.update(Path(onnx_graph.__file__).read_bytes())
+        for path in onnx_graph.files_beside(self.weights):
+            digest.update(sha256(path).encode())
         return digest
 
 

@@ -30,7 +30,7 @@ def restored(model: ov.Model, exact: bytes, batches: Sequence[np.ndarray]) -> It
 
     exact: the same graph as ONNX, in float. batches: pictures as it gets them, (1,H,W,3) uint8 BGR.
     """
-    some = list(batches)[:: max(1, len(batches) // _LOOKS)][:_LOOKS]
+    some = [batches[i] for i in np.linspace(0, len(batches) - 1, min(len(batches), _LOOKS)).round().astype(int)]
     wanted = _outputs(CORE.read_model(exact), some)
     layers = rounded(model)
     far = {}

@@ -112,7 +112,7 @@ class Explainer:
     def _class(self, seen: Image, x: Tensor, label: int | None) -> Explained:
         with untouched(self.net), torch.no_grad():
             logits = _first(self.net(x))
-            shares = logits.softmax(1)[0]
+            shares = (logits.sigmoid() if self.card.config.get("multilabel") else logits.softmax(1))[0]
         of = int(shares.argmax()) if label is None else label
         heat = self._heat(x, lambda outputs: _first(outputs)[0, of], self.layer)
         return Explained(f"{self.names[of]} {float(shares[of]):.2f}", seen, heat)

@@ -111,8 +111,8 @@ def grad_cam(net: nn.Module, x: Tensor, target: Target, layer: str = "", local: 
 def occlusion(net: nn.Module, x: Tensor, target: Target, patch: int = 0, batch: int = 16) -> Heat:
     """How much the target falls where a grey square covers the picture (Zeiler and Fergus 2014).
 
-    x: (1,3,h,w) normalised, grey being 0. patch: the square's side in pixels, moved by half of it; an eighth of the
-    picture's shorter side unless given.
+    x: (1,3,h,w), or a clip (1,3,T,h,w), normalised, grey being 0. patch: the square's side in pixels, moved by half of
+    it; an eighth of the picture's shorter side unless given.
     """
     height, width = x.shape[-2:]
     patch = patch or max(2, min(height, width) // 8)
@@ -125,9 +125,9 @@ def occlusion(net: nn.Module, x: Tensor, target: Target, patch: int = 0, batch: 
         value = float(target(net(x)))
         for first in range(0, len(places), batch):
             some = places[first : first + batch]
-            covered = x.repeat(len(some), 1, 1, 1)
+            covered = x.repeat(len(some), *[1] * (x.ndim - 1))
             for row, (top, left) in enumerate(some):
-                covered[row, :, top : top + patch, left : left + patch] = 0
+                covered[row, ..., top : top + patch, left : left + patch] = 0
             outputs = net(covered)
             for row, (top, left) in enumerate(some):
                 fall = value - float(target(_row(outputs, row)))
