@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,14 +13,18 @@ import pytest
 from tests.text.written import page
 from vision import ReadText, Run, read
 from vision.drawing import draw
+from vision.io import Info
 from vision.sinks import Alto, Events, Hocr, PlainText
 from vision.sinks.film import VideoWriter
 from vision.state import dumps, loads
+from vision.text.ctc import Reading
+from vision.text.found import TextQuads
 from vision.text.lines import TextEvent, Texts, clock
 from vision.text.looks import likeness, look_of
-from vision.text.reader import TextReader
+from vision.text.reader import Piece, TextReader, laid_out
 from vision.text.tracker import TextTracker, matching
-from vision.types import Image
+from vision.types import Frame, Image
+from vision.zoo import CARDS
 
 RATE = 10.0
 
@@ -86,6 +91,70 @@ def test_what_is_hidden_stays_hidden_when_it_is_missed(reader: TextReader, film:
     assert len(texts.covered) == 1
 
 
+class Told:
+    """A reader, and its finder, that are told what stands where: of each text the score and the box, xyxy."""
+
+    def __init__(self) -> None:
+        self.card, self.detector = CARDS["ppocrv6-tiny-rec"], self
+        self.there: dict[str, tuple[float, list[int]]] = {}
+
+    def characters(self, *how: object) -> None:
+        return None
+
+    def __call__(self, image: Image, *, min_score: float | None = None) -> TextQuads:
+        least = self.card.min_score if min_score is None else min_score
+        found = [(score, [[a, b], [c, b], [c, d], [a, d]]) for score, (a, b, c, d) in self.there.values()]
+        found = [one for one in found if one[0] >= least]
+        return TextQuads([quad for _, quad in found], [score for score, _ in found])
+
+    def read(self, image: Image, pieces: np.ndarray, **how: object) -> list[Piece]:
+        texts = {(a, b): text for text, (_, (a, b, _, _)) in self.there.items()}
+        said = [texts[quad[0, 0], quad[0, 1]] for quad in pieces]
+        return [Piece(Reading(one, 0.95), np.linspace(0, 1, len(one)), quad)
+                for one, quad in zip(said, pieces, strict=True)]
+
+
+JOHN, SMITH = {"John": (0.9, [20, 40, 80, 60])}, {"Smith": (0.9, [86, 40, 150, 60])}
+
+
+def test_a_phrase_in_two_pieces_is_covered_and_told_of() -> None:
+    reader: Any = Told()
+    blank = np.zeros((96, 240, 3), np.uint8)
+    tracker = TextTracker(reader, find=("john smith",), cover=True, lost_after=0.3)
+    covered = []
+    for i in range(20):
+        if i == 12:
+            tracker.restore(loads(dumps(tracker.state())))
+        other = {"Mary": (0.9, [20, 70, 80, 90])}
+        reader.there = {**JOHN, **({} if i in (10, 13) else SMITH), **other}             # one is missed at times
+        texts = tracker(blank, i / RATE)
+        assert texts.line == ("" if i in (10, 13) else "John Smith")
+        assert texts.covered is not None
+        covered.append(sorted(texts.covered[:, 0, 0].tolist()))
+    assert covered == [[20, 86]] * 20
+    assert [(e.text, e.start, e.end) for e in tracker.close()] == [("John", 0.0, 1.9), ("Smith", 0.0, 1.9)]
+
+
+def test_a_low_score_that_is_asked_for_is_followed() -> None:
+    reader: Any = Told()
+    reader.there = {"John": (0.1, [20, 40, 80, 60])}
+    least = reader.card.min_score
+    assert least > 0.1
+    for asked, said in ((None, ""), (0.05, "John"), (0.0, "John")):
+        tracker, blank = TextTracker(reader, min_score=asked), np.zeros((96, 240, 3), np.uint8)
+        assert [tracker(blank, i / RATE).line for i in range(2)] == [said] * 2
+
+
+def test_a_bracket_is_no_class_and_an_accent_may_stand_apart() -> None:
+    quad = np.array([[0, 0], [60, 0], [60, 20], [0, 20]], np.float32)
+    for text, pattern, found in (
+        ("[A12]", "[a12]", True), ("A", "[a12]", False), ("x[1", "x[*", True), ("Caf\u00e9", "cafe\u0301", True),
+        ("Cafe\u0301", "CAF\u00c9", True), ("Cafe\u0301", "caf?", True), ("a]", "a]", True),
+    ):
+        texts = laid_out([Piece(Reading(text, 1.0), np.linspace(0, 1, len(text)), quad)], 0.0)
+        assert len(matching(texts, (pattern,))) == found, (text, pattern)
+
+
 def test_patterns_are_of_words_and_of_lines(reader: TextReader) -> None:
     texts = reader(page([("Gate A12 north", (20, 20), 28), ("Gate B7", (20, 80), 28)]))
     assert matching(texts, ("a??",)).texts.tolist() == ["A12"]
@@ -138,6 +207,18 @@ def test_a_search_in_pictures_names_them(tmp_path: Path, reader: TextReader) -> 
     assert reader(found[1][2]).texts.tolist()[0] == "Gate"
     assert "B7" not in reader(found[1][2]).text
     assert summary in ([], ["b?: found once", "  'B7' in b.png"])
+
+
+def test_what_was_found_in_pictures_is_told_after_a_state_was_restored(reader: TextReader) -> None:
+    frames = [Frame(page([(text, (20, 20), 28)], (240, 96)), i, float(i), f"{text[-1]}.png")
+              for i, text in enumerate(("Gate B7", "Gate A1", "Gate B9"))]
+    spec = ReadText(model=reader, find=("b?",))
+    first, second = (spec.open(Info("pages", "pictures"), reader) for _ in range(2))
+    for frame in frames[:2]:
+        first.begin(frame, {})()
+    second.restore(loads(dumps(first.state())))
+    second.begin(frames[2], {})()
+    assert second.summary() == ["b?: found 2 times", "  'B7' in 7.png", "  'B9' in 9.png"]
 
 
 def test_other_text_in_one_place_is_a_text_of_its_own(reader: TextReader) -> None:

@@ -132,6 +132,14 @@ class ReadPictures(Hiding, ModelStep):
             self._hits += [f"{line.line!r} in {Path(frame.source).name}" for line in kept.by_line()]
         return replace(kept, covered=(kept.quads if self.find else texts.covered) if self.blur else None)
 
+    def state(self) -> State:
+        """What was found."""
+        return {"found": list(self._hits)}
+
+    def restore(self, state: State) -> None:
+        """Continue from what `state` returned."""
+        self._hits = list(state["found"])
+
     def summary(self) -> Sequence[str]:
         """Where what was looked for is."""
         return found_lines(self.find, self._hits)

@@ -33,6 +33,7 @@ class Followed:
     turn: at which corner of the quad the text begins. look: (16,w) uint8, as it was when it was read last.
     unchanged: when it last looked like that. changed: since when it does not, seconds; None: it does.
     rival: what is read in its place since then, as long as that is in doubt.
+    sought: what it said when it was last shown as part of what is looked for; None: it never was.
     """
 
     id: int
@@ -49,6 +50,7 @@ class Followed:
     unchanged: float = -1e9
     changed: float | None = None
     rival: Followed | None = None
+    sought: str | None = None
 
     def see(self, quad: Floats, look: Image, time: float) -> None:
         """It is there. quad: (4,2) in pixels. look: (16,w) uint8. time: seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -13,8 +14,8 @@ from vision.text import quads
 from vision.text.lexicon import Lexicon
 from vision.text.lines import TextEvent, Texts
 from vision.text.looks import look_of
-from vision.text.pieces import Followed
-from vision.text.reader import TextReader, laid_out
+from vision.text.pieces import Followed, same
+from vision.text.reader import Piece, TextReader, laid_out
 from vision.tracking.tracker import Method, Tracker
 from vision.types import Detections, Floats, Image
 
@@ -45,7 +46,8 @@ class TextTracker:
         self.min_score, self.turned, self.characters = min_score, turned, reader.characters(alphabet, lexicon)
         self.min_text = reader.card.min_score if min_text is None else min_text
         self.lost_after = lost_after
-        self._tracker = Tracker(_METHOD, lost_after, reader.detector.card.min_score)
+        decides = reader.detector.card.min_score if min_score is None else min_score
+        self._tracker = Tracker(_METHOD, lost_after, min(max(decides, 0.01), 0.99))
         self._pieces: dict[int, Followed] = {}                       # by track
         self._gone: list[Followed] = []                              # whose place other text has taken
         self._next = 1
@@ -58,10 +60,14 @@ class TextTracker:
         rows = {i: row for i, row in zip(tracks.ids.tolist(), tracks.rows.tolist(), strict=True) if row >= 0}
         self._look(image, {i: found.quads[row] for i, row in rows.items()}, time)
         here = [self._pieces[i] for i in rows]
-        shown = laid_out([piece.read() for piece in here], self.min_text, [piece.id for piece in here])
+        laid = laid_out([piece.read() for piece in here], self.min_text, [piece.id for piece in here])
+        shown = matching(laid, self.find)
+        for piece in here:
+            if self.find and piece.id in shown.ids:
+                piece.sought = piece.read().reading.text
         events = self._over(time - self.lost_after)
         covered = self._covered(found.quads) if self.cover else None
-        return replace(matching(shown, self.find), events=events, covered=covered)
+        return replace(shown, events=events, covered=covered)
 
     def close(self) -> tuple[TextEvent, ...]:
         """The stream is over: what was still there."""
@@ -103,7 +109,7 @@ class TextTracker:
         text, score, _ = (read := piece.read()).reading
         if not text.strip() or score < self.min_text or piece.end - piece.start < self.stable:
             return None
-        if self.find and not len(matching(laid_out([read], 0.0), self.find)):
+        if self.find and not self._sought(piece, read):
             return None
         x, y = piece.quad.mean(axis=0).tolist()
         return TextEvent(text.strip(), score, piece.start, piece.end, piece.id, (x, y))
@@ -113,9 +119,15 @@ class TextTracker:
         if not self.find:
             return np.concatenate([found, *(piece.quad[None] for piece in self._pieces.values())])
         pieces = self._pieces.values()
-        held = [one.read() for piece in pieces for one in (piece, piece.rival) if one is not None]
-        kept = [piece.quad for piece in held if len(matching(laid_out([piece], 0.0), self.find))]
+        held = [(one, one.read()) for piece in pieces for one in (piece, piece.rival) if one is not None]
+        lines = matching(laid_out([read for _, read in held], 0.0, range(len(held))), self.find).ids
+        kept = [read.quad for i, (one, read) in enumerate(held) if i in lines or self._sought(one, read)]
         return np.array(kept, np.float32).reshape(-1, 4, 2)
+
+    def _sought(self, piece: Followed, read: Piece) -> bool:
+        """Whether a piece is like what is looked for, by itself or as part of a line in which it was shown."""
+        once = piece.sought is not None and same(piece.sought, read.reading.text)
+        return once or len(matching(laid_out([read], 0.0), self.find)) > 0
 
     def state(self) -> dict[str, Any]:
         """All that it remembers of the stream, in plain values and arrays."""
@@ -137,10 +149,14 @@ def matching(texts: Texts, patterns: Sequence[str]) -> Texts:
     that are; all of them where there is no pattern."""
     if not patterns or not len(texts):
         return texts
-    wanted = [pattern.casefold() for pattern in patterns]
+    wanted = [_folded(pattern).replace("[", "[[]") for pattern in patterns]      # a bracket is one, and no class
 
     def like(text: str) -> bool:
-        return any(fnmatchcase(text.casefold(), pattern) for pattern in wanted)
+        return any(fnmatchcase(_folded(text), pattern) for pattern in wanted)
 
     lines = {int(line.lines[0]) for line in texts.by_line() if like(line.line)}
     return texts[[i for i, word in enumerate(texts.texts.tolist()) if int(texts.lines[i]) in lines or like(word)]]
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text.casefold())                    # an accent may be a character of its own
