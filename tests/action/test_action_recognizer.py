@@ -232,6 +232,26 @@ def test_a_stream_shorter_than_a_window_is_looped_at_its_end() -> None:
     assert recognizer()[0].stream().finish() == []
 
 
+@pytest.mark.parametrize("start", [63.0, 0.0])
+def test_a_tail_after_a_gap_takes_nothing_from_what_was_before(start: float) -> None:
+    """It was looped as if it were all, and took the place of the segments: after a gap, or where time began again."""
+    model, _ = recognizer()
+    stream = model.stream()
+    for frame in [*frames([(RED, 10.0)], 10), *frames([(GREEN, 0.2)], 10, start=start)]:
+        stream(frame)
+    assert [(s.label, s.start, round(s.end, 3)) for s in stream.finish()] == [(RED, 0.0, 9.9)]
+    assert not stream.looped
+
+
+def test_what_is_looped_begins_after_the_last_gap() -> None:
+    model, _ = recognizer()
+    stream = model.stream()
+    for frame in [*frames([(RED, 0.2)], 10), *frames([(GREEN, 0.2)], 10, start=60.0)]:
+        stream(frame)
+    assert [(s.label, s.start, round(s.end, 3)) for s in stream.finish()] == [(GREEN, 60.0, 60.1)]
+    assert stream.looped
+
+
 def test_batches_and_single_steps_agree() -> None:
     model, _ = recognizer()
     film = frames([(RED, 2.0), (BLUE, 2.0)], 25)

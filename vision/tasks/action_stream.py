@@ -36,7 +36,7 @@ class _Segment:
     def action(self) -> Action:
         return Action(self.total / np.float32(max(1, self.windows)), self.label, self.start, self.end)
 
-_REMEMBERED = ("_origin", "_ticks", "_waited", "_seen", "_first", "_probs", "_settled")
+_REMEMBERED = ("_origin", "_ticks", "_waited", "_seen", "_filled", "_probs", "_settled")
 _SEGMENTS = ("label", "start", "end", "total", "windows")
 
 
@@ -74,7 +74,7 @@ class Stream:
         self._origin, self._ticks, self._waited = 0.0, 0, 0
         self._stale = self._span + smoothing + every + 2 * self._tick     # no window for so long: a gap
         self._seen: float | None = None
-        self._first: float | None = None
+        self._filled = False                                              # whether a window ever was full
         self._probs: Floats | None = None
         self._settled: float | None = None
         self._past: list[_Segment] = []                                   # before time went back
@@ -101,6 +101,7 @@ class Stream:
                 self._past, self._closed = [*self._past, *self._closed], []
             self._probs = self._settled = None
         if window is not None:
+            self._filled = True
             self._take(*window, frame.time)
         if self._probs is None:
             return None
@@ -116,12 +117,13 @@ class Stream:
         return [segment.action for segment in (*self._past, *segments)]
 
     def finish(self) -> list[Action]:
-        """The end of the stream: its segments. One shorter than a window is looped to fill it."""
-        if self._probs is None and self._seen is not None and self._first is not None:
+        """The end of the stream: its segments. Where no window was ever full, the frames since the last gap are looped
+        to fill one."""
+        if not self._filled and self._seen is not None:
             self.looped = True
-            self._take(self._recognizer.looped(list(self._pixels)), self._first, self._seen)
+            self._take(self._recognizer.looped(list(self._pixels)), self._origin, self._seen)
             if self._running is not None:
-                self._running.start, self._running.end = self._first, self._seen
+                self._running.start, self._running.end = self._origin, self._seen
                 return [self._running.action]
         return self.segments
 
@@ -155,7 +157,6 @@ class Stream:
             self._pixels.clear()
             self._found.clear()
             self._origin, self._ticks, self._waited = time, 0, self._every
-            self._first = time if self._first is None else self._first
         gap = time - self._seen if self._seen is not None and self._ticks else 0.0
         reach, self._seen = time + min(self._tick, gap) / 2, time
         pixels: Image | None = None
