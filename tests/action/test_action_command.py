@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from conftest import WriteVideo, recognizer
 from typer.testing import CliRunner
 
 from vision.cli import app
-from vision.errors import UsageError
+from vision.errors import MissingExtra, UsageError
 from vision.tasks.action import Recognizer
 
 BLUE, GREEN, RED = (np.zeros((32, 32, 3), np.uint8) for _ in range(3))
@@ -86,3 +87,19 @@ def test_the_page_of_an_evaluation_shows_the_videos_of_a_cell(
     assert "c.mp4" in text
     assert "<th>accuracy</th><td>0.7500</td>" in text
     assert "<th>videos</th>" in text
+
+
+def test_what_the_page_needs_is_asked_for_before_videos_are_looked_at(
+    write_video: WriteVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recognizer, "load", lambda *_: recognizer()[0])
+    write_video("set/blue/a.mp4", [BLUE] * 8)
+    asked = ["eval", "action", "--data", str(tmp_path / "set"), "-q", "--html", str(tmp_path / "page.html"),
+             "--report", str(tmp_path / "report.json")]
+    with monkeypatch.context() as patch:
+        patch.setattr("vision.metrics.classification_page.page", lambda *_: 1 / 0)
+        assert isinstance(CliRunner().invoke(app, asked).exception, ZeroDivisionError)
+    assert json.loads((tmp_path / "report.json").read_text())["top1"] == 1.0       # it was written before
+    monkeypatch.setitem(sys.modules, "torchmetrics", None)
+    monkeypatch.setattr(Recognizer, "load", lambda *_: pytest.fail("a model was loaded"))
+    assert isinstance(CliRunner().invoke(app, asked).exception, MissingExtra)

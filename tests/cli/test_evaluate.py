@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,9 @@ from vision.cli import eval as evaluate
 from vision.data.detection import read_detection
 from vision.data.truth import Truth
 from vision.engine import FakeEngine
-from vision.errors import DataError, SinkError, SourceError, UsageError
+from vision.errors import DataError, MissingExtra, SinkError, SourceError, UsageError
+from vision.people.identity import FaceEmbedder
+from vision.people.landmarks import FaceLandmarker
 from vision.tasks.classify import Classifier
 from vision.tasks.detect import Detector
 from vision.zoo import CARDS
@@ -92,6 +95,28 @@ def test_detection_figures_of_a_known_case(rectangles: Path, monkeypatch: pytest
     assert "none.json' cannot be read" in run("detect", "--data", rectangles / "none.json", fails=DataError)
 
 
+def test_what_average_precision_needs_is_asked_for_before_pictures_are_looked_at(
+    rectangles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    monkeypatch.setattr(Detector, "load", lambda *args: pytest.fail("a model was loaded"))
+    told = run("detect", "--data", rectangles / "truth.json", fails=MissingExtra)
+    assert told.startswith("average precision needs the package 'faster-coco-eval'")
+
+
+def test_faces_are_found_where_the_options_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ann").mkdir()
+    cv2.imwrite(str(tmp_path / "ann/1.png"), np.zeros((30, 40, 3), np.uint8))
+
+    def asked(*how: str) -> None:
+        raise DataError(" ".join(how))
+
+    monkeypatch.setattr(FaceEmbedder, "load", lambda *how: None)
+    monkeypatch.setattr(FaceLandmarker, "load", asked)
+    where = ("--device", "cpu", "--precision", "fp32", "--backend", "onnxruntime")
+    assert run("identity", "--data", tmp_path, *where, fails=DataError) == "default cpu fp32 onnxruntime"
+
+
 @pytest.mark.parametrize(("file", "folder"), [
     ("val.json", "val"), ("val.json", "."), ("val.json", "images/val"), ("annotations/val.json", "val"),
     ("annotations/instances_val.json", "images"),
@@ -158,6 +183,16 @@ def test_classification_figures_of_a_known_case(tmp_path: Path, monkeypatch: pyt
         (tmp_path / f"{name}.png").rename(tmp_path / "set" / label / f"{name}.png")
     printed = run("classify", "--data", tmp_path / "set", "--model", "lamp")
     assert "3 pictures\ntop-1 0.6667\n" in printed
+    report, shown = tmp_path / "report.json", tmp_path / "page.html"
+    monkeypatch.setitem(sys.modules, "torchmetrics", None)
+    run("classify", "--data", tmp_path / "set", "--model", "lamp", "--report", report)
+    assert json.loads(report.read_text())["top1"] == pytest.approx(2 / 3)
+    monkeypatch.setattr(Classifier, "load", lambda *args: pytest.fail("a model was loaded"))
+    told = run("classify", "--data", tmp_path / "set", "--model", "lamp", "--html", shown, fails=MissingExtra)
+    assert told.startswith("the page needs the package 'torchmetrics'")
+    monkeypatch.setitem(CARDS, "lamp", replace(card, config={"multilabel": True}))
+    told = run("classify", "--data", tmp_path / "labels.csv", "--model", "lamp", fails=MissingExtra)
+    assert told.startswith("the mean average precision needs the package 'torchmetrics'")
 
 
 def test_names_of_voc_measure_a_model_of_coco_and_the_other_way(

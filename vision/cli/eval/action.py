@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vision.cli.eval.common import write
+from vision.cli.eval.common import ask_for, write
 from vision.cli.options import EvalOptions, opened
 from vision.cli.text import counted
 from vision.errors import SourceError, plain
@@ -95,6 +95,8 @@ def action(
     for path in (confusion, html):
         if path is not None:
             check_writable(path)
+    if html is not None:
+        ask_for("torchmetrics", "the page")
     recognizer = Recognizer.load(*options.where)
     if scheme == "auto" and (clips is not None or not recognizer.card.clip.per_frame):
         scheme = "uniform"
@@ -110,13 +112,13 @@ def action(
     for line in videos.summary():
         print(line)
     told(figures, recognizer.names)
+    write(options, recognizer, {
+        "scheme": how, "crops": crops, "names": list(recognizer.names), **plain_figures(figures),
+    })
     if confusion is not None:
         save_png(confusion, confusion_chart(figures.confusion, recognizer.names))
     if html is not None:
         _page(html, recognizer, data, videos, [p.mean(axis=0) for p in probs], labels)
-    write(options, recognizer, {
-        "scheme": how, "crops": crops, "names": list(recognizer.names), **plain_figures(figures),
-    })
 
 
 def _page(

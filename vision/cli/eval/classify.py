@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vision.cli.eval.common import results, write
+from vision.cli.eval.common import ask_for, results, write
 from vision.cli.options import EvalOptions, opened
 from vision.cli.text import counted
 from vision.errors import DataError, SourceError, plain
@@ -41,8 +42,10 @@ def classify(
 
     if html is not None:
         check_writable(html)
+        ask_for("torchmetrics", "the page")
     card = find((*members(options.model), options.model)[0], "classify")
     if card.config.get("multilabel"):
+        ask_for("torchmetrics", "the mean average precision")
         _several(options, data, html, crop, card.classes)
         return
     pictures, left_out = labelled_pictures(data, card.classes)
@@ -85,13 +88,7 @@ def _told(
     figures: dict[str, float],
 ) -> None:
     """The other figures, where there is what does their arithmetic; and the page."""
-    from importlib.util import find_spec
-
-    from vision.errors import MissingExtra
-
     if find_spec("torchmetrics") is None:
-        if html is not None or labels.ndim == 2:
-            raise MissingExtra("torchmetrics", "train", "the page")
         write(options, classifier, figures)
         return
     from vision.metrics.classification_page import Wrong, page

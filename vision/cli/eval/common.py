@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision.cli.options import EvalOptions
 from vision.cli.run.progress import progress
+from vision.errors import MissingExtra
 from vision.files import write_json
 from vision.report import Report
 
 if TYPE_CHECKING:
     from vision.tasks.model import Model
     from vision.types import Image
+
+
+def ask_for(package: str, what: str) -> None:
+    """Ask for a package of the extra `train` before pictures are looked at, not after it. Raises MissingExtra."""
+    if find_spec(package.replace("-", "_")) is None:
+        raise MissingExtra(package, "train", what)
 
 
 def images_of(paths: Sequence[Path]) -> Iterator[Image]:

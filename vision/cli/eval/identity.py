@@ -33,7 +33,7 @@ def identity(
 
     pictures = pictures_of_people(data)
     embedder = FaceEmbedder.load(*options.where)
-    looker = Looker(FaceLandmarker.load(), embedder)
+    looker = Looker(FaceLandmarker.load("default", *options.where[1:]), embedder)
     seen = list(results([path for path, _ in pictures], looker, options.quiet))
     used = [i for i, one in enumerate(seen) if one.vector is not None]
     left_out = [f"{pictures[i][0]}: {one.why}" for i, one in enumerate(seen) if one.vector is None]

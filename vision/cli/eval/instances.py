@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vision.cli.eval.common import results, write
+from vision.cli.eval.common import ask_for, results, write
 from vision.cli.eval.pictures import check_sizes, pictures_of
 from vision.cli.options import EvalOptions, opened
 from vision.cli.text import counted
@@ -39,6 +39,7 @@ def instances(
     check_sizes(folder, labelled)
     truth = labelled.sized(folder).with_masks()
     bare = sum(one["iscrowd"] for one in truth.annotations) - sum(one["iscrowd"] for one in labelled.annotations)
+    ask_for("faster-coco-eval", "average precision")
     model = instance_finder(*options.where)
     truth, category_of, unknown = truth.restricted(model.names)
     submit = partial(model.submit, min_score=0.01, max_detections=100, max_iou=max_iou, tiles=tiles)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vision.cli.eval.common import results, write
+from vision.cli.eval.common import ask_for, results, write
 from vision.cli.options import EvalOptions, opened
 from vision.cli.text import counted
 from vision.errors import DataError, SourceError, plain
@@ -72,6 +72,7 @@ def detect(
     if html is not None:
         check_writable(html)
     truth, folder = _labelled(data, split, images, pictures)
+    ask_for("faster-coco-eval", "average precision")
     detector = Detector.load(*options.where)
     truth, category_of, unknown = truth.restricted(detector.names)
     submit = partial(detector.submit, min_score=0.01, max_detections=100, max_iou=max_iou, tiles=tiles)
