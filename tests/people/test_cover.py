@@ -75,6 +75,12 @@ def test_what_is_covered_cannot_be_read() -> None:
     assert over.shape == image.shape                                      # outside of the picture: nothing happens
 
 
+def test_a_face_above_or_beside_the_picture_leaves_it_as_it_is() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (100, 120, 3), np.uint8)
+    for gone in ([20, -60, 60, -20], [-60, 20, -20, 60], [-60, -60, -20, -20]):
+        assert (covered(image, np.float32([gone]), 1.2) == image).all()
+
+
 class Faces(FaceDetector):
     """Finds the white square of a black picture, but for the frames whose corner pixel is red."""
 

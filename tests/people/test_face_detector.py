@@ -122,6 +122,13 @@ def test_a_face_in_two_tiles_is_one():
     assert len(sizes) == 3 + 2 * 3
 
 
+def test_a_picture_of_one_column_has_tiles_of_a_size() -> None:
+    finder = detector((96, 96, 40, 0.9))
+    tiles = finder.tiles(np.zeros((1000, 1, 3), np.uint8), 40.0)
+    assert len(tiles) > 1
+    assert {tile.size_wh[0] for tile in tiles[1:]} == {32}
+
+
 def test_only_some_tiles_are_looked_at():
     finder = detector((96, 96, 40, 0.9))
     image = np.zeros((720, 1280, 3), np.uint8)
@@ -188,6 +195,22 @@ def test_yunet_answers_as_blazeface_does(monkeypatch: pytest.MonkeyPatch):
     assert found.boxes.tolist() == [[10, 20, 50, 80]]                       # the faint one is below 0.6
     assert found.points[0].tolist() == [[1, 2], [3, 4], [5, 6], [8, 9], [1, 2], [3, 4]]
     assert found.scores[0, 0] == pytest.approx(0.8)
+
+
+def test_a_face_on_its_side_keeps_its_width_and_height(monkeypatch: pytest.MonkeyPatch):
+    """A face that is 40 wide and 60 high in the picture that is turned to it lies 60 wide in the frame."""
+    class Sideways(FakeYunet):
+        def detect(self, picture: np.ndarray) -> tuple[int, np.ndarray | None]:
+            return super().detect(picture) if picture[30, 30].max() else (1, None)
+
+    monkeypatch.setattr("cv2.FaceDetectorYN.create", lambda *args: Sideways())
+    finder = FaceDetector(YunetEngine(Path("yunet.onnx"), (640, 640)), CARDS["yunet"])
+    boxes = []
+    for y, x in ((30, 30), (30, 609), (609, 609), (609, 30)):
+        image = np.zeros((640, 640, 3), np.uint8)
+        image[y, x] = 200
+        boxes += finder(image, min_face=1e6, turned=True).boxes.round(3).tolist()
+    assert boxes == [[10, 20, 50, 80], [560, 10, 620, 50], [590, 560, 630, 620], [20, 590, 80, 630]]
 
 
 def test_a_file_that_is_no_yunet(tmp_path: Path):

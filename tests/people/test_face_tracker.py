@@ -162,6 +162,17 @@ def test_a_blink(landmarker: FaceLandmarker, ancelotti: Image, close_eyes: Calla
         tracker.watch(7)
 
 
+def test_eyes_that_were_lost_with_their_face_have_not_been_seen_open(landmarker: FaceLandmarker, ancelotti: Image):
+    nobody = np.full_like(ancelotti, 110)
+    tracker = FaceTracker(landmarker)
+    for i, image in enumerate([ancelotti] * 10 + [nobody] * 10 + [ancelotti] * 6):
+        tracker(image, i / RATE)
+        if i == 12:
+            assert not tracker.watch(1).eyes_open_for(0.0)
+    assert tracker.watch(1).eyes_open_for(4.9 / RATE)              # since it came back, and no longer
+    assert not tracker.watch(1).eyes_open_for(5.1 / RATE)
+
+
 def test_two_trackers_share_nothing(landmarker: FaceLandmarker, ancelotti: Image):
     first, second = FaceTracker(landmarker), FaceTracker(landmarker)
     nobody = np.zeros_like(ancelotti)

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vision import FindHands
 from vision.drawing import draw
 from vision.errors import UsageError
+from vision.io import Info
 from vision.people.cascade import Crop
 from vision.people.gestures import GESTURES
 from vision.people.hands import HandFinder, HandTracker, PalmDetector, crop_of_palm, crop_of_points
@@ -121,6 +123,18 @@ def test_following_goes_on_from_a_state(
         again = second(film[i], i / 30)
         assert again.points.tolist() == wanted[i].points.tolist()
         assert again.events == wanted[i].events
+
+
+def test_a_gesture_that_is_held_to_the_end_ends_then_after_a_state_too(
+    finder: HandFinder, film: list[Image], through_json: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    spec = FindHands(model=finder)
+    first, second = (spec.open(Info("film", "video"), finder) for _ in range(2))
+    for i, image in enumerate(film[:12]):
+        first.begin(Frame(image, i, i / 30), {})()
+    second.restore(through_json(first.state()))
+    told = [[(e.kind, e.what, e.time) for e in step.end()] for step in (first, second)]
+    assert told == [[("end", "point", 11 / 30)]] * 2
 
 
 def test_record_and_drawing(finder: HandFinder, zidane: Image) -> None:

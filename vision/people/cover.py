@@ -141,7 +141,7 @@ def covered(image: Image, boxes: Floats, factor: float) -> Image:
     height, width = image.shape[:2]
     for left, top, right, bottom in larger(boxes, factor).tolist():
         x, y = max(0, int(np.floor(left))), max(0, int(np.floor(top)))
-        part = image[y : min(height, int(np.ceil(bottom))), x : min(width, int(np.ceil(right)))]
+        part = image[y : max(0, min(height, int(np.ceil(bottom)))), x : max(0, min(width, int(np.ceil(right))))]
         if part.size:
             cells = min(_CELLS, part.shape[1]), min(_CELLS, part.shape[0])
             small = cv2.resize(part, cells, interpolation=cv2.INTER_AREA)

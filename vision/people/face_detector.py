@@ -21,7 +21,7 @@ from vision.errors import UsageError
 from vision.people import yunet
 from vision.tasks.model import Model
 from vision.types import Floats, Image, Landmarks
-from vision.view import View, checked_image, window
+from vision.view import View, checked_image, turn, window
 
 RIGHT_EYE, LEFT_EYE, NOSE_TIP, MOUTH, RIGHT_EAR, LEFT_EAR = range(6)
 _TILE = 448                 # pixels of the network's input, at most
@@ -157,7 +157,7 @@ class FaceDetector(Model):
 
 
 def _padded(side: float) -> int:
-    return -(-round(side) // _STRIDE) * _STRIDE
+    return -(-max(1, round(side)) // _STRIDE) * _STRIDE
 
 
 def _spread(length: int, side: float) -> list[tuple[int, int]]:
@@ -179,7 +179,7 @@ def _decode(rows: Floats, view: View, threshold: float) -> Floats:
     rows = rows[rows[:, -1] >= threshold]
     points = view.points_to_frame(rows[:, 4:-1].reshape(-1, 2)).reshape(-1, rows.shape[1] - 5)
     centres = view.points_to_frame(rows[:, :2])
-    sizes = rows[:, 2:4] / np.abs(np.array(view.scale))     # a face's box is square: turning leaves it be
+    sizes = rows[:, 2:4] / np.abs(np.array(view.scale)) @ np.abs(turn(view.angle))          # by quarters
     boxes = cxcywh_to_xyxy(np.concatenate([centres, sizes], axis=1))
     return np.concatenate([boxes, points, rows[:, -1:]], axis=1, dtype=np.float32)
 

@@ -148,4 +148,6 @@ class FaceTracker:
         known = self._crowd.ids()
         self._watches = {i: watch for i, watch in self._watches.items() if i in known}
         ids = np.array([subject.id for subject in self._crowd.present], np.int64)
+        for i in self._watches.keys() - set(ids.tolist()):
+            self._watches[i](np.zeros(2, np.float32), np.zeros(2, bool), time)       # lost: its eyes are not seen
         return replace(found, points=points, eyes=state, ids=ids)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vision.people.hand import Hands
 from vision.spec import Option, spec
+from vision.state import State
 from vision.steps.base import ModelOption, ModelStep, Named, Pool, Spec, Step
 from vision.steps.faces import FollowedPeople
 from vision.types import Frame, Result
@@ -65,6 +66,15 @@ class _FollowedHands(FollowedPeople):
         """The hands in the frame."""
         self._time = frame.time
         return super().look(frame, sofar)
+
+    def state(self) -> State:
+        """Who is there, and when that was."""
+        return {**super().state(), "time": self._time}
+
+    def restore(self, state: State) -> None:
+        """Continue from what `state` returned."""
+        super().restore(state)
+        self._time = float(state["time"])
 
     def end(self) -> Sequence[Any]:
         """The events of gestures that were still held."""
