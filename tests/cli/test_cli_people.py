@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from vision.cli import main
 from vision.io import read
+from vision.people.gallery import Gallery
 from vision.sinks.film import VideoWriter
 
 Vision = Callable[..., int]
@@ -91,6 +93,23 @@ def test_a_pass_phrase(vision: Vision, capsys: pytest.CaptureFixture[str], monke
     assert "cannot be decrypted" in capsys.readouterr().err
     assert vision("identify", "both.png", "--gallery", "team.faces", "-q") == 1
     assert "cannot be decrypted" in capsys.readouterr().err
+
+
+def test_people_are_forgotten(
+    vision: Vision, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By the name as anybody writes it; and a pass phrase is asked for once, for a second one might be mistyped."""
+    pytest.importorskip("cryptography", reason="the extra 'gallery'")
+    gallery, typed = Gallery("net"), ["right", "rihgt"]
+    for name in ("Jos\u00e9", "Ann", "Bob"):
+        gallery.add(name, np.ones((1, 8), np.float32))
+    gallery.save(tmp_path / "team.faces", "right")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("typer.prompt", lambda *how, **more: typed.pop(0))
+    assert vision("gallery", "forget", "team.faces", "Jose\u0301", " Bob ") == 0
+    assert "1 people left" in capsys.readouterr().out
+    assert typed == ["rihgt"]
+    assert Gallery.load(tmp_path / "team.faces", "right").names == ("Ann",)
 
 
 def test_what_is_refused(vision: Vision, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

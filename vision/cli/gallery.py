@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,6 @@ from vision.errors import DataError, UsageError, plain
 
 if TYPE_CHECKING:
     from vision.people.enrol import Looker
-    from vision.people.gallery import Gallery
     from vision.types import Floats
 
 _File = Annotated[Path, typer.Argument(metavar="FILE", help="a gallery that `vision gallery enrol` wrote")]
@@ -51,7 +51,9 @@ def enrol(
 
 def show(file: _File) -> None:
     """List the people in a gallery."""
-    gallery = _load(file)
+    from vision.people.gallery import Gallery, encrypted
+
+    gallery = Gallery.load(file, _phrase() if encrypted(file) else "")
     print(plain(f"{file}: {len(gallery)} people, vectors of {gallery.model}"))
     for name, vectors in gallery.people.items():
         print(plain(f"  {name}: {counted(len(vectors), 'picture')}"))
@@ -62,15 +64,16 @@ def forget(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="people who are to be forgotten")],
 ) -> None:
     """Take people out of a gallery."""
-    from vision.people.gallery import encrypted
+    from vision.people.gallery import Gallery, encrypted
     from vision.spec import nearest
 
-    gallery = _load(file)
-    for name in names:
+    phrase = _phrase() if encrypted(file) else ""
+    gallery = Gallery.load(file, phrase)
+    for name in (unicodedata.normalize("NFC", one).strip() for one in names):      # as a gallery has them
         if name not in gallery.people:
             raise UsageError(f"there is no {name!r} in {str(file)!r}. {nearest(name, gallery.names)}")
         del gallery.people[name]
-    gallery.save(file, _phrase() if encrypted(file) else "")
+    gallery.save(file, phrase)
     print(plain(f"{file}: {len(gallery)} people left"))
 
 
@@ -110,12 +113,6 @@ def _looker(options: ModelOptions) -> Looker:
 
     embedder = FaceEmbedder.load(*options.where)
     return Looker(FaceLandmarker.load("default", *options.where[1:]), embedder)
-
-
-def _load(file: Path) -> Gallery:
-    from vision.people.gallery import Gallery, encrypted
-
-    return Gallery.load(file, _phrase() if encrypted(file) else None)
 
 
 def _phrase(confirm: bool = False) -> str:

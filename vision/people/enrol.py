@@ -13,7 +13,7 @@ from vision.errors import DataError, VisionError
 from vision.io import local_files, read
 from vision.io.pictures import PICTURE_SUFFIXES
 from vision.people.face import Faces
-from vision.people.gallery import Gallery
+from vision.people.gallery import Gallery, proper
 from vision.people.identity import FaceEmbedder
 from vision.people.landmarks import FaceLandmarker
 from vision.people.quality import SAID, Quality, quality
@@ -75,12 +75,13 @@ def enrol(
         person is. into: a gallery that they are added to; None: a new one. told: is called with a sentence for each
         picture that cannot be used, and for each that may show somebody else.
 
-    Raises DataError for a folder without people, for two people of one name, and for a person of whom no picture can
-    be used.
+    Raises DataError for a folder without people, for a name that a gallery does not take, and for a person of whom no
+    picture can be used.
     """
     gallery = Gallery(embedder.name) if into is None else into
     before, looker = len(gallery), Looker(landmarker, embedder)
-    for name, pictures in _people(folder):
+    people = [(proper(name), pictures) for name, pictures in _people(folder)]     # before a picture is looked at
+    for name, pictures in people:
         vectors, used, reasons = [], [], []
         for picture in pictures:
             seen = _look_at(picture, looker)

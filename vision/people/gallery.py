@@ -60,11 +60,9 @@ class Gallery:
 
     def add(self, name: str, vectors: Floats) -> None:
         """Take in a person. name: theirs, which nobody else has (upper and lower case are one). vectors: (M,D), at
-        least one. Raises DataError for a name that is taken or is that of strangers, UsageError for no name or vectors
-        of another length."""
-        name = unicodedata.normalize("NFC", name).strip()
-        if _plain(name) == STRANGER:
-            raise DataError(f"{name!r} is what strangers are called. Give the person another name.")
+        least one. Raises DataError for a name that is taken, that is of strangers or that is no text, UsageError for no
+        name or vectors of another length."""
+        name = proper(name)
         taken = {_plain(other): other for other in self.people}.get(_plain(name))
         if taken is not None:
             raise DataError(f"two people of one name: {taken!r} and {name!r}. Give one of them another.")
@@ -134,6 +132,19 @@ class Gallery:
         except Exception as error:                       # whatever somebody else's bytes lead to
             raise DataError(f"{str(path)!r} is no gallery ({type(error).__name__}: {error!s:.80}). Make one: vision "
                             "gallery enrol PEOPLE/ -o FILE") from error
+
+
+def proper(name: str) -> str:
+    """A name as galleries have it: composed (NFC), without spaces around it. Raises DataError for one that is of
+    strangers, and for one that is no text, as of a folder whose name is not UTF-8."""
+    name = unicodedata.normalize("NFC", name).strip()
+    if _plain(name) == STRANGER:
+        raise DataError(f"{name!r} is what strangers are called. Give the person another name.")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"the name {name!r} is not UTF-8. Give the person another name.") from error
+    return name
 
 
 def encrypted(path: Path) -> bool:
