@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -14,11 +16,13 @@ import pytest
 
 from vision import FindFaces, Identify, Run, read
 from vision.errors import DataError, MissingExtra, UsageError
+from vision.io import Info
 from vision.people.enrol import enrol
 from vision.people.gallery import Gallery, encrypted
 from vision.people.identity import LAYOUTS, FaceEmbedder
 from vision.people.landmarks import FaceLandmarker
 from vision.people.votes import Votes
+from vision.steps.base import Pool
 from vision.types import Frame, Image
 
 
@@ -94,6 +98,8 @@ def test_two_people_of_one_name() -> None:
             gallery.add(name, np.ones((1, 8)))
     with pytest.raises(DataError, match="'Unknown' is what strangers are called"):
         gallery.add("Unknown", np.ones((1, 8)))
+    with pytest.raises(DataError, match=r"the name 'Jos\\udce9' is not UTF-8"):
+        gallery.add("Jos\udce9", np.ones((1, 8)))
     with pytest.raises(UsageError, match="a person has a name"):
         gallery.add(" ", np.ones((1, 8)))
     with pytest.raises(UsageError, match=r"\(M,8\)"):
@@ -180,8 +186,11 @@ def test_a_stranger_has_no_name(
     assert items[-1]["identify"].distances[0] > 0.46
     far = list(Run(frames, [FindFaces(model=landmarker), Identify(max_distance=2.0, **how)]))
     assert [item["identify"].labels.tolist() for item in far] == [[0]] * 4 + [[1]] * 4        # after three looks
+    assert [item["identify"].scores[0] > 0.5 for item in far] == [False] * 4 + [True] * 4
+    assert {item["identify"].scores[0] for item in far[:4]} == {0}       # near enough, and not decided yet
     live = list(Run(frames, [FindFaces(model=landmarker), Identify(max_distance=2.0, liveness=True, **how)]))
     assert live[-1]["identify"].labels.tolist() == [0]                    # nobody blinked
+    assert live[-1]["identify"].scores.tolist() == [0]
     assert live[-1].record["identify"]["objects"][0]["live"] == "unsure"
 
 
@@ -215,6 +224,15 @@ def test_folders_of_nobody(tmp_path: Path, people: Path, landmarker: FaceLandmar
         enrol(people, landmarker, embedder)
 
 
+def test_a_folder_whose_name_is_no_text_is_refused_before_pictures_are_looked_at(
+    people: Path, embedder: FaceEmbedder
+) -> None:
+    (people / "Jos\udce9").mkdir()
+    finder: Any = SimpleNamespace(in_flight=1)                            # looks at nothing
+    with pytest.raises(DataError, match=r"the name 'Jos\\udce9' is not UTF-8"):
+        enrol(people, finder, embedder)
+
+
 def test_somebody_elses_picture_is_asked_about() -> None:
     gallery = Gallery("net")
     gallery.add("Ann", np.float32([[0, 0], [0.1, 0], [0, 0.1], [2, 0]]))
@@ -238,15 +256,10 @@ def test_names_go_on_from_a_state(
     people: Path, landmarker: FaceLandmarker, embedder: FaceEmbedder, zidane: Image,
     through_json: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> None:
-    from vision.io import Info
-    from vision.steps.base import Pool
-
     spec = Identify(gallery=people, model=embedder, liveness=True)
     with Pool() as pool:
         loaded = spec.load(pool)
         faces = landmarker(zidane)
-        from dataclasses import replace
-
         faces = replace(faces, ids=np.array([1, 2]))
         whole, first, second = (spec.open(Info("film", "video"), loaded) for _ in range(3))
         frames = [Frame(zidane, i, i / 10) for i in range(8)]
@@ -258,3 +271,52 @@ def test_names_go_on_from_a_state(
         assert [one.to_dict() for one in again] == [one.to_dict() for one in wanted[4:]]
         for step in (whole, first, second):
             step.end()
+
+
+@pytest.fixture
+def named(people: Path, landmarker: FaceLandmarker, embedder: FaceEmbedder, ancelotti: Image) -> Any:
+    """A function that opens a step for a video, and the faces of a picture of somebody whom it knows, with an id."""
+    spec = Identify(gallery=people, model=embedder)
+    with Pool() as pool:
+        loaded = spec.load(pool)
+    faces = replace(landmarker(ancelotti), ids=np.array([1]))
+    return lambda: spec.open(Info("film", "video"), loaded), faces
+
+
+def test_a_name_outlives_a_frame_without_the_face(
+    named: Any, ancelotti: Image, through_json: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    """Whose face was turned away for ten seconds, and missed for one frame, is who it was."""
+    opened, faces = named
+    step, turned = opened(), replace(faces, angles=np.float32([[80, 0, 0]]))
+    labels = [step.begin(Frame(ancelotti, i, i * 0.2), {"faces": faces})().labels.tolist() for i in range(4)]
+    assert labels == [[0], [0], [1], [1]]
+    for i in range(4, 70):
+        assert step.begin(Frame(ancelotti, i, i * 0.2), {"faces": turned})().labels.tolist() == [1]
+    again = opened()
+    again.restore(through_json(step.state()))
+    for one in (step, again):
+        one.begin(Frame(ancelotti, 70, 14.0), {"faces": faces[:0]})()
+        assert one.begin(Frame(ancelotti, 71, 14.2), {"faces": turned})().labels.tolist() == [1]
+        assert one.begin(Frame(ancelotti, 72, 30.0), {"faces": faces[:0]})().labels.tolist() == []
+        assert one.begin(Frame(ancelotti, 73, 30.2), {"faces": turned})().labels.tolist() == [0]      # too long ago
+        one.end()
+        assert one.notes == ()
+
+
+def test_a_note_says_that_frames_are_too_far_apart_for_names(
+    named: Any, ancelotti: Image, through_json: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    opened, faces = named
+    for apart, noted in ((1.25, True), (0.9, False)):
+        step = opened()
+        for i in range(4):
+            if i == 2:
+                before, step = step, opened()
+                before.end()
+                step.restore(through_json(before.state()))
+            found = step.begin(Frame(ancelotti, i, i * apart), {"faces": replace(faces, ids=np.array([i + 1]))})()
+            assert found.labels.tolist() == [0]
+        step.end()
+        assert [note.split(": ")[0] for note in step.notes] == ["nobody was named"] * noted
+        assert all("1.25 s apart or more" in note for note in step.notes)

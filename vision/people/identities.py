@@ -23,7 +23,8 @@ class Identities(Tracks):
 
     ids: the faces' ids, from 1 on a video, 0 on a picture. labels: an index into the step's names: 0 is unknown, then
         the people of the gallery. scores: 0.5 for a face that is just at the threshold, towards 1 for one that is far
-        on its side of it; 0 for a face that was not compared yet.
+        on its side of it; 0 for a face that was not compared yet, and for one that is near enough to somebody but not
+        named yet.
     distances: (N,) float32, to the nearest person of the gallery; NaN for a face that was not compared yet.
     quality: (N,) int64, a `Quality`: what is wrong with the face in this frame.
     live: (N,) int64, a `Live`: whether it is a face and no picture of one, as far as that was asked for.

@@ -12,7 +12,7 @@ from vision.people.gallery import Gallery
 from vision.types import Floats
 
 _LOOKS = 12                     # at most so many count
-_FEWEST = 3                     # before a name is given
+FEWEST = 3                      # before a name is given
 _EVERY = 0.2                    # seconds between two
 
 
@@ -29,9 +29,15 @@ class Votes:
 
     def __init__(self, since: float = 0.0) -> None:
         self.since = since                        # when the track was first seen, seconds
+        self.seen = since                         # and last
         self._looks: deque[Floats] = deque(maxlen=_LOOKS)
         self.time = float("-inf")           # of the last look, seconds
         self.said = Said(-1, float("inf"))
+
+    @property
+    def looks(self) -> int:
+        """How many looks count."""
+        return len(self._looks)
 
     def due(self, time: float) -> bool:
         """Whether to look again at `time` seconds."""
@@ -44,7 +50,7 @@ class Votes:
         looks = np.stack(self._looks)
         (who,), (distance,) = gallery.nearest(looks.mean(axis=0, keepdims=True))
         agree = float((gallery.nearest(looks).people == who).mean())
-        sure = len(looks) >= _FEWEST and distance < named and agree > 0.5
+        sure = len(looks) >= FEWEST and distance < named and agree > 0.5
         self.said = Said(int(who) if sure else -1, float(distance))
         return self.said
 
@@ -52,11 +58,12 @@ class Votes:
         """All that it remembers, in plain values and arrays."""
         looks = np.stack(self._looks) if self._looks else np.zeros((0, 0), np.float32)
         person, distance = self.said
-        return {"looks": looks, "since": self.since, "time": self.time, "person": person, "distance": distance}
+        return {"looks": looks, "since": self.since, "seen": self.seen, "time": self.time, "person": person,
+                "distance": distance}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state()`."""
         self._looks.clear()
         self._looks.extend(np.asarray(state["looks"], np.float32))
-        self.since = float(state["since"])
+        self.since, self.seen = float(state["since"]), float(state["seen"])
         self.time, self.said = float(state["time"]), Said(int(state["person"]), float(state["distance"]))

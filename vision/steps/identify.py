@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -13,11 +13,11 @@ from vision.people.face import Faces
 from vision.people.identities import STRANGER, UNKNOWN, Identities
 from vision.people.liveness import Live, Liveness
 from vision.people.quality import MIN_WIDTH, Quality, quality
-from vision.people.votes import Said, Votes
+from vision.people.votes import FEWEST, Said, Votes
 from vision.spec import Option, spec
 from vision.state import State
 from vision.steps.base import InTurn, ModelOption, Pool, Spec, Step, told
-from vision.types import Floats, Frame, Result
+from vision.types import Floats, Frame, Ints, Result
 
 if TYPE_CHECKING:
     from vision.io import Info
@@ -101,6 +101,9 @@ class IdentifyStep(InTurn):
         self.named = layout.named if spec.max_distance is None else spec.max_distance
         self._votes: dict[int, Votes] = {}
         self._live: dict[int, Liveness] = {}
+        self._time: float | None = None                 # of the last frame, seconds
+        self._apart = float("inf")                      # the least time between two frames, seconds
+        self._most = 0                                  # looks at one face
 
     def look(self, frame: Frame, sofar: Mapping[str, Result]) -> Result:
         """The names of the frame's faces."""
@@ -115,16 +118,17 @@ class IdentifyStep(InTurn):
         ages = [frame.time - self._votes[i].since if i in self._votes else 0.0 for i in faces.ids.tolist()]
         distances = np.array([one.distance for one in said], np.float32)
         return Identities(
-            faces.boxes, self._certain(distances), labels, faces.ids,
+            faces.boxes, self._certain(distances, labels), labels, faces.ids,
             np.array(ages, np.float32), np.arange(len(faces)), np.where(np.isfinite(distances), distances, np.nan),
             np.array(good, np.int64), np.array(live, np.int64),
         ).rounded()
 
-    def _certain(self, distances: Floats) -> Floats:
+    def _certain(self, distances: Floats, labels: Ints) -> Floats:
         """How far on their side of the threshold distances (N,) lie: 0.5 at it, towards 1 away from it; 0 for what was
-        not compared."""
+        not compared, and for what is near enough and has no name in `labels` (N,) yet."""
         away = np.abs(distances - self.named) / self.embedder.layout.slope
-        return np.where(np.isfinite(distances), 1 / (1 + np.exp(-np.minimum(away, 50))), 0).astype(np.float32)
+        decided = np.isfinite(distances) & ((labels != UNKNOWN) | (distances >= self.named))
+        return np.where(decided, 1 / (1 + np.exp(-np.minimum(away, 50))), 0).astype(np.float32)
 
     def _quality(self, frame: Frame, faces: Faces, row: int) -> Quality:
         chip = self.embedder.chip(frame.image, faces.points[row]).pixels
@@ -142,15 +146,20 @@ class IdentifyStep(InTurn):
     def _over_time(self, frame: Frame, faces: Faces, good: list[Quality]) -> list[Said]:
         """The names on a frame of a video, from all looks at the same tracks."""
         ids = faces.ids.tolist()
+        self._apart = min(self._apart, float("inf") if self._time is None else frame.time - self._time)
+        self._time = frame.time
         self._votes = {i: self._votes.get(i) or Votes(frame.time) for i in {*ids, *self._recent(frame.time)}}
+        for i in ids:
+            self._votes[i].seen = frame.time
         rows = [row for row, one in enumerate(good) if one == Quality.GOOD and self._votes[ids[row]].due(frame.time)]
         for row, vector in zip(rows, self.embedder(frame.image, faces[rows]), strict=True):
             self._votes[ids[row]].take(vector, frame.time, self.gallery, self.named)
+        self._most = max([self._most, *(self._votes[i].looks for i in ids)])
         return [self._votes[i].said for i in ids]
 
     def _recent(self, time: float) -> list[int]:
         """Tracks that may come back with their id."""
-        return [i for i, votes in self._votes.items() if abs(time - votes.time) < 10]
+        return [i for i, votes in self._votes.items() if abs(time - votes.seen) < 10]
 
     def _liveness(self, faces: Faces, time: float) -> list[Live]:
         ids = faces.ids.tolist()
@@ -162,18 +171,28 @@ class IdentifyStep(InTurn):
     def state(self) -> State:
         """The looks at each track."""
         return {
+            "time": self._time, "apart": self._apart, "most": self._most,
             "votes": [{"id": i, **votes.state()} for i, votes in self._votes.items()],
             "live": [{"id": i, **live.state()} for i, live in self._live.items()],
         }
 
     def restore(self, state: State) -> None:
         """Continue from what `state` returned."""
+        self._time, self._apart, self._most = state["time"], state["apart"], state["most"]
         self._votes = {one["id"]: Votes() for one in state["votes"]}
         self._live = {one["id"]: Liveness() for one in state["live"]}
         for one in state["votes"]:
             self._votes[one["id"]].restore(one)
         for one in state["live"]:
             self._live[one["id"]].restore(one)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """A remark, where frames were too far apart for a name."""
+        if not 0 < self._most < FEWEST or not 1 < self._apart < float("inf"):
+            return ()
+        return (f"nobody was named: it takes {FEWEST} looks at a face that is followed, and the frames were "
+                f"{self._apart:.2f} s apart or more. Look at more of them: a smaller --stride.",)
 
     def about(self) -> dict[str, Any]:
         """The network, where it runs, and from which distance on nobody is named."""
