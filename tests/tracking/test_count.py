@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vision import Count, Info, Track
 from vision.errors import DataError
 from vision.tracking import Counter, Scene, read_scene
 from vision.tracking.count import Event
 from vision.tracking.heatmap import HeatMap
 from vision.tracking.scene import Ground, Line, Zone
-from vision.types import Tracks
+from vision.types import Frame, Tracks
 
 # looking down the picture, the right hand is to the west
 DOOR = Line("door", (100, 0), (100, 200), right="west", left="east")
@@ -110,6 +111,25 @@ def test_who_ends_in_a_zone_leaves_it_where_last_seen() -> None:
     assert [(e.kind, e.side, e.time, e.dwell) for e in events] == [("leave", "lost", 0.2, pytest.approx(0.2))]
     assert counter(tracks(), 1.4).inside == {"room": 0}
     assert counter.close() == []
+
+
+@pytest.mark.parametrize(("own", "expected"), [
+    (None, [("enter", "in"), ("cross", "east")]),
+    (0.5, [("enter", "in"), ("leave", "lost"), ("enter", "in")]),
+])
+def test_who_is_hidden_for_as_long_as_the_tracker_waits_is_still_there(
+    own: float | None, expected: list[tuple[str, str]]
+) -> None:
+    """The line lies within the zone, and is crossed in 3 s of which nothing is seen."""
+    info = Info("made", "video", (640, 480))
+    tracker = Track(lost_after=5.0).open(info, None)
+    step = Count(line=("200,0:200,200",), zone=("100,0:300,0:300,200:100,200",), lost_after=own).open(info, None)
+    step.join({"track": tracker})
+    image, events = np.zeros((480, 640, 3), np.uint8), []
+    for n in range(50):
+        seen = tracks((1, 150, 100)) if n < 10 else tracks((1, 250, 100)) if n >= 40 else tracks()
+        events += step.begin(Frame(image, n, n / 10), {"track": seen})().events
+    assert [(one.kind, "east" if one.side == "left" else one.side) for one in events] == expected
 
 
 def test_the_totals_are_the_events_of_the_whole_run() -> None:

@@ -41,8 +41,9 @@ class Count(Spec):
         "its corners, x1,y1:x2,y2:x3,y3 and on, in pixels: as often as you like", remote=True)] = ()
     hysteresis: Annotated[float, Option(
         "how far past a border a track counts as across, in sizes of its box", min=0, remote=True)] = HYSTERESIS
-    lost_after: Annotated[float, Option(
-        "a track that is not seen for so long leaves its zones", "seconds", min=1e-3, remote=True)] = 1.5
+    lost_after: Annotated[float | None, Option(
+        "a track that is not seen for so long leaves its zones; the tracker's unless given", "seconds", min=1e-3,
+        remote=True)] = None
 
     @cached_property
     def view(self) -> Scene:
@@ -80,8 +81,14 @@ class CountStep(Step):
     def __init__(self, spec: Count) -> None:
         super().__init__(spec.key)
         self.needs = self.covers = frozenset((spec.on,))
-        self.on = spec.on
-        self.counter = Counter(spec.view, hysteresis=spec.hysteresis, lost_after=spec.lost_after)
+        self.spec, self.on = spec, spec.on
+        self.counter = Counter(spec.view, hysteresis=spec.hysteresis)
+
+    def join(self, before: Mapping[str, Step]) -> None:
+        """Take the class names of the tracker, and for how long it looks for a track."""
+        super().join(before)
+        own = self.spec.lost_after
+        self.counter.lost_after = getattr(before[self.on], "lost_after", 1.5) if own is None else own
 
     def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
         """Take the frame's tracks in."""

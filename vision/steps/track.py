@@ -62,7 +62,7 @@ class Track(Spec):
 
 
 class TrackStep(Step):
-    """One stream's tracks."""
+    """One stream's tracks. lost_after: seconds after which a track that is not seen ends."""
 
     remembers = True
 
@@ -70,6 +70,7 @@ class TrackStep(Step):
         super().__init__(spec.key)
         self.spec, self.needs, self.covers = spec, frozenset((spec.on,)), frozenset((spec.on,))
         self.camera = CameraMotion() if spec.camera_motion else None
+        self.lost_after = spec.lost_after
         self.cuts = SceneCuts()
         self.embed = _embedder(looks) if looks is not None else None
         self.tracker = Tracker(spec.tracker, spec.lost_after)
