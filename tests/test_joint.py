@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +36,7 @@ from vision.io import latest, read
 from vision.io.base import Counts
 from vision.spec import spec
 from vision.steps import Pending, Ready, State
-from vision.steps.plan import plan_of, read_plan, spec_of
+from vision.steps.plan import checked_plan, plan_of, read_plan, spec_of
 from vision.types import Image, Result
 
 
@@ -478,6 +479,16 @@ def test_plans_from_names_and_from_toml(tmp_path: Path) -> None:
             read_plan(file)
     with pytest.raises(UsageError, match="is a live object"):
         Detect(Mean()).to_dict()
+
+
+def test_a_detector_keeps_the_weakest_boxes_that_a_tracker_asks_for() -> None:
+    sort, default = Track(key="a", tracker="sort"), Track(key="b")
+    for trackers in ([sort, default], [default, sort], [default], [default, replace(default, key="c")]):
+        plan = checked_plan([Detect(), *trackers])
+        assert plan[0] == Detect(weak=0.1)
+        assert checked_plan([spec_of(one.to_dict()) for one in plan])[0] == Detect(weak=0.1)
+        assert checked_plan([Detect(weak=0.3), *trackers])[0] == Detect(weak=0.3)
+    assert checked_plan([Detect(), sort])[0] == Detect(weak=0.5)
 
 
 def film(path: Path, count: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +39,7 @@ class FindsObjects(Spec):
         remote=True)] = False
     weak: Annotated[float | None, Option(
         "also keep boxes that are not shown, down to this score (of a model whose threshold is 0.5), for a tracker",
+    weak_asked: bool = field(default=False, kw_only=True, compare=False)     # by trackers, not by the user
         "0..1", min=0, max=1)] = None
 
     def choices(self, card: Card) -> dict[str, Any]:

@@ -41,8 +41,9 @@ class Track(Spec):
 
     def asks(self, other: Spec) -> Spec:
         """A detector that keeps its weak boxes, which may continue a track."""
-        if isinstance(other, FindsObjects) and other.weak is None:
-            return replace(other, weak=METHODS[self.tracker].weak)
+        if isinstance(other, FindsObjects) and (other.weak is None or other.weak_asked):
+            weak = METHODS[self.tracker].weak
+            return replace(other, weak=weak if other.weak is None else min(weak, other.weak), weak_asked=True)
         return other
 
     def load(self, pool: Pool) -> Any:
