@@ -233,7 +233,7 @@ class Stream:
         yield from out(windows.drain())
         if self.info.whole and self.info.kind not in ("camera", "stream") and not self._over:
             for step in steps:
-                step.whole()
+                step.whole(last + 1)
 
     def _incoming(self, frames: Any, after: int | None) -> Iterator[Frame]:
         """The frames, counted; those that are too old are dropped, those before the checkpoint passed by."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vision import Detect, Run, VideoWriter, read
 from vision.errors import DataError, UsageError
 from vision.record import record
 from vision.tracking.stored import Stored
@@ -309,3 +310,19 @@ def test_a_file_without_detections_is_an_error_and_so_is_an_empty_one(tmp_path: 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone"):
         Stored.read(tmp_path / "gone.jsonl")
+
+
+@pytest.mark.parametrize(("every", "count"), [(2, 10), (3, 9), (4, 10)])
+def test_a_step_that_looks_at_some_frames_takes_a_file_of_all(tmp_path: Path, every: int, count: int) -> None:
+    """The video is as long as the file, whichever frame was looked at last."""
+    with VideoWriter(tmp_path / "clip.mp4") as out:
+        for n in range(count):
+            out.write(np.full((48, 64, 3), n, np.uint8), n / 10)
+    plan = [Detect(stored=written(tmp_path, count), every=every)]
+    with Run(read(tmp_path / "clip.mp4"), plan) as run:
+        assert [item.frame.index for item in run if "detect" in item] == list(range(0, count, every))
+    longer = [Detect(stored=written(tmp_path, count + 1), every=every)]
+    with Run(read(tmp_path / "clip.mp4"), longer) as run, pytest.raises(
+        DataError, match=f"goes to frame {count}, the video ends with {count - 1}"
+    ):
+        run.finish()

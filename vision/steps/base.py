@@ -183,9 +183,10 @@ class Step(ABC):
         for key in sorted(self.needs):
             self.names = self.names or before[key].names
 
-    def whole(self) -> None:
-        """Called when the source was read from its first frame to its last. Raises DataError where the results are of
-        another video."""
+    def whole(self, frames: int) -> None:
+        """Called when the source was read from its first frame to its last, whichever of them the step looked at.
+
+        frames: how many it has. Raises DataError where the results are of another video."""
 
     def end(self) -> Sequence[Any]:
         """Called when the stream is over. Returns what is known only then (the last segments, the last events)."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from vision.spec import Option, spec
-from vision.state import State
 from vision.steps.base import ModelOption, ModelStep, Pending, Pool, Ready, Spec, Step
 from vision.types import Detections, Frame, Result
 
@@ -39,8 +38,8 @@ class FindsObjects(Spec):
         remote=True)] = False
     weak: Annotated[float | None, Option(
         "also keep boxes that are not shown, down to this score (of a model whose threshold is 0.5), for a tracker",
-    weak_asked: bool = field(default=False, kw_only=True, compare=False)     # by trackers, not by the user
         "0..1", min=0, max=1)] = None
+    weak_asked: bool = field(default=False, kw_only=True, compare=False)     # by trackers, not by the user
 
     def choices(self, card: Card) -> dict[str, Any]:
         """The arguments of a `Finder`'s `submit`. card: the model's."""
@@ -106,24 +105,14 @@ class StoredStep(Step):
     def __init__(self, key: str, stored: Stored, decides: float) -> None:
         super().__init__(key)
         self.stored, self.decides, self.names = stored, decides, stored.names
-        self._last = -1
 
     def begin(self, frame: Frame, sofar: Mapping[str, Result]) -> Pending:
         """The frame's detections in the file. Raises DataError where the file is of another video."""
-        self._last = frame.index
         return Ready(split(self.stored.at(frame).everything, self.decides))
 
-    def whole(self) -> None:
+    def whole(self, frames: int) -> None:
         """Raise DataError unless the file ends where the video does."""
-        self.stored.check_length(self._last + 1)
-
-    def state(self) -> State:
-        """The last frame's index."""
-        return {"last": self._last}
-
-    def restore(self, state: State) -> None:
-        """Continue from what `state` returned."""
-        self._last = state["last"]
+        self.stored.check_length(frames)
 
     def about(self) -> dict[str, Any]:
         """The model that found them."""
