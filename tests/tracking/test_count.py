@@ -234,6 +234,19 @@ points = [[100, 0], [300, 0], [300, 200], [100, 200]]
 """
 
 
+def test_heat_on_the_border_of_a_frame_lies_in_it() -> None:
+    """A box that is cut off by the frame's lower edge has its anchor on that edge; 50 and 46 are no whole cells."""
+    heat = HeatMap((50, 46))
+    for n in range(3):
+        heat.add(np.array([[10.0, 46.0], [50.0, 46.0], [0.0, 0.0], [10.0, 46.1], [-0.1, 5.0]]), n * 0.5)
+    assert [heat.seconds[11, 2], heat.seconds[11, 12], heat.seconds[0, 0]] == [1, 1, 1]
+    assert heat.seconds.sum() == 3
+    even = HeatMap((64, 48))
+    for n in range(3):
+        even.add(np.array([[10.0, 48.0], [64.0, 20.0]]), n * 0.5)
+    assert [even.seconds[11, 2], even.seconds[5, 15]] == [1, 1]
+
+
 def test_a_scene_is_read_from_toml(tmp_path: Path) -> None:
     path = tmp_path / "scene.toml"
     path.write_text(SCENE)

@@ -26,12 +26,14 @@ class HeatMap:
         self._time: float | None = None
 
     def add(self, anchors: Points, time: float) -> None:
-        """Take in a frame. anchors: (N,2) pixels; those outside the frame are left out. time: seconds."""
+        """Take in a frame. anchors: (N,2) pixels; those outside the frame are left out, those on its border are in
+        it. time: seconds."""
         step = min(time - self._time, _LONGEST_STEP) if self._time is not None else 0.0
         self._time = time
-        cells = np.floor(anchors / _CELL).astype(int)
-        inside = ((cells >= 0) & (cells < self.seconds.shape[::-1])).all(axis=1)
-        np.add.at(self.seconds, (cells[inside, 1], cells[inside, 0]), step)
+        inside = anchors[((anchors >= 0) & (anchors <= self.size_wh)).all(axis=1)]
+        rows, columns = self.seconds.shape
+        x, y = np.floor(inside / _CELL).astype(int).T
+        np.add.at(self.seconds, (np.minimum(y, rows - 1), np.minimum(x, columns - 1)), step)
 
     def state(self) -> State:
         """All that it remembers: plain values and arrays, which later frames do not change."""
