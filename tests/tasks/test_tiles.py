@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -109,7 +110,7 @@ def test_the_better_of_two_views_of_one_object_is_kept_with_its_mask() -> None:
         one((70 - x0, 10, 90 - x0, 30), 0.8, 16, (64, 48)) if x0 <= 70 and x1 >= 90 else
         Instances.empty() for x0, _, x1, _ in seen[1:])]
     found = [f if len(f) else Instances(f.boxes, f.scores, f.labels, np.empty((0, 4, 4), np.float32)) for f in found]
-    best = together(found, seen, 0.5, False)
+    best = together(found, seen, 0.5, False, 0.0)
     assert best.scores.tolist() == pytest.approx([0.8])
     assert best.frame_wh == (200, 48)
     assert best.paste(0).sum() == 400
@@ -120,7 +121,44 @@ def test_parts_of_one_class_do_not_swallow_another_class() -> None:
     seen = [(0, 0, 100, 48), (0, 0, 64, 48), (36, 0, 100, 48)]
     whole = Detections([[20, 5, 90, 45]], [0.9], [0])
     left = Detections([[20, 5, 64, 45], [40, 10, 64, 30]], [0.7, 0.8], [0, 1])    # a part; a thing
-    found = together([whole, left, Detections.empty()], seen, 0.5, False)
+    found = together([whole, left, Detections.empty()], seen, 0.5, False, 0.0)
     scores = [round(score, 2) for score in found.scores.tolist()]
     assert sorted(zip(found.labels.tolist(), scores, strict=True)) == [(0, 0.9), (1, 0.8)]
-    assert len(together([whole, left, Detections.empty()], seen, 0.5, True)) == 1
+    assert len(together([whole, left, Detections.empty()], seen, 0.5, True, 0.0)) == 1
+
+
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_a_part_that_scores_more_than_the_whole_does_not_displace_it(agnostic: bool) -> None:
+    seen = windows((1500, 640), (640, 640))
+    assert seen == [(0, 0, 1500, 640), (0, 0, 640, 640), (430, 0, 1070, 640), (860, 0, 1500, 640)]
+    none = Detections.empty()
+    whole = Detections([[560, 200, 670, 400]], [0.7], [0])
+    part, again = Detections([[560, 200, 640, 400]], [0.85], [0]), Detections([[130, 200, 240, 400]], [0.8], [0])
+    found = together([whole, part, again, none], seen, 0.6, agnostic, 0.5)
+    assert found.boxes.tolist() == [[560, 200, 670, 400]]
+    assert found.scores.tolist() == pytest.approx([0.8])
+
+
+def test_a_weak_whole_box_takes_nothing_from_a_part_that_is_shown() -> None:
+    seen = windows((1500, 640), (640, 640))
+    whole, none = Detections([[560, 200, 670, 400]], [0.3], [0]), Detections.empty()
+    for right in (640, 600):                                      # it overlaps by more than 0.6, and by less
+        part = Detections([[560, 200, right, 400], [565, 205, 640, 395]], [0.85, 0.2], [0, 0])
+        part = replace(part, boxes=part.boxes + np.float32([640 - right, 0, 640 - right, 0]))
+        shown = together([none, part[:1], none, none], seen, 0.6, False, 0.5)
+        found = together([whole, part, none, none], seen, 0.6, False, 0.5)
+        assert found[found.scores >= 0.5].boxes.tolist() == shown.boxes.tolist() == [[560 + 640 - right, 200, 640, 400]]
+
+
+@given(st.integers(0, 10_000))
+def test_weak_boxes_change_nothing_of_what_is_shown(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    seen, found = windows((150, 48), TILE), []
+    for x0, y0, x1, y1 in seen:
+        count = int(rng.integers(0, 6))
+        low = rng.integers(0, (x1 - x0 - 8, y1 - y0 - 8), (count, 2))
+        high = np.minimum(low + rng.integers(8, 40, (count, 2)), (x1 - x0, y1 - y0))
+        found.append(Detections(np.hstack([low, high]), rng.uniform(0.1, 1, count), rng.integers(0, 2, count)))
+    every = together(found, seen, 0.5, False, 0.5)
+    shown = together([one[one.scores >= 0.5] for one in found], seen, 0.5, False, 0.5)
+    assert every[every.scores >= 0.5].boxes.tolist() == shown.boxes.tolist()

@@ -156,7 +156,7 @@ class Finder(Model, Generic[Found]):
 
         def collect() -> Found:
             each = [self._found(f.result(), part, everything) for f, part in zip(under_way, parts, strict=True)]
-            found = together(each, seen, choice.max_iou, choice.agnostic)[: choice.max_detections]
+            found = together(each, seen, choice.max_iou, choice.agnostic, choice.min_score)[: choice.max_detections]
             shown = int((found.scores >= choice.min_score).sum())
             rest = found[shown:]
             weak = None if choice.floor == choice.min_score else Detections(rest.boxes, rest.scores, rest.labels)

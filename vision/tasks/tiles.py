@@ -43,19 +43,24 @@ def _starts(length: int, tile: int) -> list[int]:
     return [round(start) for start in np.linspace(0, length - tile, count)]
 
 
-def together(found: Sequence[Found], seen: Sequence[Window], max_iou: float, agnostic: bool) -> Found:
+def together(
+    found: Sequence[Found], seen: Sequence[Window], max_iou: float, agnostic: bool, min_score: float
+) -> Found:
     """One result of those of all windows, best first.
 
     found: of each window of `seen`, boxes in pixels of the window; the first is the whole frame. max_iou, agnostic: of
-    suppression, as in a call; above 0.6 it is 0.6, as two windows see one object with borders of their own.
+    suppression, as in a call; above 0.6 it is 0.6, as two windows see one object with borders of their own. min_score:
+    a box that scores less takes nothing from those that do not, so that weak boxes change nothing of what is shown.
     """
     joined = _joined([_moved(one, window, seen[0]) for one, window in zip(found, seen, strict=True)])
     cut = np.concatenate([_cut(one.boxes, window, seen[0]) for one, window in zip(found, seen, strict=True)])
     order = np.argsort(-joined.scores, kind="stable")
     joined, cut = joined[order], cut[order]
-    keep = nms(joined.boxes, joined.scores, None if agnostic else joined.labels, min(max_iou, 0.6))
+    max_iou, kinds = min(max_iou, 0.6), np.zeros_like(joined.labels) if agnostic else joined.labels
+    keep = nms(joined.boxes, joined.scores, 2 * kinds + cut, max_iou)      # apart: a part may score more than the whole
     joined, cut = joined[keep], cut[keep]
-    return joined[~(cut & _parts(joined, agnostic))]
+    joined = joined[~_parts(joined, cut, agnostic, min_score)]
+    return joined[nms(joined.boxes, joined.scores, None if agnostic else joined.labels, max_iou)]
 
 
 def _moved(found: Found, window: Window, frame: Window) -> Found:
@@ -74,17 +79,19 @@ def _cut(boxes: Floats, window: Window, frame: Window) -> np.ndarray:
     return np.asarray((near & inner).any(axis=1))
 
 
-def _parts(found: Detections, agnostic: bool) -> np.ndarray:
-    """(N,) bool: which boxes lie, for the most part, in another one of their class that is larger."""
-    boxes = found.boxes
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+def _parts(found: Detections, cut: np.ndarray, agnostic: bool, min_score: float) -> np.ndarray:
+    """(N,) bool: which of the `cut` boxes lie, for the most part, in another one of their class that is larger."""
+    boxes, shown = found.boxes, found.scores >= min_score
+    low = np.maximum(boxes[cut, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[cut, None, 2:], boxes[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(axis=2)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    other = area[None, :] > area[:, None]
+    other = (area[None, :] > area[cut, None]) & (shown[None, :] | ~shown[cut, None])
     if not agnostic:
-        other &= found.labels[:, None] == found.labels[None, :]
-    return np.asarray((other & (shared > _COVERED * np.maximum(area[:, None], 1e-6))).any(axis=1))
+        other &= found.labels[cut, None] == found.labels[None, :]
+    parts = np.zeros(len(boxes), bool)
+    parts[cut] = (other & (shared > _COVERED * np.maximum(area[cut, None], 1e-6))).any(axis=1)
+    return parts
 
 
 def _joined(parts: Sequence[Found]) -> Found:
