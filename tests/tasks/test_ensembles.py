@@ -157,6 +157,16 @@ def test_detectors_are_judged_by_the_classes_that_they_know() -> None:
     assert both(IMAGE, max_detections=1).labels.tolist() == [0]
 
 
+def test_a_class_is_asked_for_once_however_often_it_is_named() -> None:
+    one = detector([[0, 0, 16, 16, 0.9, 0], [16, 16, 32, 32, 0.7, 1]], ("car", "cat"))
+    for model in (one, DetectorEnsemble([one, one])):
+        for classes in (("car", "car"), ("car", "Car"), ("car",)):
+            assert model(IMAGE, classes=classes).scores.tolist() == pytest.approx([0.9])
+        assert model(IMAGE, classes=("cat", "car", "cat")).labels.tolist() == [0, 1]
+        assert len(model(IMAGE, classes=())) == 0
+        assert len(model(IMAGE, classes=(), weak=0.1).weak) == 0
+
+
 def segmenter(left: float, size_wh: tuple[int, int]) -> Segmenter:
     """It is `left` sure of class 0 in every pixel."""
     def run(batch: np.ndarray) -> tuple[np.ndarray, ...]:

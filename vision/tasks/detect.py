@@ -199,7 +199,7 @@ class Finder(Model, Generic[Found]):
                 near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
                 hint = ", ".join(near) if near else ", ".join(self.names)
                 raise UsageError(f"{self.name!r} has no class {name!r}. {'Nearest' if near else 'It has'}: {hint}")
-        return np.array([known[name] for name in wanted], np.int64)
+        return np.array([known[name] for name in dict.fromkeys(wanted)], np.int64)
 
 
 def input_view(image: Image, wanted: Input, input_wh: tuple[int, int] | None = None) -> View:
@@ -350,7 +350,7 @@ class DetectorEnsemble(Detector):
 
     def _fused(self, found: Sequence[Detections], choice: _Choice) -> Detections:
         """The members' boxes as one list, class by class, with the members that know the class."""
-        fused = []
+        fused = [weighted_box_fusion((), (), ())]        # of no class
         for label in range(len(self.names)) if choice.labels is None else choice.labels.tolist():
             of = [(one, known[one.labels] == label) for one, known in zip(found, self._labels_of, strict=True)
                   if label in known]
