@@ -20,7 +20,7 @@ from vision.errors import SinkError, SourceError, UsageError
 from vision.scale.cluster import cluster
 from vision.scale.crew import Member
 from vision.scale.job import TRIES, Job
-from vision.scale.ranges import cuts, follows_on, ranges
+from vision.scale.ranges import cuts, follows_on, part_name, ranges
 from vision.scale.store import RECORDS, Store
 from vision.scale.units import Cut, Done, Failed, Unit, units_of
 from vision.scale.worker import Settings, Worker
@@ -110,6 +110,18 @@ def test_two_files_of_one_name_have_two_names(tmp_path: Path) -> None:
     names = [unit.name for unit in units_of([str(tmp_path)])]
     assert len(set(names)) == 2
     assert all(name.startswith("clip-") for name in names)
+
+
+@pytest.mark.parametrize("letter", ["a", "\u00e9", "\u8eca", "\U0001f697a"])
+def test_a_long_name_leaves_room_for_what_is_added(tmp_path: Path, letter: str) -> None:
+    """A file's name has 255 bytes, and a letter up to four."""
+    stem = (letter * 80)[:80].encode()[:240].decode(errors="ignore")
+    (tmp_path / f"{stem}.mp4").write_bytes(b"x")
+    unit, = units_of([str(tmp_path)])
+    name = part_name(replace(unit, part=3))
+    (tmp_path / f"{name}.parquet.01234567.part").write_bytes(b"")
+    assert len(name.encode()) <= 255 - len(".parquet.01234567.part")
+    assert unit.name[0] in (letter[0], "a")
 
 
 def test_pictures_in_two_runs_are_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from vision.io.base import Log, shown
 from vision.io.listing import RECORDING_SUFFIXES, VIDEO_SUFFIXES, is_camera, is_url, leaves_of
 from vision.io.pictures import PICTURE_SUFFIXES
 
+_STEM = 200                                      # bytes: with all that is added a file's name has 255 at most
 _READ_AS_IS = ("http://", "https://")            # `read` streams these itself
 _LIVE = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "rtp", "srt", "mms", "zenoh")
 
@@ -140,5 +141,6 @@ def stored(uri: str) -> list[str]:
 def _unit(source: str, uri: str, member: int | None) -> Unit:
     where = uri if is_url(uri) else str(Path(uri).resolve()) if member is None else uri
     digest = hashlib.sha256(f"{where} {member}".encode(errors="backslashreplace")).hexdigest()[:10]
-    stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(source.rstrip("/")).stem)[:80].strip("._") or "source"
+    stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(source.rstrip("/")).stem)[:80]
+    stem = stem.encode()[:_STEM].decode(errors="ignore").strip("._") or "source"
     return Unit(source, uri, member, f"{stem}-{digest}")
