@@ -420,6 +420,17 @@ def test_reupdate_is_as_if_the_gap_had_been_seen_along_a_straight_line() -> None
     np.testing.assert_allclose(hidden._tracks["state"], plain._tracks["state"], rtol=1e-6)
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_track_of_one_observation_prefers_neither_side(side: int) -> None:
+    """OC-SORT: of two boxes beside where it was once, the one that overlaps more continues it."""
+    tracker = Tracker(replace(METHODS["ocsort"], hits=1))
+    tracker(seen(np.array([[100.0, 100, 200, 200]])), 0.0)
+    near, far = 100.0 - 10 * side, 100.0 + 12 * side
+    tracks = tracker(seen(np.array([[near, 100, near + 100, 200], [far, 100, far + 100, 200]])), 1 / RATE)
+    assert tracks.boxes[tracks.ids == 1][0, 0] == pytest.approx(near, abs=6)
+    assert (tracks.boxes[tracks.ids == 1][0, 0] < 100) == (side > 0)
+
+
 def test_a_moving_camera_is_taken_out() -> None:
     """Every frame the view jumps by half a box; with the camera's motion known the ids last."""
     frames = []

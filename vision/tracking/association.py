@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
+_STILL = 1e-3                                    # pixels, in which coordinates are rounded anyway: less is no direction
 
 
 def assign(similarity: Matrix) -> tuple[Rows, Rows]:
@@ -30,10 +31,11 @@ def heading(start: Matrix, last: Matrix, seen: Matrix) -> Matrix:
     """How well each detection continues each track's heading: (N,M) in -0.5..0.5 (OC-SORT's OCM).
 
     start, last: (N,2) centres where a track was a little ago and where it was last seen. seen: (M,2)
-    the detections' centres. 0.5: straight on from `start`; -0.5: back.
+    the detections' centres. 0.5: straight on from `start`; -0.5: back; 0 for a track that has not moved, and for a
+    detection at its `start`.
     """
-    was = np.arctan2(last[:, 1] - start[:, 1], last[:, 0] - start[:, 0])
-    step = seen[None] - start[:, None]
-    turn = np.abs(np.arctan2(step[..., 1], step[..., 0]) - was[:, None])
+    moved, step = last - start, seen[None] - start[:, None]
+    turn = np.abs(np.arctan2(step[..., 1], step[..., 0]) - np.arctan2(moved[:, 1], moved[:, 0])[:, None])
     turn = np.minimum(turn, 2 * np.pi - turn)
-    return np.asarray(0.5 - turn / np.pi, np.float64)
+    known = (np.hypot(*moved.T) > _STILL)[:, None] & (np.hypot(step[..., 0], step[..., 1]) > _STILL)
+    return np.asarray(np.where(known, 0.5 - turn / np.pi, 0), np.float64)
