@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def test_a_made_lens_is_found(pictures: list[Frame]) -> None:
     assert corners is not None
     true = LENS.pixels((Board((7, 5), 0.03).corners[:, :2] + (-0.1, -0.06)) / 0.35) - 0.5
     assert np.abs(np.sort(corners, axis=0) - np.sort(true, axis=0)).max() < 0.7
+
+
+@pytest.mark.parametrize(("source", "name"), [
+    ("clip.mp4", "clip.mp4, frame 6"), ("{}/p.png", "p.png"), ("", "frame 6"),
+])
+def test_a_board_that_does_not_fit_is_left_out_whatever_its_picture_is_called(
+    pictures: list[Frame], source: str, name: str
+) -> None:
+    """Of a video every board has one name; the last is seen by another lens."""
+    frames = [replace(frame, source=source.format(frame.index)) for frame in pictures[:7]]
+    x, y = np.meshgrid(np.arange(640, dtype=np.float32), np.arange(480, dtype=np.float32))
+    waves = cv2.remap(frames[6].image, x + 4 * np.sin(y / 15), y + 4 * np.sin(x / 15), cv2.INTER_LINEAR)
+    found = calibrate([*frames[:6], replace(frames[6], image=waves)], Board((7, 5), 0.03))
+    assert len(found.used) == 6
+    (left_out, why), = found.left_out
+    assert left_out == name
+    assert "times the others'" in why
+    assert "over 6 of 7 pictures" in found.report[0]
+    assert found.used[0][0] == name.replace("6", "0")
 
 
 def test_boards_that_are_not_found(pictures: list[Frame]) -> None:

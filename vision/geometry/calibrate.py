@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -109,38 +110,42 @@ def calibrate(frames: Iterable[Frame], board: Board) -> Calibrated:
 
     frames: at least five pictures of one size on which the board is whole, from several sides. board: what it is.
     Raises DataError where it is found in too few."""
-    seen: list[tuple[str, Points]] = []
-    left_out: list[tuple[str, str]] = []
+    places: list[tuple[str, int]] = []
+    seen: list[tuple[int, Points]] = []                  # each with the number of its picture
+    left_out: list[tuple[int, str]] = []
     size_wh: tuple[int, int] | None = None
-    for frame in frames:
+    for number, frame in enumerate(frames):
+        places.append((frame.source, frame.index))
         size_wh = size_wh or frame.size_wh
         (w, h), (width, height) = frame.size_wh, size_wh
         if abs(w - width) > 1 or abs(h - height) > 1:
-            left_out.append((_name(frame), f"its size is {w}x{h}, not {width}x{height}"))
+            left_out.append((number, f"its size is {w}x{h}, not {width}x{height}"))
             continue
         corners = board.find(frame.image)
         if corners is None:
-            left_out.append((_name(frame), f"no whole board of {board.inner[0]}x{board.inner[1]} inner corners found"))
+            left_out.append((number, f"no whole board of {board.inner[0]}x{board.inner[1]} inner corners found"))
         else:
-            seen.append((_name(frame), corners))
+            seen.append((number, corners))
+    names = _names(places)
     if size_wh is None or len(seen) < _FEWEST:
-        first = f" First: {left_out[0][0]}: {left_out[0][1]}." if left_out else ""
+        first = f" First: {names[left_out[0][0]]}: {left_out[0][1]}." if left_out else ""
         raise DataError(f"a board of {board.inner[0]}x{board.inner[1]} inner corners was found in {len(seen)} pictures"
                         f", and {_FEWEST} are needed.{first} --board counts inner corners: squares less one a side.")
     fit = _fit(seen, board, size_wh)
-    kept = [one for one, error in zip(seen, fit[1], strict=True) if error <= _WORSE * float(np.median(fit[1]))]
+    usual = float(np.median(fit[1]))
+    kept = [one for one, error in zip(seen, fit[1], strict=True) if error <= _WORSE * usual]
     if _FEWEST <= len(kept) < len(seen):
-        names = {name for name, _ in kept}
-        left_out += [(name, f"its error is {error:.2f} px, {error / float(np.median(fit[1])):.1f} times the others'")
-                     for (name, _), error in zip(seen, fit[1], strict=True) if name not in names]
+        left_out += [(number, f"its error is {error:.2f} px, {error / usual:.1f} times the others'")
+                     for (number, _), error in zip(seen, fit[1], strict=True) if error > _WORSE * usual]
         seen, fit = kept, _fit(kept, board, size_wh)
     camera, errors, deviations = fit
-    used = tuple((name, float(error)) for (name, _), error in zip(seen, errors, strict=True))
-    return Calibrated(camera, used, tuple(left_out), _coverage([corners for _, corners in seen], size_wh), deviations)
+    used = tuple((names[number], float(error)) for (number, _), error in zip(seen, errors, strict=True))
+    without = tuple((names[number], why) for number, why in left_out)
+    return Calibrated(camera, used, without, _coverage([corners for _, corners in seen], size_wh), deviations)
 
 
 def _fit(
-    seen: Sequence[tuple[str, Points]], board: Board, size_wh: tuple[int, int]
+    seen: Sequence[tuple[int, Points]], board: Board, size_wh: tuple[int, int]
 ) -> tuple[Camera, list[float], tuple[float, float, float, float]]:
     """The lens, the error of each board in pixels, and the deviations of the first four parameters."""
     places = [board.corners] * len(seen)
@@ -169,5 +174,9 @@ def _coverage(corners: Sequence[Points], size_wh: tuple[int, int]) -> float:
     return float(covered.mean())
 
 
-def _name(frame: Frame) -> str:
-    return frame.source.replace("\\", "/").rsplit("/", 1)[-1] or f"frame {frame.index}"
+def _names(places: Sequence[tuple[str, int]]) -> list[str]:
+    """What pictures are called: the file of each, with the frame where there are several of the file."""
+    frames = Counter(source for source, _ in places)
+    files = [source.replace("\\", "/").rsplit("/", 1)[-1] for source, _ in places]
+    return [", ".join([file] * bool(file) + [f"frame {index}"] * (not file or frames[source] > 1))
+            for file, (source, index) in zip(files, places, strict=True)]
