@@ -11,12 +11,13 @@ import pytest
 
 from tests.driving.roads import CAMERA, GROUND, MOUNTING, road
 from vision import FindLanes, Frame, Info, read
+from vision.drawing import Canvas, paint
 from vision.driving.finder import LaneFinder, sized
 from vision.driving.lines import LaneLines
 from vision.driving.rows import Rows
 from vision.driving.vanishing import vanishing_point
 from vision.errors import UsageError
-from vision.geometry import Setup
+from vision.geometry import Camera, Ground, Setup
 from vision.state import dumps, loads
 
 
@@ -210,3 +211,17 @@ def test_lines_say_what_they_mean() -> None:
     assert lanes.middle(np.array([20.0]))[0] == pytest.approx(-0.3)
     assert lanes.until(10.0).curvature is None
     assert replace(lanes, calibrated=False).to_dict()["offset_ratio"] == pytest.approx(0.083)
+
+
+def test_a_line_begins_where_the_lens_sees_it() -> None:
+    camera = Camera((640, 360), (400.0, 400.0), (319.5, 179.5), (-0.369, 0.197, 0.0, 0.0, -0.068))
+    curves = np.array([[3.5, 0, 0], [-1.8, 0, 0]])
+    lines = LaneLines(curves, np.array([0, 1]), np.float32([0.9, 0.9]), (2.0, 40.0), Ground.of(camera, MOUNTING), True)
+    drawn = lines.points(0)
+    assert 10 < len(drawn) < 24
+    assert (np.diff(drawn[:, 1]) < 0).all()                           # upwards, to the horizon
+    assert (np.diff(drawn[:, 0]) > 0).all()
+    assert np.isfinite(lines.to_dict()["lines"][0]["points"]).all()
+    canvas = Canvas(np.zeros((360, 640, 3), np.uint8))
+    paint(lines, canvas, ())
+    assert canvas.image[:, 330:].any()

@@ -62,6 +62,37 @@ def test_where_a_lens_turns_back_there_is_no_direction() -> None:
     assert np.isnan(camera.rays([[2000, 1500]])).all()
 
 
+@pytest.mark.parametrize("distortion", [
+    (-0.369, 0.197, 0.0, 0.0, -0.068), (-0.4, 0.0, 0.0, 0.0), (-0.21, -0.16, 0.0002, -0.001, 0.24),
+    (0.1, 0.0, 0.0, 0.0), (0.3, -0.2, 0.0, 0.0, 0.0, 0.7, 0.1, 0.05), (0.0, 0.0, 0.0, 0.0, 0.0, -0.5, 0.0, 0.0),
+])
+def test_pixels_go_outwards_as_rays_do_or_are_none(distortion: tuple[float, ...]) -> None:
+    camera = Camera((640, 480), (400.0, 400.0), (319.5, 239.5), distortion)
+    aside = np.tan(np.linspace(0, np.pi / 2, 700, endpoint=False))
+    for x, y in ((1.0, 0.0), (0.6, -0.8)):
+        pixels = camera.pixels(np.column_stack([x * aside, y * aside]))
+        known = np.isfinite(pixels).all(axis=1)
+        count = int(known.sum())
+        assert known[:count].all()                                          # up to some angle, and not behind it
+        out = (pixels[:count] - (320, 240)) @ (x, y)
+        assert (np.diff(out) > -1e-2).all()
+        bare, _ = cv2.projectPoints(np.array([[x, y, 1.0]]) * [[a, a, 1.0] for a in aside], np.zeros(3), np.zeros(3),
+                                    camera.matrix, np.array(distortion))
+        turned = np.diff((bare.reshape(-1, 2) - (319.5, 239.5)) @ (x, y)) < -1e-2
+        assert count == len(aside) if not turned.any() else abs(count - np.argmax(turned)) <= 12
+
+
+def test_a_straight_picture_is_black_where_the_lens_saw_nothing() -> None:
+    camera = Camera((640, 480), (240.0, 240.0), (319.5, 239.5), (-0.369, 0.197, 0.0, 0.0, -0.068))
+    view = camera.undistorted(np.full((480, 640, 3), 255, np.uint8))
+    y, x = np.mgrid[:480, :640]
+    places = view.points_to_frame(np.column_stack([x.ravel() + 0.5, y.ravel() + 0.5]))
+    nothing = np.isnan(places).any(axis=1).reshape(480, 640)
+    assert 1000 < nothing.sum() < 100_000
+    assert (view.pixels[nothing] == 0).all()
+    assert (view.pixels[200:280, 200:440] == 255).all()
+
+
 @pytest.mark.parametrize(("focal", "centre"), [((500, 500), (60900.0, 172.0)), ((0.001, 0.001), (320, 240)),
                                                ((500, 1e7), (320, 240))])
 def test_numbers_in_other_units_are_no_camera(focal: tuple[float, float], centre: tuple[float, float]) -> None:

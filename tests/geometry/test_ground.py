@@ -142,3 +142,23 @@ def test_a_view_from_above() -> None:
 
 def test_bounce_is_another_pitch() -> None:
     assert MOUNTING.nodded(1.0) == replace(MOUNTING, pitch=5.0)
+
+
+FOLDED = Camera((640, 480), (400.0, 400.0), (319.5, 239.5), (-0.369, 0.197, 0.0, 0.0, -0.068))
+
+
+def test_what_a_lens_does_not_see_is_not_folded_back_into_the_picture() -> None:
+    """Beyond 50 degrees the polynomial turns round: 4 m ahead and 6 m to the left was a pixel in the middle."""
+    ground = Ground.of(FOLDED, Mounting(1.4, 5.0))
+    assert np.isnan(ground.pixels([[4.0, 6.0], [4.0, -6.0]])).all()
+    assert np.isfinite(ground.pixels([[4.0, 2.0], [4.0, -2.0]])).all()
+    view = BirdsEye(ground)
+    x, y = np.meshgrid(np.arange(240) + 0.5, np.arange(360) + 0.5)
+    places = view.metres(np.column_stack([x.ravel(), y.ravel()]))
+    seen = ground.pixels(places)
+    inside = (seen >= 1).all(axis=1) & (seen < (639, 479)).all(axis=1)
+    assert inside.sum() > 50_000
+    assert np.abs(ground.metres(seen[inside]) - places[inside]).max() < 0.01 * 40   # each shows its own ground
+    shown = view.picture(np.full((480, 640, 3), 255, np.uint8))[..., 0]
+    assert (shown.ravel()[np.isnan(seen[:, 0])] == 0).all()
+    assert 200 < np.isnan(seen[:, 0]).sum() < 5_000

@@ -56,7 +56,8 @@ def _paint_way(result: Situation, canvas: Canvas) -> None:
     if len(lanes) == 2:
         left, right = lanes.points(0), lanes.points(1)
         shade = _SOON if DEPARTURE in result.active else _LANE
-        _tint(canvas.image, np.concatenate([left, right[::-1]]), shade, 0.3)
+        if len(left) and len(right):
+            _tint(canvas.image, np.concatenate([left, right[::-1]]), shade, 0.3)
 
 
 def _shade(seconds: float, in_path: bool) -> Colour:

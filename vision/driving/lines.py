@@ -55,9 +55,11 @@ class LaneLines(Shown):
         return self.curves[found[0]] if len(found) else None
 
     def points(self, i: int, count: int = 24) -> Floats:
-        """Line `i` in the picture: (count,2) xy in frame pixels, from near to far."""
+        """Line `i` in the picture: (count,2) xy in frame pixels, from near to far; fewer where the lens sees no point
+        of the line so near."""
         near, far = self.ahead
-        return self._drawn(self.curves[i], 1 / np.linspace(1 / near, 1 / far, count))
+        drawn = self._drawn(self.curves[i], 1 / np.linspace(1 / near, 1 / far, count))
+        return drawn[np.isfinite(drawn).all(axis=1)]
 
     def x_at(self, side: int, row: float) -> float:
         """The column at which the left (0) or right (1) line passes a row of the picture, in pixels; not a number where

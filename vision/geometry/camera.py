@@ -17,6 +17,8 @@ _CENTRE = 0.5                                    # pixel i spans i .. i + 1 here
 _ASPECT = 0.01                                   # sides that differ by less are of one aspect: 1281x721 and 1280x720
 _FAR = 10.0                                      # sides of the picture: a centre that is further out is a mistake
 _LONG = 1000.0                                   # times the longer side, or one over it: a focal length beyond is one
+_ANGLES = 9000                                   # of a quarter turn, at which it is asked where distortion turns back
+_NOWHERE = -10000                                # pixels: outside of any frame
 _BACK = 0.5                                      # pixels: a direction that comes back further away is none
 
 
@@ -105,7 +107,8 @@ class Camera:
         return rays
 
     def pixels(self, rays: npt.ArrayLike) -> Points:
-        """The inverse of `rays`: (N,2) -> (N,2) xy in frame pixels, not cut to the frame."""
+        """The inverse of `rays`: (N,2) -> (N,2) xy in frame pixels, not cut to the frame; not a number so far aside
+        that the distortion would turn back towards the middle."""
         given = np.asarray(rays, np.float64).reshape(-1, 2)
         if not self.distortion:
             return np.asarray(given * self.focal + self.centre + _CENTRE, np.float64)
@@ -114,7 +117,9 @@ class Camera:
         ahead = np.column_stack([given, np.ones(len(given))]).reshape(-1, 1, 3)
         nowhere = np.zeros(3)
         found, _ = cv2.projectPoints(ahead, nowhere, nowhere, self.matrix, np.array(self.distortion))
-        return np.asarray(found, np.float64).reshape(-1, 2) + _CENTRE
+        pixels = np.asarray(found, np.float64).reshape(-1, 2) + _CENTRE
+        pixels[np.hypot(*given.T) > _turn(self.distortion)] = np.nan
+        return pixels
 
     def undistorted(self, image: Image) -> Undistorted:
         """The frame (H,W,3) uint8 BGR as a camera without distortion would see it. Raises UsageError for a frame of
@@ -143,7 +148,8 @@ class Undistorted:
         return replace(self.camera, distortion=())
 
     def points_to_frame(self, points: npt.ArrayLike) -> Floats:
-        """(N,2) xy in pixels of this view -> (N,2) xy in frame pixels, not cut."""
+        """(N,2) xy in pixels of this view -> (N,2) xy in frame pixels, not cut; not a number where the lens saw
+        nothing."""
         return np.asarray(self.camera.pixels(self.plain.rays(points)), np.float32)
 
     def points_from_frame(self, points: npt.ArrayLike) -> Floats:
@@ -156,4 +162,19 @@ def _maps(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Where each pixel of the straight picture lies in the frame, as `cv2.remap` takes it."""
     across, down = cv2.initUndistortRectifyMap(
         camera.matrix, np.array(camera.distortion), None, camera.matrix, camera.size_wh, cv2.CV_16SC2)
+    x, y = (np.arange(side) - c for side, c in zip(camera.size_wh, camera.centre, strict=True))
+    across[np.hypot(x / camera.focal[0], y[:, None] / camera.focal[1]) > _turn(camera.distortion)] = _NOWHERE
     return across, down
+
+
+@lru_cache(maxsize=16)
+def _turn(distortion: tuple[float, ...]) -> float:
+    """How far aside, at a distance of 1, the lens draws rays outwards: beyond it they would come back towards the
+    middle, as no lens does. Infinite where it always does."""
+    k1, k2, _, _, k3, k4, k5, k6 = (*distortion, *[0.0] * 8)[:8]
+    aside = np.tan(np.linspace(0, np.pi / 2, _ANGLES, endpoint=False))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        r2 = aside**2
+        drawn = aside * (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
+        outwards = np.diff(drawn) > 0
+    return float("inf") if outwards.all() else float(aside[np.argmin(outwards)])

@@ -106,7 +106,7 @@ class Ground:
 
     def pixels(self, metres: npt.ArrayLike) -> Points:
         """The inverse of `metres`: (N,2) -> (N,2) xy in frame pixels, not cut to the frame; not a number for what lies
-        behind the camera."""
+        behind the camera, or so far aside that its lens says nothing of it."""
         given = np.asarray(metres, np.float64).reshape(-1, 2)
         rays = np.column_stack([given, np.ones(len(given))]) @ np.linalg.inv(self.homography).T
         rays = rays[:, :2] / np.where(rays[:, 2:] > 1e-12, rays[:, 2:], np.nan)
