@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from vision.driving.lights import light_state
 from vision.driving.lines import LaneLines
 from vision.driving.obstacles import Observer, Obstacles, placed
 from vision.geometry import Camera, Ground, Mounting
+from vision.state import dumps, loads
 from vision.types import Frame, Tracks
 
 CAMERA = Camera((640, 360), (520.0, 520.0), (319.5, 179.5))
@@ -170,6 +173,38 @@ def test_leaving_the_lane_has_hysteresis() -> None:
     assert [one[:2] for one in said] == [("begin", "left"), ("end", "left")]
     assert said[0][2] == pytest.approx(0.8, abs=0.15)                       # our side is 0.1 m from the line
     assert said[1][2] == pytest.approx(0.5, abs=0.25)
+
+
+def test_a_lane_change_ends_what_it_began() -> None:
+    """To the left over a line, after which the line is the right one of the next lane."""
+    warnings, said = Warnings(), []
+    for k in range(250):
+        offset = 3.6 * k / 150
+        crossed = int(k == 75)
+        found = replace(lanes(offset - 3.6 * (k >= 75)), crossed=crossed) if k < 150 else lanes(0.0)
+        said += [(one.side, one.place) for one in warnings(k / 25, empty(), found, NAMES)]
+        if k == 85:
+            assert warnings.active[DEPARTURE].place == "right"              # what is near now
+            again = Warnings()
+            again.restore(loads(dumps(warnings.state())))
+            assert [(one.side, one.place) for one in (*warnings.close(9.0), *again.close(9.0))] == [("end", "left")] * 2
+    assert said == [("begin", "left"), ("end", "left")]
+
+
+def test_a_warning_ends_with_the_one_that_it_began_with() -> None:
+    """A second car becomes the more urgent one, and then both are gone."""
+    warnings, said = Warnings(), []
+    names, boxes = ("car", "truck"), (box_at(9), box_at(12))
+    seen = Observer()(Frame(picture(*boxes), 0, 0.0), tracks(*boxes, labels=(0, 1)), lanes(), names)
+    both = replace(seen, in_path=np.array([True, True]))
+    for k in range(60):
+        times = np.float32([[9, 9, 9], [9, 9, 9]]) if k >= 40 else np.float32(
+            [[1.0, 0.9, 1.1], [2.0, 1.9, 2.1]] if k < 20 else [[2.0, 1.9, 2.1], [1.0, 0.9, 1.1]])
+        said += [(one.kind, one.side, one.track, one.label) for one in
+                 warnings(k / 20, replace(both, times=times), lanes(), names)]
+        if k == 30:
+            assert warnings.active[COLLISION].track == 2
+    assert said == [(COLLISION, "begin", 1, 0), (COLLISION, "end", 1, 0)]
 
 
 def test_a_warning_has_its_numbers() -> None:

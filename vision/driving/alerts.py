@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ _LINE_SURE = 0.4
 
 @dataclass(frozen=True)
 class Alert:
-    """A warning begins or ends.
+    """A warning begins or ends; its end has the place, the track and the class that it began with.
 
     kind: `forward collision`, `pedestrian` or `lane departure`. side: `begin` or `end`; place: of a departure, `left`
     or `right`.
@@ -77,11 +77,12 @@ class _Latch:
 class Warnings:
     """`warnings(time, obstacles, lanes, names) -> alerts`, called once a frame of one stream.
 
-    active: the warnings that are on, with what caused them, by kind."""
+    active: the warnings that are on, with what causes them now, by kind."""
 
     def __init__(self) -> None:
         self._latches = {kind: _Latch() for kind in _HOLD}
         self.active: dict[str, Alert] = {}
+        self._begun: dict[str, Alert] = {}                       # what those began with, by kind
         self._offset: tuple[float, float] | None = None          # time and metres
         self._drift = 0.0
 
@@ -98,10 +99,11 @@ class Warnings:
             latch = self._latches[kind]
             if latch.step(time, cause is not None, *_HOLD[kind]):
                 if cause is not None:
+                    self._begun[kind] = cause
                     events.append(cause)
                 else:
-                    last = self.active.pop(kind)
-                    events.append(Alert(kind, "end", time, {}, last.place, last.track, last.label))
+                    del self.active[kind]
+                    events.append(_ended(self._begun.pop(kind), time))
             if latch.on and cause is not None:
                 self.active[kind] = cause
         return tuple(events)
@@ -163,15 +165,22 @@ class Warnings:
         """All that it remembers."""
         return {"latches": {kind: asdict(one) for kind, one in self._latches.items()}, "drift": self._drift,
                 "offset": None if self._offset is None else list(self._offset),
-                "active": {kind: {**asdict(one), "values": dict(one.values)} for kind, one in self.active.items()}}
+                **{name: {kind: {**asdict(one), "values": dict(one.values)} for kind, one in alerts.items()}
+                   for name, alerts in (("active", self.active), ("begun", self._begun))}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where `state` was asked for."""
         self._latches = {kind: _Latch(**one) for kind, one in state["latches"].items()}
         self._drift = state["drift"]
         self._offset = None if state["offset"] is None else (state["offset"][0], state["offset"][1])
-        self.active = {kind: Alert(**one) for kind, one in state["active"].items()}
+        self.active, self._begun = (
+            {kind: Alert(**one) for kind, one in state[name].items()} for name in ("active", "begun"))
 
     def close(self, time: float) -> Sequence[Alert]:
         """The end of the stream: what is on ends."""
-        return [Alert(kind, "end", time, {}, one.place, one.track, one.label) for kind, one in self.active.items()]
+        return [_ended(one, time) for one in self._begun.values()]
+
+
+def _ended(begun: Alert, time: float) -> Alert:
+    """The end of the warning that began so."""
+    return replace(begun, side="end", time=time, values={})
