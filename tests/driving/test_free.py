@@ -83,6 +83,17 @@ def test_where_the_lower_edge_is_not_on_the_ground_no_free_road_is_known() -> No
     assert free is None or np.isfinite(free.angles).all()
 
 
+@pytest.mark.parametrize("size_wh", [(160, 96), (1280, 720)])
+def test_with_the_horizon_where_the_bonnet_is_no_free_road_is_known(size_wh: tuple[int, int]) -> None:
+    ground = Ground.of(Camera.of_view((1280, 720), 60.0), Mounting(1.3, -16.5))
+    assert 0.93 * 720 < ground.horizon() < 720
+    assert free_space(np.ones(size_wh[::-1], bool), ground, True, NONE) is None
+    higher = Ground.of(Camera.of_view((1280, 720), 60.0), Mounting(1.3, -12.0))
+    free = free_space(np.ones(size_wh[::-1], bool), higher, True, NONE)
+    assert free is not None
+    assert np.isinf(free.ranges).all()
+
+
 def test_road_by_its_name() -> None:
     labels = np.array([[0, 3], [4, 255]], np.uint8)
     assert road_of(labels, ("sky", "building", "pole", "Road", "pavement")).tolist() == [[False, True], [False, False]]

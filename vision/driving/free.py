@@ -82,7 +82,8 @@ def free_space(
     road: npt.NDArray[np.bool_], plane: Ground, calibrated: bool, boxes: Floats, bearings: int = _BEARINGS
 ) -> FreeSpace | None:
     """How far the road goes on from the car, direction by direction; None where the calibration places hardly anything
-    of the picture's lower edge on the ground. A lens that says nothing of the corners narrows the directions.
+    of the picture's lower edge on the ground, or the horizon so low that only the bonnet is below it. A lens that says
+    nothing of the corners narrows the directions.
 
     road: (h,w) bool at any size, of the whole frame. plane: of the frame; calibrated: whether its metres are metres.
     boxes: (N,4) xyxy in frame pixels of what stands on the road. bearings: how many directions."""
@@ -106,6 +107,8 @@ def free_space(
     at = np.clip((columns * across).astype(int), 0, w - 1)
     start = min(h - 1, round(_LOOKED[0] * h))
     rows = np.arange(start, max(0, round(horizon * down)) - 1, -1)
+    if not len(rows):
+        return None
     strip = road[rows][:, at].astype(np.uint8)                            # (R,K) from the car to the horizon
     run = np.cumprod(cv2.dilate(strip, np.ones((3, 1), np.uint8)), axis=0).sum(axis=0)       # a gap of a row is none
     run = np.where(strip[: max(2, len(rows) // 12)].any(axis=0), run, 0)
