@@ -146,11 +146,13 @@ def test_a_step_goes_on_where_it_was(known: bool) -> None:
     frames = [Frame(road(start=k * 1.5, seed=k), k, k / 25) for k in range(8)]
     for frame in frames[:5]:
         one.begin(frame, {})()
-    other.restore(loads(dumps(one.state() or {})))
+    between = FindLanes().open(replace(info, size_wh=None), None)     # which is put down before its first frame
+    between.restore(loads(dumps(one.state() or {})))
+    other.restore(loads(dumps(between.state() or {})))
     for frame in frames[5:]:
         assert one.begin(frame, {})().to_dict() == other.begin(frame, {})().to_dict()
-    one.end()
-    other.end()
+    for step in (one, between, other):
+        step.end()
 
 
 def test_stripes_in_boxes_are_no_markings() -> None:

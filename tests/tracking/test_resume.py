@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision import read, state
+from vision import Follow, Frame, Info, read, state
 from vision.errors import UsageError
 from vision.tracking import FOLLOWERS, METHODS, Counter, Scene, Tracker, mot, read_scene
 from vision.tracking.camera import CameraMotion
@@ -182,6 +182,18 @@ def test_a_follower(name: str, cuts: list[int]) -> None:
     lost = [follower(*i).lost for i in inputs]
     assert not lost[0]
     assert any(lost)                                     # or the test would not see that state
+
+
+@pytest.mark.parametrize("name", ["dsst", "ivt"])
+def test_a_follower_that_is_put_down_before_its_next_frame(name: str) -> None:
+    info, shots = Info("made", "video", (320, 240)), [Frame(image, n, n / 30) for n, image in enumerate(FILM[:12])]
+    one, between, other = (Follow(box="60,80:108,128", follower=name).open(info, None) for _ in range(3))
+    for shot in shots[:8]:
+        one.begin(shot, {})()
+    between.restore(state.loads(state.dumps(one.state())))
+    other.restore(state.loads(state.dumps(between.state())))
+    for shot in shots[8:]:
+        assert bits(other.begin(shot, {})()) == bits(one.begin(shot, {})())
 
 
 def test_mil_says_that_it_cannot_be_put_down() -> None:

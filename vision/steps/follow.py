@@ -94,6 +94,8 @@ class FollowStep(Step):
         """What it looks like, and where it was; None for `mil`, which keeps that to itself."""
         if self.spec.follower == "mil":
             return None
+        if self._state is not None:
+            return {"follower": self._state}
         return {} if self.follower is None else {"follower": self.follower.state()}
 
     def restore(self, state: State) -> None:

@@ -132,7 +132,8 @@ class LanesStep(InTurn):
 
     def state(self) -> State:
         """The lines, and where the camera looks."""
-        return {} if self._finder is None else {"finder": self._finder.state(), "upright": self._upright.state()}
+        finder = self._state if self._finder is None else self._finder.state()
+        return {} if finder is None else {"finder": finder, "upright": self._upright.state()}
 
     def restore(self, state: State) -> None:
         """Continue from what `state` returned."""
