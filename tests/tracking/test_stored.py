@@ -251,6 +251,7 @@ def test_classes_are_chosen_by_name_whatever_their_case(tmp_path: Path) -> None:
     path.write_text(line(0, detect=payload((1, 0.9, 0), (2, 0.9, 1), (3, 0.9, 2))))
     stored = Stored.read(path)
     assert stored.only(["A", " c"]).at(frame(0)).labels.tolist() == [0, 2]
+    assert len(stored.only([]).at(frame(0))) == 0
     with pytest.raises(UsageError, match=r"has nothing called 'x' or 'y'\. It has: a, b, c\."):
         stored.only(["x", "y"])
 

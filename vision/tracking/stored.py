@@ -86,7 +86,7 @@ class Stored:
         return cls(path, model, known, _pictures(films), min_score=decides)
 
     def only(self, names: Sequence[str]) -> Stored:
-        """What was found of these classes alone, whatever the case of their letters.
+        """What was found of these classes alone, whatever the case of their letters; nothing where none is named.
 
         Raises UsageError where the file has other classes only.
         """
@@ -94,7 +94,7 @@ class Stored:
         labels = {i for i, name in enumerate(self.names) if name.casefold() in wanted}
         every = [found.everything.labels for film in self.films.values() for found in film.frames.values()]
         present = set(np.unique(np.concatenate(every)).tolist()) if every else set()
-        if present and not labels & present:
+        if wanted and present and not labels & present:
             raise UsageError(
                 f"{str(self.path)!r} has nothing called {' or '.join(map(repr, names))}. "
                 f"It has: {', '.join(self.names[label] for label in sorted(present))}."
