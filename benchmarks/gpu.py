@@ -146,7 +146,7 @@ def throughput(clock: Clock, device: str, dry: bool) -> Iterator[dict[str, Any]]
             dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision, torch.float32)
             for size in batches:
                 given = pictures(card, size)
-                # compiling takes its time: for the default detector, at the two ends
+                # compiling takes its time: for one detector, at the two ends
                 compiled = card.name == "gfl-voc" and size in (1, 16) and precision == "fp16" and clock.left > 200
                 rates, why = {}, ""
                 try:

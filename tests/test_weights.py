@@ -158,7 +158,7 @@ def test_a_pull_that_never_began_shows_no_bar(
         monkeypatch.setitem(CARDS, "remote", card(url=address))
         with pytest.raises(WeightsError):
             command.fetch(["remote"])
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == (3 * "remote: BSD-3-Clause\n", "")
     monkeypatch.setitem(CARDS, "remote", card(url=server + "/whole"))
     command.fetch(["remote"])
     assert "1.0/1.0 MB" in capsys.readouterr().err
@@ -178,8 +178,8 @@ def test_the_commands_list_pull_and_verify(run: CliRunner, own_cache: Path) -> N
     assert (missing.exit_code, "not here" in missing.output) == (1, True)
     pulled = run.invoke(app, ["weights", "pull", "remote"])
     assert pulled.exit_code == 0
-    assert str(own_cache / "remote.pth") in pulled.output
-    assert "BSD-3-Clause" in pulled.output
+    licence, path = pulled.stdout.splitlines()           # the licence first
+    assert (licence, path) == ("remote: BSD-3-Clause", str(own_cache / "remote.pth"))
     verified = run.invoke(app, ["weights", "verify"])
     assert verified.exit_code == 0
     assert "ok  remote" in verified.output

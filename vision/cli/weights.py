@@ -63,8 +63,8 @@ def fetch(
         _list_pullable()
         return
     for card in map(find, names):
-        path = _pulled(card)
-        print(f"{path}\n{card.name}: {card.licence}")
+        print(f"{card.name}: {card.licence}", flush=True)
+        print(_pulled(card))
 
 
 def _list_pullable() -> None:
