@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -11,7 +12,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,13 +23,15 @@ import cv2
 import numpy as np
 import pytest
 
-from vision import Detect, JsonLines, Run, SaveFrames, Track, VideoFile, VideoWriter, YoloText, read, state
+from vision import Detect, Follow, JsonLines, Run, SaveFrames, Track, VideoFile, VideoWriter, YoloText, read, state
 from vision.checkpoint import Checkpoint
 from vision.cli.run import task_command
-from vision.errors import DataError, UsageError, VisionError
+from vision.errors import DataError, SinkError, StepError, UsageError, VisionError
 from vision.spec import options
 from vision.steps import TASKS
+from vision.steps.follow import FollowStep
 from vision.steps.plan import plan_of
+from vision.types import Frame
 
 PINNED = ("--backend", "openvino", "--precision", "fp32")
 EXTRA = {"count": ["--line", "80,0,80,120"], "follow": ["--box", "20,20,40,60"]}
@@ -318,3 +323,222 @@ def test_a_latency_is_of_live_sources(clip: Path) -> None:
     run = Run(str(clip), [Detect()], max_latency=0.1)
     with run, pytest.raises(UsageError, match=r"is not live.*--realtime"):
         run.finish()
+
+
+FOLLOWED = "10,10,30,30"
+
+
+def film(path: Path, frames: int = 10) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    with VideoWriter(path) as out:
+        for i in range(frames):
+            out.write(np.roll(noise, i, 1), i / 10)
+
+
+@pytest.fixture
+def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with three films of ten frames, in which one is."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name in "abc":
+        film(folder / f"{name}.mp4")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def following(source: Any = ".", *, drawn: str = "", follower: Any = "dsst", **how: Any) -> Run:
+    """Records beside the folder, so that they are what is left of it."""
+    sinks = [JsonLines("../o.jsonl"), *([VideoFile(drawn)] if drawn else [])]
+    return Run(source, [Follow(FOLLOWED, follower=follower)], sinks, **how)
+
+
+def left_at(run: Run, name: str, index: int) -> None:
+    """Leave a run at a frame, as a kill would, but with its outputs closed."""
+    with run:
+        for item in run:
+            if (Path(item.frame.source).name, item.frame.index) == (name, index):
+                break
+
+
+def per_source(path: str = "../o.jsonl") -> Counter[str]:
+    """How many different frames there are of each source; an error for a frame that is there twice."""
+    lines = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    frames = [(Path(line["source"]).name, line["frame"]) for line in lines]
+    assert len(set(frames)) == len(frames)
+    return Counter(name for name, _ in frames)
+
+
+def test_a_folder_to_which_a_video_was_added(films: Path) -> None:
+    left_at(following(checkpoint_every=1e-6), "b.mp4", 5)
+    film(films / "0.mp4")
+    with following(resume=True) as run:
+        run.finish()
+    assert per_source() == {"0.mp4": 10, "a.mp4": 10, "b.mp4": 10, "c.mp4": 10}
+    assert [Path(report.source).name for report in run.reports] == ["b.mp4", "0.mp4", "c.mp4"]
+    assert not list(films.parent.glob("*.checkpoint"))
+
+
+def test_a_video_that_was_read_may_be_gone(films: Path) -> None:
+    left_at(following(checkpoint_every=1e-6), "b.mp4", 5)
+    (films / "a.mp4").unlink()
+    with following(resume=True) as run:
+        run.finish()
+    assert per_source() == {"a.mp4": 10, "b.mp4": 10, "c.mp4": 10}
+
+
+@pytest.mark.parametrize("kind", ["midway gone", "picture added", "pictures midway"])
+def test_what_cannot_be_told_apart_is_refused(films: Path, kind: str) -> None:
+    """The video in which it was killed, and a row of pictures that was read or was being read."""
+    noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    first = "z" if kind == "pictures midway" else "0"
+    for i in range(4):
+        cv2.imwrite(f"{first}{i}.png", noise)
+    name, at = ("z1.png", 5) if kind == "pictures midway" else ("b.mp4", 5)
+    run = following(partial(read, ".", rate=10.0), checkpoint_every=1e-6)
+    left_at(run, name, 1 if kind == "pictures midway" else at)
+    if kind == "midway gone":
+        (films / "b.mp4").unlink()
+    else:
+        cv2.imwrite(f"{first}9.png", noise)
+    before = contents(films.parent)
+    with following(partial(read, ".", rate=10.0), resume=True) as run, pytest.raises(UsageError, match="is not what"):
+        run.finish()
+    assert contents(films.parent) == before
+
+
+@pytest.mark.parametrize("every", [1e-6, None])
+def test_outputs_among_the_sources_are_no_sources(films: Path, every: float | None) -> None:
+    """As they are when a run is killed: in the middle of the second film, with a checkpoint there or before it."""
+    killed = films.parent / "killed"
+    with following(drawn=".", checkpoint_every=every) as run:
+        for item in run:
+            if (item.frame.source, item.frame.index) == ("b.mp4", 5):
+                shutil.copytree(films.parent, killed, ignore=shutil.ignore_patterns("killed"))
+    whole = {path.name for path in films.iterdir()}
+    os.chdir(killed / "films")
+    assert Path("b-follow.part.mp4").exists()
+    with following(drawn=".", resume=True) as run:
+        run.finish()
+    assert per_source() == {"a.mp4": 10, "b.mp4": 10, "c.mp4": 10}
+    assert {path.name for path in Path().iterdir()} == whole
+    assert not list(killed.glob("*.checkpoint"))
+    assert [len(list(read(f"{name}-follow.mp4"))) for name in "abc"] == [10, 10, 10]
+
+
+def test_frames_at_most_are_at_most_over_a_resume(films: Path) -> None:
+    left_at(following(partial(read, ".", max_frames=15), checkpoint_every=1e-6), "b.mp4", 2)
+    with following(partial(read, ".", max_frames=15), resume=True) as run:
+        run.finish()
+    assert per_source() == {"a.mp4": 10, "b.mp4": 5}
+
+
+def all_of(run: Run) -> list[str]:
+    """A run as a command does it: the errors of its streams."""
+    told = []
+    with run:
+        for stream in run.streams():
+            try:
+                list(stream)
+            except VisionError as error:
+                told.append(str(error))
+    return told
+
+
+def test_a_film_that_cannot_be_joined_can_be_resumed(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vision.sinks.film._remux", full)
+        told = all_of(following("a.mp4", drawn="o.mp4", checkpoint_every=1e-6))
+    assert told == ["'o.mp4' cannot be written (No space left on device). The pictures are in 'o.part.mp4' to "
+                    "'o.part.10.mp4' (10 files)."]
+    assert Path("../o.jsonl.checkpoint").exists()
+    assert all_of(following("a.mp4", drawn="o.mp4", resume=True)) == []
+    assert len(list(read("o.mp4"))) == 10
+    assert per_source() == {"a.mp4": 10}
+    assert not Path("../o.jsonl.checkpoint").exists()
+    assert not list(films.glob("*.part*"))
+
+
+def test_a_stream_that_failed_is_told_again(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither passed over without a word, nor written twice; one of which nothing was written is tried again."""
+    begin = FollowStep.begin
+
+    def failing(step: FollowStep, frame: Frame, sofar: Any) -> Any:
+        if (frame.source, frame.index) in (("b.mp4", 5), ("a.mp4", 0)):
+            raise StepError("the disk of the model is gone")
+        return begin(step, frame, sofar)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FollowStep, "begin", failing)
+        told = all_of(following(checkpoint_every=1e-6))
+    assert [line.rpartition(": ")[2] for line in told] == ["the disk of the model is gone"] * 2
+    written = per_source()["b.mp4"]
+    assert 0 < written <= 5
+    assert all_of(following(resume=True)) == ["'b.mp4' failed before the run was resumed, after frames of it were "
+                                              "written. Run it by itself."]
+    assert per_source() == {"a.mp4": 10, "b.mp4": written, "c.mp4": 10}
+    assert Path("../o.jsonl.checkpoint").exists()
+
+
+def test_a_source_that_cannot_be_opened_costs_nothing_that_was_written(films: Path) -> None:
+    names = ["a.mp4", "b.mp4", "c.mp4"]
+    with following(names) as run:
+        list(next(run.streams()))
+    Path("b.mp4").write_text("no film")
+    assert len(all_of(following(names, resume=True))) == 1
+    assert per_source() == {"a.mp4": 10, "c.mp4": 10}
+
+
+def test_a_step_that_cannot_be_put_down_costs_no_parts(films: Path) -> None:
+    parts = set[str]()
+    with following("a.mp4", drawn="o.mp4", follower="mil", checkpoint_every=1e-6) as run:
+        for _ in run:
+            parts |= {path.name for path in films.glob("o.*")}
+    assert parts == {"o.part.mp4"}
+    assert len(list(read("o.mp4"))) == 10
+
+
+def test_a_checkpoint_that_nobody_asked_for_ends_no_run(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path, data: bytes) -> None:
+        raise SinkError(f"{str(path)!r} cannot be written (Permission denied).")
+
+    monkeypatch.setattr("vision.checkpoint.write_whole", closed)
+    monkeypatch.setattr("vision.run.EVERY_S", 1e-6)
+    with following("a.mp4") as run:
+        assert run.finish().notes == ["without checkpoints, this run cannot be resumed: '../o.jsonl.checkpoint' cannot "
+                                      "be written (Permission denied)."]
+    assert per_source() == {"a.mp4": 10}
+    with following("a.mp4", checkpoint_every=1e-6) as run, pytest.raises(SinkError, match="Permission denied"):
+        run.finish()
+
+
+def test_an_end_that_fails_takes_no_interrupt_away(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vision.sinks.film._remux", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with following("a.mp4", drawn="o.mp4") as run:
+        stream = next(run.streams())
+        items = iter(stream)
+        next(items)
+        with pytest.raises(KeyboardInterrupt):
+            items.throw(KeyboardInterrupt)
+    assert stream.report.notes == ["'o.mp4' cannot be written (full). The pictures are in 'o.part.mp4'."]
+
+
+def test_the_time_before_a_kill_counts(films: Path) -> None:
+    with following("a.mp4", checkpoint_every=1e-6) as run:
+        for item in run:
+            if item.frame.index == 3:
+                time.sleep(0.3)
+            if item.frame.index == 6:
+                break
+    with following("a.mp4", resume=True) as run:
+        assert run.finish().seconds > 0.3
+
+
+def test_an_older_checkpoint_ends_with_its_outputs(films: Path) -> None:
+    left_at(following("a.mp4", checkpoint_every=1e-6), "a.mp4", 5)
+    assert Path("../o.jsonl.checkpoint").exists()
+    with following("a.mp4") as run:
+        next(iter(run))
+        assert not Path("../o.jsonl.checkpoint").exists()

@@ -6,41 +6,58 @@ One file beside the first output. It is written whole or not at all, at a bounda
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from vision import __version__, state
-from vision.errors import DataError, UsageError
+from vision.errors import DataError, SinkError, UsageError
 from vision.files import write_whole
 from vision.io import Info
+from vision.io.pictures import PICTURE_SUFFIXES
 from vision.sinks.base import Sink, SinkSpec
 from vision.steps.base import Spec, Step
 
 EVERY_S = 10.0
 _LOOKED_AT, _PLACES = 1 << 14, 64              # bytes of a source at so many places, its ends among them
 
+Key = tuple[int, str, str]       # a stream of a run: its source's number, its URI, of pictures a digest of their names
+
 
 class Checkpoint:
-    """A run's checkpoint. path: its file. every: seconds between two.
+    """A run's checkpoint. path: its file. every: seconds between two. asked: whether somebody asked for checkpoints.
 
     plan: what was asked for, in plain values: a checkpoint of another plan is refused.
     """
 
-    def __init__(self, path: Path, every: float, plan: Mapping[str, Any]) -> None:
-        self.path, self.every, self.plan = path, every, plan
+    def __init__(self, path: Path, every: float, plan: Mapping[str, Any], *, asked: bool = True) -> None:
+        self.path, self.every, self.plan, self.asked = path, every, plan, asked
         self._last = monotonic()
+        self._possible = True                            # to write it
 
     @property
     def due(self) -> bool:
         """Whether it is time for another one."""
-        return monotonic() - self._last >= self.every
+        return self._possible and monotonic() - self._last >= self.every
 
-    def save(self, values: Mapping[str, Any]) -> None:
-        """Write where the run stands."""
-        write_whole(self.path, state.dumps({"version": __version__, "plan": self.plan, **values}))
+    def save(self, values: Mapping[str, Any]) -> str:
+        """Write where the run stands. Where that cannot be, and nobody asked for checkpoints, none follow. Returns a
+        note on that, else an empty one. Raises SinkError where somebody asked."""
+        if not self._possible:
+            return ""
+        try:
+            write_whole(self.path, state.dumps({**values, "version": __version__, "plan": self.plan}))
+        except SinkError as error:
+            if self.asked:
+                raise
+            self._possible = False
+            return f"without checkpoints, this run cannot be resumed: {error}"
         self._last = monotonic()
+        return ""
 
     def load(self) -> Mapping[str, Any] | None:
         """Where a run of this plan stood; None where there is no checkpoint. Raises DataError for one that is
@@ -69,16 +86,76 @@ class Checkpoint:
         return values
 
     def remove(self) -> None:
-        """The run is complete."""
-        self.path.unlink(missing_ok=True)
+        """The run is complete, or another begins anew."""
+        with suppress(OSError):
+            self.path.unlink()
 
 
-def identity(info: Info) -> dict[str, Any]:
+@dataclass
+class Standing:
+    """Where a run stands among the streams of its sources.
+
+    done: streams that were read to their end. failed: those that an error ended after frames of them were written.
+    left: how many frames a source may still give, by its number, where it was asked for so many at most. outputs: what
+    the run writes. at: the stream in the middle of which the run was killed.
+    """
+
+    done: list[Key] = field(default_factory=list)
+    failed: list[Key] = field(default_factory=list)
+    left: dict[str, int] = field(default_factory=dict)
+    outputs: set[str] = field(default_factory=set)
+    at: Key | None = None
+
+    def __post_init__(self) -> None:
+        self._real = set(map(os.path.realpath, self.outputs))
+
+    def state(self) -> dict[str, Any]:
+        """The same in plain values, without `at`."""
+        return {"done": self.done, "failed": self.failed, "left": dict(self.left), "outputs": sorted(self.outputs)}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Standing:
+        """What `state` returned, with `at` beside it. Raises DataError for something else."""
+        try:
+            done, failed = ([key_of(one) for one in values[name]] for name in ("done", "failed"))
+            left = {str(number): int(count) for number, count in values["left"].items()}
+            at = key_of(values["at"]) if "at" in values else None
+            return cls(done, failed, left, set(map(str, values["outputs"])), at)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise DataError(f"the checkpoint is not of such a run ({type(error).__name__}: {error}). Run again without "
+                            "--resume.") from error
+
+    def writes(self, paths: Iterable[Path]) -> None:
+        """Remember outputs."""
+        new = {str(path) for path in paths} - self.outputs - {"-"}
+        self.outputs |= new
+        self._real.update(map(os.path.realpath, new))
+
+    def wrote(self, path: Path) -> bool:
+        """Whether a file is the run's own, and no source: by its name, or as a picture in a folder of such."""
+        real = os.path.realpath(path)
+        own_folder = path.suffix.lower() in PICTURE_SUFFIXES and os.path.dirname(real) in self._real
+        return real in self._real or own_folder
+
+
+def key_of(values: Sequence[Any]) -> Key:
+    """A key in plain values. Raises ValueError or TypeError for something else."""
+    number, uri, digest = values
+    return int(number), str(uri), str(digest)
+
+
+def digest_of(pictures: Sequence[Path]) -> str:
+    """What tells a run of pictures from another; empty for no pictures."""
+    names = "\0".join(map(str, pictures)).encode(errors="surrogateescape")
+    return hashlib.sha256(names).hexdigest()[:16] if pictures else ""
+
+
+def identity(info: Info, pictures: Sequence[Path] = ()) -> dict[str, Any]:
     """What tells a source from another of its name: its size in bytes, and a digest of bytes at its ends and between.
-    A folder's is of its files' names and sizes. Raises UsageError for one that cannot be resumed."""
+    That of pictures is of their files' names and sizes. Raises UsageError for one that cannot be resumed."""
     from vision.io import local_files
 
-    files = local_files(info.uri) if not info.live else []
+    files = list(pictures) or (local_files(info.uri) if not info.live else [])
     if not files:
         raise UsageError(f"{info.uri!r} cannot be resumed: what it held before is gone. Give a file.")
     digest = hashlib.sha256()
@@ -95,13 +172,16 @@ def identity(info: Info) -> dict[str, Any]:
     return {"uri": info.uri, "bytes": total, "digest": digest.hexdigest()}
 
 
-def states(steps: Sequence[Step], sinks: Sequence[Sink]) -> dict[str, Any]:
-    """What the steps and the sinks remember."""
-    return {
-        "steps": {step.key: step.state() for step in steps},
-        "engines": {step.key: step.about() for step in steps},
-        "sinks": [sink.state() for sink in sinks],
-    }
+def states(steps: Sequence[Step], sinks: Sequence[Sink]) -> dict[str, Any] | None:
+    """What the steps and the sinks remember; None where one of them cannot be put down. A film's part is closed to be
+    put down: no sink is asked before the steps can be."""
+    remembered = {step.key: step.state() for step in steps}
+    if None in remembered.values():
+        return None
+    written = [sink.state() for sink in sinks]
+    if None in written:
+        return None
+    return {"steps": remembered, "engines": {step.key: step.about() for step in steps}, "sinks": written}
 
 
 def written_down(plan: Sequence[Spec], sinks: Sequence[Any]) -> dict[str, Any]:

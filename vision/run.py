@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any, Self
@@ -18,21 +17,21 @@ from weakref import WeakSet
 
 from vision.at_once import AtOnce
 from vision.awaited import awaited
-from vision.checkpoint import EVERY_S, Checkpoint, written_down
+from vision.checkpoint import EVERY_S, Checkpoint, Standing, written_down
 from vision.drawing import Style
 from vision.errors import SourceError, UsageError, VisionError
-from vision.io import Info, Inputs, Source, local_files, read
+from vision.io import Inputs, local_files, read
 from vision.io.base import shown
-from vision.io.listing import is_camera, is_url
-from vision.io.source import Member, streams_in
+from vision.io.listing import is_camera, is_url, streams_in
+from vision.io.source import Member
 from vision.item import Item
 from vision.report import Report
 from vision.sinks.base import Sink, SinkSpec
+from vision.sources import Sources, openers_of
 from vision.spec import nearest
 from vision.steps.base import Pool, Spec
 from vision.steps.plan import checked_plan
 from vision.stream import Opener, Stream
-from vision.types import Frame
 
 __all__ = ["Item", "Report", "Run", "Stream"]
 
@@ -83,7 +82,7 @@ class Run:
         self.max_latency, self.resume, self.style = max_latency, resume, style or Style()
         self.reports: list[Report] = []
         self.lock = RLock()                      # is held while sinks are called that several streams share
-        self._names, self._openers, self._reading = _openers(source)
+        self._names, self._openers, self._reading = openers_of(source)
         self._closing = ExitStack()
         self.pool = pool or self._closing.enter_context(Pool(device, precision, backend, free_only))
         self.pool.expect(self.plan)
@@ -91,12 +90,16 @@ class Run:
         self.sinks = [one.open(self.plan) if isinstance(one, SinkSpec) else one for one in sinks]
         for sink in self.sinks:
             self._closing.callback(sink.close)
-        self._inputs = Inputs([*self._names, *(file for one in self.plan for file in one.reads)])
-        _check_sinks(self.sinks, sinks, self.plan, self._inputs, self._names)
         self.checkpoint = self._checkpoint(sinks, checkpoint_every)
-        self._stored = self.checkpoint.load() if self.checkpoint and resume else None
-        if self._stored is not None:
-            self.pool.choose(self._stored.get("chosen", {}))
+        self._saved = self.checkpoint.load() if self.checkpoint and resume else None
+        self.stored = self._saved                        # until a stream goes on there
+        self.standing = Standing() if self.stored is None else Standing.of(self.stored)
+        self._sources = Sources(self._names, self._openers, self.standing)
+        inputs = [*self._names, *(file for one in self.plan for file in one.reads)]
+        self._inputs = Inputs(inputs, self.standing.wrote)
+        _check_sinks(self.sinks, sinks, self.plan, self._inputs, self._names, self.standing)
+        if self.stored is not None:
+            self.pool.choose(self.stored.get("chosen", {}))
         self._items: Generator[Item] | None = None
         self._streams = WeakSet[Stream]()                # that are under way
         self._interrupted = self._closed = False
@@ -104,22 +107,19 @@ class Run:
     def streams(self) -> Iterator[Stream]:
         """The streams of all sources, one after the other: each an iterator over its items that raises what ended
         it. Use it in place of the run itself where one that fails must not end the others."""
-        done = self._stored["done"] if self._stored else 0
-        number = 0
-        for name, opener in zip(self._names, self._openers, strict=True):
-            for member in _members(opener):
-                number += 1
-                if number <= done:
-                    continue
-                uri, several = (member.uri, True) if isinstance(member, Member) else (name, len(self._openers) > 1)
-                stream = Stream(self, shown(uri), member, number, self._stored, self.sinks, several=several)
-                self._stored = None
-                self._streams.add(stream)
-                self.reports.append(stream.report)
-                yield stream
-                if stream.refused:                       # neither the checkpoint nor an output is touched
-                    return
-        if self.checkpoint is not None and not any(r.dropped for r in self.reports):
+        whole = True
+        for key, uri, member in self._sources.left():
+            several = isinstance(member, Member) or len(self._openers) > 1
+            stream = Stream(self, shown(uri), member, key, self.stored, self.sinks, several=several)
+            self._streams.add(stream)
+            self.reports.append(stream.report)
+            yield stream
+            if stream.refused:                           # neither the checkpoint nor an output is touched
+                return
+            whole = whole and stream.complete
+            if not stream.complete and stream.report.written and key not in self.standing.failed:
+                self.standing.failed.append(key)
+        if self.checkpoint is not None and whole and not any(r.dropped for r in self.reports):
             self.checkpoint.remove()
 
     def at_once(self) -> AtOnce | None:
@@ -128,9 +128,11 @@ class Run:
         if not any(map(_may_be_live, self._names, self._reading)):
             return None
         sources: list[tuple[str, Opener]] = []
-        for name, opener in zip(self._names, self._openers, strict=True):
-            members = list(_members(opener)) if streams_in(name) > 1 else [opener]
-            sources += [(one.uri if isinstance(one, Member) else name, one) for one in members]
+        for number, (name, opener) in enumerate(zip(self._names, self._openers, strict=True)):
+            if streams_in(name) > 1:
+                sources += [one[1:] for one in self._sources.members(number, self._sources.opened(number))]
+            else:
+                sources.append((name, opener))
         live = any(is_camera(name) or is_url(name) for name, _ in sources)
         if len(sources) < 2 or not (live or any(one.get("realtime") for one in self._reading)):
             return None
@@ -145,7 +147,7 @@ class Run:
         """A stream of one of several sources that are read at once."""
         with self.lock:
             sinks = [sink.apart() for sink in self.sinks if not sink.direct]
-            stream = Stream(self, shown(name), opener, len(self.reports) + 1, None, sinks, several=True)
+            stream = Stream(self, shown(name), opener, (len(self.reports), name, ""), None, sinks, several=True)
             self.reports.append(stream.report)
             self._streams.add(stream)
         return stream
@@ -241,7 +243,8 @@ class Run:
         if able and files and "-" not in map(str, files) and every != 0:
             first = files[0]
             name = f"{first.name or 'run'}.checkpoint"
-            return Checkpoint(first.with_name(name) if first.name else first / name, every or EVERY_S, plan)
+            return Checkpoint(first.with_name(name) if first.name else first / name, every or EVERY_S, plan,
+                              asked=self.resume or bool(every))
         if self.resume or every:
             raise UsageError(f"this run cannot be resumed: {why}")
         return None
@@ -252,14 +255,40 @@ class Run:
             self._models[one.key] = one.load(self.pool)
         return self._models[one.key]
 
-    def begin(self, info: Info, sinks: Sequence[Sink]) -> None:
+    def begin(self, stream: Stream) -> None:
         """Tell sinks that a source begins. Raises SinkError where one would overwrite an input."""
-        for sink in sinks:
-            for path in sink.targets(info):
-                if str(path) != "-":
-                    self._inputs.refuse(path)
-        for sink in sinks:
-            sink.begin(info)
+        targets = [path for sink in stream.sinks for path in sink.targets(stream.info) if str(path) != "-"]
+        for path in targets:
+            self._inputs.refuse(path)
+        for sink in stream.sinks:
+            sink.address = getattr(stream.source, "address", "")
+            sink.begin(stream.info)
+        self.standing.writes(targets)
+        if self.checkpoint is not None and self._saved is not None:      # so that they are no sources after a kill
+            self._save({**self._saved, "outputs": sorted(self.standing.outputs)}, stream.report)
+        elif self.checkpoint is not None:
+            self.checkpoint.remove()                                     # of an older run, whose outputs end here
+
+    def save(self, values: Mapping[str, Any], report: Report) -> None:
+        """Write a checkpoint, where there is one: how the sinks stand, and the stream that is under way."""
+        self.standing.writes(path for sink in self.sinks for path in sink.written)
+        self._save({**values, **self.standing.state(), "chosen": self.pool.chosen}, report)
+
+    def _save(self, values: Mapping[str, Any], report: Report) -> None:
+        if self.checkpoint is not None:
+            self._saved = values
+            report.notes += filter(None, [self.checkpoint.save(values)])
+
+    def finished(self, stream: Stream) -> None:
+        """A stream was read to its end, and its outputs are whole. Raises SinkError."""
+        self.standing.done.append(stream.key)
+        left = getattr(stream.source, "left", None)
+        if left is not None:
+            self.standing.left[str(stream.key[0])] = left
+        if self.checkpoint is not None:
+            sinks = [sink.state() for sink in self.sinks]
+            if None not in sinks:
+                self.save({"sinks": sinks}, stream.report)
 
 
 def _may_be_live(name: str, reading: Mapping[str, Any]) -> bool:
@@ -275,48 +304,9 @@ def _on_disk(name: str) -> bool:
         return False
 
 
-def _itself(source: Any) -> Any:
-    return source
-
-
-def _openers(source: Any) -> tuple[list[str], list[Opener], list[dict[str, Any]]]:
-    """The names of sources, functions that open them, and which part of each is read, as `read` was asked."""
-    several = isinstance(source, (list, tuple)) and not any(isinstance(one, Frame) for one in source)
-    names: list[str] = []
-    openers: list[Opener] = []
-    reading: list[dict[str, Any]] = []
-    for one in source if several else [source]:
-        if isinstance(one, (str, int, Path)):
-            one = partial(read, one)
-        if isinstance(one, partial) and one.args:
-            names.append(str(one.args[0]))
-            reading.append(dict(one.keywords))
-        else:
-            info = getattr(one, "info", None)
-            names.append("" if info is None else info.uri)
-            reading.append(getattr(one, "asked", {}))
-        openers.append(one if callable(one) else partial(_itself, one))
-    return names, openers, reading
-
-
-def _members(opener: Opener) -> Iterator[Opener]:
-    """A source, or each of those that it is a list of."""
-    try:
-        source = opener()
-    except VisionError as error:
-        def fail(error: VisionError = error) -> Any:
-            raise error
-
-        yield fail
-        return
-    if isinstance(source, Source) and source.info.kind == "list":
-        yield from source.streams()
-    else:
-        yield lambda: source
-
-
 def _check_sinks(
-    sinks: Sequence[Sink], specs: Sequence[Any], plan: Sequence[Spec], inputs: Inputs, names: Sequence[str]
+    sinks: Sequence[Sink], specs: Sequence[Any], plan: Sequence[Spec], inputs: Inputs, names: Sequence[str],
+    standing: Standing,
 ) -> None:
     """Raise UsageError for two sinks on one path, for a sink whose needs no step gives and for one of one video where
     there are several sources, SinkError for one that would overwrite an input."""
@@ -326,7 +316,8 @@ def _check_sinks(
         lacking = sorted(sink.needs - keys)
         if lacking:
             raise UsageError(f"{type(one).__name__} needs the results of {lacking[0]!r}. {nearest(lacking[0], keys)}")
-        if sink.one_source and (sources := len(names) if len(names) != 1 else streams_in(names[0])) > 1:
+        if sink.one_source and (sources := len(names) if len(names) != 1 else
+                                streams_in(names[0], standing.wrote)) > 1:
             files = ", ".join(map(str, sink.paths))
             raise UsageError(f"{files!r} is of one video; got {sources} sources. Several sources need a folder.")
         for path in sink.paths:

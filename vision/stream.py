@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
-from vision.checkpoint import identity, states
+from vision.checkpoint import Key, identity, states
 from vision.drawing import Trails
 from vision.errors import DataError, LostFrames, SinkError, SourceError, StepError, UsageError, VisionError
 from vision.io import Info, Latest, Source, ahead, latest
@@ -38,15 +38,18 @@ class Stream:
     """One source of a run, an iterator over its items."""
 
     def __init__(
-        self, run: Run, name: str, opener: Opener, number: int, stored: Any, sinks: Sequence[Sink], *, several: bool,
+        self, run: Run, name: str, opener: Opener, key: Key, stored: Any, sinks: Sequence[Sink], *, several: bool,
     ) -> None:
-        self._run, self._open, self._number, self._stored = run, opener, number, stored
+        self._run, self._open, self.key, self._stored = run, opener, key, stored
         self.sinks = sinks
         self.report = Report(name)
         self.error: VisionError | None = None            # that ended it, where several are read at once
         self.info = Info(name, "frames")
         self.several = several                           # other streams of the run go on where it fails
-        self.refused = False                             # to go on where it was killed
+        self.refused = stored is not None and "steps" in stored          # to go on where it was killed, until it does
+        self.complete = False                            # it was read to its end, and its outputs are whole
+        self._keeps = True                               # what a checkpoint needs, as far as is known
+        self._began = perf_counter()
         self._identity: dict[str, Any] = {}              # of the source, for checkpoints
         self._tally = Tally()
         self._frames: Any = None
@@ -59,14 +62,14 @@ class Stream:
     def __iter__(self) -> Generator[Item]:
         """The items. Raises VisionError: of the reader, a step or a sink, after what came before it; LostFrames if
         a frame cannot be accounted for."""
-        run, report, began = self._run, self.report, perf_counter()
+        run, report, self._began = self._run, self.report, perf_counter()
         cause, complete, steps, frames, begun = "", False, list[Step](), None, False
         try:
             frames = self._frames = self._source()
             steps = self._steps()
             self._restore(steps)
             with run.lock:
-                run.begin(self.info, self.sinks)
+                run.begin(self)
             begun = True
             with Writer(self.sinks, report, run.lock) as writer:
                 yield from self._through(frames, steps, writer)
@@ -77,18 +80,21 @@ class Stream:
             complete = type(error) in _CAUSES or lost
             raise
         finally:
-            report.seconds += perf_counter() - began
+            report.seconds += perf_counter() - self._began
             if frames is not None:
                 _close(frames)
                 self._count(frames, cause)
             if begun:
-                self._finish(steps, complete)
+                try:
+                    self._finish(steps, complete)
+                except VisionError as error:
+                    if cause in ("", _CAUSES[GeneratorExit]):
+                        raise
+                    report.notes.append(str(error))      # what ended it is what is told
         if report.unexplained:
             raise LostFrames(f"{report.unexplained} of {report.read} frames were decoded but not written")
-        if run.checkpoint is not None:
-            sinks = [sink.state() for sink in self.sinks]
-            if None not in sinks:
-                run.checkpoint.save({"done": self._number, "sinks": sinks, "chosen": run.pool.chosen})
+        run.finished(self)
+        self.complete = True
         for sink in self.sinks:
             sink.forget()
 
@@ -113,6 +119,10 @@ class Stream:
             report.notes += sink.notes
         if failed:
             raise failed[0]
+
+    @property
+    def _pictures(self) -> Sequence[Path]:
+        return self.source.pictures if isinstance(self.source, Source) else ()
 
     @property
     def lost(self) -> bool:
@@ -167,7 +177,7 @@ class Stream:
         try:
             midway = "steps" in stored                   # else between two sources
             if midway:
-                self._identity = identity(self.info)
+                self._identity = identity(self.info, self._pictures)
                 if self._identity != stored["source"]:
                     raise UsageError(f"{self.info.uri!r} is not what it was when the run was killed (its size or "
                                      "bytes of it differ). Run again without --resume.")
@@ -182,7 +192,8 @@ class Stream:
             for sink, state in pairs:
                 sink.restore(state)
             if not midway:
-                self._stored, self.refused = None, False
+                self._run.stored = self._stored = None
+                self.refused = False
                 return
             for step in steps:
                 step.restore(stored["steps"][step.key])
@@ -190,6 +201,7 @@ class Stream:
                 setattr(self.report, name, stored["report"][name])
             self._tally.restore(stored["tally"])
             self._trails.restore(stored["trails"])
+            self._run.stored = None
             self.refused = False
         except VisionError:
             raise
@@ -223,7 +235,8 @@ class Stream:
                     yield from out(windows.drain())
                 if self._over:
                     break
-                if run.checkpoint is not None and run.checkpoint.due and not report.live and not ahead:
+                due = self._keeps and run.checkpoint is not None and run.checkpoint.due
+                if due and not report.live and not ahead:
                     yield from out(windows.drain())
                     self._save(steps, writer, last, windows.count)
         except VisionError:
@@ -256,20 +269,21 @@ class Stream:
             yield frame
 
     def _save(self, steps: Sequence[Step], writer: Writer, last: int, count: int) -> None:
-        """A checkpoint after the frame `last`: everything before it is written."""
-        checkpoint, report = self._run.checkpoint, self.report
-        assert checkpoint is not None
+        """A checkpoint after the frame `last`: everything before it is written. None, now and later, where a step or a
+        sink cannot be put down."""
+        report = self.report
         writer.wait()
-        self._identity = self._identity or identity(self.info)
+        self._identity = self._identity or identity(self.info, self._pictures)
         values = states(steps, self.sinks)
-        if None in (*values["sinks"], *values["steps"].values()):
+        self._keeps = values is not None
+        if values is None:
             return
-        counts = {name: getattr(report, name) for name in ("read", "inferred", "written", "seconds")}
-        checkpoint.save({
-            "done": self._number - 1, "source": self._identity, "after": last, "count": count,
-            "report": counts, "tally": self._tally.state(), "trails": self._trails.state(),
-            "chosen": self._run.pool.chosen, **values,
-        })
+        counts: dict[str, float] = {name: getattr(report, name) for name in ("read", "inferred", "written")}
+        counts["seconds"] = report.seconds + perf_counter() - self._began
+        self._run.save({
+            "at": self.key, "source": self._identity, "after": last, "count": count,
+            "report": counts, "tally": self._tally.state(), "trails": self._trails.state(), **values,
+        }, report)
 
     def _count(self, frames: Any, cause: str) -> None:
         """Take over what the source counted."""

@@ -6,9 +6,9 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import groupby, islice
 from mimetypes import guess_type
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -60,6 +60,38 @@ def leaves_of(uri: str, log: Log) -> list[Path | str]:
     if len(found) > MAX_FILES:
         raise SourceError(f"{uri!r} holds more than {MAX_FILES} files. Name a part of it.")
     return found
+
+
+def streams_in(uri: str, passed: Callable[[Path], bool] = lambda file: False) -> int:
+    """How many streams a source has: the videos and the runs of pictures of a folder, a glob or a list; else 1.
+    passed: which files are left out."""
+    with suppress(SourceError):
+        leaves = (leaf for leaf in leaves_of(uri, Log()) if not (isinstance(leaf, Path) and passed(leaf)))
+        return max(1, sum(1 if still else len(list(run)) for still, run in groupby(leaves, is_still)))
+    return 1                                                         # told when it is read
+
+
+def is_still(leaf: Path | str) -> bool:
+    """Whether it is a still picture by its name."""
+    return Path(leaf).suffix.lower() in PICTURE_SUFFIXES and not is_url(str(leaf))
+
+
+def nothing_in(uri: str) -> str:
+    """Why a URI comes down to nothing, and what to give."""
+    path = Path(uri)
+    if not uri:
+        return "the source has an empty name. Give a file, a folder, a glob, a URL, a camera's number or - ."
+    if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+        return f"the folder {uri!r} cannot be opened (Permission denied)."
+    if path.is_dir():
+        return f"the folder {uri!r} has no pictures and no videos in it, nor in the folders below."
+    if glob.has_magic(uri):
+        return f"nothing matches {uri!r}. Quote a glob, so that the shell leaves it alone."
+    if path.is_file():
+        return f"{uri!r} lists nothing. Write one URI a line."
+    if path.exists():
+        return f"{uri!r} is neither a file nor a folder. Pipe what it holds into standard input, and give - ."
+    return f"there is no {uri!r}. Give a file, a folder, a glob, a URL, a camera's number or - ."
 
 
 def _walk(uri: str, within: tuple[Path, ...], seen: set[Path], log: Log) -> Iterator[Path | str]:
@@ -149,6 +181,15 @@ def bag_files(folder: Path, names: Iterable[str] | None = None) -> list[Path]:
     return sorted(found, key=natural) if _BAG in inside else []
 
 
+def unread_journal(path: Path) -> str:
+    """A note where messages of a `.db3` are still in SQLite's journal beside it, which only a program that may write
+    there can take over; else an empty one."""
+    journal = path.resolve().with_name(f"{path.resolve().name}-wal")
+    unread = path.suffix.lower() == ".db3" and journal.is_file() and journal.stat().st_size > 0
+    return (f"what is in {journal.name!r} beside it is not read: the recording was not ended. Take it over: "
+            f"sqlite3 {path.name} 'PRAGMA wal_checkpoint(TRUNCATE)'") if unread else ""
+
+
 def is_recording(path: Path) -> bool:
     """Whether it is a recording of a robot by its name: an MCAP file, a `.db3`, the `metadata.yaml` of a bag."""
     return suffix_of(path) in RECORDING_SUFFIXES or (path.name == _BAG and bool(bag_files(path.parent)))
@@ -163,14 +204,14 @@ def is_file_or_closed(path: Path) -> bool:
 
 
 class Inputs:
-    """The files that sources read, of which no output may overwrite one."""
+    """The files that sources read, of which no output may overwrite one. passed: which of them are left out."""
 
-    def __init__(self, uris: Iterable[str]) -> None:
+    def __init__(self, uris: Iterable[str], passed: Callable[[Path], bool] = lambda file: False) -> None:
         self._owners: dict[Hashable, str] = {}           # a file, or a picture's folder: the source
         for uri in uris:
             files: list[Path] = []
             with suppress(SourceError):                  # told when its turn to be read comes
-                files = local_files(uri)
+                files = [file for file in local_files(uri) if not passed(file)]
             folders = {file.parent for file in files if file.suffix.lower() in PICTURE_SUFFIXES}
             listed = [Path(uri)] if uri != "-" and is_file_or_closed(Path(uri)) else []
             for path in (*files, *folders, *listed):

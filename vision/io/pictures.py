@@ -208,14 +208,14 @@ class Pictures:
     """Still pictures in the order given; index is the place in that order, time the index over `rate`."""
 
     def __init__(self, uri: str, paths: Sequence[Path], max_pixels: int, first: int = 0) -> None:
-        self._paths, self._max_pixels, self._first = paths, max_pixels, first
+        self.paths, self._max_pixels, self._first = paths, max_pixels, first
         self.rate = 1.0                    # a second
         kind = "pictures" if len(paths) > 1 else "picture"
         self.info = Info(uri, kind, self._size_of_first(), frames_estimate=len(paths))
 
     def _size_of_first(self) -> tuple[int, int] | None:
         try:
-            return picture_size(self._paths[0], self._max_pixels)
+            return picture_size(self.paths[0], self._max_pixels)
         except SourceError:                # told when its turn to be read comes
             return None
 
@@ -223,7 +223,7 @@ class Pictures:
         """The wanted pictures; those that cannot be read are counted and passed over."""
         broken: SourceError | None = None
         whole = 0
-        for index, path in enumerate(self._paths, self._first):
+        for index, path in enumerate(self.paths, self._first):
             time = index / self.rate
             if span.over(time):
                 return

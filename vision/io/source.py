@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import glob
-import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -16,15 +13,18 @@ from typing import Any, Literal, Self
 
 from vision.errors import SourceError, UsageError
 from vision.io.base import MAX_FRAME_PIXELS, MAX_PIXELS, Counts, Info, Log, Reader, Span, shown
+from vision.io.chain import Chain, Group, set_rate
 from vision.io.kinds import HEAD_BYTES, is_guess, other_kind
 from vision.io.listing import (
     VIDEO_SUFFIXES,
     is_camera,
     is_file_or_closed,
     is_recording,
+    is_still,
     is_url,
     leaves_of,
     listed_in,
+    nothing_in,
 )
 from vision.io.pictures import PICTURE_SUFFIXES, Pictures, is_picture, open_picture, pillow_knows
 from vision.types import Frame
@@ -37,11 +37,13 @@ class Member:
     """One stream of a source that has several: a video, a camera, or a run of pictures. Called, it opens:
     SourceError where that fails, and the others can still be read.
 
-    uri: the member's own name; of pictures that were not named one by one, the folder's or the list's.
+    uri: the member's own name; of pictures that were not named one by one, the folder's or the list's. pictures:
+    their files, in order; none of a video.
     """
 
     uri: str
     opened: Callable[[], Source]
+    pictures: tuple[Path, ...] = ()
 
     def __call__(self) -> Source:
         """Open the member. Raises SourceError."""
@@ -83,16 +85,17 @@ class Source:
         self.rate: float | None = None                       # that still pictures were given
         self.asked: dict[str, Any] = {}                      # which part of it, of `read`
         self.closed = False                                  # also by its end, or by an error
+        self._again: Callable[..., Reader] | None = None     # opens it again, without some of its files
         self._frames = self._quota.limit(reader.frames(span, self._log))
 
     @property
     def members(self) -> tuple[Member, ...]:
         """What the source holds: at least one."""
-        if not isinstance(self._reader, _Chain):
-            return (Member(self.info.uri, lambda: self),)
-        return tuple(Member(group.uri, partial(self._open, group)) for group in self._reader.groups)
+        if not isinstance(self._reader, Chain):
+            return (Member(self.info.uri, lambda: self, self.pictures),)
+        return tuple(Member(group.uri, partial(self._open, group), group.pictures) for group in self._reader.groups)
 
-    def _open(self, group: _Group) -> Source:
+    def _open(self, group: Group) -> Source:
         source = Source(group.open(), replace(self._span), quota=self._quota)
         if self.rate is not None:
             source.at_rate(self.rate)
@@ -104,6 +107,38 @@ class Source:
             if self._quota.left == 0:
                 return
             yield member
+
+    @property
+    def pictures(self) -> tuple[Path, ...]:
+        """The files of still pictures, in order; none of anything else."""
+        reader = getattr(self._reader, "reader", self._reader)         # behind `Realtime`
+        return tuple(reader.paths) if isinstance(reader, Pictures) else ()
+
+    @property
+    def address(self) -> str:
+        """What opens a file on a server a second time, a password in it included; empty for anything else."""
+        return getattr(self._reader, "address", "")
+
+    @property
+    def left(self) -> int | None:
+        """How many frames may still be handed out, by all members together; None: any number."""
+        return self._quota.left
+
+    @left.setter
+    def left(self, count: int | None) -> None:
+        self._quota.left = count
+
+    def leave_out(self, passed: Callable[[Path], bool]) -> None:
+        """Pass over files of a folder, a glob or a list. To be called before the first frame, where nothing is live.
+        Raises SourceError where none are left."""
+        if self._again is None or not isinstance(self._reader, (Chain, Pictures)):
+            return
+        self._reader = self._again(passed=passed)
+        said = self._reader.info
+        self.info = replace(self.info, kind=said.kind, size_wh=said.size_wh, frames_estimate=said.frames_estimate)
+        self._frames = self._quota.limit(self._reader.frames(self._span, self._log))
+        if self.rate is not None:
+            self.at_rate(self.rate)
 
     @property
     def counts(self) -> Counts:
@@ -131,9 +166,7 @@ class Source:
         if not 0 < rate < float("inf"):
             raise UsageError(f"a rate is more than 0 frames a second; got {rate}.")
         self.rate = rate
-        reader = getattr(self._reader, "reader", self._reader)         # behind `Realtime`
-        if isinstance(reader, Pictures):
-            reader.rate = rate
+        set_rate(self._reader, rate)
 
     def interrupt(self) -> None:
         """End a wait for a lost camera or for the time of a frame, from another thread; no frame follows."""
@@ -205,8 +238,10 @@ def read(
     if reader not in ("auto", "opencv"):
         raise UsageError(f"reader must be 'auto' or 'opencv'; got {reader!r}")
     log = Log()
-    opened = open_reader(str(uri), reader, max_pixels, log, reconnect, topic)
+    again = partial(open_reader, str(uri), reader, max_pixels, log, reconnect, topic)
+    opened = again()
     source = Source(_paced(opened) if realtime else opened, Span(start, end, stride), max_frames, log)
+    source._again = again
     source.asked = {
         "start": start, "end": end, "stride": stride, "max_frames": max_frames, "reader": reader, "rate": rate,
         "realtime": realtime, "reconnect": reconnect, **({} if topic is None else {"topic": topic}),
@@ -222,21 +257,22 @@ def _paced(reader: Reader) -> Reader:
 
     if reader.info.live:
         return reader
-    if isinstance(reader, _Chain):
-        groups = [_Group(group.uri, partial(_opened_paced, group)) for group in reader.groups]
-        return _Chain(replace(reader.info, live=True), groups)
+    if isinstance(reader, Chain):
+        groups = [replace(group, open=partial(_opened_paced, group)) for group in reader.groups]
+        return Chain(replace(reader.info, live=True), groups)
     return Realtime(reader)
 
 
-def _opened_paced(group: _Group) -> Reader:
+def _opened_paced(group: Group) -> Reader:
     return _paced(group.open())
 
 
 def open_reader(
     uri: str, reader: ReaderName = "auto", max_pixels: int | None = None, log: Log | None = None,
-    reconnect: bool = False, topic: str | None = None,
+    reconnect: bool = False, topic: str | None = None, passed: Callable[[Path], bool] | None = None,
 ) -> Reader:
-    """The reader for a URI, open; what was passed over on the way is told to the log. Raises SourceError."""
+    """The reader for a URI, open; what was passed over on the way is told to the log. passed: which files of a folder,
+    a glob or a list are left out. Raises SourceError."""
     still, moving = max_pixels or MAX_PIXELS, max_pixels or MAX_FRAME_PIXELS
     if uri == "-":
         from vision.io.stdin import open_stream
@@ -262,30 +298,16 @@ def open_reader(
     if uri and not listed and is_file_or_closed(path):
         return _open_file(uri, path, reader, still, moving, topic)
     leaves = leaves_of(uri, log or Log())
-    if leaves in ([uri], [path]):
+    if passed is not None:
+        leaves = [leaf for leaf in leaves if not (isinstance(leaf, Path) and passed(leaf))]
+    if leaves in ([uri], [path], []):
         if listed and is_file_or_closed(path):
             listed_in(path)                # one that this user may not read tells so
-        raise SourceError(_nothing(uri, path))
+        raise SourceError(nothing_in(uri))
     one = leaves[0] if len(leaves) == 1 and isinstance(leaves[0], Path) else None
     if one is not None and (uri.startswith("file://") or (path.is_dir() and is_recording(one))):
         return _open_file(uri, one, reader, still, moving, topic)
     return _several(uri, leaves, reader, max_pixels, reconnect, topic)
-
-
-def _nothing(uri: str, path: Path) -> str:
-    if not uri:
-        return "the source has an empty name. Give a file, a folder, a glob, a URL, a camera's number or - ."
-    if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
-        return f"the folder {uri!r} cannot be opened (Permission denied)."
-    if path.is_dir():
-        return f"the folder {uri!r} has no pictures and no videos in it, nor in the folders below."
-    if glob.has_magic(uri):
-        return f"nothing matches {uri!r}. Quote a glob, so that the shell leaves it alone."
-    if path.is_file():
-        return f"{uri!r} lists nothing. Write one URI a line."
-    if path.exists():
-        return f"{uri!r} is neither a file nor a folder. Pipe what it holds into standard input, and give - ."
-    return f"there is no {uri!r}. Give a file, a folder, a glob, a URL, a camera's number or - ."
 
 
 def _open_file(uri: str, path: Path, reader: ReaderName, still: int, moving: int, topic: str | None) -> Reader:
@@ -322,72 +344,18 @@ def _open_file(uri: str, path: Path, reader: ReaderName, still: int, moving: int
     return video
 
 
-@dataclass(frozen=True)
-class _Group:
-    """A stream of a list that is opened when its turn comes."""
-
-    uri: str
-    open: Callable[[], Reader]
-
-
 def _several(
     uri: str, leaves: list[Path | str], reader: ReaderName, max_pixels: int | None, reconnect: bool, topic: str | None
 ) -> Reader:
     """Pictures in a row are one sequence; a video stands by itself."""
-    groups: list[_Group] = []
+    groups: list[Group] = []
     first = 0
-    for pictures, run in groupby(leaves, _is_still):
+    for pictures, run in groupby(leaves, is_still):
         if pictures:
-            paths = [Path(leaf) for leaf in run]
-            groups.append(_Group(uri, partial(Pictures, uri, paths, max_pixels or MAX_PIXELS, first)))
+            paths = tuple(Path(leaf) for leaf in run)
+            groups.append(Group(uri, partial(Pictures, uri, paths, max_pixels or MAX_PIXELS, first), paths))
             first += len(paths)
         else:
             opener = partial(open_reader, reader=reader, max_pixels=max_pixels, reconnect=reconnect, topic=topic)
-            groups += [_Group(shown(str(leaf)), partial(opener, str(leaf))) for leaf in run]
-    return groups[0].open() if pictures and len(groups) == 1 else _Chain(Info(uri, "list"), groups)
-
-
-def streams_in(uri: str) -> int:
-    """How many streams a source has: the videos and the runs of pictures of a folder, a glob or a list; else 1."""
-    with suppress(SourceError):
-        return max(1, sum(1 if still else len(list(run)) for still, run in groupby(leaves_of(uri, Log()), _is_still)))
-    return 1                                                         # told when it is read
-
-
-def _is_still(leaf: Path | str) -> bool:
-    return Path(leaf).suffix.lower() in PICTURE_SUFFIXES and not is_url(str(leaf))
-
-
-class _Chain:
-    """Several sources one after the other; one that cannot be read is reported, and the others go on."""
-
-    def __init__(self, info: Info, groups: list[_Group]) -> None:
-        self.info, self.groups = info, groups
-        self._current: Reader | None = None
-
-    def frames(self, span: Span, log: Log) -> Iterator[Frame]:
-        """The wanted frames of each source in turn, with its own indices and times."""
-        failed: list[SourceError] = []
-        for group in self.groups:
-            try:
-                self._current = group.open()
-                yield from self._current.frames(replace(span), log)
-            except SourceError as error:
-                failed.append(error)
-                log.note(f"passed over: {error}")
-            finally:
-                self.close()
-        if len(failed) == len(self.groups):
-            raise failed[0]
-
-    def interrupt(self) -> None:
-        """End a wait of the source that is being read, from another thread."""
-        interrupt = getattr(self._current, "interrupt", None)
-        if interrupt is not None:
-            interrupt()
-
-    def close(self) -> None:
-        """Close the source that is being read."""
-        if self._current is not None:
-            self._current.close()
-            self._current = None
+            groups += [Group(shown(str(leaf)), partial(opener, str(leaf))) for leaf in run]
+    return groups[0].open() if pictures and len(groups) == 1 else Chain(Info(uri, "list"), groups)

@@ -24,6 +24,8 @@ class Sink(ABC):
     direct: `take` is called in the run's own thread rather than in the writer's.
     one_source: it holds one video, so that it is refused for several sources.
     done: set by a sink that wants the run to end (a window that was closed).
+    address: what opens the source that begins a second time, a password in it included: never to be written or told;
+    empty where that is what `Info.uri` says.
     """
 
     paths: tuple[Path, ...] = ()
@@ -31,6 +33,7 @@ class Sink(ABC):
     direct: bool = False
     one_source: bool = False
     done: bool = False
+    address: str = ""
 
     def targets(self, info: Info) -> tuple[Path, ...]:
         """The files that it will write for this source; none may be an input. Called before `begin`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from fractions import Fraction
@@ -174,7 +175,7 @@ class VideoWriter:
             if len(self.parts) == 1:
                 self.forget()
         except _FAILURES as error:
-            raise self._failed(error, f" The pictures are in {str(self.parts[0])!r}.") from error
+            raise self._failed(error, f" The pictures are in {_said(made)}.") from error
         finally:
             whole.unlink(missing_ok=True)
             self._let_go()
@@ -199,10 +200,13 @@ class VideoWriter:
         with suppress(SinkError):                        # the first error is the one to tell
             self._end_part()
         self._let_go()
-        _log.warning("%s is not finished; what was written until then plays: %s", self.path, self.parts[0])
+        _log.warning("%s is not finished; what was written until then plays: %s", self.path,
+                     _said([part for part in self.parts if part.is_file()] or self.parts))
 
     def forget(self) -> None:
         """Remove the parts."""
+        if sys.platform == "win32":                      # which removes no file that is open, and locks none
+            self._let_go()
         for part in self.parts:
             part.unlink(missing_ok=True)
 
@@ -222,7 +226,8 @@ class VideoWriter:
         if self._container is not None:
             with suppress(*_FAILURES):
                 self._container.close()
-        return self._failed(error, f" What was written until then plays: {str(self.part)!r}.")
+        written = [part for part in self.parts if part.is_file()] or self.parts
+        return self._failed(error, f" What was written until then plays: {_said(written)}.")
 
     def _failed(self, error: BaseException, more: str = "") -> SinkError:
         self._let_go()
@@ -266,6 +271,12 @@ def lacking_part(path: Path, state: Mapping[str, Any]) -> str:
     return ""
 
 
+def _said(parts: Sequence[Path]) -> str:
+    """The names of parts, for a message."""
+    several = f" to {str(parts[-1])!r} ({len(parts)} files)" if len(parts) > 1 else ""
+    return f"{str(parts[0])!r}{several}"
+
+
 def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error)
 
@@ -289,13 +300,11 @@ def yuv420(image: Image, size_wh: tuple[int, int]) -> Image:
 def _remux(parts: Sequence[Path], whole: Path, sound: Sound | None, origin: float) -> None:
     """The parts' pictures, and the sound, into one mp4 with its index in front."""
     with ExitStack() as stack:
-        opened = [stack.enter_context(av.open(f"file:{part}")) for part in parts]
-        pictures = (packet for one in opened for packet in one.demux(one.streams.video[0]))
+        first = stack.enter_context(av.open(f"file:{parts[0]}"))
         flags = {"movflags": "faststart", "movie_timescale": str(_TICK.denominator)}    # a late start, exact
         out = stack.enter_context(av.open(f"file:{whole}", "w", format="mp4", options=flags))
-        source = opened[0].streams.video[0]
         streams: list[tuple[Any, Iterator[Any]]] = [
-            (out.add_stream_from_template(source), _with_durations(pictures))
+            (out.add_stream_from_template(first.streams.video[0]), _with_durations(_packets(parts)))
         ]
         if sound is not None:
             streams.append(sound.into(out, origin))
@@ -303,6 +312,13 @@ def _remux(parts: Sequence[Path], whole: Path, sound: Sound | None, origin: floa
         for stream, packet in merge(*tagged, key=lambda pair: pair[1].dts * pair[1].time_base):
             packet.stream = stream
             out.mux_one(packet)
+
+
+def _packets(parts: Sequence[Path]) -> Iterator[Any]:
+    """The packets of the parts' pictures, with no more than one part open."""
+    for part in parts:
+        with av.open(f"file:{part}") as opened:
+            yield from opened.demux(opened.streams.video[0])
 
 
 def _with_durations(packets: Iterator[Any]) -> Iterator[Any]:

@@ -118,7 +118,7 @@ class _VideoFile(Sink):
         if path.suffix.lower() in FILMS:
             if self.folder:
                 make_folder(path.parent)
-            sound = info.uri if self.spec.audio and info.audio and info.whole else None
+            sound = (self.address or info.uri) if self.spec.audio and info.audio and info.whole else None
             cut = self.spec.audio and info.audio and not info.whole and info.kind == "video"
             self._notes = [f"{str(path)!r} is without the sound: it is of a part of the film"] if cut else []
             self._film = VideoWriter(path, audio_from=sound, origin=info.start or 0.0, crf=self.spec.crf,
@@ -150,6 +150,8 @@ class _VideoFile(Sink):
         if not self.folder:
             if self._sources:
                 raise UsageError(f"several sources need a folder for -o; got {str(path)!r}")
+            if path.suffix.lower() in WRITABLE_SUFFIXES and info.whole and (info.frames_estimate or 0) > 1 and still:
+                raise self._several()
             if path.suffix.lower() in WRITABLE_SUFFIXES and not still:
                 raise UsageError(f"{str(path)!r} is a picture, the source a {info.kind}. Give an .mp4.")
         else:
@@ -159,12 +161,17 @@ class _VideoFile(Sink):
         self._planned = info.uri, path
         return path
 
+    def _several(self) -> UsageError:
+        return UsageError(f"several pictures need a folder for -o; got {str(self.spec.path)!r}")
+
     def take(self, item: Item) -> None:
-        """Draw and write a frame."""
+        """Draw and write a frame. Raises UsageError for a second picture where `path` is one."""
         if self._film is not None:
             self._film.write(item.drawn, item.frame.time)
         elif self._pictures is not None:
             folder, names = self._pictures
+            if isinstance(names, str) and folder.files:
+                raise self._several()
             named = names if isinstance(names, str) else names(item.frame.source, item.frame.index) + ".png"
             folder.write(item.drawn, named)
 
@@ -194,8 +201,9 @@ class _VideoFile(Sink):
 
     @property
     def written(self) -> list[Path]:
-        """The films, pictures and folders."""
-        return [path for path in self._made if path.exists()]
+        """The films, pictures and folders, and the parts of a film that is under way or just finished."""
+        film = self._film or self._finished
+        return [path for path in (*self._made, *(film.parts if film is not None else ())) if path.exists()]
 
     def state(self) -> State | None:
         """The names that were given, and the film's parts; pictures in a folder are written anew."""
