@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import math
+import os
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -23,19 +24,20 @@ _log = logging.getLogger(__name__)
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: where that fails, on a full disk say, an older one stays as it
-    was. Raises SinkError."""
-    if path.exists() and not path.is_file():             # a device, a pipe: nothing to put in its place
-        part = path
+    was; where its name is a link, that stays one. Raises SinkError."""
+    real = Path(os.path.realpath(path))
+    if real.exists() and not real.is_file():             # a device, a pipe: nothing to put in its place
+        part = real
     else:
-        part = path.with_name(f"{path.name}.part")
+        part = real.with_name(f"{real.name}.part")
     try:
-        if path.is_file():
-            path.open("ab").close()                      # one that is not to be written to is not replaced
+        if real.is_file():
+            real.open("ab").close()                      # one that is not to be written to is not replaced
         part.write_bytes(data)
-        if part != path:
-            part.replace(path)
+        if part != real:
+            part.replace(real)
     except OSError as error:
-        if part != path:
+        if part != real:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
         raise _failed(path, error) from error
@@ -106,12 +108,13 @@ def check_writable(path: Path) -> None:
     if str(path) == "-":
         raise UsageError("only records and events go to standard output (-). Name a file or a folder.")
     try:
-        if path.is_fifo():                               # whose reader would take this for all that there is
+        real = Path(os.path.realpath(path))              # a link may be to a file that is not there yet
+        if real.is_fifo():                               # whose reader would take this for all that there is
             return
-        new = not path.exists()
-        path.open("ab").close()
+        new = not real.exists()
+        real.open("ab").close()
         if new:
-            path.unlink()
+            real.unlink()
     except OSError as error:
         raise _failed(path, error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -20,7 +21,7 @@ from vision.card import Input
 from vision.cli import main
 from vision.engine import FakeEngine
 from vision.errors import SinkError
-from vision.files import write_whole
+from vision.files import check_writable, write_whole
 from vision.io import Info, Inputs, read
 from vision.sinks import YoloText
 from vision.sinks.film import VideoWriter
@@ -460,3 +461,44 @@ def test_a_pipe_gets_every_row(twins: list[str], monkeypatch: pytest.MonkeyPatch
         rows, _ = reader.communicate(timeout=20)
     assert [json.loads(line)["frame"] for line in rows.splitlines()] == [0, 1, 2, 3]
     assert not list(Path().glob("*.checkpoint"))
+
+
+@pytest.mark.parametrize("more", [[], ["--max-frames", "1"]])
+def test_several_pictures_need_a_folder(
+    twins: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    """Where one alone is read of them, it is the picture."""
+    cv2.imwrite("a/other.jpg", np.full((40, 80, 3), 90, np.uint8))
+    os.remove("a/clip.mp4")
+    code = vision_cli(monkeypatch, "detect", "a", "-o", "out.png", "-q", *more)
+    if more:
+        assert (code, cv2.imread("out.png").shape) == (0, (40, 80, 3))
+    else:
+        assert code == 2
+        assert "several pictures need a folder for -o; got 'out.png'" in capsys.readouterr().err
+        assert not Path("out.png").exists()
+
+
+def test_a_second_picture_on_standard_input_does_not_replace_the_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = [cv2.imencode(".png", np.full((height, 80, 3), 90, np.uint8))[1].tobytes() for height in (40, 50)]
+    for count, code in ((1, 0), (2, 2)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"".join(data[:count]))))
+        assert vision_cli(monkeypatch, "detect", "-", "-o", "out.png", "-q") == code
+        assert cv2.imread("out.png").shape == (40, 80, 3)
+    assert "several pictures need a folder" in capsys.readouterr().err
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """To a file that is there, and to one that is not there yet."""
+    there, missing = tmp_path / "there.png", tmp_path / "missing.png"
+    there.write_bytes(b"old")
+    for number, target in enumerate((there, missing)):
+        link = tmp_path / f"link{number}.png"
+        link.symlink_to(target)
+        before = target.exists()
+        check_writable(link)
+        assert (link.is_symlink(), target.exists()) == (True, before)
+        write_whole(link, b"new")
+        assert (link.is_symlink(), target.read_bytes()) == (True, b"new")

@@ -25,7 +25,7 @@ from vision.inspect.curves import read_curve
 from vision.io import Info
 from vision.serve.records import seen_in
 from vision.sinks import CocoResults, Csv, JsonLines, YoloText
-from vision.sinks.frames import FrameNames, ImageFolder
+from vision.sinks.frames import FrameNames, ImageFolder, SaveFrames
 from vision.sinks.show import Window
 from vision.sinks.text import TextFile
 from vision.steps import Classify
@@ -191,6 +191,22 @@ def test_an_idle_action_is_null_and_a_segment_is_not() -> None:
     assert Action(np.array([0.9, 0.1]), 0, 1.0, 2.5).to_dict(NAMES)["action"]["end_s"] == 2.5
 
 
+def test_a_text_that_goes_on_has_its_tail_also_where_nothing_follows(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    out = TextFile(path, tail="\n]\n")
+    out.open(head="[")
+    out.append("\n1")
+    end = out.end
+    out.append(",\n2")                                    # after the checkpoint
+    out.close()
+    out = TextFile(path, tail="\n]\n")
+    out.open(end)
+    assert path.read_text() == "[\n1\n]\n"
+    out.append(",\n3")
+    assert json.loads(path.read_text()) == [1, 3]
+    out.close()
+
+
 _FULL = """
 import resource, signal, sys
 from vision.errors import SinkError
@@ -310,3 +326,27 @@ def test_a_last_line_without_an_end_counts_and_a_broken_one_elsewhere_is_told(tm
         list(json_lines(path))
     with pytest.raises(DataError, match="cannot be read"):
         list(json_lines(tmp_path))
+
+
+@pytest.mark.parametrize(("sources", "names"), [
+    ([("clip.mp4", 12), ("clip-000012.jpg", 0)], ["clip-000012", "clip-000012-2"]),
+    ([("clip-000012.jpg", 0), ("clip.mp4", 12)], ["clip-000012", "clip-2-000012"]),
+    ([("a/IMG.jpg", 0), ("b/img.jpg", 0), ("c/Img.mp4", 3)], ["IMG", "img-2", "Img-3-000003"]),
+    ([("a-000001.jpg", 0), ("a-000002.jpg", 1), ("a.jpg", 2)], ["a-000001", "a-000002", "a"]),
+])
+def test_no_two_frames_have_one_name(sources: list[tuple[str, int]], names: list[str]) -> None:
+    """Nor names of one file where capitals do not count; also where the names are given on after a kill."""
+    given, resumed = FrameNames(), FrameNames()
+    for source, name in zip(sources, names, strict=True):
+        resumed.restore(given.state())
+        assert (given(*source), resumed(*source)) == (name, name)
+
+
+def test_a_camera_that_comes_back_replaces_no_picture(tmp_path: Path) -> None:
+    out = SaveFrames(tmp_path / "frames").open([Detect()])
+    for _ in range(2):
+        out.begin(Info("rtsp://cam", "stream", live=True))
+        for index in range(2):
+            out.take(Item(Frame(np.zeros((9, 9, 3), np.uint8), index, 0.0, "rtsp://cam"), {}, []))
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == [
+        "cam-000000.png", "cam-000001.png", "cam-2-000000.png", "cam-2-000001.png"]

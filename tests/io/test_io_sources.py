@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numbered import MakeVideo, number, numbered
 
+from vision import Follow, JsonLines, Run, VideoFile
 from vision.errors import SinkError, SourceError
 from vision.io import Inputs, live, local_files, read
 from vision.io.base import Info, Log, Span
@@ -101,6 +102,25 @@ def test_the_last_picture_of_a_stream_may_be_cut_off() -> None:
         frames_of(b"")
 
 
+def test_pictures_on_standard_input_come_at_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b"".join(encoded(i, ".png") for i in range(4))
+    for options, times in (({}, [0.0, 1.0, 2.0, 3.0]), ({"rate": 4}, [0.0, 0.25, 0.5, 0.75]),
+                           ({"rate": 4, "start": 0.25, "end": 0.75}, [0.25, 0.5])):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        with read("-", **options) as source:
+            assert [frame.time for frame in source] == times
+        assert bool(source.notes) == ("rate" not in options)       # that each counts as a second
+
+
+def test_pictures_among_videos_come_at_the_rate(tmp_path: Path, make_video: MakeVideo) -> None:
+    make_video("b.mp4", [0.0, 0.1])
+    for name in ("a1", "a2", "c1", "c2"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), numbered(1))
+    times = [0.0, 0.25, 0.0, 0.1, 0.5, 0.75]
+    assert [frame.time for frame in read(tmp_path, rate=4)] == times
+    assert [frame.time for one in read(tmp_path, rate=4).members for frame in one()] == times
+
+
 def test_a_picture_is_handed_out_before_the_next_one_arrives() -> None:
     class Pipe(io.RawIOBase):
         sent = 0
@@ -174,6 +194,33 @@ def test_a_file_on_a_server(
     assert not source.info.live
     with pytest.raises(SourceError, match="cannot be read"):
         read(f"{address}/nothing.mp4")
+
+
+def test_a_film_has_the_sound_of_an_address(
+    tmp_path: Path, make_video: MakeVideo, serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one with a token, which is told nowhere, and of a file by its URL."""
+    class Guarded(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if "token=s3cret" in self.path:
+                super().do_GET()
+            else:
+                self.send_error(403)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    folder = tmp_path / "of clips"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    clip = make_video("of clips/clip.mp4", [i / 10 for i in range(20)], sound="aac")
+    address = serve(partial(Guarded, directory=str(folder)))
+    for uri in (f"{address}/clip.mp4?token=s3cret", clip.as_uri()):
+        with Run(uri, [Follow("10,10,30,30")], [VideoFile("o.mp4"), JsonLines("o.jsonl")]) as run:
+            report = run.finish()
+            assert "s3cret" not in f"{report} {report.to_dict()} {run!r}"
+        assert (report.notes, read("o.mp4").info.audio) == ([], "aac")
+        assert "s3cret" not in Path("o.jsonl").read_text()
 
 
 def test_an_endless_stream_that_drops_is_opened_again(

@@ -361,6 +361,45 @@ def test_a_film_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
     assert second() == ""
 
 
+_MANY = """
+import os, resource, sys
+import numpy as np
+from vision.sinks.film import VideoWriter
+with VideoWriter(sys.argv[1]) as film:
+    for i in range(40):
+        film.write(np.full((48, 64, 3), i, np.uint8), i / 10)
+        film.state()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 12,) * 2)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files are counted as Linux does")
+def test_a_film_of_many_parts_opens_one_after_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    done = subprocess.run([sys.executable, "-c", _MANY, str(path)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [f.time for f in read(path)] == pytest.approx([i / 10 for i in range(40)], abs=TICK)
+    assert [f.image.mean() for f in read(path)] == pytest.approx(list(range(40)), abs=3)
+
+
+def test_on_windows_an_open_part_is_let_go_before_it_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    film = VideoWriter(tmp_path / "film.mp4")
+    film.write(numbered(0), 0.0)
+    closed, remove = [], Path.unlink
+
+    def removed(path: Path, missing_ok: bool = False) -> None:
+        if path == film.part:
+            closed.append(film._lock.closed)
+        remove(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", removed)
+    film.close()
+    assert closed == [True]
+
+
 _FULL = """
 import resource, signal, sys
 import numpy as np

@@ -77,22 +77,24 @@ class Ahead:
 
 
 class _PictureStream:
-    """JPEG and PNG pictures, one after the other; index and time (in seconds) count them."""
+    """JPEG and PNG pictures, one after the other; index counts them, time is the index over `rate`."""
 
     def __init__(self, ahead: Ahead, max_pixels: int) -> None:
         self._ahead, self._max_pixels = ahead, max_pixels
+        self.rate: float | None = None                   # a second; one unless it is given
         self.info = Info("-", "pictures")
 
     def frames(self, span: Span, log: Log) -> Iterator[Frame]:
         """The wanted pictures; those that cannot be read are counted and passed over."""
-        log.note("pictures on standard input have no times: each counts as one second")
+        if self.rate is None:
+            log.note("pictures on standard input have no times: each counts as one second")
         index = 0
         broken: SourceError | None = None
-        while self._ahead.peek(1) and not span.over(index):
+        while self._ahead.peek(1) and not span.over(time := index / (self.rate or 1.0)):
             name = f"picture {index} on standard input"
             try:
                 data = _next_picture(self._ahead, name)
-                image = decode_picture(data, name, self._max_pixels) if span.wants(index, index) else None
+                image = decode_picture(data, name, self._max_pixels) if span.wants(index, time) else None
             except SourceError as error:
                 broken = error
                 log.counts.corrupt += 1
@@ -102,7 +104,7 @@ class _PictureStream:
                 if image is None:
                     log.counts.passed_over += 1
                 else:
-                    yield Frame(image, index, float(index), "-")
+                    yield Frame(image, index, time, "-")
             index += 1
         if broken and not log.counts.decoded:
             raise broken

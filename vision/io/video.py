@@ -50,6 +50,7 @@ class Video:
         live: bool = False,
     ) -> None:
         self._discarded, self._most = 0, max_pixels
+        self.address = target if isinstance(target, str) and "://" in target else ""         # with a password in it
         self.container = open_container(uri, target, {"max_pixels": str(max_pixels), **(options or {})}, timeout)
         try:
             self._stream = video_stream(uri, self.container, max_pixels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 FILMS = (".mp4", ".m4v", ".mov")       # what a film is written as
+_FRAME = re.compile(r"(.+)-\d{6,}")     # a video's name and a frame's index
 
 
 def either(suffixes: Sequence[str]) -> str:
@@ -31,12 +33,14 @@ def either(suffixes: Sequence[str]) -> str:
 
 
 class FrameNames:
-    """File names for frames, without suffix, no two alike: a picture's own (`IMAGE`), a video's with the
-    index (`CLIP-000012`), and so an animation's after its first. Of two sources of the same name, from
-    two folders, the second is `IMAGE-2`, `CLIP-2-000012`."""
+    """File names for frames, without suffix, no two alike, in capitals or not: a picture's own (`IMAGE`), a video's
+    with the index (`CLIP-000012`), and so an animation's after its first. Of two sources of the same name, from
+    two folders, the second is `IMAGE-2`, `CLIP-2-000012`; so is a picture that is named as a video's frame."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._taken: set[str] = set()                    # without capitals
+        self._numbered: set[str] = set()                 # those of them to which an index is added
+        self._framed: set[str] = set()                   # that would have a frame of the name of a picture
         self._given: dict[str, tuple[str, int]] = {}     # a source: its name, and its first frame
 
     def __call__(self, source: str, index: int) -> str:
@@ -45,27 +49,51 @@ class FrameNames:
         if source not in self._given:
             stem = Path(source).stem
             name = stem if picture else stem.strip("-") or "frame"
-            self._given[source] = distinct(name, self._taken), index
+            self._given[source] = self._free(name, numbered=not picture), index
         name, first = self._given[source]
         return name if picture and index == first else f"{name}-{index:06d}"
 
+    def _free(self, name: str, *, numbered: bool) -> str:
+        """`name`, or with a number behind it where it, or a frame of it, is another's."""
+        given, count = name, 1
+        while self._another(given.casefold(), numbered):
+            count += 1
+            given = f"{name}-{count}"
+        self._taken.add(given.casefold())
+        if numbered:
+            self._numbered.add(given.casefold())
+        elif frame := _FRAME.fullmatch(given.casefold()):
+            self._framed.add(frame[1])
+        return given
+
+    def _another(self, name: str, numbered: bool) -> bool:
+        if numbered:
+            return name in self._taken or name in self._framed
+        frame = _FRAME.fullmatch(name)
+        return name in self._taken or (frame is not None and frame[1] in self._numbered)
+
+    def again(self, source: str) -> None:
+        """The source begins anew, with frames of the same indices: they get another name."""
+        self._given.pop(source, None)
+
     def state(self) -> State:
         """The names that were given."""
-        return {"taken": sorted(self._taken), "given": {k: list(v) for k, v in self._given.items()}}
+        return {"taken": sorted(self._taken), "numbered": sorted(self._numbered), "framed": sorted(self._framed),
+                "given": {k: list(v) for k, v in self._given.items()}}
 
     def restore(self, state: State) -> None:
         """Give the same names on."""
-        self._taken = set(state["taken"])
+        self._taken, self._numbered, self._framed = (set(state[key]) for key in ("taken", "numbered", "framed"))
         self._given = {source: (name, first) for source, (name, first) in state["given"].items()}
 
 
 def distinct(name: str, taken: set[str], tail: str = "") -> str:
-    """`name` + `tail`, with a number between them where that is taken; it is taken then."""
+    """`name` + `tail`, with a number between them where that is taken, in capitals or not; it is taken then."""
     given, count = f"{name}{tail}", 1
-    while given in taken:
+    while given.casefold() in taken:
         count += 1
         given = f"{name}-{count}{tail}"
-    taken.add(given)
+    taken.add(given.casefold())
     return given
 
 
@@ -127,6 +155,8 @@ class FolderSink(Sink):
     def begin(self, info: Info) -> None:
         """Make the folder."""
         self.folder.make()
+        if info.live:                                    # a camera that was lost is back, and counts from 0
+            self.names.again(info.uri)
 
     def state(self) -> State:
         """The names that were given, and how many files there are."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import av
 import av.error
 
 from vision.errors import SinkError, SourceError
+from vision.io.base import shown
 from vision.io.container import open_container, reason
 
 COPIED = {"aac", "mp3", "opus", "flac", "alac", "ac3", "eac3"}        # sound that mp4 holds as it is
@@ -32,9 +34,10 @@ class Sound:
         """
         if uri == "-" or ("://" in uri and not uri.startswith(("http://", "https://", "file://"))):
             return None
-        if "://" not in uri and not Path(uri).exists():
+        path = unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
+        if "://" not in path and not Path(path).exists():
             raise SinkError(f"the sound of {uri!r} cannot be read: there is no such file.")
-        container = open_container(uri, uri if "://" in uri else f"file:{uri}")
+        container = open_container(shown(uri), path if "://" in path else f"file:{path}")
         endless = container.duration is None and container.size <= 0
         if endless or not container.streams.audio or container.streams.audio[0].codec_context is None:
             container.close()

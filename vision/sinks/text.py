@@ -50,6 +50,8 @@ class TextFile:
                     if self._file.seek(0, io.SEEK_END) < (end or 0):
                         raise SinkError(f"{self.path!r} is shorter than it was. Run again without --resume.")
                     self._file.truncate(self._file.seek(end or 0))
+                    if end is not None:
+                        self._put(self._tail)            # no more text may come
             except OSError as error:
                 raise self._failed(error) from error
         self.end = end or 0
