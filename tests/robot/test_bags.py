@@ -320,6 +320,31 @@ def test_a_bag_that_was_cut_in_the_middle(tmp_path: Path) -> None:
         assert found == [BEGAN + i * 10**8 for i in range(len(found))]
 
 
+def test_a_journal_that_was_not_taken_over_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As a recording has it that was killed: what lies in the journal is not read, and nothing is written there."""
+    for put in bagged(tmp_path / "b"):
+        put("/cam", "sensor_msgs/msg/Image", image(0), BEGAN)
+        put("/vision/records", "std_msgs/msg/String", text("{}"), BEGAN)
+    file = next((tmp_path / "b").glob("*.db3"))
+    base = sqlite3.connect(file)
+    base.execute("PRAGMA journal_mode = WAL")
+    base.execute("PRAGMA wal_autocheckpoint = 0")
+    base.execute("INSERT INTO messages (topic_id, timestamp, data) SELECT topic_id, timestamp + 1, data FROM messages")
+    base.commit()
+    before = {path.name: path.stat().st_size for path in file.parent.iterdir()}
+    for name in (file, tmp_path / "b"):
+        with read(name) as source:
+            assert len(list(source)) == 1
+        assert [f"{file.name}-wal' beside it is not read" in note for note in source.notes] == [True]
+    assert list(records(tmp_path / "b")) == [{}]
+    assert "beside it is not read" in caplog.text
+    assert {path.name: path.stat().st_size for path in file.parent.iterdir()} == before
+    base.close()
+    with read(file) as source:
+        assert len(list(source)) == 2
+    assert source.notes == []
+
+
 def test_a_data_base_that_is_no_bag(tmp_path: Path) -> None:
     path = tmp_path / "a.db3"
     base = sqlite3.connect(path)

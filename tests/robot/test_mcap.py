@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -376,3 +377,35 @@ def test_a_recording_that_was_cut_off(data: Path) -> None:
     assert sum(len(list(file.messages(topic, log))) for topic in file.topics) == 10
     assert log.notes == ["'t' is cut off: it was read to its last whole chunk"]
     file.close()
+
+
+def test_a_recording_that_is_not_there_has_no_records(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.mcap", tmp_path):
+        with pytest.raises(SourceError, match="neither an MCAP file nor a ROS 2 bag"):
+            next(records(path))
+
+
+@pytest.mark.parametrize("make", [Mcap, Bag])
+def test_a_name_that_is_no_utf_8_is_kept(make: Any, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    with Run([replace(one, source=name) for one in frames(2)], plan_of_square(), [make(tmp_path / "run.mcap")]) as run:
+        run.finish()
+    assert [one["source"] for one in records(tmp_path / "run.mcap")] == [name, name]
+
+
+def test_on_windows_an_open_file_is_let_go_before_it_is_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still_open = []
+    monkeypatch.setattr(sys, "platform", "win32")
+    sink = Mcap(tmp_path / "run.mcap").open(plan_of_square())
+    move = Path.replace
+
+    def moved(path: Path, target: Path) -> Path:
+        still_open.append(sink._file is not None)
+        return move(path, target)
+
+    monkeypatch.setattr(Path, "replace", moved)
+    with Run(frames(2), plan_of_square(), [sink]) as run:
+        run.finish()
+    assert still_open == [False]

@@ -4,18 +4,20 @@ newest."""
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from robot_made import BEGAN, frames, square_at
+from robot_made import BEGAN, frames, plan_of_square, square_at
 
 from vision import Frame, Publish, Run, Spec, read
 from vision.errors import SinkError, SourceError, UsageError
@@ -255,3 +257,23 @@ def test_what_is_written_on_a_message_by_nobody(data: bytes | None) -> None:
 def test_what_is_written_on_a_message() -> None:
     for note in (Note("me", 3, 5), Note("me", 0, 5, 1.25, BEGAN)):
         assert Note.decode(note.encode()) == note
+
+
+def test_a_name_that_is_no_utf_8_is_sent_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+
+    class Kept:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def put(self, data: bytes, *_: object) -> None:
+            sent.append(json.loads(data)["source"])
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("vision.sinks.publish.Sender", Kept)
+    name = os.fsdecode(b"caf\xe9.mp4")
+    with Run([replace(one, source=name) for one in frames(2)], plan_of_square(), [Publish("zenoh://a/b")]) as run:
+        run.finish()
+    assert sent == [name, name]

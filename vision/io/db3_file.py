@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from vision.errors import SourceError
 from vision.io.base import Log
+from vision.io.listing import unread_journal
 from vision.io.mcap_file import MAX_CHUNK, unzstd
 from vision.io.topics import Logged, Topic
 
@@ -41,7 +42,8 @@ class Db3File:
             self._base.set_progress_handler(None, 0)
         except (sqlite3.Error, ValueError, TypeError, OverflowError, MemoryError) as error:
             self.close()
-            raise SourceError(f"{name!r} cannot be read as a bag of ROS 2 ({error}).") from error
+            more = f" {note[0].upper()}{note[1:]}." if (note := unread_journal(path)) else ""
+            raise SourceError(f"{name!r} cannot be read as a bag of ROS 2 ({error}).{more}") from error
 
     def _open(self) -> None:
         ask = self._base.execute

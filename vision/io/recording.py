@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,7 +15,7 @@ from vision.errors import SourceError
 from vision.io.base import MAX_FRAME_PIXELS, MAX_PIXELS, Info, Log, Span
 from vision.io.carried import Pictures
 from vision.io.clock import Clock
-from vision.io.listing import RECORDING_SUFFIXES, bag_files
+from vision.io.listing import RECORDING_SUFFIXES, bag_files, unread_journal
 from vision.io.topics import Logged, RecordingFile, Topic
 from vision.io.unpacked import suffix_of, unpacked
 from vision.messages import foxglove, ros
@@ -27,6 +28,7 @@ _MAX_HELD = 64 << 20                             # bytes of packets that are kep
 _LOOKED_AT = 9                                   # messages, for their size and rate, when a recording is opened
 _DEFINED = ("ros2msg", "ros1msg", "")            # definitions of ROS that are read; IDL is not
 RECORDS = "/vision/records"
+_log = logging.getLogger(__name__)
 
 
 class _Message(NamedTuple):
@@ -48,6 +50,7 @@ class Recording:
         self._step = 1 / 25                              # seconds from one picture to the next, about
         try:
             self._files = [opened(uri if len(files) == 1 else str(file), file) for file in files]
+            self._notes += [f"{str(file)!r}: {note}" for file in files if (note := unread_journal(file))]
             self.topic = self._chosen(topic)
             self._reads = reader_of(self.topic)
             log = Log()
@@ -295,7 +298,12 @@ def records(path: str | Path, topic: str = RECORDS) -> Iterator[dict[str, Any]]:
     path: the file, or the bag's folder. Raises SourceError where there are none.
     """
     where = Path(path)
-    for file in [where] if where.is_file() else bag_files(where):
+    files = [where] if where.is_file() else bag_files(where)
+    if not files:
+        raise SourceError(f"{str(path)!r} is neither an MCAP file nor a ROS 2 bag, or is not there.")
+    for file in files:
+        if note := unread_journal(file):
+            _log.warning("%s: %s", file, note)
         source = opened(str(file), file)
         try:
             found = [one for one in source.topics if one.name == topic]

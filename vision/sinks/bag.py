@@ -114,7 +114,8 @@ class _Bag(Sink):
                     scan = ros.scan_message(space.angles, space.ranges, head, most=most, layout=self.spec.layout)
                     self._put(topic, scan, stamp)
         for values in [*([record.gap(frame)] if frame.gap else []), item.record]:
-            self._put(RECORDS, self._store.types["std_msgs/msg/String"](record.line(values).rstrip("\n")), stamp)
+            line = record.line(values).rstrip("\n").encode(errors="backslashreplace").decode()
+            self._put(RECORDS, self._store.types["std_msgs/msg/String"](line), stamp)
         if self.spec.pictures != "none":
             image = item.drawn if self.spec.pictures == "drawn" else frame.image
             data = cv2.imencode(".jpg", image)[1].ravel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -149,7 +150,7 @@ class _Mcap(Sink):
         self._put(ANNOTATIONS, "foxglove.ImageAnnotations", stamp, annotations_message(payloads, stamp, view))
 
     def _json(self, topic: str, values: Mapping[str, Any], stamp: int) -> None:
-        self._put(topic, "", stamp, record.line(values).rstrip("\n").encode(errors="surrogateescape"))
+        self._put(topic, "", stamp, record.line(values).rstrip("\n").encode(errors="backslashreplace"))
 
     def _put(self, topic: str, kind: str, stamp: int, data: bytes) -> None:
         if topic not in self._channels:
@@ -181,6 +182,8 @@ class _Mcap(Sink):
             self._writer.finish()
             self._writer.flush()
             if complete:
+                if sys.platform == "win32":              # which renames no file that is open, and locks none
+                    self._let_go()
                 self.part.replace(self.path)
         except OSError as error:
             raise self._failed(error) from error

@@ -70,7 +70,7 @@ class _Publish(Sink):
             data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self.spec.quality])[1].tobytes()
             self._sender.put(data, "image/jpeg", PICTURE, frame.time, frame.stamp_ns)
         for values in [*([record.gap(frame)] if frame.gap else []), item.record]:
-            self._sender.put(record.line(values).encode(errors="surrogateescape"), "application/json")
+            self._sender.put(record.line(values).encode(errors="backslashreplace"), "application/json")
 
     def close(self) -> None:
         """End the session."""
