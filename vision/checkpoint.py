@@ -6,7 +6,9 @@ One file beside the first output. It is written whole or not at all, at a bounda
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +26,8 @@ from vision.steps.base import Spec, Step
 
 EVERY_S = 10.0
 _LOOKED_AT, _PLACES = 1 << 14, 64              # bytes of a source at so many places, its ends among them
+
+_LATER_PART = re.compile(r"\.part\.\d+\.mp4$")                # see `VideoWriter`
 
 Key = tuple[int, str, str]       # a stream of a run: its source's number, its URI, of pictures a digest of their names
 
@@ -108,32 +112,42 @@ class Standing:
 
     def __post_init__(self) -> None:
         self._real = set(map(os.path.realpath, self.outputs))
+        self._lines = list(map(json.dumps, self.done))   # one text, since there may be many thousands
 
     def state(self) -> dict[str, Any]:
         """The same in plain values, without `at`."""
-        return {"done": self.done, "failed": self.failed, "left": dict(self.left), "outputs": sorted(self.outputs)}
+        return {"done": "\n".join(self._lines), "failed": list(self.failed), "left": dict(self.left),
+                "outputs": "\0".join(sorted(self.outputs))}
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Standing:
         """What `state` returned, with `at` beside it. Raises DataError for something else."""
         try:
-            done, failed = ([key_of(one) for one in values[name]] for name in ("done", "failed"))
+            done = [key_of(json.loads(line)) for line in values["done"].split("\n") if line]
+            failed = [key_of(one) for one in values["failed"]]
             left = {str(number): int(count) for number, count in values["left"].items()}
             at = key_of(values["at"]) if "at" in values else None
-            return cls(done, failed, left, set(map(str, values["outputs"])), at)
+            return cls(done, failed, left, set(values["outputs"].split("\0")) - {""}, at)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise DataError(f"the checkpoint is not of such a run ({type(error).__name__}: {error}). Run again without "
                             "--resume.") from error
 
-    def writes(self, paths: Iterable[Path]) -> None:
-        """Remember outputs."""
+    def finish(self, key: Key) -> None:
+        """A stream was read to its end."""
+        self.done.append(key)
+        self._lines.append(json.dumps(key))
+
+    def writes(self, paths: Iterable[Path]) -> bool:
+        """Remember outputs. Returns whether one of them is new."""
         new = {str(path) for path in paths} - self.outputs - {"-"}
         self.outputs |= new
         self._real.update(map(os.path.realpath, new))
+        return bool(new)
 
     def wrote(self, path: Path) -> bool:
-        """Whether a file is the run's own, and no source: by its name, or as a picture in a folder of such."""
-        real = os.path.realpath(path)
+        """Whether a file is the run's own, and no source: by its name, also as a later part of a film that is one, or
+        as a picture in a folder of such."""
+        real = _LATER_PART.sub(".part.mp4", os.path.realpath(path))
         own_folder = path.suffix.lower() in PICTURE_SUFFIXES and os.path.dirname(real) in self._real
         return real in self._real or own_folder
 

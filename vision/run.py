@@ -94,6 +94,7 @@ class Run:
         self._saved = self.checkpoint.load() if self.checkpoint and resume else None
         self.stored = self._saved                        # until a stream goes on there
         self.standing = Standing() if self.stored is None else Standing.of(self.stored)
+        self._listed = any(map(_is_several, self._names))
         self._sources = Sources(self._names, self._openers, self.standing)
         inputs = [*self._names, *(file for one in self.plan for file in one.reads)]
         self._inputs = Inputs(inputs, self.standing.wrote)
@@ -263,15 +264,14 @@ class Run:
         for sink in stream.sinks:
             sink.address = getattr(stream.source, "address", "")
             sink.begin(stream.info)
-        self.standing.writes(targets)
-        if self.checkpoint is not None and self._saved is not None:      # so that they are no sources after a kill
-            self._save({**self._saved, "outputs": sorted(self.standing.outputs)}, stream.report)
-        elif self.checkpoint is not None:
-            self.checkpoint.remove()                                     # of an older run, whose outputs end here
+        new = self.standing.writes(targets)
+        if self.checkpoint is not None and self._saved is None:
+            self.checkpoint.remove()                     # of an older run, whose outputs end here
+        elif self._listed and new and self._saved is not None:           # so that they are no sources after a kill
+            self._save({**self._saved, "outputs": self.standing.state()["outputs"]}, stream.report)
 
     def save(self, values: Mapping[str, Any], report: Report) -> None:
         """Write a checkpoint, where there is one: how the sinks stand, and the stream that is under way."""
-        self.standing.writes(path for sink in self.sinks for path in sink.written)
         self._save({**values, **self.standing.state(), "chosen": self.pool.chosen}, report)
 
     def _save(self, values: Mapping[str, Any], report: Report) -> None:
@@ -281,7 +281,7 @@ class Run:
 
     def finished(self, stream: Stream) -> None:
         """A stream was read to its end, and its outputs are whole. Raises SinkError."""
-        self.standing.done.append(stream.key)
+        self.standing.finish(stream.key)
         left = getattr(stream.source, "left", None)
         if left is not None:
             self.standing.left[str(stream.key[0])] = left
@@ -294,6 +294,11 @@ class Run:
 def _may_be_live(name: str, reading: Mapping[str, Any]) -> bool:
     """Whether a source is live by its name or by how it is read, or a list that may hold such a one."""
     return is_camera(name) or is_url(name) or Path(name).suffix.lower() == ".txt" or bool(reading.get("realtime"))
+
+
+def _is_several(name: str) -> bool:
+    """Whether a source may have files that it is not named by: a folder, a glob or a list."""
+    return not Path(name).is_file() or Path(name).suffix.lower() == ".txt"
 
 
 def _on_disk(name: str) -> bool:

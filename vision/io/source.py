@@ -131,7 +131,8 @@ class Source:
     def leave_out(self, passed: Callable[[Path], bool]) -> None:
         """Pass over files of a folder, a glob or a list. To be called before the first frame, where nothing is live.
         Raises SourceError where none are left."""
-        if self._again is None or not isinstance(self._reader, (Chain, Pictures)):
+        named = self.pictures == (Path(self.info.uri),)                # by itself
+        if self._again is None or named or not isinstance(self._reader, (Chain, Pictures)):
             return
         self._reader = self._again(passed=passed)
         said = self._reader.info

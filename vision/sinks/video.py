@@ -201,9 +201,8 @@ class _VideoFile(Sink):
 
     @property
     def written(self) -> list[Path]:
-        """The films, pictures and folders, and the parts of a film that is under way or just finished."""
-        film = self._film or self._finished
-        return [path for path in (*self._made, *(film.parts if film is not None else ())) if path.exists()]
+        """The films, pictures and folders."""
+        return [path for path in self._made if path.exists()]
 
     def state(self) -> State | None:
         """The names that were given, and the film's parts; pictures in a folder are written anew."""
