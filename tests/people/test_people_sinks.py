@@ -13,6 +13,7 @@ import yaml
 
 from vision import CocoResults, Csv, EstimatePose, FindFaces, Frame, Item, YoloText
 from vision.errors import DataError
+from vision.io import Info
 from vision.people.body import COCO_ROWS, MIRRORED, POINTS, Poses
 from vision.people.face import Faces
 from vision.people.mesh import POINTS as MESH_POINTS
@@ -53,7 +54,7 @@ def written(spec: SinkSpec, plan: Spec, result: Any, *, names: tuple[str, ...] =
     step.names = names
     out = spec.open([plan])
     frame = Frame(np.zeros((SIZE[1], SIZE[0], 3), np.uint8), 0, 0.0, "set/000000000139.jpg")
-    out.begin(None)
+    out.begin(Info("clip.mp4", "video"))
     out.take(Item(frame, {plan.key: result}, [step]))
     out.close()
 
