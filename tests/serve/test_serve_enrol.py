@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from portrait import portrait
-from serving import Running, running
+from serving import Running, running, until
 
+from vision import VideoWriter
 from vision.errors import DataError, UsageError
 from vision.people.gallery import Gallery
 from vision.people.written import with_people, written
@@ -55,6 +57,31 @@ def test_a_face_is_enrolled_and_known(server: Running) -> None:
     _, answer = named(server, [f"somebody:{far}"], picture(portrait()))
     assert answer["results"][0]["record"]["identify"]["objects"][0]["label"] == "unknown"
     assert set(server.service.folder.iterdir()) == before                # nothing lies on the disk
+
+
+def test_names_of_visitors_stay_with_them(server: Running) -> None:
+    service = server.service
+    _, came = post(server, "/v1/enrol", picture(portrait()))
+    for n in range(3):
+        _, answer = named(server, [f"Anna {n}:{came['look']}"], picture(portrait()))
+        assert answer["results"][0]["record"]["identify"]["objects"][0]["label"] == f"Anna {n}"
+    with server.client() as client:
+        told = client.get("/metrics").text, client.get("/monitor").text
+    assert "Anna" not in "".join(told)
+    assert 'vision_seen_class_total{class="known",model="identify dlib-face"}' in told[0]
+    assert set(service.monitor.lately("identify dlib-face")["class"]) <= {"known", "unknown"}
+    assert not [name for name in service.plans._kept if "people" in name]
+
+
+def test_a_job_that_is_over_has_no_names(server: Running, tmp_path: Path) -> None:
+    _, came = post(server, "/v1/enrol", picture(portrait()))
+    with VideoWriter(tmp_path / "a.mp4") as film:
+        film.write(portrait(), 0.0)
+    with server.client() as client:
+        job = client.post("/v1/identify", params={"options": json.dumps({"people": [f"Anna:{came['look']}"]})},
+                          content=(tmp_path / "a.mp4").read_bytes(), headers={"content-type": "video/mp4"}).json()
+        until(lambda: server.service.jobs.find(job["id"]).plan == [])
+        assert client.get(f"/v1/jobs/{job['id']}").json()["tasks"] == ["faces", "identify"]
 
 
 def test_what_shows_nobody_says_why(server: Running) -> None:

@@ -45,7 +45,7 @@ class Job:
         self.id, self.client = secrets.token_urlsafe(12), client
         self.name, self.path = video
         self.records = self.path.with_suffix(".jsonl")
-        self.plan = list(plan)
+        self.plan, self.tasks = list(plan), [one.key for one in plan]
         self.state, self.error, self.code = "waiting", "", "failed"
         self.frames = 0
         self.of: int | None = None
@@ -66,7 +66,7 @@ class Job:
         """The job as it stands."""
         spent = (self.ended or monotonic()) - self.began
         return {
-            "id": self.id, "state": self.state, "tasks": [one.key for one in self.plan], "source": self.name,
+            "id": self.id, "state": self.state, "tasks": self.tasks, "source": self.name,
             "frames": self.frames, "of": self.of, "fps": round(self.frames / spent, 2) if spent else 0.0,
             "error": self.error or None, "records": f"/v1/jobs/{self.id}/records", "report": self.report,
         }
@@ -147,6 +147,7 @@ class Jobs:
             job.error, job.code, job.state = job.named(said["error"]), said["code"], "failed"
         finally:
             job.ended = monotonic()
+            job.plan.clear()                             # faces that its client named go with it
             job.path.unlink(missing_ok=True)
             if placed:
                 self._places.release()

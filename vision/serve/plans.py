@@ -72,7 +72,12 @@ class Plans:
         self._lock = threading.Lock()
 
     def find(self, task: str, options: Mapping[str, Any]) -> Kept:
-        """The plan of a task with options. Raises UsageError in one line."""
+        """The plan of a task with options; one with people whom the client names is not kept. Raises UsageError in one
+        line."""
+        if "people" in options:
+            once = Kept(self._asked({task: options}), self._open)
+            once.close()
+            return once
         name = json.dumps((task, options))
         with self._lock:
             found = self._kept.pop(name, None) or Kept(self._asked({task: options}), self._open)

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vision.people.identities import STRANGER
 from vision.types import Floats, Image
 
 _SIDE = 160                                              # pixels: the width at which brightness and sharpness are taken
@@ -16,7 +17,8 @@ _SIDE = 160                                              # pixels: the width at 
 
 @dataclass
 class Seen:
-    """One picture. scores: of its objects, or of the best classes; classes: their names; count: how many objects.
+    """One picture. scores: of its objects, or of the best classes; classes: their names, and of faces with names only
+    whether they are known; count: how many objects.
 
     brightness: the mean, 0..255. sharpness: the logarithm (base 10) of the variance of the Laplacian. embedding: what
     a classifier sees, (D,), or None. They are None of a picture that was not looked at.
@@ -38,8 +40,10 @@ def models_in(record: Mapping[str, Any]) -> Iterator[tuple[str, Seen]]:
         name = f"{key} {payload['model']}"
         if isinstance(payload.get("objects"), list):
             rows = payload["objects"]
-            yield name, Seen([float(row["score"]) for row in rows if "score" in row],
-                             [str(row["label"]) for row in rows if "label" in row], len(rows))
+            classes = [str(row["label"]) for row in rows if "label" in row]
+            if key == "identify":                        # names of people are nobody's but the client's
+                classes = [STRANGER if label == STRANGER else "known" for label in classes]
+            yield name, Seen([float(row["score"]) for row in rows if "score" in row], classes, len(rows))
         elif isinstance(payload.get("scores"), list):
             best = payload["scores"][:1]
             yield name, Seen([float(row["score"]) for row in best], [str(row["label"]) for row in best])
