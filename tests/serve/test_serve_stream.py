@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import socket as raw_socket
@@ -10,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from threading import Thread
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -19,8 +20,11 @@ from serving import Running, running, until
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
+from vision.errors import SourceError
 from vision.serve.limits import Limits
 from vision.serve.service import Service
+from vision.serve.visitor import Visitor
+from vision.types import Frame as Picture
 
 
 def opened(server: Running, plan: Any = None, **more: Any) -> ClientConnection:
@@ -240,6 +244,83 @@ def test_a_camera_of_the_server(server: Running, jpeg: bytes, tmp_path: Path) ->
         assert "not there.mp4" in answer["error"]
         socket.send('{"source": null}')
         until(lambda: not service.cameras._watchers["camera:1"])
+
+
+def test_another_source_begins_anew(server: Running, jpeg: bytes, tmp_path: Path) -> None:
+    """Cameras of one size, and one's own pictures: each has tracks and a clock of its own."""
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    films = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
+    for film in films:
+        writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), 10, (640, 480))
+        for _ in range(100):
+            writer.write(image)
+        writer.release()
+    service = Service(["detect", "track"], cameras=list(map(str, films)))
+    with running(service) as watched, opened(watched, {"track": {}}) as socket:
+
+        def records(source: str | None, count: int) -> list[dict[str, Any]]:
+            socket.send(json.dumps({"source": source}))
+            uri = "visitor" if source is None else str(films[int(source[-1])])
+            found: list[dict[str, Any]] = []
+            while len(found) < count:
+                if source is None:
+                    send(socket, jpeg, 5000.0 + 100 * len(found))
+                message = socket.recv(60)
+                answer = {} if isinstance(message, bytes) else json.loads(message)
+                assert "error" not in answer
+                if "record" in answer and answer["record"]["source"] == uri:
+                    found.append(answer["record"])
+            return found
+
+        for source in (None, "camera:0", "camera:1", "camera:0", None):
+            came = records(source, 6)
+            assert all(row["age_s"] == 0 for row in came[0]["track"]["objects"]), source
+            assert came[-1]["track"]["objects"][0]["id"] == 1
+            times = [one["time_s"] for one in came]
+            assert times == sorted(set(times))
+            if source is None:
+                assert [one["frame"] for one in came] == list(range(6))
+                assert times[0] == 0
+
+
+def test_a_late_picture_of_another_source_is_not_taken(jpeg: bytes) -> None:
+    service = Service(["track"])
+    service.start()
+    picture = np.zeros((48, 64, 3), np.uint8)
+
+    class Wire:
+        told: ClassVar[list[Any]] = []
+
+        async def tell(self, message: Any) -> None:
+            self.told.append(message)
+
+        async def show(self, picture: bytes) -> None:
+            self.told.append(picture)
+
+    async def visit() -> None:
+        visitor = Visitor(service, Wire(), "any")
+        watchers: list[Any] = []
+        service.cameras.watch = lambda name, told: watchers.append(told) or (lambda: None)  # type: ignore[method-assign]
+        await visitor.text('{"plan": {"track": {}}}')
+        for source in ('{"source": "camera:0"}', '{"source": "camera:1"}'):
+            await visitor.text(source)
+        watchers[0](Picture(picture, 7, 90.0, "one"))            # what the first camera still had to say
+        watchers[0](SourceError("the first is gone"))
+        await asyncio.sleep(0)
+        assert (visitor._newest, visitor._trouble) == (None, None)
+        watchers[1](Picture(picture, 0, 0.0, "two"))
+        await asyncio.sleep(0)
+        assert visitor._newest is not None
+        under_way, visitor._newest = visitor._newest, None
+        await visitor.text('{"source": null}')                   # while it is worked on
+        await visitor._answer(under_way)
+        visitor.close()
+
+    try:
+        asyncio.run(visit())
+        assert [next(iter(one)) for one in Wire.told] == ["ready"]
+    finally:
+        service.close()
 
 
 @pytest.mark.slow

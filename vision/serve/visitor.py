@@ -50,10 +50,11 @@ class Wire(Protocol):
 @dataclass
 class Waiting:
     """A picture that waits for its turn: of the client as bytes, or a camera's. sent: the client's time or the
-    camera's, in milliseconds. arrived: ours, in seconds."""
+    camera's, in milliseconds. turn: of the visitor's sources. arrived: our time, in seconds."""
 
     picture: bytes | Frame
     sent: float
+    turn: int
     arrived: float = field(default_factory=monotonic)
 
 
@@ -71,6 +72,8 @@ class Visitor:
         self._chain: Chain | None = None
         self._stepping = threading.Lock()                # is held while the steps work, or are exchanged
         self._unwatch: Callable[[], None] | None = None
+        self._turn = 0                                   # of sources: what comes late of an earlier one is not taken
+        self._stepped = 0                                # the turn whose pictures the steps see
         self._size: tuple[int, int] | None = None
         self._index, self._time, self._first = 0, 0.0, math.nan
 
@@ -106,7 +109,7 @@ class Visitor:
                 "code": "usage"})
         elif self._unwatch is None:
             (sent,) = _CLOCK.unpack_from(message)
-            self._offer(Waiting(message[_CLOCK.size:], sent))
+            self._offer(Waiting(message[_CLOCK.size:], sent, self._turn))
 
     async def answer(self) -> None:
         """Answer pictures, the newest first, until cancelled."""
@@ -160,20 +163,22 @@ class Visitor:
             await self.service.seats.changed()
 
     def _watch(self, name: Any) -> None:
-        """Watch one of the server's cameras, or none."""
-        unwatch = None if name is None else self.service.cameras.watch(name, self._from_camera)
+        """Watch one of the server's cameras, or none; what comes from now on has new steps."""
+        told = partial(self._from_camera, self._turn + 1)
+        unwatch = None if name is None else self.service.cameras.watch(name, told)
         if self._unwatch is not None:
             self._unwatch()
-        self._unwatch, self._newest = unwatch, None
+        self._unwatch, self._newest, self._trouble = unwatch, None, None
+        self._turn += 1
 
-    def _from_camera(self, what: Frame | VisionError) -> None:
-        self._loop.call_soon_threadsafe(self._camera_says, what)
+    def _from_camera(self, turn: int, what: Frame | VisionError) -> None:
+        self._loop.call_soon_threadsafe(self._camera_says, turn, what)
 
-    def _camera_says(self, what: Frame | VisionError) -> None:
-        if self._unwatch is None:
+    def _camera_says(self, turn: int, what: Frame | VisionError) -> None:
+        if turn != self._turn:
             return
         if isinstance(what, Frame):
-            self._offer(Waiting(what, 1000 * what.captured))
+            self._offer(Waiting(what, 1000 * what.captured, turn))
         else:
             self._trouble = what
             self._change.set()
@@ -211,6 +216,8 @@ class Visitor:
             self.service.metrics.drop(cause_of(error))
             await self.wire.tell({"wait": {"ahead": error.ahead}} if isinstance(error, Busy) else told(error))
             return
+        if shown is not None and waiting.turn != self._turn:
+            return
         skipped, self.skipped = self.skipped, 0
         if shown is not None:
             await self.wire.show(_CLOCK.pack(waiting.sent) + shown)
@@ -229,6 +236,8 @@ class Visitor:
             return self._looked(waiting)
 
     def _looked(self, waiting: Waiting) -> tuple[dict[str, Any], bytes | None]:
+        if waiting.turn != self._stepped:
+            self._begin(waiting.turn)
         picture, shown = waiting.picture, None
         if isinstance(picture, Frame):
             frame, image = picture, picture.image
@@ -243,6 +252,12 @@ class Visitor:
         except VisionError:
             self._size = (0, 0)                          # what failed on a frame is of no use for the next
             raise
+
+    def _begin(self, turn: int) -> None:
+        """Another source: a clock of its own, and new steps unless those at hand have seen nothing."""
+        self._stepped, self._index, self._time, self._first = turn, 0, 0.0, math.nan
+        if self._size is not None:
+            self._size = (0, 0)
 
     def _chain_for(self, size_wh: tuple[int, int]) -> Chain:
         """The steps; new ones where pictures of another size come, as after a phone was turned."""

@@ -307,6 +307,7 @@ async function ended(why) {
 
 /** The visitor's own camera. @param {string} [device] */
 async function useCamera(device = "") {
+  stream.say({ source: null });
   await use(() => source.camera(device, Number(at("size").value), ended), true);
   await list();
 }
@@ -338,10 +339,8 @@ function useServer(name) {
 at("source").addEventListener("change", async () => {
   const { value } = at("source");
   if (value === "file") at("file").click();
-  else if (value.startsWith("own:")) {
-    stream.say({ source: null });
-    await useCamera(value.slice(4));
-  } else if (value.startsWith("camera:")) useServer(value);
+  else if (value.startsWith("own:")) await useCamera(value.slice(4));
+  else if (value.startsWith("camera:")) useServer(value);
 });
 at("use-camera").addEventListener("click", () => useCamera());
 at("use-file").addEventListener("click", () => at("file").click());
