@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from threading import Event
 
 import av
 import cv2
@@ -16,11 +17,14 @@ from serving import Running, running, until
 
 from vision import Detector, read
 from vision.errors import WeightsError
+from vision.item import Item
 from vision.record import SCHEMA
 from vision.serve.answers import status_of, told
+from vision.serve.chain import Chain
 from vision.serve.jobs import Job, records_of
 from vision.serve.limits import Limits
 from vision.serve.service import Service
+from vision.types import Frame
 
 RECORDS = json.loads((Path(__file__).parents[2] / "vision" / "record.schema.json").read_text(encoding="utf-8"))
 
@@ -260,6 +264,40 @@ def test_a_video_of_too_many_pixels_is_told_so(server: Running, tmp_path: Path) 
     job = post(server, "detect", (tmp_path / "large.avi").read_bytes(), "video/x-msvideo").json()
     with server.client() as client:
         assert "more than 2000000 pixels are not decoded" in json.loads(client.get(job["records"]).text)["error"]
+
+
+def test_a_late_picture_of_a_stream_ends_it(jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps are nobody's while it works, and are given back when it is done."""
+    looked, closed = Chain.look, Chain.close
+    said: list[str] = []
+    goes_on = Event()
+
+    def look(chain: Chain, frame: Frame) -> Item:
+        if frame.source == "1.jpg":
+            goes_on.wait(20)
+        item = looked(chain, frame)
+        said.append(frame.source)
+        return item
+
+    def close(chain: Chain) -> None:
+        said.append("closed")
+        closed(chain)
+
+    service = Service(["track"], limits=Limits(timeout=1))
+    with running(service) as server, server.client() as client, monkeypatch.context() as patch:
+        patch.setattr(Chain, "look", look)
+        patch.setattr(Chain, "close", close)
+        files = [("picture", (f"{n}.jpg", jpeg, "image/jpeg")) for n in range(4)]
+        results = client.post("/v1/track", files=files).json()["results"]
+        assert ["record" in one for one in results] == [True, False, False, False]
+        assert [one["code"] for one in results[1:]] == ["busy"] * 3
+        assert said == ["0.jpg"]
+        goes_on.set()
+        until(lambda: len(said) == 3)
+        assert said == ["0.jpg", "1.jpg", "closed"]
+        whole = client.post("/v1/track", files=files[:1] * 3).json()["results"]
+        assert [one["record"]["frame"] for one in whole] == [0, 1, 2]
+        assert said[3:] == ["0.jpg"] * 3 + ["closed"]
 
 
 @pytest.mark.parametrize(("frames", "noted"), [(4, False), (5, True)])

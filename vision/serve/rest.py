@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -94,10 +95,11 @@ async def _done(service: Service, name: str, upload: Upload, client: str, began:
 
 async def looked_at(service: Service, kept: Kept, upload: Upload, client: str) -> list[Any]:
     """The record of each picture, or the error that it met. Pictures of a task that needs their order are done one
-    after the other by the same steps, the others together."""
+    after the other by the same steps, and after one that takes too long there are no more; the others together."""
     stream = Info("", "stream", rate=upload.rate)
     chain = await asyncio.to_thread(service.open, kept.plan, stream) if kept.timed else None
     results: list[Any] = []
+    future: Future[Any] | None = None
     try:
         for index, (name, data) in enumerate(upload.pictures):
             try:
@@ -108,14 +110,22 @@ async def looked_at(service: Service, kept: Kept, upload: Upload, client: str) -
                 continue
             results.append(asyncio.wrap_future(future))
             if chain is not None:
-                await asyncio.wait(results[-1:], timeout=service.limits.timeout)
+                done, _ = await asyncio.wait(results[-1:], timeout=service.limits.timeout)
+                results[-1] = _settled(results[-1], service)
+                if not done:
+                    results += [Busy(service.turns.waiting) for _ in upload.pictures[len(results):]]
+                    break
         under_way = [one for one in results if isinstance(one, asyncio.Future)]
         if under_way:
             await asyncio.wait(under_way, timeout=service.limits.timeout)
         results = [_settled(one, service) if isinstance(one, asyncio.Future) else one for one in results]
     finally:
         if chain is not None:
-            await asyncio.to_thread(chain.close)
+            close = chain.close
+            if future is None or future.done():
+                await asyncio.to_thread(close)
+            else:                                        # a picture is late, and the steps are at work
+                future.add_done_callback(lambda _: close())
     for one in results:
         if isinstance(one, BaseException):
             service.metrics.drop(cause_of(one))
