@@ -14,6 +14,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -21,13 +22,14 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from vision import Detect
 from vision.cli import app
 from vision.errors import UsageError, VisionError
 from vision.serve.launch import listen
 from vision.serve.service import Service
 from vision.serve.settings import ServerOptions
-from vision.steps import tasks
-from vision.zoo import find
+from vision.steps import Pool, tasks
+from vision.zoo import CARDS, find
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -87,6 +89,39 @@ def test_a_failed_start(
     assert isinstance(done.exception, VisionError)
     assert done.exception.exit_code == status
     assert said in str(done.exception)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_further_model_is_not_the_default(lazy: bool) -> None:
+    service = Service(["classify", "detect"], ["gfl-voc"], lazy=lazy)
+    try:
+        service.start()
+        assert list(service.models["detect"]) == ["nanodet-g", "gfl-voc"]
+        chosen = [service.asked({"detect": asked})[0].model.name for asked in ({}, {"model": "gfl-voc"})]
+        assert chosen == ["nanodet-g", "gfl-voc"]
+    finally:
+        service.close()
+
+
+def test_the_model_of_a_plan_is_the_default() -> None:
+    service = Service(models=["nanodet-g"], own=[Detect(model="gfl-voc")])
+    try:
+        service.start()
+        assert list(service.models["detect"]) == ["gfl-voc", "nanodet-g"]
+        assert service.asked({"detect": {}})[0].model.name == "gfl-voc"
+    finally:
+        service.close()
+
+
+def test_a_further_model_stands_in_for_a_default_that_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "segnet-mobilenetv2-camvid"
+    monkeypatch.setitem(CARDS, name, replace(CARDS[name], use="free"))   # as one of one's own would be
+    service = Service(["segment"], [name], Pool(free_only=True))
+    try:
+        service.start()
+        assert list(service.models["segment"]) == [name]
+    finally:
+        service.close()
 
 
 def test_a_port_that_is_taken() -> None:

@@ -89,10 +89,13 @@ class Service:
     def start(self) -> None:
         """Load and warm every model; `ready` is true afterwards. Raises what a model that cannot be had raises."""
         try:
-            for name in self._further:
-                self._further_model(name)
-            for name in self.offered[:1] if self._lazy else self.offered:
-                self._load_or_leave(name)
+            further = [self._further_model(name) for name in self._further]
+            begin = {*self.offered[:1], *(one.task for one in further)} if self._lazy else set(self.offered)
+            for name in (name for name in self.offered if name in begin):
+                others = [one for one in further if one.task == name]
+                self._load_or_leave(name, bool(others))
+                for one in others:                       # after the default, which is the first
+                    self._add(one)
             self._staff()
             self.ready = True
             _log.info("ready after %.1f s", monotonic() - self.begun)
@@ -165,12 +168,16 @@ class Service:
         """The plan of tasks, each as the server does it."""
         return [self.own.get(one.key, one) for one in plan_of(list(names), self.pool.free_only)]
 
-    def _load_or_leave(self, name: str) -> None:
-        """Load a task; where nobody asked for it by name, one that needs what only its user has is left out."""
+    def _load_or_leave(self, name: str, others: bool) -> None:
+        """Load a task; where nobody asked for it by name, one that needs what only its user has is left out. others:
+        whether it has further models, of which the first stands in for a default that cannot be had."""
         one = self._plan_of([name])[-1]
         try:
             self.load(name)
-        except VisionError:
+        except VisionError as error:
+            if others and name not in self.own:
+                _log.warning("%s is served without its default model: %s", name, error)
+                return
             try:
                 one.check()
             except UsageError as lacks:
@@ -188,12 +195,13 @@ class Service:
         with self._loading:
             return self.pool.load(Classifier.load)
 
-    def _further_model(self, name: str) -> None:
+    def _further_model(self, name: str) -> Any:
+        """The spec that loads a further model."""
         card = find(name)
         row = next((task for task, row in tasks().items() if row.card and find(row.card).task == card.task), card.task)
         if row not in self.models:
             raise UsageError(f"the model {name!r} is for {card.task}, which is not served. Add it to --do.")
-        self._add(find_task(row).spec(model=name))  # type: ignore[call-arg]
+        return find_task(row).spec(model=name)  # type: ignore[call-arg]
 
     def _add(self, one: Any) -> None:
         """Load a spec's model and have it work once on each size, so that no client waits for a graph."""
