@@ -102,6 +102,18 @@ def test_the_token(guarded_server: Running) -> None:
         assert json.loads(stream.recv(10))["code"] == "usage"
 
 
+@pytest.mark.parametrize("cookies", [
+    'a={"x":1}; vision_token=T', "pref=a b; vision_token=T", "a; vision_token=T", "vision_token=T; a=ü", "vision_token=T",
+    'vision_token="T";', "=;;x= ;vision_token=T ;", "my_vision_token=no; vision_token=T",
+])
+def test_cookies_of_others_are_passed_over(guarded_server: Running, cookies: str) -> None:
+    with httpx.Client(base_url=guarded_server.url, trust_env=False) as client:
+        headers = {"cookie": cookies.replace("T", TOKEN).encode()}
+        assert client.get("/v1/tasks", headers=headers).status_code == 200
+        headers = {"cookie": cookies.replace("vision_token=", "visiontoken=").encode()}
+        assert client.get("/v1/tasks", headers=headers).status_code == 401
+
+
 def test_a_guessed_token(server: Running) -> None:
     service = Service(["classify"], lazy=True)
     with running(service, ready=False, token=TOKEN) as found, httpx.Client(
