@@ -103,7 +103,7 @@ def test_the_token(guarded_server: Running) -> None:
 
 
 @pytest.mark.parametrize("cookies", [
-    'a={"x":1}; vision_token=T', "pref=a b; vision_token=T", "a; vision_token=T", "vision_token=T; a=ü", "vision_token=T",
+    'a={"x":1}; vision_token=T', "pref=a b; vision_token=T", "a; vision_token=T", "vision_token=T; a=ü",
     'vision_token="T";', "=;;x= ;vision_token=T ;", "my_vision_token=no; vision_token=T",
 ])
 def test_cookies_of_others_are_passed_over(guarded_server: Running, cookies: str) -> None:
@@ -124,6 +124,25 @@ def test_a_guessed_token(server: Running) -> None:
         right = client.get("/v1/tasks", headers={"authorization": f"Bearer {TOKEN}"})
         assert right.status_code == 429                  # it cannot be told apart by trying
         assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_server_guesses_nothing_and_locks_nobody_out(site: str) -> None:
+    service = Service(["classify"], lazy=True)
+    with running(service, ready=False, token=TOKEN) as found, httpx.Client(
+            base_url=found.url, trust_env=False) as client:
+        picture = {"sec-fetch-site": site, "sec-fetch-mode": "no-cors"}
+        link = {"sec-fetch-site": site, "sec-fetch-mode": "navigate"}
+        for headers in (picture, link):
+            wrong = [client.get("/v1/tasks", params={"token": n}, headers=headers) for n in range(20)]
+            assert {(answer.status_code, answer.json()["code"]) for answer in wrong} == {(403, "origin")}
+        assert client.get("/v1/tasks", params={"token": TOKEN}, headers=picture).status_code == 403
+        assert client.get("/v1/tasks", params={"token": TOKEN}, headers=link).status_code == 200
+        for own in ("same-origin", "none"):
+            headers = {"authorization": f"Bearer {TOKEN}", "sec-fetch-site": own, "sec-fetch-mode": "cors"}
+            assert client.get("/v1/tasks", headers=headers).status_code == 200
+        answers = [client.get("/v1/tasks", params={"token": n}, headers={"sec-fetch-site": "none"}) for n in range(12)]
+        assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 2      # the user's own are counted
 
 
 def test_pages_of_other_servers(server: Running, jpeg: bytes) -> None:

@@ -31,6 +31,8 @@ HEADERS = {
 }
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 _OPEN = frozenset(("/healthz", "/readyz"))               # asked by whoever starts and restarts the server
+_OWN_SITE = frozenset(("same-origin", "none"))           # Sec-Fetch-Site of this server's pages, and of the user
+_FOREIGN = "pages of other servers may not use this one."
 _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 _VIDEO_PATHS = "/v1/"
 _COOKIE = "vision_token"
@@ -101,7 +103,7 @@ class Safety:
         reading = scope["type"] == "http" and scope["method"] in _READING
         origin = headers.get("origin")
         if origin is not None and not reading and _place(origin) != host.lower():
-            raise Refused(403, "origin", "pages of other servers may not use this one.")
+            raise Refused(403, "origin", _FOREIGN)
         client = (scope.get("client") or ("",))[0]
         if scope["path"] not in _OPEN:
             if not self._asked.take(client):
@@ -112,11 +114,16 @@ class Safety:
     def _check_token(self, scope: Scope, headers: dict[str, str], client: str) -> None:
         if not self.token:
             return
+        foreign = scope["type"] == "http" and headers.get("sec-fetch-site", "none") not in _OWN_SITE
+        if foreign and headers.get("sec-fetch-mode") != "navigate":      # which learns nothing of the token, either
+            raise Refused(403, "origin", _FOREIGN)
         if self._guesses.left(client) < 1:
             raise Refused(429, "guessing", "too many wrong tokens. Try again in a minute.", **{"retry-after": "60"})
         given = _token(scope, headers)
         if given and hmac.compare_digest(given.encode(), self.token.encode()):
             return
+        if given and foreign:                            # a link of theirs locks nobody out
+            raise Refused(403, "origin", _FOREIGN)
         if given:
             self._guesses.take(client)
         raise Refused(401, "token", "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN.",
