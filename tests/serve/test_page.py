@@ -350,6 +350,52 @@ def test_the_server_is_stopped_and_comes_back(camera: Path) -> None:
         assert not page.is_visible("#notice")
 
 
+@pytest.mark.slow
+def test_another_token_is_told_and_not_tried_again(camera: Path) -> None:
+    with stoppable() as (port, start, stop), browsing(camera) as page:
+        tried: list[str] = []
+        page.on("websocket", lambda socket: tried.append(socket.url))
+        start(token="one")
+        page.goto(f"http://127.0.0.1:{port}/?do=detect&token=one")
+        until(page, SHOWN)
+        stop()
+        start(token="two")
+        until(page, "document.getElementById('notice').textContent.includes('wants a token')", 30)
+        assert page.inner_text("#link-text") == "the server refuses"
+        before = len(tried)
+        page.wait_for_timeout(4000)
+        assert len(tried) == before
+        assert page.is_visible("#notice")
+
+
+@pytest.mark.slow
+def test_a_picture_that_met_a_busy_server_is_sent_again(server: Running, camera: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "person.jpg"), portrait())
+    refused: list[bytes] = []
+
+    def between(socket: Any) -> None:
+        further = socket.connect_to_server()
+
+        def asked(message: Any) -> None:
+            if isinstance(message, bytes) and len(refused) < 2:
+                refused.append(message)
+                socket.send('{"wait": {"ahead": 3}}')
+            else:
+                further.send(message)
+
+        socket.on_message(asked)
+
+    with browsing(camera, permissions=[]) as page:
+        page.route_web_socket("**/v1/stream", between)
+        page.goto(f"{server.url}/?do=detect")
+        page.wait_for_selector("#task-detect")
+        drop(page, tmp_path / "person.jpg", "image/jpeg")
+        until(page, PERSON_SEEN)
+        assert [one[8:] == refused[0][8:] for one in refused] == [True, True]
+        assert not page.is_visible("#notice")
+        assert page.wrong == []
+
+
 @contextmanager
 def stoppable() -> Iterator[tuple[int, Any, Any]]:
     """A port, and what starts and stops a server there."""
@@ -360,12 +406,12 @@ def stoppable() -> Iterator[tuple[int, Any, Any]]:
     free.close()
     under_way: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(cameras: Sequence[str] = ()) -> None:
+    def start(cameras: Sequence[str] = (), token: str = "") -> None:
         service = Service(["detect"], cameras=cameras)
         listening = listen("127.0.0.1", port)
         server = uvicorn.Server(uvicorn.Config(
-            create_app(service, page=PAGE), http=guarded(service.limits), ws="websockets-sansio", log_config=None,
-            timeout_graceful_shutdown=1))
+            create_app(service, page=PAGE, token=token), http=guarded(service.limits), ws="websockets-sansio",
+            log_config=None, timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         under_way.append((server, thread))

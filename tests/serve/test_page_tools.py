@@ -116,6 +116,54 @@ def test_what_is_in_a_box_is_followed(server: Running, still: Path, tmp_path: Pa
         assert page.wrong == []
 
 
+def test_a_plan_that_is_refused_leaves_the_one_before(server: Running, still: Path) -> None:
+    """The vit's weights are not there; what ran goes on."""
+    with browsing(still) as page:
+        page.goto(f"{server.url}/?do=detect")
+        until(page, SHOWN)
+        only(page, "follow")
+        page.click("#draw-box")
+        drag(page, (0.35, 0.2), (0.6, 0.6))
+        until(page, "document.getElementById('seen').innerText.includes('target')")
+        page.click("#options-follow summary")
+        page.select_option("#options-follow select", "vit")
+        until(page, "document.getElementById('notice').textContent.includes('does not have the weights')")
+        frame = int(page.evaluate(SHOWN))
+        until(page, f"{SHOWN} > {frame + 3}")
+
+
+def test_the_picture_of_a_box_is_sent_again_to_a_busy_server(server: Running, still: Path, tmp_path: Path) -> None:
+    sent: list[bytes] = []
+    plans: list[str] = []
+
+    def between(socket: Any) -> None:
+        further = socket.connect_to_server()
+
+        def asked(message: Any) -> None:
+            if isinstance(message, str):
+                plans.append(message)
+            elif "box" in plans[-1]:
+                sent.append(message)
+                if len(sent) < 3:
+                    socket.send('{"wait": {"ahead": 3}}')
+                    return
+            further.send(message)
+
+        socket.on_message(asked)
+
+    with browsing(still) as page:
+        page.route_web_socket("**/v1/stream", between)
+        page.goto(f"{server.url}/?do=detect")
+        until(page, SHOWN)
+        only(page, "follow")
+        page.click("#draw-box")
+        drag(page, (0.35, 0.2), (0.6, 0.6))
+        until(page, "document.getElementById('seen').innerText.includes('target')")
+        until(page, "document.getElementById('canvas').dataset.frame > 2")
+        assert [one == sent[0] for one in sent[:4]] == [True, True, True, False]
+        assert page.wrong == []
+
+
 def test_who_is_named_is_known(server: Running, still: Path) -> None:
     with browsing(still) as page:
         page.goto(f"{server.url}/?do=faces")

@@ -138,6 +138,7 @@ def test_a_message_that_cannot_be(server: Running, jpeg: bytes, message: str, sa
         socket.send(message)
         answer = json.loads(socket.recv(60))
         assert answer["code"] == "usage"
+        assert answer.get("of") == ("plan" if message.startswith('{"plan"') else None)
         assert said in answer["error"]
         socket.send('{"plan": {"detect": {}}}')          # and the stream goes on
         assert "ready" in json.loads(socket.recv(60))

@@ -79,6 +79,7 @@ class Visitor:
 
     async def text(self, message: str) -> None:
         """A message of the client: a plan, a camera, or both."""
+        of: dict[str, str] = {}                          # what an error answers
         try:
             if len(message) > _LARGEST_TEXT:
                 raise UsageError(f"a message has at most {_LARGEST_TEXT} characters; got {len(message)}.")
@@ -90,16 +91,18 @@ class Visitor:
                 raise UsageError('a message is JSON: {"plan": {"detect": {}}} or {"source": "camera:0"}; '
                                  f"got {message[:60]!r}.")
             if "plan" in asked:
+                of = {"of": "plan"}
                 await self._switch(asked["plan"])
+                of = {}
             if "source" in asked:
                 self._watch(asked["source"])
         except VisionError as error:
-            await self.wire.tell(told(error))
+            await self.wire.tell({**told(error), **of})
         except ConnectionError:
             raise
         except Exception as error:
             _log.exception("a visitor's message failed")
-            await self.wire.tell(told(error))
+            await self.wire.tell({**told(error), **of})
 
     async def picture(self, message: bytes) -> None:
         """A picture of the client, with its time before it."""

@@ -17,7 +17,7 @@ const painter = new Painter(canvas), source = new Source(), meters = new Meters(
 const places = new Places(canvas, painter, {
   changed: () => ask(), redraw: () => again(), say: (text) => (text ? notice(text, "draw") : hush("draw")),
   began: (kind) => { if (kind === "box") freeze(); },
-  ended: () => { if (!places.drawn.box.length) frozen = null; },
+  ended: () => { if (!places.drawn.box.length) frozen = unanswered = null; },
 });
 const people = new People(() => ask(), () => source.snap());
 const plan = new Plan(() => ask(), (task) => (task === "identify" ? people.options() : places.options(task, size)));
@@ -29,12 +29,14 @@ const look = {
 /** The picture under way, and the last one that was answered: each canvas is used in turn.
  * @type {{time: number, turn: number, canvas: OffscreenCanvas}[]} */
 const sent = [0, 1].map(() => ({ time: 0, turn: 0, canvas: new OffscreenCanvas(1, 1) }));
-let paused = false, encoding = false, ready = false, waiting = "", drawnAt = 0, next = 0;
+let paused = false, encoding = false, ready = false, planned = false, waiting = "", drawnAt = 0, next = 0;
 /** Of the pictures that are sent or come. @type {[number, number]} */
 let size = [0, 0];
 /** A picture that stands still while a box is drawn on it, and is then the first to be looked at.
- * @type {{time: number, canvas: OffscreenCanvas} | null} */
+ * @typedef {{time: number, canvas: OffscreenCanvas} | null} Frozen @type {Frozen} */
 let frozen = null;
+/** One that is under way: a server that is busy has not looked at it. @type {Frozen} */
+let unanswered = null;
 /** @type {any} */
 let record = null;
 /** @type {Promise<ImageBitmap> | null} */
@@ -54,18 +56,32 @@ async function opened() {
   ask();
 }
 
-/** @param {number} pause */
-function lost(pause) {
-  ready = false;
+/** @param {number} pause @returns {Promise<boolean>} whether to try again: not where the server is there, and refuses */
+async function lost(pause) {
+  ready = planned = false;
+  unanswered = null;
   link("lost", "the server is not there");
   notice(`The server is not there. Trying again${pause > 1000 ? ` every ${Math.round(pause / 1000)} s` : ""}: nothing is lost, and the page goes on by itself.`, "server");
+  const answer = await fetch("v1/tasks", { signal: AbortSignal.timeout(3000) }).catch(() => null);
+  if (!answer || answer.status !== 401 && answer.status !== 429) return true;
+  const { text, code } = await refusal(answer);
+  if (code === "rate") return true;
+  link("lost", "the server refuses");
+  notice(text, "server");
+  return false;
+}
+
+/** Why the server refuses. @param {Response} answer @returns {Promise<{text: string, code: string}>} */
+async function refusal(answer) {
+  const { error, code } = await answer.json().catch(() => ({}));
+  const text = code === "token" ? "This server wants a token. Open the address that it printed, with ?token= in it." : error ?? answer.statusText;
+  return { text, code };
 }
 
 async function tasks() {
   try {
     const answer = await fetch("v1/tasks");
-    if (answer.status === 401) throw new Error("This server wants a token. Open the address that it printed, with ?token= in it.");
-    if (!answer.ok) throw new Error((await answer.json()).error ?? answer.statusText);
+    if (!answer.ok) throw new Error((await refusal(answer)).text);
     const wanted = (new URLSearchParams(location.search).get("do") ?? "track").split(",");
     plan.offer(await answer.json(), wanted);
     await list();
@@ -91,7 +107,7 @@ function ask() {
 /** @param {import("./stream.js").Message} message */
 function told(message) {
   if (message.ready) {
-    ready = true;
+    ready = planned = true;
     waiting = "";
     plan.loading("");
     plan.running(message.ready.models);
@@ -108,14 +124,18 @@ function told(message) {
   } else if (message.wait) {
     link("waiting", `busy: ${message.wait.ahead} ahead`);
     notice(`The server is busy: ${message.wait.ahead} ahead of you. This goes on by itself.`, "busy");
+    if (source.kind === "picture") source.fresh = true;
+    frozen ??= unanswered;
     setTimeout(pump, 450);
   } else if (message.error) {
-    frozen = null;
+    frozen = unanswered = null;
     if (message.code === "camera" && source.kind === "server") forget();
     plan.loading("");
-    ready = ready || message.code === "usage";            // the plan before it goes on
+    if (message.of === "plan") ready = planned;           // the plan before it goes on
     notice(message.error, "bad", 8000);
   } else if (message.record?.kind === "frame") {
+    if (frozen === unanswered) frozen = null;
+    unanswered = null;
     answered(message);
   }
   pump();
@@ -165,8 +185,8 @@ async function pump() {
     context2d(one.canvas).drawImage(held?.canvas ?? /** @type {CanvasImageSource} */ (source.picture), 0, 0, ...size);
     one.turn = source.turn;
     one.time = held?.time ?? (source.kind === "picture" ? performance.now() : source.time);
-    if (held) frozen = null;
-    else source.fresh = false;
+    [frozen, unanswered] = [null, held];
+    if (!held) source.fresh = false;
     const picture = await one.canvas.convertToBlob({ type: "image/jpeg", quality: source.kind === "picture" ? 0.92 : 0.8 });
     stream.send(one.time, await picture.arrayBuffer());
   } finally {
@@ -260,7 +280,7 @@ async function use(begin, mirror) {
     setPaused(false);
     places.end();
     places.forget("box");
-    frozen = null;
+    frozen = unanswered = null;
     await begin();
     if (turn !== source.turn) return;
     look.mirror = mirror;

@@ -4,14 +4,14 @@ const PAUSES_MS = [300, 700, 1500, 3000];
 const PATIENCE_MS = 8000;                        // without an answer, after which the next picture goes
 
 /** @typedef {{record?: any, sent?: number, server_ms?: number, skipped?: number, ready?: any, wait?: {ahead: number}, loading?: string,
- *   error?: string, code?: string}} Message */
+ *   error?: string, code?: string, of?: "plan"}} Message */
 
 export class Stream {
   /**
    * @param {{
-   *   opened: () => void, lost: (pause: number) => void, told: (message: Message) => void,
+   *   opened: () => void, lost: (pause: number) => Promise<boolean>, told: (message: Message) => void,
    *   shown: (time: number, picture: Blob) => void,
-   * }} on what happens
+   * }} on what happens; lost: whether it is worth another try
    */
   constructor(on) {
     this.on = on;
@@ -36,11 +36,10 @@ export class Stream {
       this.on.opened();
     };
     socket.onmessage = ({ data }) => this.heard(data);
-    socket.onclose = () => {
+    socket.onclose = async () => {
       this.sentAt = 0;
       const pause = PAUSES_MS[Math.min(this.attempts++, PAUSES_MS.length - 1)];
-      this.on.lost(pause);
-      this.timer = setTimeout(() => this.connect(), pause);
+      if (await this.on.lost(pause)) this.timer = setTimeout(() => this.connect(), pause);
     };
     this.socket = socket;
   }
