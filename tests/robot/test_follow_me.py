@@ -6,21 +6,27 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from vision import Poses, Tracks, VideoWriter
+from apps.robot import follow
+from vision import Frame, Item, Poses, Tracks, VideoWriter
+from vision.errors import SourceError
 from vision.tracking.leader import Leader
 from vision.tracking.pilot import Pilot
 
 ROOT = Path(__file__).parents[2]
 SIZE = WIDTH, HEIGHT = 640, 480
 TICK = 0.005                                     # seconds of the simulation
+STOP = {"forward": 0.0, "turn": 0.0}
 STANDING = 4 * math.cos(0.4), 4 * math.sin(0.4)  # metres: 4 m away, 23 degrees to the left
 Place = tuple[float, float]
 
@@ -247,7 +253,73 @@ def test_the_app_says_commands(tmp_path: Path) -> None:
         assert one.keys() == {"forward", "turn"}
         assert 0 <= one["forward"] <= 0.8
         assert abs(one["turn"]) <= 1.2
+    assert commands[-1] == STOP
+
+
+class Sent:
+    """What a robot was told, and whether the session was closed after it."""
+
+    def __init__(self) -> None:
+        self.commands: list[dict[str, float]] = []
+        self.closed = False
+
+    def put(self, data: bytes, encoding: str) -> None:
+        assert not self.closed
+        self.commands.append(json.loads(data))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SourceError])
+def test_the_app_stops_the_robot_whatever_ends_it(ending: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = Sent()
+
+    step: Any = SimpleNamespace(key="track", names=("person",), shown=lambda frame, _: frame.image)
+
+    class Watched:
+        """A run of one frame, which is seen again and again."""
+
+        def __init__(self, *_: object, **options: object) -> None:
+            pass
+
+        def __enter__(self) -> Watched:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def __iter__(self) -> Iterator[Item]:
+            people, image = scene((7, RED, 290))
+            for n in range(100):
+                yield Item(Frame(image, n, n / 100, captured=time.monotonic()), {"track": people}, [step])
+                time.sleep(0.01)
+                if n > 30 and ending is SourceError:
+                    raise SourceError("the camera was pulled out")
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        if ending is KeyboardInterrupt and len(sent.commands) > 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(follow, "Sender", lambda address: sent)
+    monkeypatch.setattr(follow, "read", lambda *_, **options: None)
+    monkeypatch.setattr(follow, "Run", Watched)
+    monkeypatch.setattr(follow, "sleep", sleep)
+    with pytest.raises(ending):
+        follow.main("0", publish="zenoh://robot/cmd_vel")
+    assert sent.closed
+    assert sent.commands[-2]["forward"] > 0
+    assert sent.commands[-1] == STOP
+
+
+def test_the_app_fails_with_the_error_of_its_source(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "apps.robot.follow", str(tmp_path / "none.mp4")],
+                          cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == SourceError("").exit_code
+    assert json.loads(done.stdout.splitlines()[-1]) == STOP
+    assert done.stderr.splitlines()[-1].startswith("SourceError: ")
 
 
 def test_the_apps_of_robots_are_short() -> None:
-    assert sum(len(page.read_text().splitlines()) for page in (ROOT / "apps" / "robot").glob("*.py")) < 150
+    assert sum(len(page.read_text().splitlines()) for page in (ROOT / "apps" / "robot").glob("*.py")) < 165
