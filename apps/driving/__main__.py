@@ -4,13 +4,13 @@
     python -m apps.driving 0 --camera camera.toml --height 1.4         # metres; --pitch too, where it is known
     python -m apps.driving drive.mp4 --film out.mp4 --only-free        # the dashboard; no weights for research
 
-One line a warning on standard output; with `--lines` one line of JSON a frame, of what `State` holds. Copy this page:
+One line a warning on standard output; with `--lines` one line of JSON a frame, of what `State` holds, null for what is
+infinite or not known. Copy this page:
 `watch` is the loop, `State` what your own code gets, `on_warning` where it brakes, beeps or logs.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +23,7 @@ import typer
 from vision import Detect, Drive, FindLanes, Item, Run, Segment, Situation, Track, VideoFile, latest, read
 from vision.driving.alerts import Alert
 from vision.errors import VisionError
+from vision.record import line
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def main(
     with Run(frames, plan_of(camera, height, pitch, only_free), sinks=sinks, free_only=only_free) as run:
         for item, state, alerts in watch(run):
             if lines:
-                print(json.dumps(asdict(state)), flush=True)
+                print(line(asdict(state)), end="", flush=True)
                 continue
             for alert in alerts:
                 on_warning(alert, item.names("drive"))
