@@ -26,6 +26,7 @@ from vision import Detect
 from vision.cli import app
 from vision.errors import UsageError, VisionError
 from vision.serve.launch import listen
+from vision.serve.limits import Limits
 from vision.serve.service import Service
 from vision.serve.settings import ServerOptions
 from vision.steps import Pool, tasks
@@ -217,6 +218,17 @@ def test_compose_and_prometheus_agree_with_the_server() -> None:
     assert server["build"] == "."
     assert server["ports"] == ["${VISION_BIND:-127.0.0.1}:8000:8000"]    # this machine alone, unless told otherwise
     assert server["read_only"] is True
+    sizes = {place: int(re.search(r"\bsize=(\d+)m\b", more)[1]) << 20
+             for place, _, more in (one.partition(":") for one in server["tmpfs"])}
+    assert set(sizes) == {"/tmp", "/home/vision"}
+    assert server["mem_limit"] == "4g"
+    assert sum(sizes.values()) <= 2 << 30                # the other half is the server's
+    command = server["command"]
+    assert command[0] == "--free-only"                   # as in the image
+    told = dict(zip(command[1::2], map(int, command[2::2]), strict=True))
+    assert set(told) == {"--max-video", "--max-jobs"}
+    limits = Limits(max_video=told["--max-video"], max_jobs=told["--max-jobs"])
+    assert (limits.max_jobs + 1) * limits.max_video < sizes["/tmp"]
     assert prometheus["depends_on"]["vision"]["condition"] == "service_healthy"
     for one in prometheus["configs"]:
         told = compose["configs"][one["source"]]

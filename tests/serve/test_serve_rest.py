@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import tempfile
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import av
 import cv2
@@ -224,6 +227,51 @@ def test_a_job_that_waits_is_stopped_at_once(jpeg: bytes, tmp_path: Path) -> Non
         assert client.get(f"/v1/jobs/{waiting['id']}").json()["state"] == "stopped"
         assert not service.jobs.find(waiting["id"]).path.exists()
         assert post(server, "detect", short, "video/mp4").status_code == 202
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/{}", "/v1/jobs/{}/records", "/metrics"])
+def test_a_job_is_forgotten_an_hour_after_its_end(
+    jpeg: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Also where no other one comes: whoever looks at jobs finds it gone, and its records are."""
+    service = Service(["detect"])
+    with running(service) as server, server.client() as client:
+        number = post(server, "detect", film(tmp_path / "film.mp4", jpeg, 2), "video/mp4").json()["id"]
+        until(lambda: service.jobs.find(number).ended)
+        records = service.jobs.find(number).records
+        assert client.get(f"/v1/jobs/{number}").json()["state"] == "done"
+        assert records.is_file()
+        service.jobs._jobs[number].ended -= 3599
+        client.get(path.format(number))
+        assert records.is_file()
+        service.jobs._jobs[number].ended -= 2
+        status = client.get(path.format(number)).status_code
+        assert status == (404 if "{}" in path else 200)
+        assert number not in service.jobs._jobs
+        assert not records.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("form", [False, True])
+def test_a_video_that_finds_no_room_is_told_so(
+    server: Running, jpeg: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: bool
+) -> None:
+    """As where the server's files lie in memory, which has a size."""
+    video = film(tmp_path / "film.mp4", jpeg, 30)
+    before = set(server.service.folder.iterdir())
+    named = tempfile.NamedTemporaryFile
+
+    def full(**options: Any) -> Any:
+        file = named(**options)
+        os.dup2(os.open("/dev/full", os.O_WRONLY), file.fileno())
+        return file
+
+    monkeypatch.setattr("vision.serve.upload.tempfile.NamedTemporaryFile", full)
+    with server.client() as client:
+        answer = client.post("/v1/detect", files={"video": ("film.mp4", video, "video/mp4")}) if form else client.post(
+            "/v1/detect", content=video, headers={"content-type": "video/mp4"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "full")
+    assert set(server.service.folder.iterdir()) == before
 
 
 def test_a_reader_of_records_does_not_keep_the_server_from_its_end(tmp_path: Path) -> None:

@@ -104,7 +104,9 @@ class Jobs:
 
     def find(self, number: str) -> Job:
         """The job of an id. Raises Refusal where there is none."""
-        job = self._jobs.get(number)
+        with self._lock:
+            self._forget()
+            job = self._jobs.get(number)
         if job is None:
             raise Refusal(404, "no_job", f"there is no job {plain(number)[:40]!r} (any more).")
         return job
@@ -118,7 +120,9 @@ class Jobs:
     @property
     def under_way(self) -> int:
         """How many wait or are running."""
-        return sum(not job.over for job in list(self._jobs.values()))
+        with self._lock:
+            self._forget()
+            return sum(not job.over for job in self._jobs.values())
 
     def close(self) -> None:
         """End all of them, and remove their files."""
@@ -187,7 +191,7 @@ class Jobs:
     def _forget(self) -> None:
         """Let go of the oldest that are over."""
         over = [job for job in self._jobs.values() if job.over]
-        late = [job for job in over if monotonic() - job.ended > _KEPT_S]
+        late = [job for job in over if 0 < job.ended < monotonic() - _KEPT_S]
         for job in {*late, *over[: max(0, len(over) - _KEPT)]}:
             with suppress(OSError):
                 job.records.unlink(missing_ok=True)

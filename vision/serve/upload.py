@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import tempfile
 from collections.abc import AsyncIterator
@@ -49,9 +50,11 @@ async def received(request: Request, limits: Limits, folder: Path) -> Upload:
     upload = Upload(options=_options(request.query_params.get("options")), rate=_rate(request.query_params.get("rate")))
     try:
         await _take(request, upload, limits, folder)
-    except BaseException:
+    except BaseException as error:
         if upload.video is not None:                     # nobody takes it
             upload.video[1].unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Refusal(503, "full", "there is no room for it now. Try again later.") from error
         raise
     return upload
 
