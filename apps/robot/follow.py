@@ -8,59 +8,46 @@ A command is {"forward": m/s, "turn": rad/s, left positive}. It is a stop while 
 """
 
 import json
-import sys
-from contextlib import ExitStack
 from signal import SIGTERM, default_int_handler, signal
-from threading import Thread
-from time import monotonic, sleep
+from threading import Event, Thread
+from time import monotonic
 
 import typer
 
 from vision import Detect, EstimatePose, Run, Track, read
-from vision.errors import VisionError
 from vision.messages.wire import Address, Sender
 from vision.tracking.leader import Leader
 from vision.tracking.pilot import Pilot
 
 
-def watch(source: str, leader: Leader, pilot: Pilot, failed: list[Exception]) -> None:
-    """Tell the pilot where the leader is, frame by frame. failed: takes what goes wrong."""
-    plan = [Detect(), Track(), *([EstimatePose()] if leader.by == "hand" else [])]
-    try:
-        with Run(read(source, realtime=True), plan, max_latency=pilot.max_latency) as run:
-            for item in run:
-                tracks, person = item["track"], list(item.names("track")).index("person")
-                people = tracks[tracks.labels == person]
-                box = leader.box(people, item.frame.image, item.results.get("pose"))
-                pilot.see(box, item.frame.size_wh, item.frame.captured)
-    except Exception as error:
-        failed.append(error)
+def command(pilot: Pilot, sender: Sender | None, over: Event) -> None:
+    """Say what to do until it is over, and then to stop."""
+    last = False
+    while not last:
+        last = over.wait(1 / pilot.rate)
+        line = json.dumps(dict(zip(("forward", "turn"), (0, 0) if last else pilot.command(monotonic()), strict=True)))
+        sender.put(line.encode(), "application/json") if sender else print(line, flush=True)
 
 
 def main(source: str, by: str = "nearest", fov: float = 60, max_latency: float = 0.3, publish: str = "") -> None:
     """Follow a person in front of SOURCE, a camera. by: nearest or hand. fov: degrees across. publish: zenoh://KEY."""
-    pilot, leader, failed = Pilot(fov, max_latency), Leader("hand" if by == "hand" else "nearest"), list[Exception]()
+    pilot, leader, over = Pilot(fov, max_latency), Leader("hand" if by == "hand" else "nearest"), Event()
     sender = Sender(Address.parse(publish)) if publish else None
-    watching = Thread(target=watch, args=(source, leader, pilot, failed), daemon=True)
-
-    def say(forward: float, turn: float) -> None:
-        line = json.dumps({"forward": forward, "turn": turn})
-        sender.put(line.encode(), "application/json") if sender else print(line, flush=True)
-
-    with ExitStack() as ending:
-        ending.callback(sender.close if sender else lambda: None)
-        ending.callback(say, 0.0, 0.0)                   # before it: whatever ends this, the robot stops
-        watching.start()
-        while watching.is_alive():
-            say(*pilot.command(monotonic()))
-            sleep(1 / pilot.rate)
-    if failed:
-        raise failed[0]
+    (commands := Thread(target=command, args=(pilot, sender, over))).start()     # whether pictures come or not
+    try:
+        plan = [Detect(), Track(), *([EstimatePose()] if leader.by == "hand" else [])]
+        with Run(read(source, realtime=True), plan, max_latency=max_latency) as run:
+            for item in run:
+                tracks, person = item["track"], list(item.names("track")).index("person")
+                box = leader.box(tracks[tracks.labels == person], item.frame.image, item.results.get("pose"))
+                pilot.see(box, item.frame.size_wh, item.frame.captured)
+    finally:                                             # whatever ends this, the robot stops
+        over.set()
+        commands.join()
+        if sender:
+            sender.close()
 
 
 if __name__ == "__main__":
     signal(SIGTERM, default_int_handler)                 # as Ctrl-C
-    try:
-        typer.run(main)
-    except VisionError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    typer.run(main)

@@ -294,18 +294,12 @@ def test_the_app_stops_the_robot_whatever_ends_it(ending: type[BaseException], m
             for n in range(100):
                 yield Item(Frame(image, n, n / 100, captured=time.monotonic()), {"track": people}, [step])
                 time.sleep(0.01)
-                if n > 30 and ending is SourceError:
-                    raise SourceError("the camera was pulled out")
-
-    def sleep(seconds: float) -> None:
-        time.sleep(seconds)
-        if ending is KeyboardInterrupt and len(sent.commands) > 4:
-            raise KeyboardInterrupt
+                if n > 30:
+                    raise ending("the camera was pulled out")
 
     monkeypatch.setattr(follow, "Sender", lambda address: sent)
     monkeypatch.setattr(follow, "read", lambda *_, **options: None)
     monkeypatch.setattr(follow, "Run", Watched)
-    monkeypatch.setattr(follow, "sleep", sleep)
     with pytest.raises(ending):
         follow.main("0", publish="zenoh://robot/cmd_vel")
     assert sent.closed
@@ -318,8 +312,8 @@ def test_the_app_fails_with_the_error_of_its_source(tmp_path: Path) -> None:
                           cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == SourceError("").exit_code
     assert json.loads(done.stdout.splitlines()[-1]) == STOP
-    assert done.stderr.splitlines()[-1].startswith("SourceError: ")
+    assert "SourceError: there is no " in done.stderr
 
 
 def test_the_apps_of_robots_are_short() -> None:
-    assert sum(len(page.read_text().splitlines()) for page in (ROOT / "apps" / "robot").glob("*.py")) < 165
+    assert sum(len(page.read_text().splitlines()) for page in (ROOT / "apps" / "robot").glob("*.py")) < 150
