@@ -37,8 +37,8 @@ let size = [0, 0];
 let frozen = null;
 /** One that is under way: a server that is busy has not looked at it. @type {Frozen} */
 let unanswered = null;
-/** @type {any} */
-let record = null;
+/** The last one that was drawn; and of those, one of a plan that is over, which counts no more. @type {any} */
+let record = null, over = null;
 /** @type {Promise<ImageBitmap> | null} */
 let shown = null;
 
@@ -111,6 +111,7 @@ function told(message) {
     waiting = "";
     plan.loading("");
     plan.running(message.ready.models);
+    over = record;
     seen.forget();
     painter.forget();
     meters.forget();
@@ -253,7 +254,7 @@ function fit(width, height) {
 
 /** What is seen, in rows and in words. */
 function count() {
-  if (!record) return;
+  if (!record || record === over) return;
   const counts = tally(record);
   seen.show(counts);
   places.show(record);
