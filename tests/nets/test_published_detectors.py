@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torchvision.models import get_model
+from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import batched_nms
 
 from vision.card import Card
@@ -93,3 +94,47 @@ def test_two_stages_fall_to_torch_and_work_with_few_boxes_and_with_none(
     assert detector.engine.label.startswith("torch")
     two = detector.batch([picture, np.zeros_like(picture)], min_score=0.05)
     assert len(two[0]) == counts[0]
+
+
+def without_offsets(net: Any) -> Any:
+    """The network with random weights, whose boxes are its anchors, and two stages sure of what they say."""
+    for name, parameter in net.named_parameters():
+        if "bbox_pred" in name or "bbox_reg" in name:
+            torch.nn.init.zeros_(parameter)
+        elif name.endswith("cls_score.weight"):
+            torch.nn.init.normal_(parameter, std=2.0)
+    return net.eval()
+
+
+@pytest.mark.parametrize(("net", "arch"), [
+    ("single_shot", "ssdlite320_mobilenet_v3_large"), ("pyramidal", "retinanet_resnet50_fpn"),
+    ("two_stage", "fasterrcnn_mobilenet_v3_large_fpn"),
+])
+def test_boxes_are_exact_where_the_layers_are_not(net: str, arch: str) -> None:
+    torch.manual_seed(0)
+    ours = without_offsets(build(net, arch=arch))
+    picture = torch.rand(1, 3, 320, 320)
+    with torch.inference_mode():
+        with torch.autocast("cpu", torch.bfloat16):
+            found = ours(picture)
+        expected = ours(picture)
+        if net == "single_shot":
+            assert torch.equal(found[2], expected[2])
+            return
+        maker = ours.anchor_generator if net == "pyramidal" else ours.rpn.anchor_generator
+        anchors = maker(ImageList(picture, [(320, 320)]), list(ours.backbone(picture).values()))[0]
+    within = anchors.clamp(0, 320) if net == "two_stage" else anchors
+    assert {tuple(box) for box in found[0][0].tolist()} <= {tuple(box) for box in within.tolist()}
+
+
+def test_late_classes_of_large_pictures_are_suppressed_in_half_precision() -> None:
+    """Two boxes of one object, of the class 81 on 1333 pixels."""
+    heads = build("two_stage", arch="fasterrcnn_mobilenet_v3_large_fpn").eval().roi_heads
+    proposals = torch.tensor([[1100.25, 100.0, 1160.5, 190.0], [1101.25, 101.0, 1160.5, 190.0]])
+    logits = torch.zeros(2, 91).index_fill(1, torch.tensor(81), 12.0)
+    logits[1, 81] = 11
+    offsets = torch.zeros(2, 364, dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        boxes, _, labels = heads.postprocess_detections(logits.bfloat16(), offsets, [proposals], [(1333, 1333)])
+    assert labels[0].tolist() == [81]
+    assert boxes[0].tolist() == [[1100.25, 100.0, 1160.5, 190.0]]

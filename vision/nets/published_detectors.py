@@ -3,6 +3,8 @@
 SSD (Liu et al. 2016), SSDLite (Sandler et al. 2018), RetinaNet (Lin et al. 2017), FCOS (Tian et al.
 2019), Faster R-CNN (Ren et al. 2015), Mask R-CNN (He et al. 2017). torchvision's own modules do the work under
 their own names, so that the published weights load strictly; resizing, normalisation and suppression are ours.
+Boxes are float32 whatever the precision of the layers: float16 has whole pixels alone from 1024 on, and infinity where
+suppression moves the classes apart.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 from torchvision.models import get_model
 from torchvision.models.detection import FasterRCNN, MaskRCNN
+from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD, SSDHead
@@ -29,6 +32,19 @@ _PER_LEVEL = 1000                    # candidates of a pyramid level, as publish
 
 def _pictures(x: Tensor) -> ImageList:
     return ImageList(x, [(int(x.shape[-2]), int(x.shape[-1]))] * len(x))
+
+
+def _float32(features: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The maps in float32: anchors are of their type."""
+    return {name: one.float() for name, one in features.items()}
+
+
+class _Float32Coder(BoxCoder):  # type: ignore[misc]
+    """torchvision's, whose boxes are otherwise of the offsets' type."""
+
+    def decode_single(self, rel_codes: Tensor, boxes: Tensor) -> Tensor:
+        boxes = super().decode_single(rel_codes.float(), boxes)
+        return boxes
 
 
 def _published(arch: str, classes: int) -> Any:
@@ -52,9 +68,10 @@ class SingleShot(nn.Module):
         return nn.ModuleDict({"features": self.backbone.features, **conv5})
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features = list(self.backbone(x).values())
-        out = self.head(features)
-        return out["bbox_regression"], out["cls_logits"], self.anchor_generator(_pictures(x[:1]), features)[0]
+        maps = self.backbone(x)
+        out = self.head(list(maps.values()))
+        anchors = self.anchor_generator(_pictures(x[:1]), list(_float32(maps).values()))[0]
+        return out["bbox_regression"], out["cls_logits"], anchors
 
     def decode(self, outputs: Sequence[Tensor], size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Boxes (B,A,4) xyxy in input pixels, and scores (B,A,classes) in 0..1 without background."""
@@ -75,8 +92,8 @@ class Pyramidal(nn.Module):
         self.decode_boxes = getattr(net.box_coder, "decode_single", net.box_coder.decode)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features = list(self.backbone(x).values())
-        out = self.head(features)
+        maps = self.backbone(x)
+        out, features = self.head(list(maps.values())), list(_float32(maps).values())
         scores = out["cls_logits"].sigmoid()[..., 1:]                                   # (B,A,C)
         if "bbox_ctrness" in out:                                                       # FCOS
             scores = (scores * out["bbox_ctrness"].sigmoid()).sqrt()
@@ -92,7 +109,7 @@ class Pyramidal(nn.Module):
         flat = scores.flatten(1)                                                        # (B, n * C)
         best, index = flat.topk(min(_PER_LEVEL, flat.shape[1]), dim=1)
         where = (index // scores.shape[2])[..., None].expand(-1, -1, 4)                 # (B,R,4)
-        offsets, anchors = offsets.gather(1, where), anchors.gather(1, where)
+        offsets, anchors = offsets.gather(1, where).float(), anchors.gather(1, where)
         boxes = self.decode_boxes(offsets.flatten(0, 1), anchors.flatten(0, 1)).view_as(anchors)
         return boxes, best, index % scores.shape[2]
 
@@ -107,6 +124,8 @@ class TwoStage(nn.Module):
     def __init__(self, net: Any) -> None:
         super().__init__()
         self.backbone, self.rpn, self.roi_heads = net.backbone, net.rpn, net.roi_heads
+        for stage in (self.rpn, self.roi_heads):
+            stage.box_coder = _Float32Coder(stage.box_coder.weights, stage.box_coder.bbox_xform_clip)
 
     @property
     def encoder(self) -> nn.Module:
@@ -115,7 +134,7 @@ class TwoStage(nn.Module):
         return inner
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        pictures, features = _pictures(x), self.backbone(x)
+        pictures, features = _pictures(x), _float32(self.backbone(x))
         proposals, _ = self.rpn(pictures, features)
         found, _ = self.roi_heads(features, proposals, pictures.image_sizes)
         rows = self.roi_heads.detections_per_img
@@ -131,7 +150,7 @@ class TwoStage(nn.Module):
     def losses(self, x: Tensor, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """The losses of both stages, in training mode. targets: for each picture `boxes` (N,4) xyxy in
         input pixels and `labels` (N,), 1 the first class; of Mask R-CNN `masks` (N,H,W) uint8, 0 or 1, too."""
-        pictures, features = _pictures(x), self.backbone(x)
+        pictures, features = _pictures(x), _float32(self.backbone(x))
         proposals, of_proposals = self.rpn(pictures, features, targets)
         _, of_boxes = self.roi_heads(features, proposals, pictures.image_sizes, targets)
         return {**of_proposals, **of_boxes}
