@@ -42,6 +42,16 @@ def faked(function: Callable[[Candidate], Callable[[np.ndarray], Outputs] | None
     return start
 
 
+@pytest.mark.parametrize(("got", "wanted", "found"), [
+    ([1.0, 4.0], [1.0, 2.0], (2.0, 1.0)), ([np.nan, np.nan], [1.0, 2.0], (np.inf, np.inf)),
+    ([1.0, 2.0], [1.0, np.nan], (np.inf, np.inf)), ([1.0, np.nan], [np.nan, 1.0], (np.inf, np.inf)),
+    ([1.5, np.nan], [1.0, np.nan], (0.5, 0.5)), ([np.inf, 6.0], [np.inf, 4.0], (2.0, 0.5)),
+    ([np.inf, 4.0], [-np.inf, 4.0], (np.inf, np.inf)), ([], [], (0.0, 0.0)),
+])
+def test_what_is_no_number_differs_from_one(got: list[float], wanted: list[float], found: tuple[float, float]) -> None:
+    assert checking.difference(np.array(got, np.float32), np.array(wanted, np.float32)) == found
+
+
 def test_differences_are_of_the_worst_output(
     card: Card, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,11 +108,14 @@ def _row(
 
 def difference(got: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
     """The largest of two outputs: as it is, and over the largest magnitude of `wanted`, at least 1. Of whole numbers
-    both are the share that differs; infinite where the shapes do."""
+    both are the share that differs; infinite where the shapes do, or where one has no number (NaN) and the other has."""
     if got.shape != wanted.shape:
         return float("inf"), float("inf")
     if not np.issubdtype(wanted.dtype, np.floating):
         share = float(np.mean(got != wanted))
         return share, share
-    absolute = float(np.abs(got - wanted).max(initial=0))
-    return absolute, absolute / max(1.0, float(np.abs(wanted).max(initial=0)))
+    same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
+    with np.errstate(invalid="ignore"):                  # infinity minus infinity, where both are the same
+        apart = np.where(same, 0, np.abs(got - wanted))
+    absolute = float("inf") if np.isnan(apart).any() else float(apart.max(initial=0))
+    return absolute, absolute / max(1.0, float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0)))
