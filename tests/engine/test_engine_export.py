@@ -82,10 +82,40 @@ def test_a_file_may_take_batches_of_one_number_and_opens_here_all_the_same(tiny:
         export(tiny, tmp_path / "a.torchscript", PICTURES, "torchscript", batch="4")
 
 
+def test_a_file_of_a_file_is_read_as_its_source(tiny: Card, tmp_path: Path) -> None:
+    """Of OpenVINO's own graphs one in float stays so, and how outputs are read goes on to each."""
+    source = replace(export(tiny, tmp_path / "tiny.onnx", PICTURES).card, config={"faces": "arcface"})
+    export(source, tmp_path / "one.xml", PICTURES, "openvino")
+    export(tmp_path / "one.xml", tmp_path / "two.xml", PICTURES, "openvino")
+    found = find(tmp_path / "two.xml")
+    assert dict(found.config) == {"faces": "arcface"}
+    engine = load(found, "cpu")
+    assert engine.label == "openvino CPU fp32"
+    np.testing.assert_allclose(engine(BATCH)[1], by_hand(tiny, BATCH)[1], atol=1e-4)
+    engine.close()
+
+
+@pytest.mark.slow
+def test_a_file_of_a_compressed_one_stays_compressed_and_is_read_as_it_was(tiny: Card, tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    from vision.engine.compress import compress
+
+    source = replace(export(tiny, tmp_path / "tiny.onnx", PICTURES).card, config={"faces": "arcface"})
+    compress(source, [BATCH], tmp_path / "small.safetensors", "noise")
+    assert export(tmp_path / "small.safetensors", tmp_path / "out.xml", PICTURES, "openvino").accepted
+    found = find(tmp_path / "out.xml")
+    assert dict(found.config) == {"faces": "arcface", "precision": "int8"}
+    engine = load(found, "cpu")
+    assert engine.label == "openvino CPU int8"
+    engine.close()
+
+
 def test_a_file_that_differs_is_kept_as_rejected_alone(
     tiny: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = written.FORMATS["onnx"]
+
+    factor = -3.0
 
     def broken(program: Any, shape: Any, batch: int, card: Card, target: Path) -> None:
         import onnx
@@ -95,7 +125,7 @@ def test_a_file_that_differs_is_kept_as_rejected_alone(
         model = onnx.load(target)
         for tensor in model.graph.initializer:
             if tensor.name == "net.scores.weight":
-                tensor.raw_data = (onnx.numpy_helper.to_array(tensor) * -3).tobytes()
+                tensor.raw_data = (onnx.numpy_helper.to_array(tensor) * np.float32(factor)).tobytes()
         onnx.save(model, target)
 
     monkeypatch.setitem(written.FORMATS, "onnx", replace(good, write=broken))
@@ -106,6 +136,8 @@ def test_a_file_that_differs_is_kept_as_rejected_alone(
     assert made.path.is_file()
     assert not (tmp_path / "out.onnx").exists()
     assert export(tiny, tmp_path / "b.onnx", PICTURES, max_drop=100.0).accepted
+    factor = float("nan")
+    assert not export(tiny, tmp_path / "c.onnx", PICTURES, max_drop=100.0).accepted
 
 
 def test_the_metric_judges_where_there_is_one(tiny: Card, tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def _written(
     tries = [(one, many) for one in shapes for many in numbers]
     why = ""
     for one, many in tries:
-        card = card_for(program.card, program.card.form, part, one, many)
+        card = card_for(program, part, one, many)
         try:
             write(program, one, many, card, part)
             if (one, many) != tries[-1]:                       # the last one may fail in full view

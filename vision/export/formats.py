@@ -35,18 +35,18 @@ class Form:
     instead: str = ""
 
 
-def card_for(card: Card, form: str, target: Path, shape: Shape | None, batch: int = ANY) -> Card:
-    """The card inside a file of a format, whose graph takes pictures of `shape`, or of any size, `batch` at a time."""
+def card_for(program: Program, target: Path, shape: Shape | None, batch: int = ANY) -> Card:
+    """The card inside a file that is made of a program, whose graph takes pictures of `shape`, or of any size, `batch`
+    at a time."""
+    card = program.card
     kept = {} if card.form == "network" else {k: v for k, v in card.config.items() if k not in _IN_GRAPH}
     kept |= {key: card.config[key] for key in ("faces", "decoder") if key in card.config}
     size = card.input if shape is None else replace(card.input, size_wh=(shape[-2], shape[-3]), fixed=True)
-    figures = {precision: found for precision, found in card.figures.items() if precision != "int8"}
-    if card.form == "openvino":
-        kept, figures = {"precision": "int8"}, dict(card.figures)
+    figures = {key: found for key, found in card.figures.items() if program.compressed or key != "int8"}
+    kept |= {"precision": "int8"} if program.compressed else {}
     kept |= {"batch": batch} if batch > 1 else {}
     return replace(
-        card, form=form, net="", config=kept, file=target.name, sha256="", url=None, int8=None, input=size,  # type: ignore[arg-type]
-        figures=figures,
+        card, net="", config=kept, file=target.name, sha256="", url=None, int8=None, input=size, figures=figures,
     )
 
 
