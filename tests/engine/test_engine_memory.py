@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tiny import by_hand
+from torch.overrides import TorchFunctionMode
 
 from vision.card import Card
 from vision.engine import Engine, load
@@ -72,3 +74,19 @@ def test_one_picture_that_does_not_fit_is_an_error(engine: Engine, pictures: np.
     limit(engine, 0)
     with pytest.raises(EngineError, match=r"no memory for one picture of \(48, 64, 3\).*smaller pictures"):
         engine(pictures)
+
+
+def test_without_a_stream_to_wait_for_the_copies_wait(engine: Engine, card: Card, pictures: np.ndarray) -> None:
+    """As on MPS, where what is read before a copy has ended is anything."""
+    late: list[bool] = []
+
+    class Copies(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.Tensor.to and "non_blocking" in (kwargs or {}):
+                late.append(kwargs["non_blocking"])
+            return func(*args, **(kwargs or {}))
+
+    with Copies():
+        got = engine._engine._forward(pictures, None)
+    np.testing.assert_allclose(got[0], by_hand(card, pictures)[0], atol=1e-5)
+    assert late == [False] * 3                         # there, and two outputs back

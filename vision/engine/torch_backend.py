@@ -92,11 +92,12 @@ class TorchEngine(PictureEngine):
         pictures = torch.from_numpy(batch)
         if stream is not None:
             pictures = pictures.pin_memory()           # from torch's pool of pinned blocks: reused
+        late = stream is not None                      # else nothing waits for the copies: on MPS there is none
         half = self._dtype != torch.float32
         with torch.inference_mode(), torch.autocast(self._device.type, self._dtype, enabled=half):
-            outputs = self._module(pictures.to(self._device, non_blocking=True))
+            outputs = self._module(pictures.to(self._device, non_blocking=late))
             outputs = [o.float() if o.is_floating_point() else o for o in outputs]
-            hosted = [o.to("cpu", non_blocking=True) for o in outputs]
+            hosted = [o.to("cpu", non_blocking=late) for o in outputs]
         if stream is not None:
             stream.synchronize()
         return tuple(o.numpy() for o in hosted)
