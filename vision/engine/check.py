@@ -108,7 +108,7 @@ def _row(
 
 def difference(got: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
     """The largest of two outputs: as it is, and over the largest magnitude of `wanted`, at least 1. Of whole numbers
-    both are the share that differs; infinite where the shapes do, or where one has no number (NaN) and the other has."""
+    both are the share that differs; infinite where the shapes do, or where one alone is no number."""
     if got.shape != wanted.shape:
         return float("inf"), float("inf")
     if not np.issubdtype(wanted.dtype, np.floating):
