@@ -12,7 +12,11 @@ _PLAN = (                              # (share of the full width, pooled by (do
 
 
 class CRNN(nn.Module):
-    """The network of the paper on strips 32 pixels high; one step for every 4 pixels of width.
+    """The network of the paper's table 1, but for two things, on strips 32 pixels high; one step for every 4 pixels of
+    width.
+
+    The last convolution is 2 high and 1 wide, where the paper's is 2x2 and loses a step; batch normalisation follows
+    the third, the fifth and the last convolution, where the paper's follows the fifth and the sixth.
 
     classes: the characters; class 0 of the output is the blank, character i is class i + 1. channels: of the first
     layer, 64 in the paper; the others have up to eight times as many. hidden: of each LSTM in each direction.
