@@ -15,6 +15,7 @@ from vision.classic import CLASSIC
 from vision.errors import ModelError
 from vision.nets import build
 from vision.nets.alexnet import response_norm
+from vision.nets.googlenet import GoogLeNet
 from vision.nets.lenet import LeNet5Published
 from vision.nets.resnet import ResNet32
 from vision.nets.vgg import VGG, DenseTest
@@ -108,6 +109,16 @@ def test_lenet_counts_as_the_paper_does() -> None:
     assert net.learning == 60_000
     connections = 28 * 28 * 156 + 14 * 14 * 6 * 5 + 10 * 10 * table + 5 * 5 * 16 * 5 + 48_120 + 10_164 + 84 * 10
     assert connections == 340_908
+
+
+def test_lenet_s_weights_begin_within_the_paper_s_bounds() -> None:
+    """2.4 over the inputs of a unit: 75, 100 or 150 of C3, by table I."""
+    torch.manual_seed(0)
+    net = LeNet5Published(10)
+    largest = (net.c3.weight * net.seen).abs().amax((1, 2, 3)).tolist()
+    for found, inputs in zip(largest, [75] * 6 + [100] * 9 + [150], strict=True):
+        assert 0.9 * 2.4 / inputs < found <= 2.4 / inputs
+    assert net.c1.weight.abs().max().item() == pytest.approx(2.4 / 25, rel=0.1)
 
 
 def test_lenet_s_output_is_the_distance_to_a_code() -> None:
@@ -208,6 +219,19 @@ def test_auxiliary_classifiers_speak_in_training_alone() -> None:
         x = torch.empty(2, 3, side, side, device="meta")
         assert [tuple(one.shape) for one in net(x)] == [(2, 1000)] * count
         assert net.eval()(x).shape == (2, 1000)
+
+
+@pytest.mark.parametrize(("norm", "windows"), [(False, ((0, 5), (3, 8), (6, 11), (9, 14))),
+                                               (True, ((0, 4), (3, 7), (7, 11), (10, 14)))])
+def test_an_auxiliary_classifier_pools_as_published(norm: bool, windows: tuple[tuple[int, int], ...]) -> None:
+    """5x5 by 3 in the paper; torchvision's divides 14 by 4."""
+    aux, seen = GoogLeNet(3, norm).aux1, []
+    aux.conv.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    x = torch.rand(2, 512, 14, 14)
+    aux.eval()(x)
+    wanted = [[x[:, :, a:b, c:d].mean((2, 3)) for c, d in windows] for a, b in windows]
+    torch.testing.assert_close(seen[0], torch.stack([torch.stack(row, -1) for row in wanted], -2))
+    assert aux(torch.rand(2, 512, 4, 4)).shape == (2, 3)
 
 
 def test_probabilities_of_one_class_or_of_many() -> None:

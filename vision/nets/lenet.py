@@ -47,6 +47,8 @@ class LeNet5Published(nn.Module):
         for layer in (self.c1, self.c3, self.c5, self.f6):              # between -2.4 and 2.4 over the fan-in
             fan = layer.weight[0].numel()
             nn.init.uniform_(layer.weight, -2.4 / fan, 2.4 / fan)
+        with torch.no_grad():
+            self.c3.weight.mul_(6 / seen.sum(1, keepdim=True))          # whose maps see 3, 4 or all 6
 
     @property
     def learning(self) -> int:
