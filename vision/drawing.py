@@ -291,10 +291,13 @@ def _(result: Scores, canvas: Canvas, names: Names) -> None:
 
 
 def class_colour(label: int) -> Colour:
-    """The colour of a class on a map: `colour`, darker where that begins again."""
-    b, g, r = colour(label)
-    dim = 0.55 ** (label // len(_PALETTE))
-    return round(b * dim), round(g * dim), round(r * dim)
+    """The colour of a class on a map: `colour`, darker where that begins again, twice; then it is mixed with another
+    one. 150 classes have each their own."""
+    turn = label // len(_PALETTE)
+    dim = 0.55 ** (turn % 3)
+    pairs = zip(colour(label), colour(label + turn // 3 % 5), strict=True)
+    b, g, r = (round((one + other) / 2 * dim) for one, other in pairs)
+    return b, g, r
 
 
 @paint.register

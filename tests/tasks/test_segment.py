@@ -142,6 +142,15 @@ def test_the_drawing_tints_and_names_every_class_and_leaves_none_alone() -> None
     assert class_colour(10) != class_colour(0)
 
 
+def test_150_classes_have_colours_of_their_own_and_none_is_black() -> None:
+    """As many as ADE20K has; the first thirty are the palette, twice darker."""
+    colours = np.array([class_colour(label) for label in range(255)])
+    apart = np.abs(colours[:150, None] - colours[None, :150]).max(-1) + 999 * np.eye(150, dtype=int)
+    assert apart.min() >= 5
+    assert colours.max(1).min() >= 35
+    assert colours[[0, 10, 20, 29]].tolist() == [[180, 119, 31], [99, 65, 17], [54, 36, 9], [63, 57, 7]]
+
+
 def test_shapes_are_checked() -> None:
     with pytest.raises(DataError, match="labels must have shape"):
         ClassMap(np.zeros((2, 3, 4), np.uint8))
