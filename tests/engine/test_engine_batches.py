@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,4 +152,46 @@ def test_only_sizes_that_come_often_get_a_graph_for_many_calls(card: Card) -> No
     for _ in range(70):
         engine.submit(np.zeros((1, *rare), np.uint8)).result()
     assert built[4:] == [(rare, False)]
+    engine.close()
+
+
+def test_a_batch_that_comes_while_the_engine_closes_is_refused_and_not_left(
+    engine: PictureEngine, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = engine._graph
+
+    def closing(*args: Any, **options: Any) -> Run:
+        made = graph(*args, **options)
+        engine.close()                                            # another thread's, at the worst moment
+        return made
+
+    monkeypatch.setattr(engine, "_graph", closing)
+    with pytest.raises(EngineError, match=r"the engine 'torch CPU fp32' is closed\. Load another one\."):
+        engine.submit(pictures)
+    assert not engine._waiting
+
+
+def test_the_graph_for_any_size_is_made_again_where_that_of_the_first_is_gone(card: Card) -> None:
+    built: list[tuple[Shape | None, bool]] = []
+
+    class Counts(PictureEngine):
+        def _build(self, shape: Shape | None, alone: bool) -> Run:
+            built.append((shape, alone))
+            return lambda batch: (batch[:, 0, 0],)
+
+    engine = Counts("fake", "cpu", "fp32", 2, 2, program_of(card))
+    engine._any_size = True
+
+    def submit(width: int, count: int = 1) -> None:
+        engine.submit(np.zeros((count, 32, width, 3), np.uint8)).result()
+
+    submit(32)
+    submit(33)
+    for often in (40, 41, 42):
+        submit(often, 70)
+    assert {key[0] for key in engine._graphs} == {(32, 40, 3), (32, 41, 3), (32, 42, 3)}
+    submit(34)
+    submit(35)
+    assert built == [((32, 32, 3), False), (None, False), *(((32, often, 3), False) for often in (40, 41, 42)),
+                     (None, False), ((32, 32, 3), False)]
     engine.close()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vision.card import Card
-from vision.engine.base import Outputs, Work, checked_batch, refuse_fork
+from vision.engine.base import CannotRun, Outputs, Work, checked_batch, refuse_fork
 from vision.engine.program import Program, Shape
 from vision.errors import EngineError, VisionError
 
@@ -91,10 +91,11 @@ class PictureEngine(ABC):
         run = self._graph(batch.shape[1:], alone=False, pictures=len(batch))
         parts = [batch] if self._whole_batches else [batch[i : i + 1] for i in range(len(batch))]
         waiting = [_Waiting(part, run) for part in parts]
-        with self._queue_lock:
+        with self._queue_lock:                           # in which `close` begins
+            self._refuse_closed()
             self._waiting.extend(waiting)
-        for _ in waiting:
-            self._pool.submit(self._take)
+            for _ in waiting:
+                self._pool.submit(self._take)
         return _joined([one.future for one in waiting])
 
     def __call__(self, batch: np.ndarray) -> Outputs:
@@ -109,13 +110,18 @@ class PictureEngine(ABC):
         nothing to give back."""
         if os.getpid() != self._process:
             return
-        self._closed = True
+        with self._queue_lock:
+            self._closed = True
         self._pool.shutdown(wait=True)
         self._graphs.clear()
 
     def compile(self, shape: Shape) -> None:
         """Make the graph for submitted pictures of `shape`, and keep it in the cache."""
         self._graph(shape, alone=False, pictures=1)
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise EngineError(f"the engine {self.label!r} is closed. Load another one.")
 
     def _take(self) -> None:
         """Run what waits first, and with it what can be run together."""
@@ -135,8 +141,7 @@ class PictureEngine(ABC):
         refuse_fork(self._process, f"the engine {self.label!r}")
         alone = alone and self._threads > 1
         with self._lock:
-            if self._closed:
-                raise EngineError(f"the engine {self.label!r} is closed. Load another one.")
+            self._refuse_closed()
             self._came[shape] += pictures
             if not self._own(shape) and (None, False) not in self._graphs:
                 self._graphs[None, False] = self._guarded(self._build(None, False))
@@ -158,12 +163,15 @@ class PictureEngine(ABC):
         return next(iter(self._came)) == shape or self._came[shape] > _OFTEN
 
     def _agrees(self, shape: Shape) -> bool:
-        """Whether the graph for any size gives what one for pictures of `shape` does."""
-        key = next((key for key in self._graphs if key[0] == shape), None)
-        if key is None:
-            return False
+        """Whether the graph for any size gives what one for pictures of `shape` does; not where that cannot be made."""
+        own = next((run for (of, _), run in self._graphs.items() if of == shape), None)
+        if own is None:                                           # later sizes may have taken its place
+            try:
+                own = self._guarded(self._build(shape, False))
+            except CannotRun:
+                return False
         picture = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
-        pairs = zip(self._graphs[None, False](picture), self._graphs[key](picture), strict=True)
+        pairs = zip(self._graphs[None, False](picture), own(picture), strict=True)
         return all(one.shape == other.shape and np.allclose(one, other, rtol=1e-2, atol=1e-2)
                    for one, other in pairs)
 
