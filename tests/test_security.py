@@ -199,6 +199,14 @@ def test_a_server_whose_certificate_nobody_signed(
             frames_of(f"https://localhost:{port}/{clip.name}")
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         assert frames_of(f"https://localhost:{port}/{clip.name}") == 5
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "misspelt.pem"))
+        with pytest.raises(SourceError, match="no connection that can be trusted; SSL_CERT_FILE"):
+            frames_of(f"https://localhost:{port}/{clip.name}")
+        monkeypatch.delenv("SSL_CERT_FILE")
+        nowhere = ssl.get_default_verify_paths()._replace(cafile=None)
+        monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nowhere)
+        with pytest.raises(SourceError, match="no connection that can be trusted; SSL_CERT_FILE"):
+            frames_of(f"https://localhost:{port}/{clip.name}")
 
 
 def test_a_list_is_read_where_it_is_named_alone(clip: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ is back."""
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 import threading
 import time
@@ -200,9 +201,9 @@ def open_url(uri: str, max_pixels: int, reconnect: bool = False) -> Reader:
     served, live = scheme in ("http", "https"), scheme in _LIVE_SCHEMES
     if served:
         options = {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "5"}
-    trusted = ssl.get_default_verify_paths().cafile      # SSL_CERT_FILE, or the system's
-    if scheme == "https" and trusted:
-        options |= {"tls_verify": "1", "ca_file": trusted}
+    if scheme == "https":                                # where no file is known, FFmpeg asks the system itself
+        trusted = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+        options |= {"tls_verify": "1", **({"ca_file": trusted} if trusted else {})}
 
     def connect() -> Video:
         return Video(name, uri, max_pixels, options=options, timeout=TIMEOUT_S, live=live)
