@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from robot_made import BEGAN, frames, plan_of_square, square_at
@@ -200,6 +201,34 @@ def test_what_is_no_picture_is_counted() -> None:
     assert found == []
     assert any("is no picture" in note for note in source.notes)
     sender.close()
+
+
+@pytest.mark.parametrize(("reconnect", "count"), [(True, 1), (False, 0)])
+def test_a_publisher_that_is_missing_is_waited_for_where_that_is_asked(
+    reconnect: bool, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two silences and a pause are its end."""
+    monkeypatch.setattr("vision.io.live.PAUSES_S", (0.05,))
+    monkeypatch.setattr("vision.io.zenoh_source.TIMEOUT_S", 0.2)
+    listen, connect = both_ends()
+    found: list[Frame] = []
+    ended: list[str] = []
+
+    def reading() -> None:
+        try:
+            found.extend(source)
+        except SourceError as error:
+            ended.append(str(error))
+
+    with read(f"zenoh://a/b?connect={connect.connect[0]}", max_frames=1, reconnect=reconnect) as source:
+        thread = threading.Thread(target=reading)
+        thread.start()
+        thread.join(2)
+        sender = Sender(listen)
+        sender.put(cv2.imencode(".png", frames(1)[0].image)[1].tobytes(), "image/png")
+        thread.join(20)
+    sender.close()
+    assert (len(found), len(ended)) == (count, 1 - count)
 
 
 def test_of_two_publishers_of_one_name_the_first_is_heard() -> None:

@@ -288,7 +288,7 @@ def open_reader(
     if uri.startswith("zenoh://"):
         from vision.io.zenoh_source import open_zenoh
 
-        return open_zenoh(uri)
+        return open_zenoh(uri, reconnect)
     if is_url(uri):
         from vision.io.live import open_url
 

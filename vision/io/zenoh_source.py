@@ -179,7 +179,8 @@ class _ZenohFeed:
         self._subscription.close()
 
 
-def open_zenoh(uri: str) -> Live:
-    """A live source of pictures. Raises UsageError, SourceError, MissingExtra."""
+def open_zenoh(uri: str, reconnect: bool = False) -> Live:
+    """A live source of pictures. reconnect: it is waited for, as `Live` has it. Raises UsageError, SourceError,
+    MissingExtra."""
     zenoh()
-    return Live(lambda: _ZenohFeed(uri))
+    return Live(lambda: _ZenohFeed(uri), Info(shown(uri), "stream") if reconnect else None)
