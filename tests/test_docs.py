@@ -12,14 +12,16 @@ import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import jsonschema
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from vision import VideoWriter
-from vision.cli import app
+from vision.cli import app, whole
 from vision.steps import TASKS
 
 ROOT = Path(__file__).parent.parent
@@ -63,10 +65,19 @@ def test_the_python_of_a_page_runs(
 
 
 def refused(command: str) -> str:
-    """What the command line says of an option or a command that is not there; empty where all is well."""
-    words = shlex.split(command, comments=True)
-    done = CliRunner().invoke(app, [*words[1:], "--help"])
-    return "" if done.exit_code == 0 else f"{done.output}{done.exception}"
+    """What the command line says of an option or a command that is not there, and what a command cannot do without that
+    is not given; empty where all is well."""
+    words = shlex.split(command.partition("|")[0], comments=True)[1:]
+    done = CliRunner().invoke(app, [*words, "--help"])
+    if done.exit_code:
+        return f"{done.output}{done.exception}"
+    if not words or words[0].startswith("-"):
+        return ""
+    found: Any = whole(words.pop(0))
+    while words and hasattr(found, "get_command") and (inner := found.get_command(None, words[0])) is not None:
+        found, words = inner, words[1:]
+    given, _, _ = found.make_parser(typer.Context(found)).parse_args(words)
+    return " ".join(str(param.name) for param in found.params if param.required and not given.get(param.name))
 
 
 @pytest.mark.parametrize("text", blocks("sh", pages=[*PAGES, ROOT / "README.md"]))
@@ -79,6 +90,7 @@ def test_the_commands_of_a_page_exist(text: str) -> None:
 def test_a_command_that_does_not_exist_is_noticed() -> None:
     assert "--no-such" in refused("vision track video.mp4 --no-such 3")
     assert "nothing" in refused("vision nothing video.mp4")
+    assert refused("vision train detect --data my-data") == "output"
 
 
 @pytest.mark.parametrize("text", blocks("json"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,6 +55,12 @@ def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+def lacking(command: Any, words: list[str]) -> list[str]:
+    """The names of what a command cannot do without, and these words do not give; no value is looked at."""
+    given, _, _ = command.make_parser(typer.Context(command)).parse_args(list(words))
+    return [param.name for param in command.params if param.required and not given.get(param.name)]
+
+
 def test_every_command_has_two_examples_whose_options_there_are() -> None:
     seen = set()
     for path, command in leaves(typer.main.get_command(app)):
@@ -64,6 +71,8 @@ def test_every_command_has_two_examples_whose_options_there_are() -> None:
             assert line.startswith(f"vision {path}")
             for word in re.findall(r"(?<=\s)--?[a-z][\w.-]*", line.split("|")[0]):
                 assert word in options, f"{word} of: {line}"
+            words = shlex.split(line.split("|")[0])[1 + len(path.split()):]
+            assert lacking(command, words) == [], line
         seen.update(lines)
     every = (Path(hints.__file__).parent / "examples.txt").read_text().splitlines()
     assert set(every) - seen == {"vision models", "vision models --json"}      # of the group itself
