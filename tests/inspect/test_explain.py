@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vision.card import Card, Input
+from vision.cli.explain import explain
 from vision.errors import ModelError, UsageError
 from vision.inspect import explain as module
 from vision.inspect.explain import Explainer
@@ -195,3 +196,9 @@ def test_the_shipped_detector_s_heat_lies_in_its_box(data: Path) -> None:
         left, top, right, bottom = each.box.round().astype(int).clip(0)
         assert each.heat.map[top:bottom, left:right].sum() > 0.5 * each.heat.map.sum()
     assert all(torch.equal(value, before[name]) for name, value in one.net.state_dict().items())
+
+
+def test_what_an_output_cannot_be_is_said_before_a_network_is_loaded(tmp_path: Path) -> None:
+    for name in ("out.mkv", "out.txt"):
+        with pytest.raises(UsageError, match=r"is no kind of picture.* a film is written as \.mp4, \.m4v or \.mov"):
+            explain(str(tmp_path / "missing.png"), tmp_path / name)

@@ -16,6 +16,8 @@ from onnx import TensorProto, helper
 
 from vision.boxes import iou, nms
 from vision.errors import ModelError, WeightsError
+from vision.spec import options
+from vision.steps.detect import Detect
 from vision.tasks.decoders import DECODERS
 from vision.tasks.detect import Detector, suppressed
 from vision.types import Detections
@@ -219,6 +221,8 @@ def test_outputs_that_fit_no_family_or_two_are_listed(tmp_path: Path) -> None:
     assert set(DECODERS) == {
         "dense", "rows", "yolo", "yolo_rows", "yolox", "picodet", "nanodet", "rtmdet", "ssd", "detr", "plates",
     }
+    (option,) = (field.option for field in options(Detect) if field.name == "decoder")
+    assert set(DECODERS) - {"dense"} == set(option.help.partition(": ")[2].partition(";")[0].split(", "))
 
 
 def test_outputs_without_an_axis_for_pictures_run(tmp_path: Path) -> None:

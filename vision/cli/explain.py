@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def explain(
-    source: Annotated[str, typer.Argument(help="a picture, or a video with --video or an action network")],
+    source: Annotated[str, typer.Argument(help="a picture or a video; with -o FILE.mp4 each frame is explained")],
     output: Annotated[Path, typer.Option("-o", "--output", help="picture, or film, to write")],
     model: Annotated[str, typer.Option(
         help="a classifier, detector, segmenter or action network: a name of `vision models`, a run, torchvision:NAME")]
@@ -33,7 +33,12 @@ def explain(
 ) -> None:
     """What in a picture speaks for what a model says of it. Nothing is trained, and no weight changes."""
     from vision.io import Inputs
+    from vision.io.pictures import WRITABLE_SUFFIXES
+    from vision.sinks.frames import FILMS, either
 
+    kind = output.suffix.lower()
+    if kind and kind not in (*FILMS, *WRITABLE_SUFFIXES):
+        raise UsageError(f"{str(output)!r} is no kind of picture; a film is written as {either(FILMS)}.")
     Inputs([source]).refuse(output)
     check_writable(output)
     _frames(source, 1)                                  # a source that is not there is told before torch is loaded
@@ -43,7 +48,7 @@ def explain(
     if explainer.random:
         print(plain(f"{explainer.card.name} has no weights here: random ones stand in, and know nothing"),
               file=sys.stderr)
-    if output.suffix.lower() in (".mp4", ".mkv", ".mov"):
+    if kind in FILMS:
         _film(explainer, source, output, of, max_frames)
         return
     frames = _frames(source, explainer.frames)
@@ -152,10 +157,7 @@ def _film(explainer: Explainer, source: str, output: Path, of: str | None, most:
 def _write(path: Path, image: Image) -> None:
     import cv2
 
-    ok, data = cv2.imencode(path.suffix or ".png", image)
-    if not ok:
-        raise UsageError(f"{path.suffix!r} is no kind of picture: take .png or .jpg.")
-    write_whole(path, data.tobytes())
+    write_whole(path, cv2.imencode(path.suffix or ".png", image)[1].tobytes())
 
 
 def register(app: typer.Typer) -> None:

@@ -59,8 +59,8 @@ class Detect(FindsObjects):
     result = Detections
 
     decoder: Annotated[str | None, Option(
-        "how the outputs of an .onnx file are read: yolo, yolox, nanodet, picodet, rtmdet, ssd, detr, rows, plates; "
-        "recognised unless given")] = None
+        "how the outputs of an .onnx file are read: yolo, yolo_rows, yolox, nanodet, picodet, rtmdet, ssd, detr, rows, "
+        "plates; recognised unless given")] = None
     stored: Annotated[Path | str | None, Option(
         "detections from a file: records (JSONL) or MOT text; no model is loaded", flags=("--from",))] = None
 
