@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -277,29 +278,16 @@ def test_the_app_stops_the_robot_whatever_ends_it(ending: type[BaseException], m
 
     step: Any = SimpleNamespace(key="track", names=("person",), shown=lambda frame, _: frame.image)
 
-    class Watched:
-        """A run of one frame, which is seen again and again."""
-
-        def __init__(self, *_: object, **options: object) -> None:
-            pass
-
-        def __enter__(self) -> Watched:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def __iter__(self) -> Iterator[Item]:
-            people, image = scene((7, RED, 290))
-            for n in range(100):
-                yield Item(Frame(image, n, n / 100, captured=time.monotonic()), {"track": people}, [step])
-                time.sleep(0.01)
-                if n > 30:
-                    raise ending("the camera was pulled out")
+    def items() -> Iterator[Item]:
+        people, image = scene((7, RED, 290))
+        for n in range(32):
+            yield Item(Frame(image, n, n / 100, captured=time.monotonic()), {"track": people}, [step])
+            time.sleep(0.01)
+        raise ending("the camera was pulled out")
 
     monkeypatch.setattr(follow, "Sender", lambda address: sent)
     monkeypatch.setattr(follow, "read", lambda *_, **options: None)
-    monkeypatch.setattr(follow, "Run", Watched)
+    monkeypatch.setattr(follow, "Run", lambda *_, **options: nullcontext(items()))
     with pytest.raises(ending):
         follow.main("0", publish="zenoh://robot/cmd_vel")
     assert sent.closed

@@ -63,6 +63,14 @@ def only(page: Any, task: str) -> None:
         other.click()
 
 
+def follow_box(page: Any) -> None:
+    """Draw a box on the person, and wait until what is in it is followed."""
+    only(page, "follow")
+    page.click("#draw-box")
+    drag(page, (0.35, 0.2), (0.6, 0.6))                                  # of a mirror: 0.4 to 0.65 of the picture
+    until(page, "document.getElementById('seen').innerText.includes('target')")
+
+
 def yellow(page: Any) -> np.ndarray:
     """(H,W) bool: where something that was drawn stands."""
     return np.asarray((np.abs(pixels(page).astype(int) - YELLOW) < 20).all(axis=2))
@@ -105,9 +113,7 @@ def test_what_is_in_a_box_is_followed(server: Running, still: Path, tmp_path: Pa
         page.click("#draw-box")
         page.keyboard.press("Escape")
         assert page.get_attribute("#draw-box", "aria-pressed") == "false"
-        page.click("#draw-box")
-        drag(page, (0.35, 0.2), (0.6, 0.6))                              # of a mirror: 0.4 to 0.65 of the picture
-        until(page, "document.getElementById('seen').innerText.includes('target')")
+        follow_box(page)
         lines = recorded(page, tmp_path / "records.jsonl", 1200)
         assert len(lines) >= 2
         for line in lines:
@@ -121,10 +127,7 @@ def test_a_plan_that_is_refused_leaves_the_one_before(server: Running, still: Pa
     with browsing(still) as page:
         page.goto(f"{server.url}/?do=detect")
         until(page, SHOWN)
-        only(page, "follow")
-        page.click("#draw-box")
-        drag(page, (0.35, 0.2), (0.6, 0.6))
-        until(page, "document.getElementById('seen').innerText.includes('target')")
+        follow_box(page)
         page.click("#options-follow summary")
         page.select_option("#options-follow select", "vit")
         until(page, "document.getElementById('notice').textContent.includes('does not have the weights')")
@@ -155,10 +158,7 @@ def test_the_picture_of_a_box_is_sent_again_to_a_busy_server(server: Running, st
         page.route_web_socket("**/v1/stream", between)
         page.goto(f"{server.url}/?do=detect")
         until(page, SHOWN)
-        only(page, "follow")
-        page.click("#draw-box")
-        drag(page, (0.35, 0.2), (0.6, 0.6))
-        until(page, "document.getElementById('seen').innerText.includes('target')")
+        follow_box(page)
         until(page, "document.getElementById('canvas').dataset.frame > 2")
         assert [one == sent[0] for one in sent[:4]] == [True, True, True, False]
         assert page.wrong == []

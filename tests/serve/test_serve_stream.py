@@ -284,7 +284,7 @@ def test_another_source_begins_anew(server: Running, jpeg: bytes, tmp_path: Path
                 assert times[0] == 0
 
 
-def test_a_late_picture_of_another_source_is_not_taken(jpeg: bytes) -> None:
+def test_a_late_picture_of_another_source_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     service = Service(["track"])
     service.start()
     picture = np.zeros((48, 64, 3), np.uint8)
@@ -301,7 +301,7 @@ def test_a_late_picture_of_another_source_is_not_taken(jpeg: bytes) -> None:
     async def visit() -> None:
         visitor = Visitor(service, Wire(), "any")
         watchers: list[Any] = []
-        service.cameras.watch = lambda name, told: watchers.append(told) or (lambda: None)  # type: ignore[method-assign]
+        monkeypatch.setattr(service.cameras, "watch", lambda name, told: watchers.append(told) or (lambda: None))
         await visitor.text('{"plan": {"track": {}}}')
         for source in ('{"source": "camera:0"}', '{"source": "camera:1"}'):
             await visitor.text(source)

@@ -29,7 +29,7 @@ from vision.serve.plans import Plans
 from vision.serve.seats import Seats
 from vision.serve.turns import Turns
 from vision.steps import Pool, Spec, find_task, tasks
-from vision.steps.plan import plan_of
+from vision.steps.plan import plan_of, spec_of
 from vision.types import Frame
 from vision.zoo import find
 
@@ -195,13 +195,13 @@ class Service:
         with self._loading:
             return self.pool.load(Classifier.load)
 
-    def _further_model(self, name: str) -> Any:
+    def _further_model(self, name: str) -> Spec:
         """The spec that loads a further model."""
         card = find(name)
         row = next((task for task, row in tasks().items() if row.card and find(row.card).task == card.task), card.task)
         if row not in self.models:
             raise UsageError(f"the model {name!r} is for {card.task}, which is not served. Add it to --do.")
-        return find_task(row).spec(model=name)  # type: ignore[call-arg]
+        return spec_of({"task": row, "model": name})
 
     def _add(self, one: Any) -> None:
         """Load a spec's model and have it work once on each size, so that no client waits for a graph."""

@@ -32,6 +32,7 @@ from vision.train.detect import DETECTORS, ONE_SIZE, PROPOSED
 from vision.train.detection_set import DetectionSet, HeldOut, HeldOutPictures, TaughtSet
 from vision.train.detection_transforms import GREY
 from vision.train.fit import fit
+from vision.train.loading import gathered
 from vision.train.recipe import Objective, Parts, Told, Trained
 from vision.train.start import freeze_as_asked, load_encoder
 from vision.train.teaching import SURE, taught
@@ -126,11 +127,7 @@ def surest(boxes: Tensor, labels: Tensor, sure: Tensor) -> tuple[Tensor, Tensor]
 
 def of_all_processes(rows: dict[int, Any]) -> dict[int, Any]:
     """The rows of every process of a DDP run; a picture that several have seen to come out even is one."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return rows
-    parts: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, rows)
-    return {index: found for part in parts for index, found in part.items()}
+    return {index: found for part in gathered(rows) for index, found in part.items()}
 
 
 def start(settings: DetectSettings, names: tuple[str, ...]) -> tuple[nn.Module, Card]:

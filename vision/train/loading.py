@@ -81,14 +81,20 @@ class InOrder(Sampler[Key]):
         return iter((i, 0) for i in range(self.n))
 
 
+def gathered(seen: T) -> list[T]:
+    """What each process of a DDP run has seen, by its rank; of one process alone what it has."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [seen]
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, seen)
+    return parts
+
+
 def of_all(seen: list[T], count: int) -> list[T]:
     """What the processes of a DDP run have seen of a set, in its order. seen: by this one. count: of the set; what was
     dealt twice, so that each process has as many, is one."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return seen
-    parts: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, seen)
-    return list(chain.from_iterable(zip(*parts, strict=True)))[:count]
+    parts = gathered(seen)
+    return seen if len(parts) == 1 else list(chain.from_iterable(zip(*parts, strict=True)))[:count]
 
 
 def loaders(train: Any, val: Any, settings: Settings) -> tuple[Loader, Loader]:

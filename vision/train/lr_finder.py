@@ -42,7 +42,7 @@ def found(net: nn.Module, objective: Objective, data: Any, settings: Settings, f
                 group["lr"] = rate * share
             loss = torch.stack(list(objective.loss(trial, batch).values())).sum()
             steps.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             steps.step()
             mean = 0.9 * mean + 0.1 * float(loss.detach())
             smooth = mean / (1 - 0.9 ** (i + 1))

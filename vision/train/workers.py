@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
+from torch._C import _remove_worker_pids
 from torch.utils.data import DataLoader
-from torch.utils.data._utils import signal_handling
 
 _STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -34,7 +34,7 @@ class Loader(DataLoader[Any]):
         self._iterator = None
         if batches is None:
             return
-        signal_handling._remove_worker_pids(id(batches))             # type: ignore[attr-defined]  # no fault of theirs
+        _remove_worker_pids(id(batches))                             # that they end is no fault of theirs
         batches._worker_pids_set, batches._shutdown = False, True    # which leaves torch nothing to wait for
         if self.pin_memory and hasattr(batches, "_pin_memory_thread_done_event"):
             batches._pin_memory_thread_done_event.set()
