@@ -72,19 +72,24 @@ def test_cars_and_bicycles_in_the_sample_are_boxed(sample: Path, tmp_path: Path,
 
 def test_a_process_that_is_told_to_stop_finishes_its_outputs(sample: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vision", "detect", sample, "-o", "o.mp4", "--jsonl", "o.jsonl",
-               "--report", "r.json"]
+               "--report", "r.json", "--checkpoint-every", "0.05"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        lines = tmp_path / "o.jsonl"
-        while process.poll() is None and not (lines.is_file() and lines.read_text().count("\n") >= 5):
+        lines, kept = tmp_path / "o.jsonl", tmp_path / "o.mp4.checkpoint"
+        while process.poll() is None and not (kept.is_file() and lines.read_text().count("\n") >= 5):
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)      # a shell's background jobs are deaf to SIGINT
-        process.communicate(timeout=60)
+        told = process.communicate(timeout=60)[1]
     assert process.returncode == 130
+    assert told.endswith("what is done is kept. Go on with the same command and --resume.\n")
     report = json.loads((tmp_path / "r.json").read_text())[0]
     assert 5 <= report["written"] < 200
     assert report["unexplained"] == 0
     assert len(records(lines)) == report["written"]
     assert sum(1 for _ in read(tmp_path / "o.mp4")) == report["written"]
+    done = vision(*command[3:], "--resume", cwd=tmp_path)
+    assert (done.returncode, "--resume" in done.stderr) == (0, False)
+    whole = json.loads((tmp_path / "r.json").read_text())[0]["written"]
+    assert whole == len(records(lines)) == sum(1 for _ in read(tmp_path / "o.mp4")) > report["written"]
 
 
 def test_a_killed_process_leaves_records_and_a_film_that_play(sample: Path, tmp_path: Path) -> None:

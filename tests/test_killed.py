@@ -418,7 +418,11 @@ def test_outputs_among_the_sources_are_no_sources(films: Path, every: float | No
     os.chdir(killed / "films")
     assert Path("b-follow.part.mp4").exists()
     with following(drawn=".", resume=True) as run:
-        run.finish()
+        outputs = []
+        for stream in run.streams():
+            list(stream)
+            outputs.append(sorted(path.name for path in stream.outputs))
+    assert outputs == [["b-follow.mp4", "o.jsonl"], ["c-follow.mp4", "o.jsonl"]]       # each its own, after a kill too
     assert per_source() == {"a.mp4": 10, "b.mp4": 10, "c.mp4": 10}
     assert {path.name for path in Path().iterdir()} == whole
     assert not list(killed.glob("*.checkpoint"))

@@ -119,6 +119,12 @@ def check_writable(path: Path) -> None:
         raise _failed(path, error) from error
 
 
+def behind(path: Path) -> Path:
+    """The file that a link is to, there or not yet; a path that is no link to a file itself."""
+    real = Path(os.path.realpath(path)) if path.is_symlink() else path
+    return real if real.is_file() or not real.exists() else path
+
+
 def make_folder(path: Path) -> None:
     """Make a folder, with those above it, unless it is there. Raises SinkError."""
     try:

@@ -261,6 +261,7 @@ class Run:
         targets = [path for sink in stream.sinks for path in sink.targets(stream.info) if str(path) != "-"]
         for path in targets:
             self._inputs.refuse(path)
+        stream.begin(targets)
         for sink in stream.sinks:
             sink.address = getattr(stream.source, "address", "")
             sink.begin(stream.info)

@@ -58,6 +58,8 @@ class Stream:
         self._stopped = False
         self._trails = Trails(run.style.trails)
         self.told: list[str] = []                        # what was found, in words, at the end
+        self._earlier: set[Path] = set()                 # outputs of the sources before it
+        self.begin(())
 
     def __iter__(self) -> Generator[Item]:
         """The items. Raises VisionError: of the reader, a step or a sink, after what came before it; LostFrames if
@@ -123,6 +125,17 @@ class Stream:
     @property
     def _pictures(self) -> Sequence[Path]:
         return self.source.pictures if isinstance(self.source, Source) else ()
+
+    def begin(self, targets: Iterable[Path]) -> None:
+        """Take what was written by now, but for `targets`, as outputs of the sources before it."""
+        whole = {path for sink in self.sinks for path in sink.paths}
+        self._earlier = {path for sink in self.sinks for path in sink.written} - whole - set(targets)
+
+    @property
+    def outputs(self) -> list[Path]:
+        """The files and folders that exist by now and have something of it, each once."""
+        written = (path for sink in self.sinks for path in sink.written)
+        return [path for path in dict.fromkeys(written) if path not in self._earlier]
 
     @property
     def lost(self) -> bool:

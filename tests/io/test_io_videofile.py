@@ -290,6 +290,31 @@ def test_an_exception_leaves_the_part_and_an_interrupt_the_film(
     assert [number(f.image) for f in read(tmp_path / "film.mp4")] == list(range(30))
 
 
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """The film lies where the link says, to a file that is there and to one that is not there yet, and so do its parts:
+    a rename across disks is not possible. A link to a device is no film's place, and neither is the device."""
+    far = tmp_path / "far"
+    far.mkdir()
+    (far / "there.mp4").write_bytes(b"old")
+    for name in ("there", "missing"):
+        link = tmp_path / f"{name}-link.mp4"
+        link.symlink_to(far / f"{name}.mp4")
+        with VideoWriter(link) as film:
+            film.write(numbered(7), 0.0)
+            film.state()
+            assert {part.parent for part in film.parts} == {far}
+            film.write(numbered(8), 0.1)
+        film.forget()
+        assert link.is_symlink()
+        assert [number(f.image) for f in read(far / f"{name}.mp4")] == [7, 8]
+    assert sorted(os.listdir(far)) == ["missing.mp4", "there.mp4"]
+    (tmp_path / "null.mp4").symlink_to(os.devnull)
+    with VideoWriter(tmp_path / "null.mp4") as film:
+        film.write(numbered(9), 0.0)
+    assert (tmp_path / "null.mp4").is_file()
+    assert not Path(os.devnull).is_file()
+
+
 def test_no_picture_no_film(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "film.mp4"):
         pass

@@ -64,6 +64,16 @@ def test_a_run_of_one_frame_has_its_picture(tmp_path: Path) -> None:
         assert len(list(source)) == 1
 
 
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link.mcap").symlink_to(tmp_path / "far/real.mcap")
+    with Run(frames(2), plan_of_square(), [Mcap(tmp_path / "link.mcap")]) as run:
+        run.finish()
+    assert (tmp_path / "link.mcap").is_symlink()
+    assert [path.name for path in (tmp_path / "far").iterdir()] == ["real.mcap"]
+    strictly(tmp_path / "far/real.mcap")
+
+
 def test_annotations_lie_where_the_film_shows_the_picture(tmp_path: Path) -> None:
     first, second = frames(2)
     tall = replace(second, image=second.image[:, :60].copy())       # 60x120 into 160x120

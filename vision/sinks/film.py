@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from vision.errors import SinkError, UsageError
-from vision.files import own
+from vision.files import behind, own
 from vision.sinks.frames import FILMS, either
 from vision.sinks.sound import Sound, sound_of
 from vision.types import Image
@@ -168,10 +168,10 @@ class VideoWriter:
             self.forget()
             self._let_go()
             return
-        whole = working(self.path)[2]
+        film, _, whole = working(self.path)
         try:
             self._join(made, whole)
-            whole.replace(self.path)
+            whole.replace(film)
             if len(self.parts) == 1:
                 self.forget()
         except _FAILURES as error:
@@ -249,8 +249,10 @@ class VideoWriter:
 
 
 def working(path: Path) -> tuple[Path, Path, Path]:
-    """The files of a film: itself, the part that grows, and the whole before it moves into place."""
-    return path, path.with_name(f"{path.stem}.part.mp4"), path.with_name(f"{path.stem}.whole.mp4")
+    """The files of a film: itself, the part that grows, and the whole before it moves into place. Where `path` is a
+    link, they lie beside what it is to."""
+    film = behind(path)
+    return film, film.with_name(f"{film.stem}.part.mp4"), film.with_name(f"{film.stem}.whole.mp4")
 
 
 def _part_of(path: Path, number: int) -> Path:

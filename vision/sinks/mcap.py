@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 from vision import record
 from vision.errors import MissingExtra, SinkError, UsageError
-from vision.files import check_writable, own
+from vision.files import behind, check_writable, own
 from vision.sinks.base import Sink, SinkSpec
 from vision.spec import Option, spec
 from vision.state import State
@@ -84,7 +84,8 @@ class _Mcap(Sink):
 
     def __init__(self, spec: Mcap, kinds: Mapping[str, str]) -> None:
         self.spec, self.path, self.kinds = spec, Path(spec.path), kinds
-        self.part = self.path.with_name(f"{self.path.stem}.part{SUFFIX}")
+        self._whole = behind(self.path)
+        self.part = self._whole.with_name(f"{self._whole.stem}.part{SUFFIX}")
         self.paths = (self.path,)
         self._file: IO[bytes] | None = None
         self._writer: Any = None
@@ -184,7 +185,7 @@ class _Mcap(Sink):
             if complete:
                 if sys.platform == "win32":              # which renames no file that is open, and locks none
                     self._let_go()
-                self.part.replace(self.path)
+                self.part.replace(self._whole)
         except OSError as error:
             raise self._failed(error) from error
         finally:

@@ -105,7 +105,7 @@ class _VideoFile(Sink):
         from vision.sinks.film import working
 
         path = self._path(info)
-        return working(path) if path.suffix.lower() in FILMS else (path,)
+        return tuple(dict.fromkeys((path, *working(path)))) if path.suffix.lower() in FILMS else (path,)
 
     def begin(self, info: Info) -> None:
         """Open this source's film or picture. Raises SinkError, and UsageError for a second source where `path`

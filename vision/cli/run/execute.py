@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -77,20 +76,21 @@ def execute(
             code = _together(run, at_once, going.quiet)
             reports = [{**report.to_dict(), "outputs": [str(path) for path in _written(run)]} for report in run.reports]
         for stream in run.streams() if at_once is None else ():
-            before = {path for sink in run.sinks for path in sink.written if path not in sink.paths}
-            status = _one(run, stream, reading, going.quiet, before)
-            reports.append({**stream.report.to_dict(), "outputs": [str(path) for path in _written(run, before)]})
+            status = _one(stream, reading, going.quiet)
+            reports.append({**stream.report.to_dict(), "outputs": list(map(str, stream.outputs))})
             code = status if status == _INTERRUPTED else code or max(status, 0)
             if status in (_READ_ENOUGH, _INTERRUPTED) or any(sink.done for sink in run.sinks):
                 break
     if going.report:
         write_json(going.report, reports)
+    if code and not going.quiet and run.checkpoint is not None and run.checkpoint.path.is_file():
+        print("what is done is kept. Go on with the same command and --resume.", file=sys.stderr)
     if code:
         raise typer.Exit(code)
 
 
-def _one(run: Run, stream: Stream, reading: Reading, quiet: bool, before: AbstractSet[Path]) -> int:
-    """One source, to its end: the exit status that it asks for. before: outputs of earlier sources."""
+def _one(stream: Stream, reading: Reading, quiet: bool) -> int:
+    """One source, to its end: the exit status that it asks for."""
     status, told = 0, ""
     items = iter(stream)
     with progress(Path(stream.report.source).name, quiet=quiet) as update:
@@ -111,7 +111,7 @@ def _one(run: Run, stream: Stream, reading: Reading, quiet: bool, before: Abstra
     if told:
         print(plain(told), file=sys.stderr)
     if not quiet and (stream.report.read or not status):
-        print(summary(stream.report, stream.told, _written(run, before)), file=sys.stderr)
+        print(summary(stream.report, stream.told, stream.outputs), file=sys.stderr)
     return status
 
 
@@ -142,9 +142,9 @@ def _together(run: Run, at_once: AtOnce, quiet: bool) -> int:
     return status
 
 
-def _written(run: Run, before: AbstractSet[Path] = frozenset()) -> list[Path]:
-    """What was written, but for what is of earlier sources."""
-    return list(dict.fromkeys(path for sink in run.sinks for path in sink.written if path not in before))
+def _written(run: Run) -> list[Path]:
+    """What was written, of all sources."""
+    return list(dict.fromkeys(path for sink in run.sinks for path in sink.written))
 
 
 def _asked(follow: Follow) -> Follow:
