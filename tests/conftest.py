@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 
+STATUS = pytest.StashKey[int]()
 ULTRALYTICS = find_spec("ultralytics")               # found, not imported: that takes seconds
 
 
@@ -34,6 +36,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"the development data is not at {SHARED}"))
         if ULTRALYTICS is None and item.get_closest_marker("yolo"):
             item.add_marker(pytest.mark.skip(reason="needs ultralytics: the extra 'yolo'"))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the process here, when all is told, and do not take down what it has loaded. Ray, gRPC, Zenoh, PyTorch,
+    OpenVINO and ONNX Runtime, which no program of anybody's has in one process, keep threads that nobody can end, and
+    it has crashed there once, after the last test had passed. How a command ends is seen by the tests that run one."""
+    if STATUS in config.stash:
+        atexit._run_exitfuncs()                          # pytest removes old temporary folders there
+        config.get_terminal_writer().flush()
+        os._exit(config.stash[STATUS])
 
 
 @pytest.fixture(autouse=True)
