@@ -68,6 +68,28 @@ def test_the_indices_of_a_palette_are_the_labels(tmp_path: Path) -> None:
     assert read_pair(pairs, 0)[1].tolist() == labels.tolist()
 
 
+@pytest.mark.parametrize("layout", ["images and labels", "CamVid's"])
+def test_what_255_means_is_told_by_what_is_learned_from(tmp_path: Path, layout: str) -> None:
+    """A split that is judged has the two classes of its `train`, whatever values its own maps happen to have."""
+    def write(split: str, *values: int) -> None:
+        labels = np.resize(np.array(values, np.uint8), (8, 8))
+        write_pair(tmp_path / split, "a", labels, 0)
+        if layout == "CamVid's":
+            (tmp_path / split / "labels").rename(tmp_path / f"{split}annot")
+            (tmp_path / split / "images/a.png").rename(tmp_path / split / "a.png")
+
+    (tmp_path / "classes.txt").write_text("ground\nblock\n", encoding="utf-8")
+    write("val", 0, 255)
+    assert find_pairs(tmp_path, "val").two_tone                          # alone
+    write("train", 0, 1, 255)
+    assert [find_pairs(tmp_path, split).two_tone for split in ("train", "val")] == [False, False]
+    assert set(read_pair(find_pairs(tmp_path, "val"), 0)[1].ravel().tolist()) == {0, IGNORE}
+    other = find_pairs(tmp_path, "train").maps[0]
+    cv2.imwrite(str(other), np.resize(np.array([0, 255], np.uint8), (8, 8)))
+    write("test", 0)
+    assert [find_pairs(tmp_path, split).two_tone for split in ("train", "val", "test")] == [True, True, True]
+
+
 def test_maps_without_a_class_and_lists_without_a_name_are_told(tmp_path: Path) -> None:
     pairs = one_pair(tmp_path, np.full((8, 8), IGNORE, np.uint8))
     with pytest.raises(DataError, match=r"train/labels' are void all over: no pixel is of a class"):

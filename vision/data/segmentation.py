@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,12 +48,11 @@ def find_pairs(folder: Path, split: str) -> Pairs:
     Two layouts: `SPLIT/` with `SPLITannot/` as CamVid has it, and `SPLIT/images/` with
     `SPLIT/labels/`. A label map is an index PNG of the picture's name, with a palette (as VOC has it) or
     without. `classes.txt` in `folder` names the classes, one a line, and 255 is void, unless there are two classes
-    and the maps hold 0 and 255 alone; without it the classes are CamVid's eleven and void is 11. Raises DataError
-    where there are no pictures, no labels or no names.
+    and the maps hold 0 and 255 alone (those of `train`, where there is such a split); without it the classes are
+    CamVid's eleven and void is 11. Raises DataError where there are no pictures, no labels or no names.
     """
     camvid = (folder / f"{split}annot").is_dir()
-    images = folder / split if camvid else folder / split / "images"
-    labels = folder / f"{split}annot" if camvid else folder / split / "labels"
+    images, labels = _folders(folder, split, camvid)
     if not images.is_dir() or not labels.is_dir():
         raise DataError(
             f"{str(folder)!r} has no split {split!r}. Expected {split}/images and {split}/labels, or "
@@ -70,20 +70,32 @@ def find_pairs(folder: Path, split: str) -> Pairs:
         raise DataError(
             f"{str(folder)!r} has no classes.txt: the classes' names, one a line, in label order."
         )
-    pictures = sorted(p for p in images.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-    places = [(p, labels / f"{p.stem}.png") for p in pictures]
+    places = _places(images, labels)
     whole = [(p, m) for p, m in places if m.is_file()]
     without = tuple(p for p, m in places if not m.is_file())
     if not whole:
         raise DataError(
-            f"{str(images)!r} has {len(pictures)} pictures and none with a label map in {str(labels)!r}."
+            f"{str(images)!r} has {len(places)} pictures and none with a label map in {str(labels)!r}."
         )
     pairs = Pairs(tuple(p for p, _ in whole), tuple(m for _, m in whole), names, void, without)
-    two_tone = len(names) == 2 and void == IGNORE and _hold_0_and_255(pairs.maps)
-    return replace(pairs, two_tone=two_tone)
+    decide = [m for _, m in _places(*_folders(folder, "train", camvid)) if m.is_file()] or pairs.maps
+    return replace(pairs, two_tone=len(names) == 2 and void == IGNORE and _hold_0_and_255(decide))
 
 
-def _hold_0_and_255(maps: tuple[Path, ...]) -> bool:
+def _folders(folder: Path, split: str, camvid: bool) -> tuple[Path, Path]:
+    """Where a split has its pictures, and where its label maps."""
+    if camvid:
+        return folder / split, folder / f"{split}annot"
+    return folder / split / "images", folder / split / "labels"
+
+
+def _places(images: Path, labels: Path) -> list[tuple[Path, Path]]:
+    """The pictures of a folder, and where their label maps should be; none where it is not there."""
+    pictures = sorted(p for p in images.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES) if images.is_dir() else []
+    return [(p, labels / f"{p.stem}.png") for p in pictures]
+
+
+def _hold_0_and_255(maps: Sequence[Path]) -> bool:
     """Whether label maps have these two values and no other: the first that has another ends the search."""
     seen: set[int] = set()
     for path in maps:

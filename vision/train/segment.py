@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -63,8 +63,7 @@ class SegmentSettings(Settings):
 
 
 def _read(data: Path, settings: SegmentSettings) -> tuple[Pairs, Pairs]:
-    train = find_pairs(data, "train")
-    return train, replace(find_pairs(data, "val"), two_tone=train.two_tone)
+    return find_pairs(data, "train"), find_pairs(data, "val")
 
 
 def _settle(settings: SegmentSettings) -> SegmentSettings:
