@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jsonschema
 import numpy as np
 import pytest
+from record_schema import check_record
 
-import vision
 from vision.cli import main
 from vision.io import read
 from vision.sinks.film import VideoWriter
 from vision.tasks.detect import Detector
 from vision.types import Detections
-
-SCHEMA = json.loads((Path(vision.__file__).parent / "record.schema.json").read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +47,7 @@ def vision_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 def lines(path: Path) -> list[dict[str, Any]]:
     records = [json.loads(line) for line in path.read_text().splitlines()]
     for record in records:
-        jsonschema.validate(record, SCHEMA)
+        check_record(record)
     return records
 
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import cv2
-import jsonschema
 import numpy as np
 import pytest
 from pycocotools import mask as coco
+from record_schema import check_record
 
 import vision
 from vision import Cutouts, FakeEngine, InstanceMaps, InstanceSegmenter, JsonLines, Run, SegmentInstances, Track, read
@@ -19,7 +19,6 @@ from vision.masks import filled
 from vision.sinks import CocoResults
 from vision.steps.plan import plan_of
 
-SCHEMA = json.loads((Path(vision.__file__).parent / "record.schema.json").read_text())
 CARD = Card(name="fake", task="instances", file="", licence="", source="", names=("disc", "bar"),
             input=Input((64, 64), "letterbox", fixed=True), boxes=Boxes("mask_rows", 1.0), min_score=0.5)
 
@@ -49,7 +48,7 @@ def test_every_output_has_the_same_pixels(picture: Path, tmp_path: Path) -> None
         found = next(iter(run))["instances"]
         assert not list(run)
     record = json.loads((tmp_path / "r.jsonl").read_text())
-    jsonschema.validate(record, SCHEMA)
+    check_record(record)
     results = json.loads((tmp_path / "r.json").read_text())
     numbers = cv2.imread(str(tmp_path / "maps" / "000000000042.png"), cv2.IMREAD_UNCHANGED)
     assert numbers.dtype == np.uint16
@@ -87,7 +86,7 @@ def test_outlines_in_records_have_the_hole(picture: Path, tmp_path: Path) -> Non
         found = next(iter(run))["instances"]
         run.finish()
     record = json.loads((tmp_path / "r.jsonl").read_text())
-    jsonschema.validate(record, SCHEMA)
+    check_record(record)
     parts = record["instances"]["objects"][0]["mask"]["polygons"]
     assert [len(part) for part in parts] == [2]
     np.testing.assert_array_equal(filled(parts[0], (128, 128)), found.paste(0))

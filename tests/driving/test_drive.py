@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import jsonschema
 import numpy as np
 import pytest
+from record_schema import check_record
 from typer.testing import CliRunner
 
-import vision
 from tests.driving.roads import CAMERA, GROUND, MOUNTING, road
 from vision import (
     Card,
@@ -41,7 +40,6 @@ from vision.state import dumps, loads
 from vision.steps.plan import plan_of
 from vision.types import ClassMap
 
-SCHEMA = json.loads((Path(vision.__file__).parent / "record.schema.json").read_text())
 CARD = Card(name="mine", task="detect", file="", licence="", source="", input=Input((640, 360), "stretch"),
             names=("car",))
 
@@ -96,7 +94,7 @@ def test_a_plan_with_drive(camera: Path, tmp_path: Path) -> None:
     assert items[-1].drawn.shape == (360, 640, 3)
     assert np.abs(items[-1].drawn.astype(int) - FRAMES[-1].image).mean() > 5
     for line in (tmp_path / "out.jsonl").read_text().splitlines():
-        jsonschema.validate(json.loads(line), SCHEMA)
+        check_record(json.loads(line))
     record = items[-1].record["drive"]
     assert record["objects"][0]["distance_90"][0] < forward - 0.5 < record["objects"][0]["distance_90"][1]
     rows = list(csv.DictReader((tmp_path / "out.csv").open()))
@@ -115,7 +113,7 @@ def test_without_a_calibration(tmp_path: Path) -> None:
     assert "distance" not in text
     assert items[-1].record["drive"]["objects"][0]["ttc_s"] == pytest.approx(11.1 / 6, rel=0.12)
     for line in (tmp_path / "out.jsonl").read_text().splitlines():
-        jsonschema.validate(json.loads(line), SCHEMA)
+        check_record(json.loads(line))
 
 
 def turned(frame: Frame) -> Frame:
@@ -223,7 +221,7 @@ def test_the_command(camera: Path, tmp_path: Path) -> None:
     records = [json.loads(line) for line in found.read_text().splitlines()]
     assert len(records) == 8
     for record in records:
-        jsonschema.validate(record, SCHEMA)
+        check_record(record)
         assert record["lanes"]["width_m"] == pytest.approx(3.6, abs=0.2)
         assert record["drive"]["free"]["ranges_m"]
         assert "segment" not in record

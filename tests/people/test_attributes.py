@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cv2
-import jsonschema
 import numpy as np
 import pytest
+from record_schema import check_record
 
 from vision import DescribeFaces, FindFaces, Run
 from vision.drawing import draw
@@ -91,8 +89,7 @@ def test_tracks_are_averaged_and_small_faces_passed_over(
     items = list(Run(frames, plan))
     assert items[0]["attributes"].ages[0] == 40
     assert abs(items[-1]["attributes"].ages[0] - 30) < 2
-    schema = json.loads((Path(__file__).parents[2] / "vision/record.schema.json").read_text())
-    jsonschema.validate(items[-1].record, schema)
+    check_record(items[-1].record)
     small = cv2.resize(ancelotti, (80, 80), interpolation=cv2.INTER_AREA)
     (item,) = Run([Frame(small, 0, 0.0)], plan)
     assert np.isnan(item["attributes"].ages).all()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
-import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from record_schema import check_record
 
 from vision import FindHands
 from vision.drawing import draw
@@ -138,10 +137,9 @@ def test_a_gesture_that_is_held_to_the_end_ends_then_after_a_state_too(
 
 
 def test_record_and_drawing(finder: HandFinder, zidane: Image) -> None:
-    schema = json.loads((Path(__file__).parents[2] / "vision/record.schema.json").read_text())
     hands = finder(zidane)
     line = record(Frame(zidane, 0, 0.0), {"hands": hands.to_dict(finder.names)})
-    jsonschema.validate(line, schema)
+    check_record(line)
     (found,) = line["hands"]["objects"]
     assert (found["label"], found["hand"], found["gesture"], len(found["world"])) == ("hand", "left", "point", 21)
     changed = np.argwhere((draw(hands, zidane, finder.names) != zidane).any(axis=2))

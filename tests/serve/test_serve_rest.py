@@ -13,9 +13,9 @@ from typing import Any
 import av
 import cv2
 import httpx
-import jsonschema
 import numpy as np
 import pytest
+from record_schema import check_record
 from serving import Running, running, until
 
 from vision import Detector, read
@@ -28,8 +28,6 @@ from vision.serve.jobs import Job, records_of
 from vision.serve.limits import Limits
 from vision.serve.service import Service
 from vision.types import Frame
-
-RECORDS = json.loads((Path(__file__).parents[2] / "vision" / "record.schema.json").read_text(encoding="utf-8"))
 
 
 def post(server: Running, task: str, data: bytes, kind: str = "image/jpeg", **options: object) -> httpx.Response:
@@ -46,7 +44,7 @@ def test_a_picture_gets_the_record_of_the_command_line(server: Running, jpeg: by
     answer = post(server, "detect", jpeg, min_score=0.6)
     assert answer.status_code == 200
     record = answer.json()["results"][0]["record"]
-    jsonschema.validate(record, RECORDS)
+    check_record(record)
     assert record["schema"] == SCHEMA
     assert record["size"] == [640, 480]
     objects = record["detect"]["objects"]

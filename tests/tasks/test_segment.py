@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 
 import cv2
-import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from record_schema import check_record
 
 from vision.card import Card, Input
 from vision.drawing import class_colour, draw
@@ -102,14 +101,12 @@ def test_a_second_output_is_the_variance() -> None:
 
 
 def test_the_record_has_the_areas_and_fits_the_schema() -> None:
-    import vision
 
     labels = np.array([[0, 0, 1], [0, 0, 2]], np.uint8)
-    schema = json.loads((Path(vision.__file__).parent / "record.schema.json").read_text())
     frame = Frame(np.zeros((2, 3, 3), np.uint8), 0, 0.0, "x")
     for with_rle in (False, True):
         payload = {"model": "m", **ClassMap(labels).to_dict(CARD.classes, rle=with_rle)}
-        jsonschema.validate(record(frame, {"segment": payload}), schema)
+        check_record(record(frame, {"segment": payload}))
         entry = payload
         shares = [(a["label"], a["fraction"]) for a in entry["areas"]]
         assert shares == [("dark", 0.666667), ("light", 0.166667), ("other", 0.166667)]
