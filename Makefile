@@ -32,7 +32,7 @@ test: .venv/test system
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile
 
 gpu:
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py --json gpu.json

@@ -23,6 +23,12 @@ from vision.weights import locate
 from vision.zoo import CARDS
 
 
+@pytest.fixture(autouse=True)
+def _one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How fast an engine is matters to none of these."""
+    monkeypatch.setattr("vision.engine.choice._TURNS", 1)
+
+
 def outputs(batch: np.ndarray) -> tuple[np.ndarray, ...]:
     boxes = np.array([[10.0, 600.0]], np.float32).repeat(len(batch), 0)
     return boxes, np.full((len(batch), 2), 0.5, np.float32), np.arange(8, dtype=np.uint8)[None].repeat(len(batch), 0)
