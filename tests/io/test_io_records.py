@@ -333,6 +333,8 @@ def test_a_last_line_without_an_end_counts_and_a_broken_one_elsewhere_is_told(tm
     ([("clip-000012.jpg", 0), ("clip.mp4", 12)], ["clip-000012", "clip-2-000012"]),
     ([("a/IMG.jpg", 0), ("b/img.jpg", 0), ("c/Img.mp4", 3)], ["IMG", "img-2", "Img-3-000003"]),
     ([("a-000001.jpg", 0), ("a-000002.jpg", 1), ("a.jpg", 2)], ["a-000001", "a-000002", "a"]),
+    ([("a.gif", 0), ("a.gif", 1), ("a.gif", 2), ("A-000001.png", 0)], ["a", "a-000001", "a-000002", "A-000001-2"]),
+    ([("A-000001.png", 0), ("a.gif", 0), ("a.gif", 1), ("a.gif", 2)], ["A-000001", "a", "a-2-000001", "a-2-000002"]),
 ])
 def test_no_two_frames_have_one_name(sources: list[tuple[str, int]], names: list[str]) -> None:
     """Nor names of one file where capitals do not count; also where the names are given on after a kill."""

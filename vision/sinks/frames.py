@@ -51,7 +51,19 @@ class FrameNames:
             name = stem if picture else stem.strip("-") or "frame"
             self._given[source] = self._free(name, numbered=not picture), index
         name, first = self._given[source]
-        return name if picture and index == first else f"{name}-{index:06d}"
+        if picture and index == first:
+            return name
+        if name.casefold() not in self._numbered:        # an animation's second frame
+            name = self._counted(name)
+            self._given[source] = name, first
+        return f"{name}-{index:06d}"
+
+    def _counted(self, name: str) -> str:
+        """What an index is added to from now on: a picture's `name`, or a free one where a frame of it is another's."""
+        if name.casefold() in self._framed:
+            return self._free(name, numbered=True)
+        self._numbered.add(name.casefold())
+        return name
 
     def _free(self, name: str, *, numbered: bool) -> str:
         """`name`, or with a number behind it where it, or a frame of it, is another's."""
