@@ -76,7 +76,10 @@ class Item:
         return self._painted(mirror=True)
 
     def _painted(self, mirror: bool) -> Image:
-        canvas = Canvas(self.frame.image.copy(), self._style)
+        image = self.frame.image.copy()
+        for step in self._steps:
+            image = step.behind(self.results[step.key], image)
+        canvas = Canvas(image, self._style)
         shown = [step for step in self._steps if step.key in self.shown]
         maps = [step for step in shown if hasattr(self.results[step.key], "areas")]
         for step in maps:

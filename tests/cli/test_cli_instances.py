@@ -12,7 +12,20 @@ from pycocotools import mask as coco
 from record_schema import check_record
 
 import vision
-from vision import Cutouts, FakeEngine, InstanceMaps, InstanceSegmenter, JsonLines, Run, SegmentInstances, Track, read
+from vision import (
+    Cutouts,
+    Detect,
+    Detector,
+    FakeEngine,
+    InstanceMaps,
+    InstanceSegmenter,
+    JsonLines,
+    Run,
+    SegmentInstances,
+    Spec,
+    Track,
+    read,
+)
 from vision.card import Boxes, Card, Input
 from vision.errors import UsageError
 from vision.masks import filled
@@ -106,6 +119,18 @@ def test_the_background_changes_and_the_objects_stay(background: str, picture: P
         assert (item.drawn[~objects] == behind).all()
     else:
         assert item.drawn[~objects].std() < 0.6 * item.frame.image[~objects].std()
+
+
+@pytest.mark.parametrize("first", ["detect", "instances"])
+def test_a_background_lies_behind_all_that_is_drawn(first: str) -> None:
+    """Also where a tracker draws the objects, and whichever step comes first."""
+    detect = Detect(Detector.from_function(lambda image: ([[100, 100, 120, 120]], [0.9], [0]), names=("box",)))
+    plan: list[Spec] = [detect, SegmentInstances(_model(), background="#ff0000"), Track(on="instances")]
+    plan = plan if first == "detect" else [plan[1], plan[2], plan[0]]
+    with Run([vision.Frame(np.full((128, 128, 3), 60, np.uint8), 0, 0.0, "clip.mp4")], plan) as run:
+        drawn = next(iter(run)).drawn
+    assert [drawn[corner].tolist() for corner in ((0, 0), (127, 127))] == [[0, 0, 255]] * 2
+    assert drawn[110, 100].tolist() not in ([0, 0, 255], [60, 60, 60])               # the box's left side
 
 
 def test_a_background_that_is_none_is_refused() -> None:

@@ -223,6 +223,11 @@ class Step(ABC):
         a copy."""
         return frame.image
 
+    def behind(self, result: Any, image: Image) -> Image:
+        """What is drawn on, of every step before anything is drawn: `image` (H,W,3), or a copy with another
+        background. Asked of steps that are covered, too."""
+        return image
+
     def paint(self, result: Any, canvas: Canvas, others: Mapping[str, Any]) -> None:
         """Draw the result. others: all results of the frame, by key."""
         paint(result, canvas, self.names)

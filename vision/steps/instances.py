@@ -63,12 +63,14 @@ class InstancesStep(DetectStep):
         """The objects, with their masks as was asked for."""
         return result.to_dict(self.names, polygons=self.spec.polygons)
 
+    def behind(self, result: Instances, image: Image) -> Image:
+        """The picture with the background that was asked for."""
+        return image if self.background is None else before(result, image, self.background)
+
     def paint(self, result: Instances, canvas: Canvas, others: Mapping[str, Any]) -> None:
-        """Tint the objects, or put the background behind them."""
+        """Tint the objects, unless they stand out from a background already."""
         if self.background is None:
             super().paint(result, canvas, others)
-        else:
-            canvas.image[:] = before(result, canvas.image, self.background)
 
 
 Background = str | tuple[int, int, int] | Image             # "blur", BGR, or a picture (H,W,3)
