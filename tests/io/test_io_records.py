@@ -27,7 +27,7 @@ from vision.serve.records import seen_in
 from vision.sinks import CocoResults, Csv, JsonLines, YoloText
 from vision.sinks.frames import FrameNames, ImageFolder, SaveFrames
 from vision.sinks.show import Window
-from vision.sinks.text import TextFile
+from vision.sinks.text import TextFile, rows_of
 from vision.steps import Classify
 from vision.tracking.stored import Stored
 from vision.types import Tracks
@@ -257,6 +257,12 @@ def test_half_a_picture_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(SinkError, match=r"a\.png' cannot be written \(No space left"):
         out.write(numbered(1), "a.png")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_cell_of_a_table_is_no_formula_and_points_are_left_as_they_are() -> None:
+    cells = ["-3.5 2 .9;1 2 .3", "-0.5 1e-5;3 4", "=1+1", "@x", "-2+3", "-2", "+1 2=3", -2.5]
+    (row,) = csv.reader([rows_of([cells])])
+    assert row == ["-3.5 2 .9;1 2 .3", "-0.5 1e-5;3 4", "'=1+1", "'@x", "'-2+3", "'-2", "'+1 2=3", "-2.5"]
 
 
 def test_names_of_frames() -> None:

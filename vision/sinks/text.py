@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -176,6 +177,8 @@ class Csv(SinkSpec):
         return _Csv(Path(self.path), tuple(dict.fromkeys((*COLUMNS, *more))))
 
 
+_NUMBER = r"-?[\d.]+(?:e-?\d+)?"
+_POINTS = re.compile(rf"(?:{_NUMBER}[ ;])+{_NUMBER}")      # two numbers at least
 COLUMNS = (
     "source", "frame", "time_s", "task", "model", "label", "class_id", "score",
     "left", "top", "right", "bottom", "id", "age_s", "fraction",
@@ -224,11 +227,13 @@ def entries(payload: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def rows_of(rows: Iterable[Iterable[object]]) -> str:
-    """Rows as CSV. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """Rows as CSV. A text that a spreadsheet would take for a formula gets an apostrophe before it; points, numbers
+    with blanks between them, are none."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([_harmless(cell) for cell in row] for row in rows)
     return text.getvalue()
 
 
 def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{cell}" if formula and not _POINTS.fullmatch(str(cell)) else cell
