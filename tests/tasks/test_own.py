@@ -64,6 +64,15 @@ def test_functions_classify_and_segment() -> None:
     assert (segmenter(image, tiled=True).labels == segmenter(image).labels).all()
 
 
+def test_a_function_sees_the_whole_picture_once_whatever_is_asked() -> None:
+    seen: list[tuple[int, ...]] = []
+    detector = Detector.from_function(lambda image: seen.append(image.shape) or red_things(image), ["red"])
+    assert detector(scene((5, 7)), tiles=True).boxes.tolist() == [[5, 7, 35, 27]]
+    classifier = Classifier.from_function(lambda image: seen.append(image.shape) or [0.25, 0.75], ["a", "b"])
+    assert classifier(scene(), crop="ten").probs.tolist() == [0.25, 0.75]
+    assert seen == [(107, 201, 3)] * 2
+
+
 def test_what_is_no_model_is_told() -> None:
     with pytest.raises(UsageError, match="a function of a picture; got int"):
         Detector.from_function(3)
@@ -183,6 +192,18 @@ def test_a_modules_logits_become_classes_of_pixels(picture: Image) -> None:
     sure = clear[..., 2].astype(int) - clear[..., 1] > 1
     assert (segmenter(picture).labels == picture[..., ::-1].argmax(-1))[sure].all()
     segmenter.close()
+
+
+def test_tiles_of_a_module_whose_map_is_coarser_than_its_input() -> None:
+    class Coarse(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            red = nn.functional.avg_pool2d(x[:, :1], 4)
+            return torch.cat([1 - red, red], 1)
+
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[16:40, 8:88, 2] = 255
+    with Segmenter.from_module(Coarse(), ["rest", "red"], (32, 32), mean=(0, 0, 0), std=(1, 1, 1)) as segmenter:
+        np.testing.assert_array_equal(segmenter(image, tiled=True).labels, image[..., 2] > 0)
 
 
 def test_an_onnx_file_with_a_decoder_in_python(picture: Image, tmp_path: Path) -> None:

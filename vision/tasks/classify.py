@@ -29,8 +29,8 @@ class Classifier(OwnModel):
         """Classify a picture, with the whole device for it alone.
 
         image: (H,W,3) uint8 BGR. crop: what is seen of it: its centre, all of it with grey borders (letterbox) or
-        stretched, or ten views whose probabilities are averaged; as the card says unless given. Returns a probability
-        for each class. Raises UsageError for another picture.
+        stretched, or ten views whose probabilities are averaged; as the card says unless given, and for a model that
+        takes pictures as they are. Returns a probability for each class. Raises UsageError for another picture.
         """
         return _mean([Scores(self.engine(view[None])[0][0]) for view in self._views(image, crop)])
 
@@ -53,7 +53,8 @@ class Classifier(OwnModel):
 
     def _views(self, image: Image, crop: Crop | None) -> list[Image]:
         wanted = self.card.input
-        size_wh, resize = self.engine.input_wh or wanted.size_wh, CROPS[crop] if crop else wanted.resize
+        as_asked = CROPS[crop] if crop and wanted.resize != "none" else wanted.resize
+        size_wh, resize = self.engine.input_wh or wanted.size_wh, as_asked
         if resize == "ten":
             return ten_crops(image, size_wh, wanted.crop)
         return [fitted(image, size_wh, resize, wanted.crop).pixels]

@@ -112,7 +112,8 @@ class Segmenter(OwnModel):
                 outputs = [future.result() for future in waited]
                 kinds = [[output[k][0] for output in outputs] for k in range(len(outputs[0]))]
                 planes = [
-                    _resized(maps[0], frame_wh) if plan is None else _joined(maps, plan, frame_wh, size_wh)
+                    _resized(maps[0], frame_wh) if plan is None
+                    else _joined([_resized(one, size_wh) for one in maps], plan, frame_wh, size_wh)
                     for maps in kinds
                 ]
                 results.append(_result(planes))
