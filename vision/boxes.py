@@ -83,9 +83,12 @@ def nms(
     return np.asarray(kept, np.int64).reshape(-1)
 
 
+ONE_OBJECT = 0.55            # IoU from which on boxes of several detectors are one object's
+
+
 def weighted_box_fusion(
     boxes: Sequence[Floats], scores: Sequence[Floats], labels: Sequence[Ints],
-    weights: Sequence[float] | None = None, max_iou: float = 0.55,
+    weights: Sequence[float] | None = None, max_iou: float = ONE_OBJECT,
 ) -> tuple[Floats, Floats, Ints]:
     """What several detectors found in one picture, as one: boxes of a label that overlap by more than `max_iou` become
     their mean, in which each counts by its score (Solovyev et al. 2021, "Weighted boxes fusion").
@@ -125,7 +128,7 @@ def _fused(rows: npt.NDArray[np.float64], max_iou: float, share: npt.NDArray[np.
             sums, means = np.vstack([sums, weighted]), np.vstack([means, row[2:]])
             counts = np.append(counts, 1)
     scores = sums[:, 1] / counts * np.minimum(len(share), counts) / share.sum()
-    return np.column_stack([sums[:, 0], scores, means])
+    return np.column_stack([sums[:, 0], np.minimum(scores, 1), means])     # above 1 by two boxes of a heavy detector
 
 
 def _iou64(one: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -90,6 +90,10 @@ def test_fusion_by_hand() -> None:
     assert np.allclose(boxes, [[0, 0, 10, 10.5], [50, 50, 60, 60]])       # (0.9 * 10 + 0.3 * 12) / 1.2
     assert np.allclose(scores, [0.6, 0.4])                                # a mean; one of two saw it: half
     assert labels.tolist() == [1, 2]
+    twice = [np.float32([[0, 0, 10, 10], [0, 0, 10, 9]]), np.empty((0, 4), np.float32)]
+    of_two = weighted_box_fusion(twice, [np.float32([0.9, 0.9]), np.empty(0, np.float32)],
+                                 [np.zeros(2, int), np.zeros(0, int)], weights=[10, 1])
+    assert of_two[1].tolist() == [1]                                      # 10 * 0.9 * 2 / 11 is more
 
 
 def test_nothing_fuses_to_nothing() -> None:
@@ -155,6 +159,14 @@ def test_detectors_are_judged_by_the_classes_that_they_know() -> None:
     kept = both(IMAGE, min_score=0.65, weak=0.1)
     assert (len(kept), len(kept.weak)) == (2, 1)
     assert both(IMAGE, max_detections=1).labels.tolist() == [0]
+
+
+def test_members_that_disagree_leave_one_box_where_classes_do_not_count() -> None:
+    car, truck = (detector([[0, 0, 16, 16, score, 0]], (name,)) for name, score in (("car", 0.9), ("truck", 0.8)))
+    both = DetectorEnsemble([car, truck])
+    assert both(IMAGE).labels.tolist() == [0, 1]
+    assert both(IMAGE, agnostic=True).labels.tolist() == [0]
+    assert both(IMAGE, agnostic=True, max_detections=2).scores.tolist() == pytest.approx([0.9])
 
 
 def test_a_class_is_asked_for_once_however_often_it_is_named() -> None:

@@ -12,7 +12,7 @@ from typing import ClassVar, Generic, Self, TypeVar, cast
 import numpy as np
 
 from vision import zoo
-from vision.boxes import nms, weighted_box_fusion
+from vision.boxes import ONE_OBJECT, nms, weighted_box_fusion
 from vision.card import Card, Input, alike
 from vision.engine import Engine, Outputs
 from vision.errors import ModelError, UsageError
@@ -149,6 +149,8 @@ class Finder(Model, Generic[Found]):
         h, w = checked_image(image).shape[:2]
         size_wh = self.engine.input_wh or self.card.input.size_wh
         turns = h > w and self.engine.input_wh is None and self.card.input.resize == "letterbox"     # as `input_view`
+        if self.card.input.resize == "none":                         # it looks at full resolution anyway
+            size_wh = w, h
         seen = windows((w, h), (min(size_wh), max(size_wh)) if turns else size_wh)
         parts = [input_view(image[y0:y1, x0:x1], self.card.input, self.engine.input_wh) for x0, y0, x1, y1 in seen]
         under_way = [self.engine.submit(part.pixels[None]) for part in parts]
@@ -337,7 +339,8 @@ class DetectorEnsemble(Detector):
         weak: float | None = None,
         tiles: bool = False,
     ) -> Callable[[], list[Detections]]:
-        """Start on pictures with every member; see `Detector.submit`. max_iou: of each member's own suppression."""
+        """Start on pictures with every member; see `Detector.submit`. max_iou: of each member's own suppression.
+        agnostic: also of boxes of different members, unless they overlap by less than boxes that are fused."""
         choice = self._choice(min_score, classes, max_detections, max_iou, agnostic, weak)
         waiting = [
             member.submit(
@@ -359,7 +362,10 @@ class DetectorEnsemble(Detector):
                 [np.full(mine.sum(), label) for _, mine in of]))
         whole = Detections(*(np.concatenate(column) for column in zip(*fused, strict=True)))
         whole = whole[whole.scores >= choice.floor]
-        whole = whole[np.argsort(-whole.scores, kind="stable")[: choice.max_detections]]
+        whole = whole[np.argsort(-whole.scores, kind="stable")]
+        if choice.agnostic:
+            whole = whole[nms(whole.boxes, whole.scores, None, min(choice.max_iou, ONE_OBJECT))]
+        whole = whole[: choice.max_detections]
         shown = int((whole.scores >= choice.min_score).sum())
         weak = None if choice.floor == choice.min_score else whole[shown:]
         return replace(whole[:shown], weak=weak).rounded()
