@@ -48,10 +48,11 @@ def test_each_video_of_a_folder_has_its_own_segments(folder: Path, tmp_path: Pat
     assert [(Path(row["source"]).name, row["label"]) for row in one_by_one] == [
         ("a.mp4", "blue"), ("a.mp4", "red"), ("b.mp4", "red"), ("c.mp4", "green"), ("d.mp4", "red"),
     ]
-    pictures = segments(tmp_path / "s.jsonl", folder / "stills")
+    assert segments(tmp_path / "s.jsonl", folder / "stills") == []              # a second apart
+    pictures = segments(tmp_path / "s.jsonl", folder / "stills", "--rate", "10")
     assert [(Path(row["source"]).name, row["label"]) for row in pictures] == [("stills", "green")]
     of_list = [{**row, "source": str(folder)} for row in pictures]
-    assert segments(tmp_path / "s.jsonl", folder) == [*one_by_one, *of_list]
+    assert segments(tmp_path / "s.jsonl", folder, "--rate", "10") == [*one_by_one, *of_list]
     (folder / "list.txt").write_text("b.mp4\na.mp4\n")
     two = segments(tmp_path / "s.jsonl", folder / "list.txt")
     assert two == [*one_by_one[2:3], *one_by_one[:2]]

@@ -13,6 +13,7 @@ from conftest import FOUR, WriteVideo, coloured, recognizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vision import RecognizeActions, Run, Segments
 from vision.card import Input
 from vision.errors import DataError, ModelError, UsageError, WeightsError
 from vision.io.clips import dense, uniform
@@ -250,6 +251,46 @@ def test_what_is_looped_begins_after_the_last_gap() -> None:
         stream(frame)
     assert [(s.label, s.start, round(s.end, 3)) for s in stream.finish()] == [(GREEN, 60.0, 60.1)]
     assert stream.looped
+
+
+def test_frames_too_far_apart_for_a_window_show_no_action(tmp_path: Path) -> None:
+    """A single frame behind a gap was looped, as if the film were shorter than a window."""
+    model, _ = recognizer()
+    film = [coloured(GREEN, i, time) for i, time in enumerate((0.0, 2.0, 3.5, 5.0))]
+    with Run(film, [RecognizeActions(model)], sinks=[Segments(tmp_path / "s.csv")]) as run:
+        assert run.finish().notes == [
+            "no action: the frames were 1.50 s apart or more, too far for the model's window of 0.40 s. Look at more "
+            "of them: a smaller --stride; of pictures, a larger --rate."]
+    assert (tmp_path / "s.csv").read_text() == "source,label,class_id,score,start_s,end_s\n"
+    pair = [replace(frame, source="made") for frame in (film[0], *frames([(RED, 0.2)], 10, start=9.0))]
+    with Run(pair, [RecognizeActions(model)], sinks=[Segments(tmp_path / "s.csv")]) as run:
+        assert run.finish().notes == [
+            "what follows the last gap is shorter than the model's window of 0.40 s: the frames were looped to fill "
+            "it, as in training, which gives red 1.00. Records are written before the end, and have none."]
+    assert (tmp_path / "s.csv").read_text().splitlines()[1:] == ["made,red,2,0.9999,9.0,9.1"]
+
+
+def test_an_action_begins_with_the_first_frame_at_the_earliest() -> None:
+    """Dated back by the smoothing it began before the film did, or in a gap."""
+    model, _ = recognizer()
+    stream = model.stream(every=0.1, smoothing=2.0)
+    grey = [Frame(np.zeros((8, 8, 3), np.uint8), i, 5 + i / 10) for i in range(4)]
+    again = [replace(frame, time=frame.time + 15) for frame in grey]
+    for frame in [*grey, *frames([(RED, 2.0)], 10, start=5.4), *again, *frames([(RED, 2.0)], 10, start=20.4)]:
+        stream(frame)
+    assert [(s.label, s.start, round(s.end, 3)) for s in stream.finish()] == [(RED, 5.0, 7.3), (RED, 20.0, 22.3)]
+
+
+def test_what_is_too_short_at_the_end_is_dropped_unless_the_film_is() -> None:
+    grey = [Frame(np.zeros((8, 8, 3), np.uint8), i, i / 10) for i in range(30)]
+    flicker, short = (recognizer()[0].stream(every=0.1, smoothing=0.0, shortest=1.0) for _ in range(2))
+    for frame in [*grey, *frames([(RED, 0.4)], 10, start=3.0)]:
+        flicker(frame)
+    assert [s.label for s in flicker.segments] == [RED]                   # it may last
+    assert flicker.finish() == []
+    for frame in frames([(RED, 0.8)], 10):
+        short(frame)
+    assert [(s.label, s.start, round(s.end, 3)) for s in short.finish()] == [(RED, 0.0, 0.7)]
 
 
 def test_batches_and_single_steps_agree() -> None:

@@ -79,6 +79,7 @@ class _Ended(Sink):
 
     def take(self, item: Item) -> None:
         self._names = self._names or list(item.names(self.on))
+        self._source = self._source or item.frame.source           # frames of a program have no source but their own
 
 
 class _Segments(_Ended):

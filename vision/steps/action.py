@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,13 +77,17 @@ class ActionStep(Step):
 
     @property
     def notes(self) -> Sequence[str]:
-        """A remark, where the stream was too short for one window."""
-        if not self.stream.looped:
+        """A remark, where no window was ever full."""
+        stream, window = self.stream, f"the model's window of {self.model.length / self.model.rate:.2f} s"
+        if stream.sparse:
+            return (f"no action: the frames were {stream.apart:.2f} s apart or more, too far for {window}. Look at more "
+                    "of them: a smaller --stride; of pictures, a larger --rate.",)
+        if not stream.looped:
             return ()
         found = [f"{self.names[one.label]} {one.probs[one.label]:.2f}" for one in self._segments]
-        return (f"shorter than the model's window of {self.model.length / self.model.rate:.2f} s: the frames were "
-                f"looped to fill it, as in training, which gives {found[0] if found else 'no action'}. Records are "
-                "written before the end, and have none.",)
+        behind = "" if math.isinf(stream.apart) else "what follows the last gap is "
+        return (f"{behind}shorter than {window}: the frames were looped to fill it, as in training, which gives "
+                f"{found[0] if found else 'no action'}. Records are written before the end, and have none.",)
 
     def state(self) -> State:
         """The frames of the window, and the action that is going on."""

@@ -36,7 +36,7 @@ class _Segment:
     def action(self) -> Action:
         return Action(self.total / np.float32(max(1, self.windows)), self.label, self.start, self.end)
 
-_REMEMBERED = ("_origin", "_ticks", "_waited", "_seen", "_filled", "_probs", "_settled")
+_REMEMBERED = ("_origin", "_ticks", "_waited", "_seen", "_apart", "_filled", "_probs", "_settled", "_began")
 _SEGMENTS = ("label", "start", "end", "total", "windows")
 
 
@@ -54,8 +54,12 @@ class Stream:
     every: seconds between windows. smoothing: time constant, in seconds, of the average over windows. An
     action begins when its probability reaches `enter` and ends when it falls below `leave`; between is
     idle, and so is a class named `none`. A change is seen late by half a window and by the smoothing (its
-    time constant times ln 2), and is dated back by both. Segments shorter than `shortest` seconds are dropped,
-    and those of one action with less than `merge` seconds between them become one.
+    time constant times ln 2), and is dated back by both, to the first frame at most. Segments shorter than `shortest`
+    seconds are dropped, unless all frames since the last gap are; those of one action with less than `merge` seconds
+    between them become one.
+
+    looped: whether `finish` looped the frames, as no window was ever full. sparse: whether it did not, as the last of
+    them stands alone behind a gap.
     """
 
     def __init__(
@@ -77,10 +81,12 @@ class Stream:
         self._filled = False                                              # whether a window ever was full
         self._probs: Floats | None = None
         self._settled: float | None = None
+        self._began = 0.0                                                 # the first window's start since a gap
+        self._apart = math.inf
         self._past: list[_Segment] = []                                   # before time went back
         self._closed: list[_Segment] = []
         self._running: _Segment | None = None
-        self.looped = False                                               # it ended before a window was full
+        self.looped = self.sparse = False
 
     def __call__(self, frame: Frame) -> Action | None:
         """What goes on at this frame: the last window's verdict; None while no window was full. Raises
@@ -116,15 +122,26 @@ class Stream:
         segments = self._joined([*self._closed, *([self._running] if self._running else [])])
         return [segment.action for segment in (*self._past, *segments)]
 
+    @property
+    def apart(self) -> float:
+        """The shortest time between two frames that emptied the window, in seconds; infinite where none did."""
+        return self._apart
+
     def finish(self) -> list[Action]:
         """The end of the stream: its segments. Where no window was ever full, the frames since the last gap are looped
-        to fill one."""
-        if not self._filled and self._seen is not None:
-            self.looped = True
+        to fill one, unless that is a single one."""
+        if self._seen is None:
+            return []
+        if not self._filled:
+            self.sparse = self._apart < math.inf and self._seen <= self._origin
+            self.looped = not self.sparse
+        if self.looped:
             self._take(self._recognizer.looped(list(self._pixels)), self._origin, self._seen)
             if self._running is not None:
                 self._running.start, self._running.end = self._origin, self._seen
                 return [self._running.action]
+        if self._seen - self._origin >= self._shortest:
+            self._close()
         return self.segments
 
     def state(self) -> State:
@@ -154,6 +171,8 @@ class Stream:
         if not math.isfinite(time):
             raise DataError(f"time must be finite seconds; got {time}")
         if self._seen is None or not -_EPS <= time - self._seen <= self._span:
+            if self._seen is not None and time > self._seen:
+                self._apart = min(self._apart, time - self._seen)
             self._pixels.clear()
             self._found.clear()
             self._origin, self._ticks, self._waited = time, 0, self._every
@@ -194,11 +213,11 @@ class Stream:
     def _take(self, probs: Floats, start: float, now: float) -> None:
         """Smooth, and begin or end an action."""
         if self._probs is None or self._settled is None:
-            self._probs, changed = probs, start
+            self._probs, self._began, changed = probs, start, start
         else:
             share = 1 - math.exp(-(now - self._settled) / self._smoothing) if self._smoothing else 1.0
             self._probs = np.asarray(self._probs + np.float32(share) * (probs - self._probs), np.float32)
-            changed = (start + now) / 2 - self._smoothing * math.log(2)
+            changed = max(self._began, (start + now) / 2 - self._smoothing * math.log(2))
         self._settled = now
         if self._running is None or self._probs[self._running.label] < self._leave:
             self._close(changed)
