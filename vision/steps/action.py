@@ -80,8 +80,8 @@ class ActionStep(Step):
         """A remark, where no window was ever full."""
         stream, window = self.stream, f"the model's window of {self.model.length / self.model.rate:.2f} s"
         if stream.sparse:
-            return (f"no action: the frames were {stream.apart:.2f} s apart or more, too far for {window}. Look at more "
-                    "of them: a smaller --stride; of pictures, a larger --rate.",)
+            return (f"no action: the frames were {stream.apart:.2f} s apart or more, too far for {window}. Look at "
+                    "more of them: a smaller --stride; of pictures, a larger --rate.",)
         if not stream.looped:
             return ()
         found = [f"{self.names[one.label]} {one.probs[one.label]:.2f}" for one in self._segments]
