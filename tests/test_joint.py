@@ -16,20 +16,32 @@ import numpy as np
 import pytest
 
 from vision import (
+    Classify,
+    CocoResults,
+    Count,
+    DescribeFaces,
     Detect,
+    Drive,
+    Events,
     Frame,
+    Identify,
     Item,
     JsonLines,
+    LabelMaps,
+    MotText,
     Option,
     Pool,
     Run,
     Scores,
+    Segments,
     Sink,
+    SinkSpec,
     Spec,
     Step,
     Track,
     VideoFile,
     VideoWriter,
+    YoloText,
 )
 from vision.errors import EngineError, LostFrames, SinkError, SourceError, StepError, UsageError
 from vision.io import latest, read
@@ -444,10 +456,34 @@ class _Slow(Sink):
     ([Sum()], "'sum' needs the results of 'average', which is not in the plan before it"),
     ([Track()], r"Add it: Detect\(\), or --do detect,track"),
     ([Average(), Average()], "two steps have the key 'average'"),
+    ([Detect(), Count(on="detect", line=("1,1:2,2",))], r"'count' needs Tracks, and 'detect' gives Detections\. Give "
+     "another step as `on`: none in the plan before it does"),
+    ([Detect(), Track(), Classify(), Track(key="again", on="classify")],
+     "'again' needs Detections, and 'classify' gives Scores. Give another step as `on`: detect, track"),
+    ([Detect(), Identify(on="detect", gallery="x")], "'identify' needs Faces, and 'detect' gives Detections"),
+    ([Detect(), DescribeFaces(on="detect")], "'attributes' needs Faces, and 'detect' gives Detections"),
+    ([*plan_of(["drive"])[:-1], Drive(area="detect")], "'drive' needs ClassMap, and 'detect' gives Detections"),
 ])
 def test_a_plan_that_cannot_be_is_told_before_anything_is_read(plan: list[Spec], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         Run(frames(1, RuntimeError("read")), plan)
+
+
+@pytest.mark.parametrize(("sink", "says"), [
+    (MotText("x.txt", on="detect"), "MotText writes what 'track' finds, and 'detect' gives Detections"),
+    (Events("x.csv", on="track"), "Events writes what 'count' finds, and 'track' gives Tracks"),
+    (LabelMaps("x", on="classify"), "LabelMaps writes what 'segment' finds, and 'classify' gives Scores"),
+    (Segments("x.csv", on="classify"), "Segments writes what 'action' finds, and 'classify' gives Scores"),
+    (CocoResults("x.json", on="classify"), "CocoResults writes boxes, and 'classify' gives Scores"),
+    (YoloText("x", on="classify"), "YoloText writes boxes, and 'classify' gives Scores"),
+])
+def test_a_sink_of_results_of_another_kind_is_refused(sink: SinkSpec, says: str, tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = [Detect(), Track(), Classify()]
+    with pytest.raises(UsageError, match=says):
+        Run(frames(1, RuntimeError("read")), plan, [sink])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sink_whose_needs_no_step_gives_is_told(tmp_path: Path) -> None:

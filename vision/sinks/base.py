@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vision.errors import UsageError
 from vision.spec import Described, options, spec
 from vision.state import State
+from vision.steps import TASKS
 from vision.steps.base import Spec
 
 if TYPE_CHECKING:
@@ -125,7 +126,11 @@ class SinkSpec(Described, ABC):
         """The sink of a run. plan: the run's. Nothing is written before `Sink.begin`."""
 
     def key_in(self, plan: Sequence[Spec]) -> str:
-        """The key of the last step of the plan of its task (`of`). Raises UsageError where there is none."""
+        """The key that its option `on` names, or that of the last step of the plan of its task (`of`). Raises
+        UsageError where there is none, or `on` is of another kind."""
+        if on := getattr(self, "on", None):
+            kinds = tuple(TASKS[task].spec.result for task in (self.of, *self.also) if task in TASKS)
+            return self._fit(on, plan, lambda one: issubclass(one.result, kinds), f"what {self.of!r} finds")
         keys = [one.key for one in plan if self.of and self.writes(one.task)]
         if not keys:
             raise UsageError(f"{type(self).__name__} writes what {self.of!r} finds, which is not in the plan. "
@@ -133,10 +138,25 @@ class SinkSpec(Described, ABC):
         return keys[-1]
 
     def boxes_in(self, plan: Sequence[Spec]) -> str:
-        """The key of the last step of the plan whose results have boxes. Raises UsageError where there is none."""
-        keys = [one.key for one in plan if "boxes" in getattr(one.result, "_layout", ())]
+        """The key that its option `on` names, or that of the last step of the plan whose results have boxes. Raises
+        UsageError where there is none, or one without boxes."""
+        if on := getattr(self, "on", None):
+            return self._fit(on, plan, _has_boxes, "boxes")
+        keys = [one.key for one in plan if _has_boxes(one)]
         if not keys:
             tasks = ", ".join(one.task for one in plan)
             raise UsageError(f"{type(self).__name__} writes boxes, and {tasks} gives none. Add a task: "
                              f"--do {','.join([*(one.task for one in plan), 'detect'])}")
         return keys[-1]
+
+    def _fit(self, on: str, plan: Sequence[Spec], fits: Callable[[Spec], bool], what: str) -> str:
+        """`on`. Raises UsageError where the step of that key does not fit; that of another package may give what looks
+        alike."""
+        for one in plan:
+            if one.key == on and one.task in TASKS and not fits(one):
+                raise UsageError(f"{type(self).__name__} writes {what}, and {on!r} gives {one.result.__name__}.")
+        return on
+
+
+def _has_boxes(one: Spec) -> bool:
+    return "boxes" in getattr(one.result, "_layout", ())

@@ -47,7 +47,7 @@ class CocoResults(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where nothing in the plan has boxes."""
-        on = self.on or self.boxes_in(plan)
+        on = self.boxes_in(plan)
         followed = next((getattr(one, "on", None) for one in plan if one.key == on), None)
         return _Coco(Path(self.path), on, _result(plan, on), followed)
 
@@ -134,7 +134,7 @@ class YoloText(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where nothing in the plan has boxes."""
-        on = self.on or self.boxes_in(plan)
+        on = self.boxes_in(plan)
         return _Yolo(self, on, _result(plan, on))
 
 
@@ -207,7 +207,7 @@ class MotText(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no tracks."""
-        return _Mot(Path(self.path), self.on or self.key_in(plan))
+        return _Mot(Path(self.path), self.key_in(plan))
 
 
 class _Mot(TextLines):

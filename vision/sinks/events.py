@@ -42,7 +42,7 @@ class Events(SinkSpec):
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where nothing has events."""
         keys = [one.key for one in plan if "events" in getattr(one.result, "__dataclass_fields__", ())]
-        on = self.on or (keys[-1] if keys else self.key_in(plan))
+        on = self.key_in(plan) if self.on or not keys else keys[-1]
         columns = next((getattr(one.result, "event_columns", COLUMNS) for one in plan if one.key == on), COLUMNS)
         return _Events(Path(self.path), on, columns)
 
@@ -106,7 +106,7 @@ class HeatMapPicture(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where nothing is counted."""
-        return _Heat(Path(self.path), self.on or self.key_in(plan))
+        return _Heat(Path(self.path), self.key_in(plan))
 
 
 class _Heat(Sink):

@@ -39,7 +39,7 @@ class InstanceMaps(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no instances."""
-        return Planes(Path(self.folder), self.on or self.key_in(plan), numbered)
+        return Planes(Path(self.folder), self.key_in(plan), numbered)
 
 
 @spec
@@ -58,7 +58,7 @@ class Cutouts(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no instances."""
-        return _Cutouts(Path(self.folder), self.on or self.key_in(plan))
+        return _Cutouts(Path(self.folder), self.key_in(plan))
 
 
 class _Cutouts(FolderSink):

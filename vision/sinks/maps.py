@@ -34,7 +34,7 @@ class LabelMaps(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no class maps."""
-        return Planes(Path(self.folder), self.on or self.key_in(plan), lambda result: result.labels)
+        return Planes(Path(self.folder), self.key_in(plan), lambda result: result.labels)
 
 
 @spec
@@ -50,7 +50,7 @@ class VarianceMaps(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no class maps with variance."""
-        return Planes(Path(self.folder), self.on or self.key_in(plan), _sixteen_bits)
+        return Planes(Path(self.folder), self.key_in(plan), _sixteen_bits)
 
     def asks(self, step: Spec) -> Spec:
         """A segmenter that gives the variance too."""

@@ -63,7 +63,7 @@ class PlainText(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where no text is read."""
-        return _Plain(Path(self.path), self.on or self.key_in(plan), "", lambda _, texts, n: f"{texts.text}\n\n", "")
+        return _Plain(Path(self.path), self.key_in(plan), "", lambda _, texts, n: f"{texts.text}\n\n", "")
 
 
 @spec
@@ -78,7 +78,7 @@ class Hocr(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where no text is read."""
-        return _Pages(Path(self.path), self.on or self.key_in(plan), _HOCR, hocr_page, "</body>\n</html>\n")
+        return _Pages(Path(self.path), self.key_in(plan), _HOCR, hocr_page, "</body>\n</html>\n")
 
 
 @spec
@@ -93,7 +93,7 @@ class Alto(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where no text is read."""
-        return _Pages(Path(self.path), self.on or self.key_in(plan), _ALTO, alto_page, "</Layout>\n</alto>\n")
+        return _Pages(Path(self.path), self.key_in(plan), _ALTO, alto_page, "</Layout>\n</alto>\n")
 
 
 class _Pages(TextLines):

@@ -59,7 +59,7 @@ class Segments(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no actions."""
-        return _Segments(Path(self.path), self.on or self.key_in(plan))
+        return _Segments(Path(self.path), self.key_in(plan))
 
 
 class _Ended(Sink):
@@ -121,7 +121,7 @@ class Timeline(SinkSpec):
 
     def open(self, plan: Sequence[Spec]) -> Sink:
         """The sink of a run. Raises UsageError where the plan has no actions."""
-        return _Timeline(Path(self.path), self.on or self.key_in(plan))
+        return _Timeline(Path(self.path), self.key_in(plan))
 
 
 class _Timeline(_Ended):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class DescribeFaces(Spec):
 
     task = "attributes"
     result = Attributes
+    takes: ClassVar = {"on": Faces}
 
     guess: Annotated[tuple[str, ...], Option(
         "what is guessed: some of expression, age, gender", separator=",", remote=True)] = ("expression",)

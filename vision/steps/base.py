@@ -300,12 +300,14 @@ def told(model: Any) -> dict[str, Any]:
 class Spec(Described, ABC):
     """What is to be done with the frames of a stream. A spec of your own derives from this.
 
-    task: the name in `TASKS`. result: the type of its step's results. timed: whether it needs the time between frames,
+    task: the name in `TASKS`. result: the type of its step's results. takes: the type of the results that it is handed,
+    by the option that names their step: `{"on": Tracks}`. timed: whether it needs the time between frames,
     which still pictures do not have. rate: frames a second that are assumed for them; None: the user has to say it.
     """
 
     task: ClassVar[str]
     result: ClassVar[type]
+    takes: ClassVar[Mapping[str, type]] = {}
     timed: ClassVar[bool] = False
     rate: ClassVar[float | None] = None
 

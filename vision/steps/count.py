@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from vision.errors import UsageError
 from vision.spec import Option, spec
@@ -29,6 +29,7 @@ class Count(Spec):
 
     task = "count"
     result = Counted
+    takes: ClassVar = {"on": Tracks}
     timed = True
 
     on: Annotated[str, Option("the step whose tracks it counts, by its key")] = "track"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from vision.drawing import Canvas, paint
+from vision.driving.lines import LaneLines
 from vision.driving.situation import Situation
 from vision.spec import Option, spec
 from vision.state import State
 from vision.steps.base import Pending, Ready, Spec, Step
-from vision.types import Frame
+from vision.types import ClassMap, Frame, Tracks
 
 if TYPE_CHECKING:
     from vision.io import Info
@@ -22,6 +23,7 @@ class Drive(Spec):
 
     task = "drive"
     result = Situation
+    takes: ClassVar = {"on": Tracks, "lanes": LaneLines, "area": ClassMap}
     timed = True
 
     on: Annotated[str, Option("the step whose tracks are looked at, by its key")] = "track"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class Identify(Spec):
 
     task = "identify"
     result = Identities
+    takes: ClassVar = {"on": Faces}
 
     gallery: Annotated[Path | str | None, Option(
         "the people: a folder with a folder of pictures for each, or a file of `vision gallery enrol`")] = None

@@ -66,7 +66,7 @@ def read_plan(path: str | Path) -> list[Spec]:
 
 def checked_plan(plan: list[Spec]) -> list[Spec]:
     """A plan as it will run: each spec as those that are handed its results ask for. Raises UsageError for two of
-    one key, and for one whose needs are not in the plan before it."""
+    one key, for one whose needs are not in the plan before it, and for one that takes results of another type."""
     if not plan:
         raise UsageError("the plan is empty: give something to do, such as Detect().")
     for number, one in enumerate(plan):
@@ -86,4 +86,16 @@ def checked_plan(plan: list[Spec]) -> list[Spec]:
                 )
             index = keys.index(need)
             plan[index] = one.asks(plan[index])
+        _check_kinds(one, plan[:number])
     return plan
+
+
+def _check_kinds(one: Spec, before: Sequence[Spec]) -> None:
+    """Raise UsageError where a step would be handed results of another type than it takes."""
+    given = {other.key: other.result for other in before}
+    for option, wanted in one.takes.items():
+        key = getattr(one, option)
+        if not issubclass(given.get(key, wanted), wanted):
+            fit = [other for other, result in given.items() if issubclass(result, wanted)]
+            raise UsageError(f"{one.key!r} needs {wanted.__name__}, and {key!r} gives {given[key].__name__}. Give "
+                             f"another step as `{option}`: {', '.join(fit) or 'none in the plan before it does'}.")

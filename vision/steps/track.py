@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from vision.cuts import SceneCuts
 from vision.drawing import Canvas, colour
@@ -27,6 +27,7 @@ class Track(Spec):
 
     task = "track"
     result = Tracks
+    takes: ClassVar = {"on": Detections}
     timed = True
 
     on: Annotated[str, Option("the step whose boxes it follows, by its key")] = "detect"
