@@ -256,6 +256,16 @@ def test_classes_are_chosen_by_name_whatever_their_case(tmp_path: Path) -> None:
         stored.only(["x", "y"])
 
 
+def test_what_only_a_model_can_be_asked_is_refused_beside_a_file() -> None:
+    Detect(stored="x.jsonl", min_score=0.5, classes=("cat",), weak=0.1).check()
+    with pytest.raises(UsageError, match=r"^max_iou and agnostic are of a model, and none is asked beside --from: "
+                                         r"boxes of a file are chosen by min_score and classes\.$"):
+        Detect(stored="x.jsonl", max_iou=0.5, agnostic=True).check()
+    for more in ({"max_detections": 3}, {"tiles": True}, {"decoder": "yolo"}):
+        with pytest.raises(UsageError, match=f"^{next(iter(more))} is of a model"):
+            Run([], [Detect(stored="x.jsonl", **more)])
+
+
 def test_a_line_may_hold_what_python_takes_for_the_end_of_one(tmp_path: Path) -> None:
     path = tmp_path / "new.jsonl"
     odd = "a\u2028b\x85c.mp4"

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from vision.errors import UsageError
 from vision.spec import Option, spec
 from vision.steps.base import ModelOption, ModelStep, Pending, Pool, Ready, Spec, Step
 from vision.types import Detections, Frame, Result
@@ -51,6 +52,9 @@ class FindsObjects(Spec):
         }
 
 
+_OF_A_MODEL = ("max_detections", "max_iou", "agnostic", "tiles", "decoder")
+
+
 @spec
 class Detect(FindsObjects):
     """Find objects: boxes with names."""
@@ -63,6 +67,13 @@ class Detect(FindsObjects):
         "plates; recognised unless given")] = None
     stored: Annotated[Path | str | None, Option(
         "detections from a file: records (JSONL) or MOT text; no model is loaded", flags=("--from",))] = None
+
+    def check(self) -> None:
+        """Raise UsageError for what only a model can be asked, beside a file."""
+        given = [name for name in _OF_A_MODEL if getattr(self, name) != getattr(Detect, name)]
+        if self.stored is not None and given:
+            raise UsageError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} of a model, and none is "
+                             "asked beside --from: boxes of a file are chosen by min_score and classes.")
 
     def load(self, pool: Pool) -> Any:
         """The detector, or what the file holds. Raises as `Detector.load` and `Stored.read` do, UsageError for a class
