@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numbered import MakeVideo, number, numbered
 
+from vision import Mcap, VideoFile
 from vision.errors import SinkError, UsageError
 from vision.io import read
 from vision.sinks.film import VideoWriter
@@ -319,6 +320,18 @@ def test_no_picture_no_film(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "film.mp4"):
         pass
     assert os.listdir(tmp_path) == []
+
+
+def test_what_x264_refuses_leaves_no_empty_part_behind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    said = r"preset is one of .*ultrafast, superfast, .*veryslow, placebo; got 'foo'"
+    for make in (VideoFile, Mcap, VideoWriter):
+        with pytest.raises(UsageError, match=said):
+            make(tmp_path / "o.mp4", preset="foo")
+    with pytest.raises(SinkError, match=r"o\.mp4' cannot be written \([^)]*\)\.$"), \
+            VideoWriter(tmp_path / "o.mp4", crf=-5) as film:
+        film.write(numbered(0), 0.0)
+    assert list(tmp_path.iterdir()) == []
+    assert caplog.text == ""
 
 
 def test_outputs_that_cannot_be(tmp_path: Path) -> None:

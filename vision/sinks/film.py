@@ -11,7 +11,7 @@ from fractions import Fraction
 from heapq import merge
 from itertools import repeat
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Self, get_args
 
 import av
 import av.error
@@ -20,7 +20,7 @@ import numpy as np
 
 from vision.errors import SinkError, UsageError
 from vision.files import behind, own
-from vision.sinks.frames import FILMS, either
+from vision.sinks.frames import FILMS, Preset, either
 from vision.sinks.sound import Sound, sound_of
 from vision.types import Image
 from vision.view import View, checked_image, letterbox
@@ -46,7 +46,7 @@ class VideoWriter:
     it stays where it is. `state` closes what has grown so far and goes on as `NAME.part.2.mp4`, and so on;
     the parts are joined without encoding anew. The first picture's size is the film's, one pixel more where a side is
     odd; another size is fitted in with black borders. Raises SinkError, also where another run is
-    writing the same film.
+    writing the same film, UsageError for another preset.
     """
 
     def __init__(
@@ -56,11 +56,13 @@ class VideoWriter:
         audio_from: str | Path | None = None,
         origin: float = 0.0,
         crf: int = 23,
-        preset: str = "ultrafast",
+        preset: Preset = "ultrafast",
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in FILMS:
             raise SinkError(f"{str(path)!r}: a film is written as {either(FILMS)}.")
+        if preset not in get_args(Preset):
+            raise UsageError(f"preset is one of x264's, {', '.join(get_args(Preset))}; got {preset!r}")
         self.parts = [working(self.path)[1]]             # the last one grows
         self._lock: IO[bytes] | None = None
         self.notes: list[str] = []
@@ -200,8 +202,8 @@ class VideoWriter:
         with suppress(SinkError):                        # the first error is the one to tell
             self._end_part()
         self._let_go()
-        _log.warning("%s is not finished; what was written until then plays: %s", self.path,
-                     _said([part for part in self.parts if part.is_file()] or self.parts))
+        if written := self._written():
+            _log.warning("%s is not finished; what was written until then plays: %s", self.path, _said(written))
 
     def forget(self) -> None:
         """Remove the parts."""
@@ -226,8 +228,16 @@ class VideoWriter:
         if self._container is not None:
             with suppress(*_FAILURES):
                 self._container.close()
-        written = [part for part in self.parts if part.is_file()] or self.parts
-        return self._failed(error, f" What was written until then plays: {_said(written)}.")
+        written = self._written()
+        return self._failed(error, f" What was written until then plays: {_said(written)}." if written else "")
+
+    def _written(self) -> list[Path]:
+        """The parts that play. An empty one is removed."""
+        there = [part for part in self.parts if part.is_file()]
+        for part in there:
+            if not part.stat().st_size:
+                part.unlink()
+        return [part for part in there if part.is_file()]
 
     def _failed(self, error: BaseException, more: str = "") -> SinkError:
         self._let_go()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import cv2
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 FILMS = (".mp4", ".m4v", ".mov")       # what a film is written as
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
+                 "placebo"]            # x264's
 _FRAME = re.compile(r"(.+)-\d{6,}")     # a video's name and a frame's index
 
 

@@ -12,6 +12,7 @@ import av.error
 
 from vision.errors import SinkError
 from vision.sinks.film import fitted_in, yuv420
+from vision.sinks.frames import Preset
 from vision.types import Image
 from vision.view import View
 
@@ -27,7 +28,7 @@ class Packets:
     picture was; None: as it is.
     """
 
-    def __init__(self, crf: int = 23, preset: str = "ultrafast") -> None:
+    def __init__(self, crf: int = 23, preset: Preset = "ultrafast") -> None:
         self._options = {"preset": preset, "crf": str(crf), "bf": "0", "g": str(KEY_EVERY)}
         self._context: Any = None
         self._waiting: deque[int] = deque()      # stamps of the pictures that are inside

@@ -15,6 +15,7 @@ from vision import record
 from vision.errors import MissingExtra, SinkError, UsageError
 from vision.files import behind, check_writable, own
 from vision.sinks.base import Sink, SinkSpec
+from vision.sinks.frames import Preset
 from vision.spec import Option, spec
 from vision.state import State
 
@@ -46,7 +47,7 @@ class Mcap(SinkSpec):
     pictures: Annotated[Literal["plain", "drawn", "none"], Option(
         "the film: as it was read, with the results drawn on it, or left out")] = "plain"
     crf: Annotated[int, Option("x264's quality: 0 is the best, 51 the smallest", min=0, max=51)] = 23
-    preset: Annotated[str, Option("x264's trade of time for size: ultrafast to veryslow")] = "ultrafast"
+    preset: Annotated[Preset, Option("x264's trade of time for size")] = "ultrafast"
     frame_id: Annotated[str, Option("what the messages call the camera")] = "camera"
 
     @property

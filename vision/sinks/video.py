@@ -13,7 +13,7 @@ from vision.files import make_folder
 from vision.io.listing import VIDEO_SUFFIXES
 from vision.io.pictures import PICTURE_SUFFIXES, WRITABLE_SUFFIXES
 from vision.sinks.base import Sink, SinkSpec
-from vision.sinks.frames import FILMS, FrameNames, ImageFolder, distinct, either, lacking_files
+from vision.sinks.frames import FILMS, FrameNames, ImageFolder, Preset, distinct, either, lacking_files
 from vision.sinks.mcap import SUFFIX as MCAP
 from vision.sinks.mcap import Mcap
 from vision.spec import Option, spec
@@ -42,7 +42,7 @@ class VideoFile(SinkSpec):
         "annotated video or picture; a folder for several sources", flags=("-o", "--output"))]
     audio: Annotated[bool, Option("copy the source's sound", flags=("--audio/--no-audio",))] = True
     crf: Annotated[int, Option("x264's quality: 0 is the best, 51 the smallest", min=0, max=51)] = 23
-    preset: Annotated[str, Option("x264's trade of time for size: ultrafast to veryslow")] = "ultrafast"
+    preset: Annotated[Preset, Option("x264's trade of time for size")] = "ultrafast"
 
     @property
     def mcap(self) -> Mcap | None:
