@@ -134,6 +134,18 @@ def test_records_carry_what_gives_the_same_pixels() -> None:
     assert disc.rle(0, compressed=False)["counts"] == run_lengths(disc.paste(0))
 
 
+def test_run_lengths_that_are_not_packed_are_read_too_and_what_is_none_is_told() -> None:
+    disc = _disc(1)
+    payload = disc.to_dict()
+    packed_too = Instances.from_dict(payload)
+    payload["objects"][0]["mask"]["counts"] = run_lengths(disc.paste(0))
+    np.testing.assert_array_equal(Instances.from_dict(payload).masks, packed_too.masks)
+    for counts in (None, {}, ["a"], [1, 2**70]):
+        payload["objects"][0]["mask"]["counts"] = counts
+        with pytest.raises(DataError, match="run lengths are whole numbers, or COCO's text; got "):
+            Instances.from_dict(payload)
+
+
 def test_tracks_find_their_masks_by_rows() -> None:
     found = _disc(3)
     tracks = Tracks(found.boxes[[2, 0, 1]], [1, 1, 1], [0, 0, 0], [7, 8, 9], [0, 0, 0], [2, -1, 5])

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from vision.drawing import Canvas, Colour, class_name, colour, paint
-from vision.masks import Mask, Polygons, mask_of_runs, packed, polygons_of, run_lengths, unpacked
+from vision.masks import Mask, Polygons, mask_of_runs, packed, polygons_of, run_lengths
 from vision.types import Detections, Floats, Names, Tracks
 
 _GRID = 64                  # of masks that come from a record
@@ -94,8 +94,8 @@ class Instances(Detections):
 
     @classmethod
     def from_dict(cls, payload: Mapping[str, Any]) -> Self:
-        """The way back from `to_dict` with run lengths, the masks on a grid of 64 by 64. Raises KeyError, ValueError
-        or DataError for another payload."""
+        """The way back from `to_dict` with run lengths, packed or not, the masks on a grid of 64 by 64. Raises KeyError,
+        ValueError or DataError for another payload."""
         objects: Sequence[Mapping[str, Any]] = payload["objects"]
         found = Detections.from_dict(payload)
         sizes = {tuple(entry["mask"]["size"]) for entry in objects}
@@ -104,7 +104,7 @@ class Instances(Detections):
         height, width = next(iter(sizes), (0, 0))
         masks = np.zeros((len(objects), _GRID, _GRID), np.float32)
         for mask, box, entry in zip(masks, found.boxes, objects, strict=True):
-            mask[:] = gridded(mask_of_runs(unpacked(entry["mask"]["counts"]), (width, height)), box, _GRID)
+            mask[:] = gridded(mask_of_runs(entry["mask"]["counts"], (width, height)), box, _GRID)
         return cls(found.boxes, found.scores, found.labels, masks, weak=found.weak, frame_wh=(width, height))
 
 

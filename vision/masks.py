@@ -32,10 +32,14 @@ def run_lengths(mask: Mask, corner_xy: tuple[int, int] = (0, 0), size_wh: tuple[
     return lengths if len(places) % 2 == 0 and lengths[-1] else lengths[:-1]
 
 
-def mask_of_runs(lengths: Sequence[int], size_wh: tuple[int, int]) -> Mask:
-    """(H,W) bool from run lengths. Raises DataError where they are not those of a picture of `size_wh`."""
+def mask_of_runs(lengths: str | Sequence[int], size_wh: tuple[int, int]) -> Mask:
+    """(H,W) bool from run lengths, packed or not. Raises DataError where they are not those of a picture of
+    `size_wh`."""
     width, height = size_wh
-    counts = np.asarray(lengths, np.int64)
+    try:
+        counts = np.asarray(unpacked(lengths) if isinstance(lengths, str) else lengths, np.int64)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"run lengths are whole numbers, or COCO's text; got {str(lengths)[:40]}") from None
     if counts.ndim != 1 or (counts < 0).any() or counts.sum() != width * height:
         raise DataError(
             f"run lengths of a {width}x{height} picture add up to {width * height}; got {int(counts.sum())}"

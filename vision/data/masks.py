@@ -8,7 +8,7 @@ import numpy as np
 
 from vision.errors import DataError
 from vision.io.base import MAX_PIXELS
-from vision.masks import Mask, filled, mask_of_runs, unpacked
+from vision.masks import Mask, filled, mask_of_runs
 
 Segmentation = list[list[float]] | dict[str, Any]
 
@@ -63,10 +63,7 @@ def mask_of(segmentation: Segmentation, size_wh: tuple[int, int]) -> Mask:
     if not isinstance(counts, (str, list)) or not right:
         raise DataError(f"run lengths of a {size_wh[0]}x{size_wh[1]} picture have its size, [height, width], and "
                         f"counts; got size {size!r}, counts of type {type(counts).__name__}")
-    try:
-        return mask_of_runs(unpacked(counts) if isinstance(counts, str) else counts, size_wh)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"run lengths are whole numbers ({error})") from error
+    return mask_of_runs(counts, size_wh)
 
 
 def reduced_mask(segmentation: Segmentation, size_wh: tuple[int, int], reduced: int) -> Mask:
