@@ -94,8 +94,8 @@ class Instances(Detections):
 
     @classmethod
     def from_dict(cls, payload: Mapping[str, Any]) -> Self:
-        """The way back from `to_dict` with run lengths, packed or not, the masks on a grid of 64 by 64. Raises KeyError,
-        ValueError or DataError for another payload."""
+        """The way back from `to_dict` with run lengths, packed or not, the masks on a grid of 64 by 64. Raises
+        KeyError, ValueError or DataError for another payload."""
         objects: Sequence[Mapping[str, Any]] = payload["objects"]
         found = Detections.from_dict(payload)
         sizes = {tuple(entry["mask"]["size"]) for entry in objects}
