@@ -12,11 +12,11 @@ import inspect
 import logging
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from dataclasses import field as dataclass_field
 from datetime import date, time
 from functools import cache
-from os.path import isfile
+from os.path import exists, isfile
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -168,6 +168,17 @@ class Described:
         """The files on this machine that its options name: weights, records, a scene."""
         each = (value if isinstance(value, tuple) else (value,) for _, value in self._given())
         return [str(one) for several in each for one in several if isinstance(one, (str, Path)) and isfile(one)]
+
+    def anywhere(self) -> Self:
+        """The same, with whole names for the files and folders that its options name: for a process that works in
+        another folder."""
+        found = {}
+        for field in options(type(self)):
+            value = getattr(self, field.name)
+            text = isinstance(value, str) and Path in get_args(field.hint) and Path(value).suffix and isfile(value)
+            if text or (isinstance(value, Path) and exists(value)):
+                found[field.name] = Path(value).absolute()
+        return replace(self, **found)  # type: ignore[type-var]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from vision import JsonLines, Option, Run, Scores, Spec, Step, __version__, read
+from vision import JsonLines, Option, ReadText, Run, Scores, Spec, Step, __version__, read
 from vision.cli.run.many import with_address
 from vision.errors import SinkError, SourceError, UsageError
 from vision.scale.cluster import cluster
@@ -23,7 +23,7 @@ from vision.scale.job import TRIES, Job
 from vision.scale.ranges import cuts, follows_on, part_name, ranges
 from vision.scale.store import RECORDS, Store
 from vision.scale.units import Cut, Done, Failed, Unit, units_of
-from vision.scale.worker import Settings, Worker
+from vision.scale.worker import Settings, Worker, opened
 from vision.spec import spec
 from vision.steps import TASKS, Ready, Task
 from vision.types import Frame
@@ -124,6 +124,25 @@ def test_a_long_name_leaves_room_for_what_is_added(tmp_path: Path, letter: str) 
     assert unit.name[0] in (letter[0], "a")
 
 
+def test_what_is_opened_is_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture on a server is a member by itself, and parts two runs of pictures."""
+    import cv2
+
+    for name in ("a.png", "b.png", "c.png"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
+    make_clip(tmp_path / "v.mp4", 2)
+    (tmp_path / "list.txt").write_text("http://127.0.0.1:9/x.jpg\na.png\nv.mp4\nb.png\nc.png\n")
+    address, *units = units_of([str(tmp_path / "list.txt")])
+    assert address.uri == "http://127.0.0.1:9/x.jpg"
+    found = [opened(unit, {}, tmp_path)[0] for unit in units]
+    assert [[frame.source for frame in source] for source in found] == [
+        [str(tmp_path / name) for name in names] for names in (["a.png"], ["v.mp4"] * 2, ["b.png", "c.png"])]
+    monkeypatch.chdir(tmp_path)
+    assert units_of(["list.txt"])[1:] == [replace(
+        unit, source=unit.source.removeprefix(f"{tmp_path}/"), below=unit.below if unit.member is None else f"{tmp_path}/"
+    ) for unit in units]
+
+
 def test_pictures_in_two_runs_are_refused(tmp_path: Path) -> None:
     import cv2
 
@@ -145,6 +164,41 @@ def test_ray_takes_an_address_and_leaves_a_source() -> None:
     assert with_address(["a.mp4", "--ray"]) == ["a.mp4", "--ray=local"]
     for address in ("auto", "local", "head:6379", "10.0.0.1:6379", "ray://head:10001", "[::1]:6379"):
         assert with_address(["--ray", address, "a.mp4"]) == ["--ray", address, "a.mp4"]
+
+
+def test_a_worker_in_another_folder_reads_and_writes_where_the_job_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And calls everything what it was called there, as a run on one machine does."""
+    import cv2
+
+    here, there = tmp_path / "here [1]", tmp_path / "there"
+    for folder in (here / "pictures", there):
+        folder.mkdir(parents=True)
+    make_clip(here / "clip.mp4", 3)
+    for n in range(4):
+        cv2.imwrite(str(here / "pictures" / f"{n}.png"), np.full((8, 8, 3), 40 * n, np.uint8))
+    (here / "some.txt").write_text(f"pictures/0.png\n{here / 'clip.mp4'}\n{here / 'pictures' / '3.png'}\n")
+    (here / "lexicon.txt").write_text("word\n")
+    monkeypatch.chdir(here)
+    told = {"clip.mp4": ["clip.mp4"], (here / "clip.mp4").as_uri(): [(here / "clip.mp4").as_uri()],
+            "pictures/[12].*": ["pictures/1.png", "pictures/2.png"],
+            "some.txt": ["pictures/0.png", str(here / "clip.mp4"), str(here / "pictures" / "3.png")]}
+    for number, (source, names) in enumerate(told.items()):
+        monkeypatch.chdir(here)
+        made = Job([Bright()], [source], f"out{number}")
+        alone = one_machine(source, tmp_path / "alone.jsonl")
+        monkeypatch.chdir(there)
+        doing = Worker(made.settings)
+        assert doing.prepare(__version__) == ""
+        assert all(isinstance(doing.do(unit), Done) for unit in made.units)
+        records = b"".join((here / f"out{number}" / RECORDS / f"{unit.name}.jsonl").read_bytes() for unit in made.units)
+        assert list(dict.fromkeys(json.loads(line)["source"] for line in records.splitlines())) == names
+        assert records == alone
+    assert not list(there.iterdir())
+    monkeypatch.chdir(here)
+    plan = Job([ReadText(lexicon="lexicon.txt")], ["clip.mp4"], "out").settings.plan
+    assert plan[0]["lexicon"] == str(here / "lexicon.txt")
 
 
 # -- where it is committed

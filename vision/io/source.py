@@ -86,6 +86,7 @@ class Source:
         self.asked: dict[str, Any] = {}                      # which part of it, of `read`
         self.closed = False                                  # also by its end, or by an error
         self._again: Callable[..., Reader] | None = None     # opens it again, without some of its files
+        self._renamed: Callable[[str], str] | None = None    # a frame's source
         self._frames = self._quota.limit(reader.frames(span, self._log))
 
     @property
@@ -156,10 +157,11 @@ class Source:
 
     def __next__(self) -> Frame:
         try:
-            return next(self._frames)
+            frame = next(self._frames)
         except BaseException:
             self.close()
             raise
+        return frame if self._renamed is None else replace(frame, source=self._renamed(frame.source))
 
     def at_rate(self, rate: float) -> None:
         """Still pictures come `rate` a second, in place of one. To be called before the first frame. Raises
@@ -168,6 +170,11 @@ class Source:
             raise UsageError(f"a rate is more than 0 frames a second; got {rate}.")
         self.rate = rate
         set_rate(self._reader, rate)
+
+    def rename(self, uri: str, renamed: Callable[[str], str]) -> None:
+        """Call the source, and its frames, otherwise than what was opened. renamed: gives a frame's new name for its
+        old one. To be called before the first frame."""
+        self.info, self._renamed = replace(self.info, uri=uri), renamed
 
     def interrupt(self) -> None:
         """End a wait for a lost camera or for the time of a frame, from another thread; no frame follows."""

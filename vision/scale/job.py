@@ -16,7 +16,7 @@ from vision.scale.columns import arrow
 from vision.scale.crew import Crew, Task
 from vision.scale.ranges import ranges
 from vision.scale.store import PARTS, RECORDS, Store
-from vision.scale.units import Cut, Done, Failed, Outcome, Unit, units_of
+from vision.scale.units import Cut, Done, Failed, Outcome, Unit, anywhere, units_of
 from vision.scale.worker import Settings
 from vision.steps.base import Spec
 from vision.steps.plan import checked_plan
@@ -79,7 +79,8 @@ class Job:
             raise UsageError(f"records are {' or '.join(FORMATS)}; got {format!r}.")
         if format == "parquet":
             arrow()
-        specs = [one.to_dict() for one in checked_plan(list(plan))]
+        specs = [one.anywhere().to_dict() for one in checked_plan(list(plan))]
+        output = anywhere(output)
         self.settings = Settings(tuple(specs), output, dict(reading or {}), dict(engine or {}), cut, format)
         self.address, self.workers = address, workers
         self.units = units_of(sources)

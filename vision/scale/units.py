@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,15 @@ from typing import Any
 
 from vision.errors import SourceError, UsageError
 from vision.io.base import Log, shown
-from vision.io.listing import RECORDING_SUFFIXES, VIDEO_SUFFIXES, is_camera, is_url, leaves_of
+from vision.io.listing import (
+    RECORDING_SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_camera,
+    is_recording,
+    is_still,
+    is_url,
+    leaves_of,
+)
 from vision.io.pictures import PICTURE_SUFFIXES
 
 _STEM = 200                                      # bytes: with all that is added a file's name has 255 at most
@@ -24,15 +34,18 @@ _LIVE = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "rtp", "srt", "mms", "z
 class Unit:
     """A piece of work.
 
-    source: what is read, and what records call it. uri: what `read` is given for it. member: which of the streams of
-    `uri` it is, where that has several. name: of its records, without the ending: no two sources share one.
-    start, end: seconds, of a range. part: the range's number; None: the whole source. whole: it is never cut.
+    source: what is read, and what records call it. uri: what `read` is given for it, in whatever folder a worker works.
+    member: which of the streams of `uri` it is, where that has several. name: of its records, without the ending: no
+    two sources share one. below: the folder that the names of its pictures are relative to, with a slash at its end;
+    empty where they are whole. start, end: seconds, of a range. part: the range's number; None: the whole source.
+    whole: it is never cut.
     """
 
     source: str
     uri: str
     member: int | None
     name: str
+    below: str = ""
     start: float | None = None
     end: float | None = None
     part: int | None = None
@@ -99,14 +112,18 @@ def _expanded(uri: str) -> Iterator[tuple[Any, Unit]]:
                          "or run without --ray.")
     if is_url(uri):
         for one in [uri] if uri.startswith(_READ_AS_IS) else stored(uri):
-            yield one, _unit(shown(one), one, None)
+            yield one, _unit(shown(one), one)
         return
     leaves = leaves_of(uri, Log())
-    number, several = 0, len(leaves) > 1 or (bool(leaves) and leaves[0] not in (uri, Path(uri)))
-    for still, run in groupby(leaves, lambda leaf: Path(leaf).suffix.lower() in PICTURE_SUFFIXES):
+    one = leaves[0] if len(leaves) == 1 else ""
+    named = one in (uri, Path(uri)) or (                 # by itself: `read` calls it what it was given, too
+        isinstance(one, Path) and (uri.startswith("file://") or (Path(uri).is_dir() and is_recording(one))))
+    number, several = 0, bool(leaves) and not named
+    for still, run in groupby(leaves, is_still):
         if still and several:
-            paths = tuple(Path(leaf).resolve() for leaf in run)
-            yield paths, _unit(uri, uri, number)
+            paths = tuple(map(Path, run))
+            below = "" if any(path.is_absolute() for path in paths) else f"{Path.cwd()}{os.sep}"
+            yield tuple(path.resolve() for path in paths), _unit(uri, uri, number, below)
             number += 1
             continue
         for leaf in run:
@@ -114,7 +131,7 @@ def _expanded(uri: str) -> Iterator[tuple[Any, Unit]]:
             if isinstance(leaf, str) and leaf != uri:    # an address or a camera in a list
                 yield from _expanded(leaf)
             else:
-                yield Path(leaf).resolve(), _unit(str(leaf), str(leaf), None)
+                yield Path(leaf).resolve(), _unit(uri if named else str(leaf), str(leaf))
 
 
 def stored(uri: str) -> list[str]:
@@ -138,9 +155,19 @@ def stored(uri: str) -> list[str]:
     return [str(files.unstrip_protocol(name)) for name in sorted(names)]
 
 
-def _unit(source: str, uri: str, member: int | None) -> Unit:
-    where = uri if is_url(uri) else str(Path(uri).resolve()) if member is None else uri
+def anywhere(uri: str) -> str:
+    """A file, a folder or a glob by its whole name, for a process that works in another folder; an address as it
+    is."""
+    if "://" in uri or os.path.isabs(uri):
+        return uri
+    named = os.path.exists(uri) or not glob.has_magic(uri)
+    return str(Path(Path.cwd() if named else glob.escape(str(Path.cwd())), uri))
+
+
+def _unit(source: str, uri: str, member: int | None = None, below: str = "") -> Unit:
+    uri = anywhere(uri)
+    where = str(Path(uri).resolve()) if member is None and not is_url(uri) else uri
     digest = hashlib.sha256(f"{where} {member}".encode(errors="backslashreplace")).hexdigest()[:10]
     stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(source.rstrip("/")).stem)[:80]
     stem = stem.encode()[:_STEM].decode(errors="ignore").strip("._") or "source"
-    return Unit(source, uri, member, f"{stem}-{digest}")
+    return Unit(source, uri, member, f"{stem}-{digest}", below)

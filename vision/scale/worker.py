@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path, PurePosixPath
 from time import perf_counter
 from typing import IO, Any
@@ -16,9 +15,7 @@ from typing import IO, Any
 from vision import __version__
 from vision.errors import DataError, ModelError, SourceError, UsageError, VisionError
 from vision.io import Source, read
-from vision.io.base import Log, Reader, Span
-from vision.io.listing import is_url
-from vision.io.source import open_reader
+from vision.io.listing import is_recording, is_url
 from vision.run import Run
 from vision.scale.columns import write
 from vision.scale.ranges import cuts, follows_on, memoryless, part_name
@@ -164,7 +161,9 @@ class Worker:
         parts = any(reading.get(name) is not None for name in ("start", "end"))
         if not every or parts or reading.get("stride", 1) != 1 or info.kind != "video" or not info.duration:
             return ()
-        if info.duration < 2 * every or reading.get("reader", "auto") != "auto" or is_url(local):
+        if info.duration < 2 * every or reading.get("reader", "auto") != "auto":
+            return ()
+        if is_url(local) or is_recording(Path(local)):
             return ()
         assert self.pool is not None
         return cuts(local, info.duration, every) if memoryless(self.plan, info, self.pool) else ()
@@ -181,39 +180,24 @@ class _Indices:
         self.last = frame.index
 
 
-class _Named:
-    """A reader whose frames tell where the file came from, and not where its copy lies."""
-
-    def __init__(self, reader: Reader, uri: str) -> None:
-        self._reader, self.info = reader, replace(reader.info, uri=uri)
-
-    def frames(self, span: Span, log: Log) -> Iterator[Frame]:
-        for frame in self._reader.frames(span, log):
-            yield replace(frame, source=self.info.uri)
-
-    def close(self) -> None:
-        self._reader.close()
-
-
 def opened(unit: Unit, reading: Mapping[str, Any], folder: Path) -> tuple[Source, str]:
     """The source of a unit, open, and where it lies on this machine: what is in a store is copied into the folder
-    first. Raises SourceError."""
+    first. It and its frames have the names that were given, wherever it lies. Raises SourceError."""
+    local = unit.uri
+    if is_url(unit.uri) and not unit.uri.startswith("http"):
+        files, path = filesystem(unit.uri, SourceError)
+        local = str(folder / (PurePosixPath(path).name or "source"))
+        try:
+            files.get_file(path, local)
+        except Exception as error:                       # each store raises its own
+            raise SourceError(f"{unit.source!r} cannot be fetched ({type(error).__name__}: {error}).") from error
+    source = read(local, **reading)
     if unit.member is not None:
-        return read(unit.uri, **reading).members[unit.member](), unit.uri
-    if not is_url(unit.uri) or unit.uri.startswith("http"):
-        return read(unit.uri, **reading), unit.uri
-    files, path = filesystem(unit.uri, SourceError)
-    local = folder / (PurePosixPath(path).name or "source")
-    try:
-        files.get_file(path, str(local))
-    except Exception as error:                           # each store raises its own
-        raise SourceError(f"{unit.source!r} cannot be fetched ({type(error).__name__}: {error}).") from error
-    reader = _Named(open_reader(str(local), reading.get("reader", "auto"), topic=reading.get("topic")), unit.source)
-    span = partial(Span, reading.get("start"), reading.get("end"), reading.get("stride", 1))
-    source = Source(reader, span())
-    if reading.get("rate") is not None:
-        source.at_rate(reading["rate"])
-    return source, str(local)
+        source = source.members[unit.member]()
+        source.rename(unit.source, lambda name: name.removeprefix(unit.below))
+    else:
+        source.rename(unit.source, lambda name: unit.source)
+    return source, local
 
 
 def keep_to(count: int) -> list[IO[bytes]]:
