@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import av
@@ -18,7 +20,7 @@ from vision import JsonLines, Option, ReadText, Run, Scores, Spec, Step, __versi
 from vision.cli.run.many import with_address
 from vision.errors import SinkError, SourceError, UsageError
 from vision.scale.cluster import cluster
-from vision.scale.crew import Member
+from vision.scale.crew import Crew, Member
 from vision.scale.job import TRIES, Job
 from vision.scale.ranges import cuts, follows_on, part_name, ranges
 from vision.scale.store import RECORDS, Store
@@ -267,6 +269,28 @@ def test_ranges_are_joined_to_what_one_run_gives(tmp_path: Path) -> None:
     records = (tmp_path / "out" / RECORDS / f"{unit.name}.jsonl").read_bytes()
     assert records == one_machine(str(clip), tmp_path / "alone.jsonl")
     assert not list((tmp_path / "out" / "parts").iterdir())
+    assert made.join(unit, parts, done) == whole          # the one that joined it died before it said so
+
+
+def test_a_store_that_cannot_delete_ends_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 60)
+    one = Job([Bright()], [str(clip)], str(tmp_path / "out"), cut=2.0)
+    (unit,) = one.units
+    made = worker(str(tmp_path / "out"), cut=2.0)
+    parts = ranges(unit, (2.0,))
+    done = [made.do(part) for part in parts]
+
+    def refused(path: str, recursive: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for store in (made.store, one.store):
+        for name in ("rm", "rm_file"):
+            monkeypatch.setattr(store.files, name, refused)
+    assert made.join(unit, parts, done).frames == 60
+    one._finish()
+    assert one.progress.failed == {}
+    with pytest.raises(SinkError, match=r"out/parts cannot be removed \(Permission denied\)"):
+        one.store.remove("parts")
 
 
 def test_a_worker_keeps_to_its_core_once_its_models_are_chosen(
@@ -345,6 +369,47 @@ def test_parquet_has_what_json_lines_have(tmp_path: Path) -> None:
         assert note is not None
         assert note["records"] == f"{unit.name}.parquet"
         assert list(records(tmp_path / f"out{cut}" / RECORDS / note["records"])) == alone
+
+
+def test_a_long_recording_of_several_cameras_is_done_whole(tmp_path: Path) -> None:
+    mcap = pytest.importorskip("mcap.writer", reason="needs the extra 'robot'")
+    import cv2
+
+    data = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    with (tmp_path / "two.mcap").open("wb") as file:
+        out = mcap.Writer(file)
+        out.start()
+        schema = out.register_schema("foxglove.CompressedImage", "jsonschema", b"{}")
+        for name in ("/left", "/right"):
+            camera = out.register_channel(name, "json", schema)
+            for second in range(0, 4 if name == "/left" else 3):
+                picture = {"timestamp": {"sec": second, "nsec": 0}, "frame_id": "", "format": "png",
+                           "data": b64encode(data).decode()}
+                out.add_message(camera, second * 10**9, json.dumps(picture).encode(), second * 10**9)
+        out.finish()
+    made = worker(str(tmp_path / "out"), cut=1.0)
+    made.settings = replace(made.settings, reading={"topic": "/left"})
+    done = made.do(units_of([str(tmp_path / "two.mcap")])[0])
+    assert isinstance(done, Done), done
+    assert done.frames == 4
+
+
+@pytest.mark.parametrize(("nodes", "count", "each"), [
+    ([4, 4], 1, 4), ([4, 4, 4, 4], 3, 4), ([2, 2, 2], 2, 2), ([8], 2, 4), ([4, 2], 3, 2), ([1, 1], 5, 1), ([3, 3], None, 1),
+])
+def test_a_worker_has_as_many_processors_as_a_machine_can_give(nodes: list[int], count: int | None, each: int) -> None:
+    asked: list[int] = []
+
+    def remote(kind: type) -> Any:
+        hired = SimpleNamespace(remote=lambda *_: SimpleNamespace(prepare=SimpleNamespace(remote=lambda _: object())))
+        return SimpleNamespace(options=lambda num_cpus, **_: asked.append(num_cpus) or hired)
+
+    machines = [{"Alive": True, "Resources": {"CPU": float(n)}} for n in nodes]
+    gone = {"Alive": False, "Resources": {"CPU": 64.0}}
+    crew = Crew(SimpleNamespace(remote=remote, nodes=lambda: [*machines, gone],
+                                cluster_resources=lambda: {"CPU": float(sum(nodes))}), Settings((), "out"), count)
+    assert asked == [each]
+    assert len(crew._coming) == (count or sum(nodes))
 
 
 # -- what the driver makes of what comes back

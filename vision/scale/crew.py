@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any
 
@@ -40,6 +40,13 @@ class Member:
         """It has answered."""
         self._failed = self._failed + 1 if isinstance(outcome, Failed) and outcome.again else 0
         self._until = monotonic() + _REST_S
+
+
+def cores_each(nodes: Sequence[int], wanted: int) -> int:
+    """How many processors each of `wanted` workers may have where each machine has so many: a worker is on one. At
+    least one."""
+    return max((each for each in range(1, max(nodes, default=0) + 1) if sum(n // each for n in nodes) >= wanted),
+               default=1)
 
 
 class Crew:
@@ -86,7 +93,8 @@ class Crew:
         resources = self._ray.cluster_resources()
         gpus = int(resources.get("GPU", 0)) if self._settings.engine.get("device", "auto") != "cpu" else 0
         cores = int(resources.get("CPU", 1))
-        each = max(1, cores // self._wanted(gpus or cores))
+        nodes = [int(node["Resources"].get("CPU", 0)) for node in self._ray.nodes() if node["Alive"]]
+        each = cores_each(nodes, self._wanted(gpus or cores))
         kind = self._ray.remote(Worker).options(
             num_cpus=0 if gpus else each, num_gpus=1 if gpus else 0, max_restarts=0, max_concurrency=1)
         return kind, 0 if gpus else each

@@ -6,11 +6,12 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from time import monotonic
 from typing import Any
 
-from vision.errors import UsageError
+from vision.errors import SinkError, UsageError
 from vision.scale.cluster import HERE, cluster
 from vision.scale.columns import arrow
 from vision.scale.crew import Crew, Task
@@ -205,11 +206,12 @@ class Job:
             known = note or {"source": unit.source, "failed": failed[unit.source]}
             lines.append(json.dumps(known, ensure_ascii=False) + "\n")
         self.store.write_bytes(_MANIFEST, "".join(lines).encode(errors="backslashreplace"))
-        self.store.sweep(RECORDS)
-        if failed:
-            self.store.sweep(PARTS)
-        else:
-            self.store.remove(PARTS)
+        with suppress(SinkError):                        # what is left over does no harm
+            self.store.sweep(RECORDS)
+            if failed:
+                self.store.sweep(PARTS)
+            else:
+                self.store.remove(PARTS)
 
     def summary(self) -> dict[str, Any]:
         """What came of it, in plain values."""

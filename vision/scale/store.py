@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -83,15 +83,15 @@ class Store:
             raise self._failed(path, error, "read") from error
         return value if isinstance(value, dict) else None
 
+    def note(self, folder: str, name: str) -> dict[str, Any] | None:
+        """The note of a set of records that is whole; None where there is none. Raises SinkError where it cannot be
+        told."""
+        note = self.read(f"{folder}/{name}.json")
+        return note if note and self._is_there(f"{folder}/{note.get('records')}") else None
+
     def committed(self, folder: str = RECORDS) -> set[str]:
         """The names of the sets of records that are whole."""
-        self.files.invalidate_cache()
-        try:
-            names = {str(name).rsplit("/", 1)[-1] for name in self.files.ls(f"{self.path}/{folder}", detail=False)}
-        except FileNotFoundError:
-            return set()
-        except OSError as error:
-            raise self._failed(folder, error, "read") from error
+        names = self._names(folder)
         return {name[:-5] for name in names if name.endswith(".json")
                 and not names.isdisjoint((f"{name}l", f"{name[:-5]}.parquet"))}
 
@@ -105,22 +105,43 @@ class Store:
             raise self._failed(path, error, "fetched") from error
 
     def remove(self, folder: str) -> None:
-        """Remove a folder and what is in it, where it is there."""
-        if self.files.exists(f"{self.path}/{folder}"):
-            self.files.rm(f"{self.path}/{folder}", recursive=True)
+        """Remove a folder and what is in it, where it is there. Raises SinkError."""
+        if self._is_there(folder):
+            self._gone(folder, self.files.rm, recursive=True)
 
     def sweep(self, folder: str) -> None:
-        """Remove what workers that were killed had begun to write there."""
-        self.files.invalidate_cache()
-        if self.files.exists(f"{self.path}/{folder}"):
-            names = (str(name).rsplit("/", 1)[-1] for name in self.files.ls(f"{self.path}/{folder}", detail=False))
-            self.remove_files([f"{folder}/{name}" for name in names if name.endswith(".part")])
+        """Remove what workers that were killed had begun to write there. Raises SinkError."""
+        self.remove_files([f"{folder}/{name}" for name in self._names(folder) if name.endswith(".part")])
 
     def remove_files(self, paths: list[str]) -> None:
-        """Remove files that may be gone already."""
+        """Remove files that may be gone already. Raises SinkError."""
         for path in paths:
-            if self.files.exists(f"{self.path}/{path}"):
-                self.files.rm_file(f"{self.path}/{path}")
+            if self._is_there(path):
+                self._gone(path, self.files.rm_file)
+
+    def _names(self, folder: str) -> set[str]:
+        """What lies in a folder; nothing where there is none."""
+        self.files.invalidate_cache()
+        try:
+            return {str(name).rsplit("/", 1)[-1] for name in self.files.ls(f"{self.path}/{folder}", detail=False)}
+        except FileNotFoundError:
+            return set()
+        except Exception as error:                       # each store raises its own
+            raise self._failed(folder, error, "read") from error
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            return bool(self.files.exists(f"{self.path}/{path}"))
+        except Exception as error:                       # each store raises its own
+            raise self._failed(path, error, "read") from error
+
+    def _gone(self, path: str, remove: Callable[..., Any], **how: Any) -> None:
+        try:
+            remove(f"{self.path}/{path}", **how)
+        except FileNotFoundError:                        # another worker was faster
+            pass
+        except Exception as error:                       # each store raises its own
+            raise self._failed(path, error, "removed") from error
 
     def _put(self, local: Path, path: str) -> None:
         target, part = self._places(path)

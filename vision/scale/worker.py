@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import IO, Any
 
 from vision import __version__
-from vision.errors import DataError, ModelError, SourceError, UsageError, VisionError
+from vision.errors import DataError, ModelError, SinkError, SourceError, UsageError, VisionError
 from vision.io import Source, read
 from vision.io.listing import is_recording, is_url
 from vision.run import Run
@@ -97,18 +97,29 @@ class Worker:
             return Failed(told, again=not final)
 
     def join(self, unit: Unit, parts: list[Unit], done: list[Done]) -> Outcome:
-        """Make one set of records of those of the ranges. Done again as a whole, where they do not follow on."""
-        if not follows_on(done):
-            outcome = self.do(replace(unit, whole=True))
-        else:
-            try:
+        """Make one set of records of those of the ranges, unless one that died made it before. Done again as a whole,
+        where they do not follow on."""
+        outcome: Outcome
+        try:
+            if before := self._before(RECORDS, unit.name):
+                outcome = before
+            elif follows_on(done):
                 with tempfile.TemporaryDirectory(prefix="vision-") as folder:
                     outcome = self._joined(unit, parts, done, Path(folder) / "records.jsonl")
-            except (VisionError, OSError) as error:
-                return Failed(str(error), again=True)
+            else:
+                outcome = self.do(replace(unit, whole=True))
+        except (VisionError, OSError) as error:
+            return Failed(str(error), again=True)
         if isinstance(outcome, Done):
-            self.store.remove_files([f"{PARTS}/{part_name(part)}.{end}" for part in parts for end in ("json", "jsonl")])
+            with suppress(SinkError):                    # what is left over does no harm
+                self.store.remove_files([f"{PARTS}/{part_name(part)}.{end}" for part in parts
+                                         for end in ("json", "jsonl")])
         return outcome
+
+    def _before(self, folder: str, name: str) -> Done | None:
+        """What came of a unit that is committed; None where it is not."""
+        note = self.store.note(folder, name)
+        return None if note is None else Done(**{key: note[key] for key in Done.__dataclass_fields__})
 
     def _joined(self, unit: Unit, parts: list[Unit], done: list[Done], path: Path) -> Done:
         path.touch()
@@ -130,8 +141,8 @@ class Worker:
 
     def _do(self, unit: Unit, folder: Path) -> Outcome:
         where, name = (RECORDS, unit.name) if unit.part is None else (PARTS, part_name(unit))
-        if unit.part is not None and (note := self.store.read(f"{where}/{name}.json")):
-            return Done(**{key: note[key] for key in Done.__dataclass_fields__})
+        if unit.part is not None and (before := self._before(where, name)):
+            return before
         assert self.pool is not None
         began = perf_counter()
         reading = dict(self.settings.reading)
