@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -20,6 +21,12 @@ _MAX_TOML = 1 << 20                      # bytes
 _MAX_LINE = 64 << 20                     # bytes
 
 _log = logging.getLogger(__name__)
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text that has names of files: a name may hold a form feed, U+0085 or U+2028, at which
+    `str.splitlines` would part it."""
+    return re.split(r"\r\n|\n|\r", text)
 
 
 def write_whole(path: Path, data: bytes) -> None:

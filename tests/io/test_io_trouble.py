@@ -99,6 +99,13 @@ def test_a_list_may_begin_with_a_mark_and_name_files_in_any_bytes(tmp_path: Path
     with read(tmp_path / "l.txt") as source:
         assert [number(frame.image) for frame in source] == [1, 2]
         assert source.counts.corrupt == 0
+    odd = [f"p{mark}{n}.png" for n, mark in enumerate("\f\v\x1c\x85\u2028\u2029")]       # no ends of lines
+    for n, name in enumerate(odd):
+        (tmp_path / name).write_bytes(cv2.imencode(".png", numbered(n))[1].tobytes())
+    for ends in ("\n", "\r\n", "\r"):
+        (tmp_path / "l.txt").write_bytes(ends.join(odd).encode())
+        with read(tmp_path / "l.txt") as source:
+            assert [number(frame.image) for frame in source] == list(range(6))
 
 
 def test_what_is_no_file_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

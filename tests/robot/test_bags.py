@@ -235,6 +235,10 @@ def test_files_that_were_packed_whole(storage: StoragePlugin, tmp_path: Path, mo
     for name in (folder, packed):
         with read(name) as source:
             assert [f.stamp_ns for f in source] == [BEGAN + i * 10**8 for i in range(3)]
+    whole.write_bytes(data)                              # as `zstd -d` leaves it: both are there
+    with read(folder) as source:
+        assert [f.index for f in source] == [0, 1, 2]
+    whole.unlink()
     packed.write_bytes(packed.read_bytes()[:-40])
     with pytest.raises(SourceError), read(folder) as source:
         list(source)

@@ -251,9 +251,60 @@ def test_of_two_publishers_of_one_name_the_first_is_heard() -> None:
         second.close()
 
 
+def test_a_publisher_that_is_started_again_goes_on_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As does one that begins its next source: with the pause between them."""
+    monkeypatch.setattr("vision.io.zenoh_source._SILENT_S", 0.3)
+    listen, connect = both_ends()
+    data = cv2.imencode(".png", frames(1)[0].image)[1].tobytes()
+    found: list[float] = []
+    with read(f"zenoh://a/b?listen={listen.listen[0]}", max_frames=9) as source:
+        reading = threading.Thread(target=lambda: found.extend(frame.time for frame in source))
+        reading.start()
+        for numbers in ((0, 1, 2, 0, 1), (0, 1, 2, 3)):  # the first one has two sources
+            sender = Sender(connect)
+            time.sleep(0.3)
+            for n in numbers:
+                sender.put(data, "image/png", time_s=n * 0.05)
+                time.sleep(0.05)
+            time.sleep(0.5)
+            sender.close()
+        reading.join(5)
+    steps = np.diff(found)
+    assert len(steps) == 8
+    assert steps == pytest.approx([0.05, 0.05, steps[2], 0.05, steps[4], 0.05, 0.05, 0.05], abs=0.001)
+    assert 0.04 < steps[2] < 0.5
+    assert 0.8 < steps[4] < 2
+
+
+def test_one_word_ends_a_loop_while_messages_come() -> None:
+    listen, connect = both_ends()
+    over, began = threading.Event(), threading.Event()
+    with Records(f"zenoh://a/b?listen={listen.listen[0]}") as records:
+        def talking() -> None:
+            sender = Sender(connect)
+            while not over.wait(0.01):
+                sender.put(b"{}", "application/json")
+            sender.close()
+
+        def hearing() -> None:
+            for _ in records:
+                began.set()
+                time.sleep(0.05)                         # as whoever does something with each
+
+        threads = [threading.Thread(target=work) for work in (talking, hearing)]
+        for thread in threads:
+            thread.start()
+        assert began.wait(5)
+        records.interrupt()
+        threads[1].join(1)
+        assert not threads[1].is_alive()
+        over.set()
+        threads[0].join()
+
+
 @pytest.mark.parametrize("text", [
     "zenoh://", "zenoh:///", "http://a/b", "zenoh://a/*", "zenoh://a/b?port=1", "zenoh://a/b?mode=router", "zenoh://a//b",
-    "zenoh://a/b#c",
+    "zenoh://a/b#c", "zenoh://[x",
 ])
 def test_addresses_that_are_none(text: str, plan: list[Spec]) -> None:
     with pytest.raises(UsageError):

@@ -21,6 +21,7 @@ from vision.boxes import cxcywh_to_xyxy
 from vision.card import name_list
 from vision.data.files import bytes_of, class_names, coco_content, text_of
 from vision.errors import DataError
+from vision.files import lines_of
 from vision.io.pictures import PICTURE_SUFFIXES, natural
 
 LOOKED_FOR = (
@@ -153,7 +154,7 @@ def voc(data: Path, split: str, problems: Problems, lists_in: str = "Main") -> L
     names = standard if used <= set(standard) else tuple(sorted(used))
 
     def found() -> Iterator[Found]:
-        lines = [line.strip() for line in text_of(path).splitlines()]
+        lines = [line.strip() for line in lines_of(text_of(path))]
         for stem in (line if line in files else line.split()[0] for line in lines if line):      # a flag may follow
             picture = files.get(stem, data / "JPEGImages" / f"{stem}.jpg")
             content = every.get(stem, (None, []))
@@ -280,7 +281,7 @@ def _listed(entry: str, roots: tuple[Path, ...], source: Path) -> list[Path]:
         return sorted((p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES), key=natural)
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return [path]
-    lines = [line.strip() for line in text_of(path).splitlines() if line.strip()]
+    lines = [line.strip() for line in lines_of(text_of(path)) if line.strip()]
     places = (path.parent, *roots)
     return [next((p / line for p in places if isfile(p / line)), path.parent / line) for line in lines]
 

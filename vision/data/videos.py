@@ -11,6 +11,7 @@ from typing import Literal
 
 from vision.data.files import text_of
 from vision.errors import DataError
+from vision.files import lines_of
 from vision.io.listing import VIDEO_SUFFIXES
 
 _GROUP = re.compile(r"_(g\d+)_c\d+$")                      # v_Punch_g08_c01: UCF101's group
@@ -96,7 +97,7 @@ def listed(root: Path, kind: Literal["train", "test"], split: int) -> Videos:
             f"there is no {name} in {str(root)!r}, its 'splits' or 'ucfTrainTestlist', or beside it. "
             "Copy UCF101's lists there, or split by group: vision train action --folds 5."
         )
-    wanted = [line.split()[0] for line in text_of(path).splitlines() if line.strip()]
+    wanted = [line.split()[0] for line in lines_of(text_of(path)) if line.strip()]
     here = {f"{p.parent.name}/{p.name}" for p in videos.paths}
     missing = [w for w in wanted if w not in here]
     if len(missing) == len(wanted):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vision.data.files import text_of
 from vision.errors import DataError
+from vision.files import lines_of
 from vision.text.lexicon import Lexicon
 
 _LISTS = ("words.csv", "labels.csv", "gt.txt", "coords.txt")
@@ -118,7 +119,7 @@ def _of_csv(path: Path) -> list[tuple[str, str, str]]:
 
 def _of_icdar(path: Path) -> list[tuple[str, str, str]]:
     rows = []
-    for number, line in enumerate(text_of(path).splitlines(), start=1):
+    for number, line in enumerate(lines_of(text_of(path)), start=1):
         match = _LINE.fullmatch(line)
         if line.strip() and match is None:
             raise DataError(f"{str(path)!r}, line {number} is not 'picture, \"text\"': {line[:60]!r}")

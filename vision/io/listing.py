@@ -14,9 +14,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from vision.errors import SinkError, SourceError
+from vision.files import lines_of
 from vision.io.base import Log
 from vision.io.pictures import PICTURE_SUFFIXES, natural
-from vision.io.unpacked import suffix_of
+from vision.io.unpacked import PACKED, suffix_of
 
 VIDEO_SUFFIXES = frozenset((
     ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg", ".m1v", ".m2v", ".mpv", ".vob",
@@ -99,7 +100,7 @@ def _walk(uri: str, within: tuple[Path, ...], seen: set[Path], log: Log) -> Iter
     if uri in ("", "-") or is_camera(uri) or is_url(uri):
         yield uri
         return
-    path = Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
+    path = _path(uri)
     try:
         folder, there = path.is_dir(), path.exists()
         listed = there and _is_list(path) and path.is_file()
@@ -118,6 +119,12 @@ def _walk(uri: str, within: tuple[Path, ...], seen: set[Path], log: Log) -> Iter
             yield leaf
     if empty and (path.resolve() not in seen or not within):
         yield uri
+
+
+def _path(uri: str) -> Path:
+    with suppress(ValueError):               # of brackets
+        return Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
+    return Path(uri)
 
 
 def _is_list(path: Path) -> bool:
@@ -177,7 +184,8 @@ def bag_files(folder: Path, names: Iterable[str] | None = None) -> list[Path]:
         inside = os.listdir(folder) if names is None else list(names)
     except OSError:
         return []
-    found = [Path(folder, name) for name in inside if suffix_of(Path(name)) in RECORDING_SUFFIXES]
+    packed = {f"{name}{PACKED}" for name in inside}      # and unpacked beside it, which is one recording
+    found = [Path(folder, name) for name in inside if suffix_of(Path(name)) in RECORDING_SUFFIXES and name not in packed]
     return sorted(found, key=natural) if _BAG in inside else []
 
 
@@ -245,7 +253,7 @@ def listed_in(path: Path) -> list[str]:
         raise SourceError(f"{str(path)!r} cannot be opened ({error.strerror}).") from error
     if "\0" in text:
         raise SourceError(f"{str(path)!r} is no text. A .txt lists sources, one a line.")
-    lines = (line.strip() for line in text.splitlines())
+    lines = (line.strip() for line in lines_of(text))
     return [
         line if _URL.match(line) or _CAMERA.fullmatch(line) else str(path.parent / line)
         for line in lines if line and not line.startswith("#")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from queue import Empty, Full, Queue
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, NamedTuple, Self
 
 from vision.errors import SourceError
@@ -44,6 +44,7 @@ class Subscription:
         self._session = session(address, SourceError)
         self._waiting = Queue[Heard | None](1 if newest else _DEPTH)
         self._patience = patience
+        self._over = Event()
         self._sender, self._last = "", 0.0
         self._number: int | None = None
         channel = zenoh().handlers.RingChannel(1 if newest else _DEPTH)
@@ -78,12 +79,12 @@ class Subscription:
                 self._waiting.get_nowait()
 
     def __iter__(self) -> Iterator[Heard]:
-        while True:
+        while not self._over.is_set():
             try:
                 heard = self._waiting.get(timeout=self._patience)
             except Empty:
                 return
-            if heard is None:
+            if heard is None or self._over.is_set():     # what wakes it may itself be replaced by a message
                 return
             note = heard.note
             if note.sender != self._sender and self._sender and heard.came - self._last < _SILENT_S:
@@ -99,12 +100,13 @@ class Subscription:
             yield heard
 
     def interrupt(self) -> None:
-        """End the iteration, from another thread."""
+        """End the iteration for good, from another thread."""
+        self._over.set()
         self._put(None)
 
     def close(self) -> None:
         """End the session."""
-        self._put(None)
+        self.interrupt()
         self._subscriber.undeclare()
         for thread in self._threads:                     # none is left that Zenoh could wake when Python has ended
             thread.join()
@@ -135,6 +137,24 @@ class Records(Subscription):
                 self.others += 1
 
 
+class _Times:
+    """The times of senders that come one after the other, as those of one clock: where the sender changes, or begins
+    its next source, they go on by arrival."""
+
+    def __init__(self) -> None:
+        self._shift = 0.0
+        self._last: tuple[str, float, float] | None = None
+
+    def __call__(self, sender: str, time: float, captured: float) -> float:
+        """The time of a picture. time: its sender's. captured: of this process's clock. All are in seconds."""
+        if self._last is not None:
+            before, last, came = self._last
+            if sender != before or time < last:
+                self._shift += last - time + max(captured - came, 0.0)
+        self._last = sender, time, captured
+        return time + self._shift
+
+
 class _ZenohFeed:
     """The pictures under a key: JPEG, PNG, WebP, or sensor_msgs/Image and CompressedImage as CDR."""
 
@@ -147,7 +167,7 @@ class _ZenohFeed:
 
     def arrivals(self, log: Log) -> Iterator[Arrival]:
         """Pictures until none has come for ten seconds."""
-        pictures = Pictures(repr(self.uri), MAX_PIXELS, MAX_FRAME_PIXELS)
+        pictures, times = Pictures(repr(self.uri), MAX_PIXELS, MAX_FRAME_PIXELS), _Times()
         for heard in self._subscription:
             age = (time.time_ns() - heard.note.made_ns) / 1e9
             captured = heard.came - age if heard.note.number >= 0 and 0 <= age < _OLDEST_S else heard.came
@@ -160,7 +180,8 @@ class _ZenohFeed:
                 continue
             if self._subscription.others:
                 log.note(f"{self.uri!r} has more than one publisher; the first one's pictures are read")
-            yield Arrival(image, captured if heard.note.time_s is None else heard.note.time_s, captured, stamp)
+            stated = captured if heard.note.time_s is None else heard.note.time_s
+            yield Arrival(image, times(heard.note.sender, stated, captured), captured, stamp)
 
     def _carried(self, heard: Heard) -> tuple[int | None, Carried]:
         if heard.data[:2] not in (b"\0\0", b"\0\1"):     # else the mark of CDR
