@@ -11,11 +11,13 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from mcap.reader import make_reader
 from mcap.records import Chunk, Message
 from mcap.stream_reader import StreamReader
+from mcap.writer import Writer
 from robot_made import BEGAN, frames, plan_of_square, square_at
 
 from vision import Bag, JsonLines, Mcap, Publish, Run, SinkSpec, VideoFile, read
@@ -23,6 +25,7 @@ from vision.errors import MissingExtra, SinkError, SourceError, UsageError
 from vision.io.base import Log
 from vision.io.mcap_file import MAX_CHUNK, McapFile, unpacked
 from vision.io.recording import records
+from vision.messages import foxglove
 from vision.messages.annexb import unit_types
 from vision.messages.foxglove import message_type
 
@@ -195,6 +198,40 @@ def test_reading_from_the_middle_begins_at_a_key_frame(whole: Path, start: float
     for frame in found:
         assert frame.stamp_ns == every[frame.index].stamp_ns
         assert np.array_equal(frame.image, every[frame.index].image)
+
+
+@pytest.mark.parametrize("chunk", [2000, 1 << 30])
+def test_a_frame_has_one_index_wherever_reading_begins(whole: Path, tmp_path: Path, chunk: int) -> None:
+    """Of a film that begins between key frames, and of pictures of which one is broken."""
+    picture = cv2.imencode(".png", frames(1)[0].image)[1].tobytes()
+    with (tmp_path / "film.mcap").open("wb") as film, (tmp_path / "stills.mcap").open("wb") as stills:
+        for file, name in ((film, "CompressedVideo"), (stills, "CompressedImage")):
+            kind, out = message_type(f"foxglove.{name}"), Writer(file, chunk_size=chunk)
+            out.start()
+            about = out.register_schema(f"foxglove.{name}", "protobuf", foxglove.schema(f"foxglove.{name}"))
+            camera = out.register_channel("/cam", "protobuf", about)
+            for n, message in enumerate(messages(whole, "/vision/video")):
+                data = message.data
+                if name == "CompressedImage":
+                    seconds, nanos = divmod(message.log_time, 10**9)
+                    data = kind(timestamp={"seconds": seconds, "nanos": nanos}, format="png",
+                                data=b"broken" if n == 40 else picture).SerializeToString()
+                if n >= 35 or name == "CompressedImage":
+                    out.add_message(camera, message.log_time, data, message.publish_time, n)
+                if n == 100:
+                    break
+            out.finish()
+    for path, count, corrupt in ((tmp_path / "film.mcap", 41, 25), (tmp_path / "stills.mcap", 100, 1)):
+        with read(path) as source:
+            every = {frame.stamp_ns: frame.index for frame in source}
+            assert (len(every), source.counts.corrupt) == (count, corrupt)
+        for start in (0.2, 0.6, 1.0, 1.9):
+            with read(path, start=start) as source:
+                found = {frame.stamp_ns: frame.index for frame in source}
+            assert len(found) > 5
+            assert found.items() <= every.items()
+        with read(path, start=0.6, stride=3) as source:
+            assert {frame.stamp_ns: frame.index for frame in source}.items() <= every.items()
 
 
 def test_a_seek_reads_no_chunk_before_its_key_frame(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import chain, islice, pairwise
+from itertools import chain, islice, pairwise, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,12 +64,14 @@ class Recording:
             raise
 
     def frames(self, span: Span, log: Log) -> Iterator[Frame]:
-        """The wanted frames; messages that cannot be decoded are counted and passed over. Where `start` is far in,
-        reading begins at the last key frame before it, by the file's index where it has one."""
+        """The wanted frames; messages that cannot be decoded are counted and passed over: a still picture keeps its
+        index, a packet before a film's first key frame has none. Where `start` is far in, reading begins at the last
+        key frame before it, by the file's index where it has one."""
         log.notes += self._notes
         messages, index = self._from(span.start, log)
         log.counts.decoded += index
         log.counts.passed_over += index
+        whole = index
         pictures, clock = Pictures(self._said, self._still, self._moving), Clock(self._step, log)
         corrupt = log.counts.corrupt
         for stamp, made in self._decoded(messages, pictures, span, log):
@@ -78,14 +80,16 @@ class Recording:
             log.counts.passed_over += not wanted
             image = made() if wanted else None
             if image is None and wanted:
-                continue                                 # counted as corrupt
+                index += 1                               # counted as corrupt
+                continue
+            whole += 1
             log.counts.decoded += 1
             if span.over(time):
                 return
             if image is not None:
                 yield Frame(image, index, time, self.uri, None if self._film else stamp)
             index += 1
-        if index == 0:
+        if whole == 0:
             raise SourceError(f"no picture of {self._said} can be decoded ({log.counts.corrupt - corrupt} failed).")
         if span.first is None:
             log.note(f"{self.uri!r} has no frame in the range asked for; its last one is at {clock.last:.3f} s")
@@ -179,17 +183,25 @@ class Recording:
         size = before = 0
         messages = self._messages(log, chunk)
         for message in messages:
-            key = not isinstance(message.carried, Packet) or is_key(message.carried.data, message.carried.format)
-            if key and self._time(message.stamp) <= start:
+            if _begins(message) and self._time(message.stamp) <= start:
                 before += len(held)
                 held, size = [], 0
             held.append(message)
             size += len(message.carried.data)
             if self._time(message.stamp) >= start or size > _MAX_HELD:
                 break
-        if count + before:
-            log.note(f"{count + before} frames before {start:g} s were counted by their messages, not decoded")
-        return chain(held, messages), count + before
+        count += before
+        if count and self._first is not None and not _begins(self._first):
+            early = sum(1 for _ in takewhile(lambda one: not _begins(one), self._messages(Log())))
+            log.counts.corrupt += early
+            log.note(self._too_early(early))
+            count -= early
+        if count:
+            log.note(f"{count} frames before {start:g} s were counted by their messages, not decoded")
+        return chain(held, messages), count
+
+    def _too_early(self, count: int) -> str:
+        return f"{count} messages of {self._said} before the first key frame cannot be decoded"
 
     def _chunk_before(self, start: float) -> tuple[int, int]:
         """The chunk of the last key frame at or before `start`, and how many messages come before it."""
@@ -203,10 +215,9 @@ class Recording:
                 continue
             log = Log()
             for n, message in enumerate(self._messages(log, chunk)):
-                packet = message.carried if isinstance(message.carried, Packet) else None
                 if message.stamp > wanted or log.notes:
                     break
-                if packet is None or is_key(packet.data, packet.format):
+                if _begins(message):
                     count = file.messages_before(self.topic, chunk)
                     return (0, 0) if count is None else (chunk, count)
                 if n >= 256:
@@ -247,7 +258,12 @@ class Recording:
             yield from ((stamp, partial(moving, image)) for stamp, image in done)
         yield from ((stamp, partial(moving, image)) for stamp, image in pictures.end())
         if early:
-            log.note(f"{early} messages of {self._said} before the first key frame cannot be decoded")
+            log.note(self._too_early(early))
+
+
+def _begins(message: _Message) -> bool:
+    """Whether it can be decoded without those before it."""
+    return not isinstance(message.carried, Packet) or is_key(message.carried.data, message.carried.format)
 
 
 def opened(name: str, path: Path) -> RecordingFile:
