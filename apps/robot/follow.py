@@ -1,11 +1,9 @@
 """Follow me: a person is chosen, followed, found again by the looks, and velocity commands come out, 20 a second.
 
-    python -m apps.robot.follow 0                               # the nearest person; commands as JSON lines
-    python -m apps.robot.follow 0 --by hand --publish zenoh://robot/cmd_vel
+    python -m apps.robot.follow 0 --by hand --publish zenoh://robot/cmd_vel     # else: the nearest person; JSON lines
 
 A command is {"forward": m/s, "turn": rad/s, left positive}. It is a stop while the newest frame is older than
-`--max-latency`, while the person was not seen for half a second, and at the end, whatever ends it.
-"""
+`--max-latency`, while the person was not seen for half a second, and at the end, whatever ends it."""
 
 import json
 from signal import SIGTERM, default_int_handler, signal
@@ -14,9 +12,9 @@ from time import monotonic
 
 import typer
 
-from vision import Detect, EstimatePose, Run, Track, read
+from vision import Detect, EstimatePose, Run, Track, VisionError, read
 from vision.messages.wire import Address, Sender
-from vision.tracking.leader import Leader
+from vision.tracking.leader import By, Leader
 from vision.tracking.pilot import Pilot
 
 
@@ -29,9 +27,9 @@ def command(pilot: Pilot, sender: Sender | None, over: Event) -> None:
         sender.put(line.encode(), "application/json") if sender else print(line, flush=True)
 
 
-def main(source: str, by: str = "nearest", fov: float = 60, max_latency: float = 0.3, publish: str = "") -> None:
+def main(source: str, by: By = "nearest", fov: float = 60, max_latency: float = 0.3, publish: str = "") -> None:
     """Follow a person in front of SOURCE, a camera. by: nearest or hand. fov: degrees across. publish: zenoh://KEY."""
-    pilot, leader, over = Pilot(fov, max_latency), Leader("hand" if by == "hand" else "nearest"), Event()
+    pilot, leader, over = Pilot(fov, max_latency), Leader(by), Event()
     sender = Sender(Address.parse(publish)) if publish else None
     (commands := Thread(target=command, args=(pilot, sender, over))).start()     # whether pictures come or not
     try:
@@ -50,4 +48,8 @@ def main(source: str, by: str = "nearest", fov: float = 60, max_latency: float =
 
 if __name__ == "__main__":
     signal(SIGTERM, default_int_handler)                 # as Ctrl-C
-    typer.run(main)
+    try:
+        typer.run(main)
+    except VisionError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        raise SystemExit(error.exit_code) from None

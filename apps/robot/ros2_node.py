@@ -3,8 +3,7 @@
     python -m apps.robot.ros2_node --ros-args -p do:=detect,track -p track.lost_after:=1.0 -r image:=/camera/image_raw
 
 It hears `image` and `image/compressed`, and says `detections` (vision_msgs, in the layout that is installed) with the
-picture's header, and `/diagnostics`. Its parameters are the fields of the steps that it is to do.
-"""
+picture's header, and `/diagnostics`. Its parameters are the fields of the steps that it is to do."""
 
 from dataclasses import replace
 from threading import Thread
@@ -18,9 +17,9 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2D, Detection2DArray
 
-from vision import Frame, Run, latest
-from vision.errors import SourceError
+from vision import Frame, Run, VisionError, latest
 from vision.io.carried import Pictures
+from vision.io.clock import Clock
 from vision.io.prefetch import Channel
 from vision.messages import ros
 from vision.spec import options
@@ -40,7 +39,7 @@ class Vision(Node):
             names = [field.name for field in options(type(one)) if field.name not in ("key", "on")]
             plan[n] = replace(one, **{
                 name: self.declare_parameter(f"{one.key}.{name}", getattr(one, name), kinds).value for name in names})
-        self.layout = "old" if hasattr(Detection2D(), "tracking_id") else "new"
+        self.layout, self.clock = "old" if hasattr(Detection2D(), "tracking_id") else "new", Clock(1 / 30)
         self.frames, self.heard, self.count, self.failed = Channel[Frame](1, newest=True), monotonic(), 0, ""
         self.run = Run(latest(self.frames.receive()), plan)
         self.detections = self.create_publisher(Detection2DArray, "detections", 10)
@@ -58,10 +57,10 @@ class Vision(Node):
         try:
             message = reads.message(bytes(data))
             (stamp, image), *_ = pictures.put(*reads.carried(message))
-        except SourceError as error:
+        except VisionError as error:
             self.get_logger().warning(str(error))
             return
-        self.frames.send(Frame(image, self.count, stamp / 1e9, message.header.frame_id, stamp))
+        self.frames.send(Frame(image, self.count, self.clock(stamp / 1e9), message.header.frame_id, stamp))
         self.heard, self.count = monotonic(), self.count + 1
 
     def work(self) -> None:
@@ -76,11 +75,10 @@ class Vision(Node):
 
     def tell(self) -> None:
         """Say how it is going."""
-        silent = monotonic() - self.heard
+        silent, head = monotonic() - self.heard, ros.header(ros.types(), self.get_clock().now().nanoseconds, "")
         level = 2 if self.failed else 1 if silent > SILENT_S else 0
         said = self.failed or (f"no picture for {silent:.1f} s" if level else "pictures come")
         values = {"heard": self.count, "done": self.run.report.written, "left out": self.frames.skipped}
-        head = ros.header(ros.types(), self.get_clock().now().nanoseconds, "")
         self.diagnostics.publish(ros.packed(ros.diagnostics_message("vision", level, said, values, head)))
 
     def destroy_node(self) -> None:

@@ -300,7 +300,13 @@ def test_the_app_fails_with_the_error_of_its_source(tmp_path: Path) -> None:
                           cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == SourceError("").exit_code
     assert json.loads(done.stdout.splitlines()[-1]) == STOP
-    assert "SourceError: there is no " in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("SourceError: there is no ")
+    assert "Traceback" not in done.stderr
+    done = subprocess.run([sys.executable, "-m", "apps.robot.follow", "0", "--by", "hnd"],
+                          cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "'hnd' is not one of 'nearest', 'hand'" in " ".join(done.stderr.replace("│", " ").split())
 
 
 def test_the_apps_of_robots_are_short() -> None:

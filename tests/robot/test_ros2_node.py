@@ -136,6 +136,18 @@ def test_a_picture_becomes_detections_with_its_header(node: Any, layout: Any) ->
             assert (one.id if layout == "new" else one.tracking_id) == "1"
 
 
+def test_a_stamp_that_goes_back_ends_nothing(node: Any, layout: Any) -> None:
+    """As of a second publisher, or of a recording that begins again."""
+    order = (1, 2, 3, 0, 4, 5, 6)
+    for i, n in enumerate(order):
+        node.subscriptions["image"](image(n))
+        node.publishers["detections"].wait(i + 1)
+    heads = [ros.types(layout).deserialize_cdr(data, "vision_msgs/msg/Detection2DArray").header
+             for data in node.publishers["detections"].said]
+    assert [ros.stamp_of(head) - BEGAN for head in heads] == [n * 10**8 for n in order]
+    assert node.failed == ""
+
+
 def test_compressed_pictures_are_heard_too(node: Any, layout: Any) -> None:
     kind = ros.types().types["sensor_msgs/msg/CompressedImage"]
     data = cv2.imencode(".png", frames(1)[0].image)[1].ravel()

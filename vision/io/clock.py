@@ -33,8 +33,8 @@ class BestEffort:
 class Clock:
     """Presentation times: made from the rate where a frame has none, and never going back."""
 
-    def __init__(self, step: float, log: Log) -> None:
-        self._step, self._log = step, log
+    def __init__(self, step: float, log: Log | None = None) -> None:
+        self._step, self._log = step, log or Log()
         self._shift = 0.0
         self._started = False
         self.last = 0.0

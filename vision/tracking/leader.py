@@ -13,6 +13,7 @@ from vision.people.body import POINTS, Poses
 from vision.tracking.looks import crops
 from vision.types import Floats, Image, Tracks
 
+By = Literal["nearest", "hand"]
 _NOSE, _WRISTS = POINTS.index("nose"), [POINTS.index("left_wrist"), POINTS.index("right_wrist")]
 _SLOWLY = 0.95                                   # of the looks of a moment ago, in each frame
 
@@ -24,7 +25,7 @@ class Leader:
     to 1, somebody is the same person as before. `id`: of the track, 0 before anybody was chosen.
     """
 
-    def __init__(self, by: Literal["nearest", "hand"] = "nearest", alike: float = 0.6) -> None:
+    def __init__(self, by: By = "nearest", alike: float = 0.6) -> None:
         self.by, self.alike, self.id = by, alike, 0
         self._looks = np.empty(0, np.float32)
 
