@@ -108,6 +108,11 @@ def test_a_list_may_begin_with_a_mark_and_name_files_in_any_bytes(tmp_path: Path
             assert [number(frame.image) for frame in source] == list(range(6))
 
 
+def test_an_address_that_is_none_is_not_there() -> None:
+    with pytest.raises(SourceError, match=r"nothing matches 'file://\[x'"):
+        read("file://[x")
+
+
 def test_what_is_no_file_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     for uri in (tmp_path / "pipe.mp4", "/dev/null"):

@@ -114,6 +114,18 @@ def test_two_files_of_one_name_have_two_names(tmp_path: Path) -> None:
     assert all(name.startswith("clip-") for name in names)
 
 
+def test_a_bag_is_called_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "drives" / "one").mkdir(parents=True)
+    for name in ("metadata.yaml", "one_0.mcap"):
+        (tmp_path / "drives" / "one" / name).write_bytes(b"x")
+    bag = "drives/one/metadata.yaml"
+    for given in ("drives/one", "drives", bag):
+        (unit,) = units_of([given])
+        assert (unit.source, unit.uri) == (given, str(tmp_path / bag))
+    assert len(units_of(["drives/one", "drives", bag])) == 1
+
+
 @pytest.mark.parametrize("letter", ["a", "\u00e9", "\u8eca", "\U0001f697a"])
 def test_a_long_name_leaves_room_for_what_is_added(tmp_path: Path, letter: str) -> None:
     """A file's name has 255 bytes, and a letter up to four."""
@@ -140,9 +152,9 @@ def test_what_is_opened_is_what_is_read(tmp_path: Path, monkeypatch: pytest.Monk
     assert [[frame.source for frame in source] for source in found] == [
         [str(tmp_path / name) for name in names] for names in (["a.png"], ["v.mp4"] * 2, ["b.png", "c.png"])]
     monkeypatch.chdir(tmp_path)
-    assert units_of(["list.txt"])[1:] == [replace(
-        unit, source=unit.source.removeprefix(f"{tmp_path}/"), below=unit.below if unit.member is None else f"{tmp_path}/"
-    ) for unit in units]
+    assert units_of(["list.txt"])[1:] == [
+        replace(unit, source=unit.source.removeprefix(f"{tmp_path}/"), below="" if unit.member is None else f"{tmp_path}/")
+        for unit in units]
 
 
 def test_pictures_in_two_runs_are_refused(tmp_path: Path) -> None:
@@ -395,7 +407,8 @@ def test_a_long_recording_of_several_cameras_is_done_whole(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("nodes", "count", "each"), [
-    ([4, 4], 1, 4), ([4, 4, 4, 4], 3, 4), ([2, 2, 2], 2, 2), ([8], 2, 4), ([4, 2], 3, 2), ([1, 1], 5, 1), ([3, 3], None, 1),
+    ([4, 4], 1, 4), ([4, 4, 4, 4], 3, 4), ([2, 2, 2], 2, 2), ([8], 2, 4), ([4, 2], 3, 2), ([1, 1], 5, 1),
+    ([3, 3], None, 1),
 ])
 def test_a_worker_has_as_many_processors_as_a_machine_can_give(nodes: list[int], count: int | None, each: int) -> None:
     asked: list[int] = []

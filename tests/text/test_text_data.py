@@ -45,8 +45,8 @@ def test_scenes_are_held_out_whole(crops: Path) -> None:
 
 def test_icdars_list_of_crops(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "word_1.png"), page([("x", (2, 2), 20)], (30, 30)))
-    (tmp_path / "gt.txt").write_text('word_1.png, "Genaxis, Theatre"\n')
-    assert find_words(tmp_path).texts == ("Genaxis, Theatre",)
+    (tmp_path / "gt.txt").write_text('word_1.png, "Genaxis, Theatre\u2028\x85!"\n', encoding="utf-8")
+    assert find_words(tmp_path).texts == ("Genaxis, Theatre\u2028\x85!",)
     (tmp_path / "gt.txt").write_text("nonsense\n")
     with pytest.raises(DataError, match="line 1 is not"):
         find_words(tmp_path)

@@ -128,15 +128,15 @@ def test_what_is_wrong_in_a_voc_folder_is_counted(tmp_path: Path) -> None:
     assert data.names == NAMES
 
 
-def test_voc_s_names_may_have_spaces_and_flags(tmp_path: Path) -> None:
+def test_voc_s_names_may_have_odd_spaces_and_flags(tmp_path: Path) -> None:
     root = write_voc(tmp_path)
     names = (root / "ImageSets" / "Main" / "train.txt").read_text().split()
     for folder, suffix in (("JPEGImages", "png"), ("Annotations", "xml")):
-        (root / folder / f"{names[0]}.{suffix}").rename(root / folder / f"my {names[0]}.{suffix}")
-    lines = [f"my {names[0]}", f"{names[1]}  1", *names[2:]]
+        (root / folder / f"{names[0]}.{suffix}").rename(root / folder / f"my \u2028{names[0]}.{suffix}")
+    lines = [f"my \u2028{names[0]}", f"{names[1]}  1", *names[2:]]
     (root / "ImageSets" / "Main" / "train.txt").write_text("\n".join(lines) + "\n")
     found = read_detection(root, "train")
-    assert [picture.path.stem for picture in found.pictures] == [f"my {names[0]}", *names[1:]]
+    assert [picture.path.stem for picture in found.pictures] == [f"my \u2028{names[0]}", *names[1:]]
 
 
 def test_voc_s_own_classes_keep_their_order_where_some_are_not_there(tmp_path: Path) -> None:

@@ -185,8 +185,8 @@ def bag_files(folder: Path, names: Iterable[str] | None = None) -> list[Path]:
     except OSError:
         return []
     packed = {f"{name}{PACKED}" for name in inside}      # and unpacked beside it, which is one recording
-    found = [Path(folder, name) for name in inside if suffix_of(Path(name)) in RECORDING_SUFFIXES and name not in packed]
-    return sorted(found, key=natural) if _BAG in inside else []
+    found = [path for name in inside if suffix_of(path := Path(folder, name)) in RECORDING_SUFFIXES]
+    return sorted((path for path in found if path.name not in packed), key=natural) if _BAG in inside else []
 
 
 def unread_journal(path: Path) -> str:

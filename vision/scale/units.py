@@ -115,9 +115,9 @@ def _expanded(uri: str) -> Iterator[tuple[Any, Unit]]:
             yield one, _unit(shown(one), one)
         return
     leaves = leaves_of(uri, Log())
-    one = leaves[0] if len(leaves) == 1 else ""
-    named = one in (uri, Path(uri)) or (                 # by itself: `read` calls it what it was given, too
-        isinstance(one, Path) and (uri.startswith("file://") or (Path(uri).is_dir() and is_recording(one))))
+    alone = leaves[0] if len(leaves) == 1 else ""
+    named = alone in (uri, Path(uri)) or (               # `read` calls it what it was given, too
+        isinstance(alone, Path) and (uri.startswith("file://") or (Path(uri).is_dir() and is_recording(alone))))
     number, several = 0, bool(leaves) and not named
     for still, run in groupby(leaves, is_still):
         if still and several:
