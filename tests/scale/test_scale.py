@@ -152,8 +152,9 @@ def test_what_is_opened_is_what_is_read(tmp_path: Path, monkeypatch: pytest.Monk
     assert [[frame.source for frame in source] for source in found] == [
         [str(tmp_path / name) for name in names] for names in (["a.png"], ["v.mp4"] * 2, ["b.png", "c.png"])]
     monkeypatch.chdir(tmp_path)
+    below = f"{tmp_path}/"
     assert units_of(["list.txt"])[1:] == [
-        replace(unit, source=unit.source.removeprefix(f"{tmp_path}/"), below="" if unit.member is None else f"{tmp_path}/")
+        replace(unit, source=unit.source.removeprefix(below), below="" if unit.member is None else below)
         for unit in units]
 
 

@@ -122,7 +122,7 @@ def _expanded(uri: str) -> Iterator[tuple[Any, Unit]]:
     for still, run in groupby(leaves, is_still):
         if still and several:
             paths = tuple(map(Path, run))
-            below = "" if any(path.is_absolute() for path in paths) else f"{Path.cwd()}{os.sep}"
+            below = "" if any(path.is_absolute() for path in paths) else os.path.join(Path.cwd(), "")
             yield tuple(path.resolve() for path in paths), _unit(uri, uri, number, below)
             number += 1
             continue
