@@ -19,6 +19,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from vision import Bag, JsonLines, Run, Spec, Step, read
 from vision.errors import SinkError, SourceError, UsageError
+from vision.io import local_files
 from vision.io.recording import records
 from vision.io.unpacked import unpacked
 from vision.messages import ros
@@ -238,6 +239,9 @@ def test_files_that_were_packed_whole(storage: StoragePlugin, tmp_path: Path, mo
     whole.write_bytes(data)                              # as `zstd -d` leaves it: both are there
     with read(folder) as source:
         assert [f.index for f in source] == [0, 1, 2]
+    (folder / "metadata.yaml").unlink()                  # and as a folder of recordings
+    assert local_files(str(folder)) == [whole]
+    (folder / "metadata.yaml").write_text(about.replace(whole.name, packed.name))
     whole.unlink()
     packed.write_bytes(packed.read_bytes()[:-40])
     with pytest.raises(SourceError), read(folder) as source:

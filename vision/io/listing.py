@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby, islice
 from mimetypes import guess_type
@@ -163,7 +163,7 @@ def _below(folder: Path, log: Log) -> Iterator[Path]:
     closed: list[Path] = []
     others: Counter[str] = Counter()
     for parent, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
-        for path in (Path(parent, name) for name in ([_BAG] if bag_files(Path(parent), names) else names)):
+        for path in (Path(parent, name) for name in ([_BAG] if bag_files(Path(parent), names) else _once(names))):
             suffix = path.suffix.lower()
             known = suffix in PICTURE_SUFFIXES | VIDEO_SUFFIXES or suffix_of(path) in RECORDING_SUFFIXES
             if known or path.name == _BAG:
@@ -184,9 +184,14 @@ def bag_files(folder: Path, names: Iterable[str] | None = None) -> list[Path]:
         inside = os.listdir(folder) if names is None else list(names)
     except OSError:
         return []
-    packed = {f"{name}{PACKED}" for name in inside}      # and unpacked beside it, which is one recording
-    found = [path for name in inside if suffix_of(path := Path(folder, name)) in RECORDING_SUFFIXES]
-    return sorted((path for path in found if path.name not in packed), key=natural) if _BAG in inside else []
+    found = [path for name in _once(inside) if suffix_of(path := Path(folder, name)) in RECORDING_SUFFIXES]
+    return sorted(found, key=natural) if _BAG in inside else []
+
+
+def _once(names: Sequence[str]) -> list[str]:
+    """What lies in a folder, without what is packed and lies there unpacked, too."""
+    packed = {f"{name}{PACKED}" for name in names}
+    return [name for name in names if name not in packed]
 
 
 def unread_journal(path: Path) -> str:
