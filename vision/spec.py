@@ -12,7 +12,7 @@ import inspect
 import logging
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields
 from dataclasses import field as dataclass_field
 from datetime import date, time
 from functools import cache
@@ -172,13 +172,13 @@ class Described:
     def anywhere(self) -> Self:
         """The same, with whole names for the files and folders that its options name: for a process that works in
         another folder."""
-        found = {}
+        values = {field.name: getattr(self, field.name) for field in options(type(self))}
         for field in options(type(self)):
-            value = getattr(self, field.name)
+            value = values[field.name]
             text = isinstance(value, str) and Path in get_args(field.hint) and Path(value).suffix and isfile(value)
             if text or (isinstance(value, Path) and exists(value)):
-                found[field.name] = Path(value).absolute()
-        return replace(self, **found)  # type: ignore[type-var]
+                values[field.name] = Path(value).absolute()
+        return type(self)(**values)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
