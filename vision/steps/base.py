@@ -326,7 +326,7 @@ class Spec(Described, ABC):
     def needs(self) -> tuple[str, ...]:
         """The keys of the results that its step gets from earlier steps."""
         on = getattr(self, "on", None)
-        return (on,) if on else ()
+        return () if on is None else (on,)
 
     def asks(self, other: Spec) -> Spec:
         """Adjust an earlier spec whose results it needs: a tracker asks a detector for weak boxes. Returns the spec
@@ -337,6 +337,21 @@ class Spec(Described, ABC):
         """`task` and the fields that differ from their defaults: a `[[do]]` of a plan. Raises UsageError for a
         live object."""
         return {"task": self.task, **super().to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """A spec from the values of `to_dict`; `Spec` itself makes that of any task. Raises UsageError with the nearest
+        names for an unknown key or task, and for the values of another task."""
+        own = getattr(cls, "task", None)
+        if own is None:
+            from vision.steps.plan import spec_of  # here, as it is made of all steps
+
+            return cast(Self, spec_of(values))
+        if values.get("task", own) != own:
+            raise UsageError(
+                f"{cls.__name__} is of the task {own!r}; got {values['task']!r}. Spec.from_dict takes any."
+            )
+        return super().from_dict({name: value for name, value in values.items() if name != "task"})
 
     def _given(self) -> Iterator[tuple[str, Any]]:
         return ((name, value) for name, value in super()._given() if (name, value) != ("key", self.task))

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vision.errors import UsageError
 from vision.files import read_toml
 from vision.spec import nearest
-from vision.steps import TASKS, Spec, find_task
+from vision.steps import TASKS, Spec, Task, find_task
 
 
 def plan_of(names: Sequence[str], free_only: bool = False) -> list[Spec]:
     """A plan of tasks by name, each with its defaults, with the tasks before it that it needs.
 
+    What a task brings has the options that any of the named ones gives it, in whichever order these are named.
     free_only: leave out what a task can do without and whose weights are for research. Raises UsageError for an unknown
     name.
     """
     plan: dict[str, Spec] = {}
+    rows = [find_task(name) for name in names]
+    asked = {row.spec.task for row in rows}
+    given = {task: options for row in rows for task, options in row.given.items() if task not in asked}
 
-    def add(name: str, **options: Any) -> None:
-        row = find_task(name)
+    def add(row: Task) -> None:
         others: dict[str, Any] = {}
         for before in row.after:
             if free_only and before in row.spares and before not in names:
@@ -29,15 +32,24 @@ def plan_of(names: Sequence[str], free_only: bool = False) -> list[Spec]:
             wanted = find_task(before).spec
             stands_in = next((key for key, one in plan.items() if issubclass(one.result, wanted.result)), before)
             if before not in plan and stands_in != before:            # boxes of instances do for a tracker
-                others["on"] = stands_in
+                others.update({name: stands_in for name in row.spec.takes if getattr(row.spec, name) == before})
             else:
-                add(before, **row.given.get(before, {}))
+                add(find_task(before))
         if row.spec.task not in plan:
-            plan[row.spec.task] = row.spec(**others, **options)
+            plan[row.spec.task] = row.spec(**others, **given.get(row.spec.task, {}))
 
-    for name in names:
-        add(name)
+    for row in rows:
+        add(row)
     return list(plan.values())
+
+
+def handed(plan: Sequence[Spec], keys: Iterable[str]) -> list[Spec]:
+    """The steps of a plan that have these keys, and those whose results they are handed, in the plan's order."""
+    wanted = set(keys)
+    for one in reversed(plan):
+        if one.key in wanted:
+            wanted |= {*one.needs, *(getattr(one, option) for option in one.takes)}
+    return [one for one in plan if one.key in wanted]
 
 
 def spec_of(values: Mapping[str, Any]) -> Spec:
@@ -77,6 +89,9 @@ def checked_plan(plan: list[Spec]) -> list[Spec]:
         if one.key in keys:
             raise UsageError(f"two steps have the key {one.key!r}. Give one another: key='other'.")
         for need in one.needs:
+            if not need:
+                raise UsageError(f"{one.key!r} needs the results of a step before it: give that step's key, such as "
+                                 f"{keys[-1] if keys else 'detect'!r}; got ''.")
             if need not in keys:
                 add = TASKS[need].spec.__name__ if need in TASKS else need
                 raise UsageError(
