@@ -120,7 +120,8 @@ class Watch:
             for one in plan:
                 one.load(self._pool)
         except Exception as error:                       # whatever a model trips over: what runs goes on
-            self._refused, self._wanted = str(error), self.plan
+            if plan is self._wanted:
+                self._refused, self._wanted = str(error), self._ready
             return
         self._ready = plan
         self._go.set()

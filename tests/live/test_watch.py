@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cameras import FakeCapture, Nth
 
-from vision import Item, VideoWriter, Watch
+from vision import Frame, Item, VideoWriter, Watch
 from vision.errors import UsageError
+from vision.io.base import Info, Log, Span
+from vision.io.chain import Chain, Group
 
 
 def until(watch: Watch, true: Callable[[Item | None], bool], seconds: float = 5.0) -> Item | None:
@@ -52,6 +55,28 @@ def test_a_plan_whose_model_is_not_there_changes_nothing(camera: type[FakeCaptur
         assert nth(until(watch, lambda item: nth(item) > 3)) > 3
 
 
+def test_a_plan_that_fails_while_another_is_asked_for_is_forgotten(
+    camera: type[FakeCapture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, loads = threading.Event(), Nth.load
+
+    def slowly(self: Nth, pool: object) -> None:
+        if self.fails:
+            asked.wait(5)
+        loads(self, pool)
+
+    monkeypatch.setattr(Nth, "load", slowly)
+    with Watch("0", [Nth()]) as watch:
+        until(watch, lambda item: nth(item) >= 1)
+        watch.switch([Nth(key="a"), Nth(key="bad", fails=True)])
+        time.sleep(0.1)                                  # it is being loaded
+        watch.switch([Nth(key="b")])
+        asked.set()
+        until(watch, lambda item: item is not None and "b" in item, 2)
+        assert [one.key for one in watch.plan] == ["b"]
+        assert watch.status == ""
+
+
 def test_a_step_that_fails_on_a_frame_is_told_and_begins_anew(
     camera: type[FakeCapture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +113,40 @@ def test_it_can_be_closed_while_it_waits(camera: type[FakeCapture]) -> None:
     watch.close()
     assert time.monotonic() - began < 1
     assert watch.ended
+
+
+def test_a_list_of_missing_cameras_can_be_closed(camera: type[FakeCapture], tmp_path: Path) -> None:
+    camera.there = False
+    (tmp_path / "cameras.txt").write_text("7\n8\n9\n")
+    watch = Watch(tmp_path / "cameras.txt", [Nth()])
+    until(watch, lambda _: "cameras.txt is not there: waiting for 0 s" in watch.status)
+    closing = threading.Thread(target=watch.close, daemon=True)
+    closing.start()
+    closing.join(2)
+    assert not closing.is_alive()
+    assert watch.ended
+
+
+def test_no_source_of_a_list_is_begun_once_it_is_interrupted() -> None:
+    opened: list[str] = []
+
+    class Film:
+        info = Info("film", "video")
+
+        def frames(self, span: Span, log: Log) -> Iterator[Frame]:
+            yield Frame(np.zeros((4, 4, 3), np.uint8), 0, 0.0)
+
+        def close(self) -> None:
+            opened.append("closed")
+
+    def slowly() -> Film:
+        opened.append("opened")
+        chain.interrupt()                                # while it is being opened
+        return Film()
+
+    chain = Chain(Info("list", "list"), [Group("a", slowly), Group("b", slowly)])
+    assert list(chain.frames(Span(), Log())) == []
+    assert opened == ["opened", "closed"]
 
 
 def test_pictures_of_a_full_buffer_are_passed_over(camera: type[FakeCapture]) -> None:

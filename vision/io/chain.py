@@ -28,13 +28,18 @@ class Chain:
         self.info, self.groups = info, groups
         self.rate: float | None = None                   # of still pictures, where it was asked for
         self._current: Reader | None = None
+        self._over = False                               # interrupted: no other source is begun
 
     def frames(self, span: Span, log: Log) -> Iterator[Frame]:
         """The wanted frames of each source in turn, with its own indices and times."""
         failed: list[SourceError] = []
         for group in self.groups:
+            if self._over:
+                return
             try:
                 self._current = group.open()
+                if self._over:                           # meanwhile
+                    return
                 if self.rate is not None:
                     set_rate(self._current, self.rate)
                 yield from self._current.frames(replace(span), log)
@@ -46,8 +51,14 @@ class Chain:
         if len(failed) == len(self.groups):
             raise failed[0]
 
+    @property
+    def lost_at(self) -> float | None:
+        """Since when the source that is being read is not there, in seconds of `time.monotonic`; None while it is."""
+        return getattr(self._current, "lost_at", None)
+
     def interrupt(self) -> None:
-        """End a wait of the source that is being read, from another thread."""
+        """End a wait of the source that is being read, from another thread; no other one is begun."""
+        self._over = True
         interrupt = getattr(self._current, "interrupt", None)
         if interrupt is not None:
             interrupt()
