@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
@@ -21,7 +22,7 @@ from vision import Item, JsonLines, Sink, Spec, VideoFile
 from vision.errors import VisionError
 from vision.record import line
 from vision.sinks.show import Window, captioned
-from vision.steps.plan import plan_of
+from vision.steps.plan import handed, plan_of
 from vision.watch import Watch
 
 Planned = Callable[[Sequence[str]], list[Spec]]              # a plan of tasks by name
@@ -41,7 +42,8 @@ class Webcam:
         self.watch, self.planned, self.folder, self.mirror = watch, planned, folder, mirror
         self.item: Item | None = None
         self.paused, self.together, self.said = False, False, ""
-        self.recording: list[Sink] = []
+        self.film: Path | None = None                        # that is recorded
+        self.recording: list[Sink] = []                      # what writes it and its records, from its first item on
         self.delays: deque[float] = deque(maxlen=120)        # seconds from the camera to the screen
         self.shown: deque[float] = deque(maxlen=60)          # when
 
@@ -49,7 +51,10 @@ class Webcam:
         """A key: the letter of a task shows it alone; after a plus it adds it, or takes it away."""
         together, self.together, self.said = self.together, key in "+=,", ""
         if key in TASKS:
-            self.watch.switch(self.planned(self.tasks(TASKS[key]) if together else [TASKS[key]]))
+            try:
+                self.watch.switch(self.together_with(TASKS[key]) if together else self.planned([TASKS[key]]))
+            except VisionError as error:                 # a plan that is not possible: what runs goes on
+                self.said = str(error)
         elif self.together:
             self.said = "+ and a letter: with what runs, or without it"
         elif key == " ":
@@ -64,31 +69,38 @@ class Webcam:
             path.with_suffix(".json").write_text(line(self.item.record), encoding="utf-8")
             self.said = f"written: {path}"
 
-    def tasks(self, other: str) -> list[str]:
-        """The tasks that run and another, or those without it and what needs it; at least one."""
-        now = [one.task for one in self.watch.plan]
-        if other not in now:
-            return [*now, other]
-        gone = {one.key for one in self.watch.plan if one.task == other}
-        return [one.task for one in self.watch.plan if one.task != other and not gone & set(one.needs)] or now
+    def together_with(self, task: str) -> list[Spec]:
+        """What runs, as it is, and a task with what it needs; or what runs without that task and what needs it, where
+        something is left."""
+        now = list(self.watch.plan)
+        gone = {one.key for one in now if one.task == task}
+        if not gone:
+            keys = {one.key for one in now}
+            more = handed(self.planned([*(one.task for one in now), task]), [task])
+            return [*now, *(one for one in more if one.key not in keys)]
+        return [one for one in now if one.task != task and not gone & set(one.needs)] or now
 
     def record(self) -> None:
-        """Begin a recording, a film and its records, or end the one that goes on."""
-        if self.recording:
-            for sink in self.recording:
-                sink.end({}, True)
-                sink.close()
-            self.said, self.recording = f"written: {self.recording[0].paths[0]} and its records", []
+        """Begin a recording, a film and its records, with the next item; or end the one that goes on."""
+        if self.film is None:
+            self.film = self.folder / f"webcam-{datetime.now():%Y%m%d-%H%M%S}.mp4"
             return
-        path = self.folder / f"webcam-{datetime.now():%Y%m%d-%H%M%S}.mp4"
-        specs = VideoFile(path), JsonLines(path.with_suffix(".jsonl"))
-        self.recording = [one.open(self.watch.plan) for one in specs]
-        for sink in self.recording:
-            sink.begin(self.watch.info)
+        sinks, path = self.recording, self.film
+        self.recording, self.film = [], None
+        for sink in sinks:
+            sink.end({}, True)
+            sink.close()
+        self.said = f"written: {path} and its records" if sinks else "nothing came, and nothing was recorded"
 
     def take(self, item: Item) -> None:
         """Show an item and, while recording, write it down."""
         self.item = item
+        if self.film is not None and not self.recording:
+            specs = VideoFile(self.film), JsonLines(self.film.with_suffix(".jsonl"))
+            for one in specs:                                # its time begins here; the source's sound would not fit
+                sink = one.open(self.watch.plan)
+                sink.begin(replace(self.watch.info, start=item.frame.time, whole=False))
+                self.recording.append(sink)
         for sink in self.recording:
             sink.take(item)
         self.delays.append(monotonic() - item.frame.captured)
@@ -110,7 +122,7 @@ class Webcam:
         models = " ".join(dict.fromkeys(f"{one.get('model')} {one.get('backend', '')}".strip() for one in about))
         rate = (len(self.shown) - 1) / max(1e-3, self.shown[-1] - self.shown[0])
         half, most = np.percentile(self.delays, [50, 95]) * 1000
-        state = "  paused" if self.paused else "  recording" if self.recording else ""
+        state = "  paused" if self.paused else "  recording" if self.film else ""
         return (f"{' + '.join(item)}   {models}   {rate:.0f}/s   {half:.0f} ms, 95 %: {most:.0f}   "
                 f"{watch.skipped} skipped{state}")
 
@@ -120,19 +132,21 @@ def show(watch: Watch, planned: Planned, folder: Path, mirror: bool) -> None:
     with Window("vision webcam") as window:
         webcam = Webcam(watch, planned, folder, mirror)
         drawn = 0.0
-        while not window.closed:
-            item = watch.newest(0.01)
-            if item is not None and not webcam.paused:
-                webcam.take(item)
-            fresh = item is not None and not webcam.paused
-            if fresh or monotonic() - drawn > 0.25:          # a state line lives on without a camera
-                window.show(webcam.picture())
-                drawn = monotonic()
-            if key := window.key():
-                webcam.press(key)
-                drawn = 0.0
-        if webcam.recording:
-            webcam.record()
+        try:
+            while not window.closed:
+                item = watch.newest(0.01)
+                if item is not None and not webcam.paused:
+                    webcam.take(item)
+                fresh = item is not None and not webcam.paused
+                if fresh or monotonic() - drawn > 0.25:      # a state line lives on without a camera
+                    window.show(webcam.picture())
+                    drawn = monotonic()
+                if key := window.key():
+                    webcam.press(key)
+                    drawn = 0.0
+        finally:                                             # Ctrl-C ends it, too
+            if webcam.film is not None:
+                webcam.record()
 
 
 def main() -> None:

@@ -7,18 +7,23 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
+from cameras import Nth
 from portrait import portrait
 from screen import Screen
 
-from vision import VideoWriter, read
-from vision.cli.webcam import page
+from vision import Detect, FindFaces, Spec, Track, VideoWriter, Watch, read
+from vision.cli.webcam import page, planned_of
 from vision.drawing import colour
-from vision.steps.plan import plan_of
+from vision.steps.plan import checked_plan, plan_of, read_plan
 
 PANEL = (32, 28, 26)                                     # BGR: below the picture
 
@@ -198,14 +203,123 @@ def test_a_camera_that_is_missing_is_waited_for(screen: Screen, tmp_path: Path) 
     assert "waited for" in said
 
 
-def test_a_letter_after_a_plus_adds_a_task_or_takes_it_away() -> None:
-    class Watch:
-        plan = tuple(plan_of(["track"]))
+class Switched:
+    """A watch whose plan changes at once."""
 
-    webcam = page("webcam.window").Webcam(Watch(), plan_of, Path(), mirror=False)
-    assert webcam.tasks("faces") == ["detect", "track", "faces"]
-    assert webcam.tasks("track") == ["detect"]
-    assert webcam.tasks("detect") == ["detect", "track"]                 # nothing would be left: all stays
+    def __init__(self, plan: Sequence[Spec]) -> None:
+        self.switch(plan)
+
+    def switch(self, plan: Sequence[Spec]) -> None:
+        self.plan = tuple(checked_plan(list(plan)))
+
+
+def pressed(watch: Switched, keys: str, planned: Callable[[Sequence[str]], list[Spec]] = plan_of) -> str:
+    """What the window says after these keys."""
+    webcam = page("webcam.window").Webcam(watch, planned, Path(), mirror=False)
+    for key in keys:
+        webcam.press(key)
+    return str(webcam.said)
+
+
+def test_a_letter_after_a_plus_adds_a_task_or_takes_it_away() -> None:
+    for keys, left in (("+f", ["detect", "track", "faces"]), ("+t", ["detect"]), ("+d", ["detect", "track"])):
+        watch = Switched(plan_of(["track"]))             # without the boxes nothing would be left: all stays
+        assert pressed(watch, keys) == ""
+        assert [one.key for one in watch.plan] == left
+    watch = Switched(plan_of(["drive"]))
+    before = watch.plan
+    assert pressed(watch, "+f+f") == ""
+    assert watch.plan == before                          # as it was, with the detector that it brought
+    assert before[0] == Detect("gfl-voc", weak=0.1, weak_asked=True)
+    watch = Switched([Detect(key="mine", min_score=0.4)])
+    assert pressed(watch, "+t") == ""
+    assert [one.key for one in watch.plan] == ["mine", "detect", "track"]
+
+
+def test_keys_keep_the_steps_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text('[[do]]\ntask = "instances"\nevery = 2\n[[do]]\ntask = "track"\n'
+                                        'on = "instances"\nlost_after = 3.0\n')
+    own = read_plan(tmp_path / "plan.toml")
+    watch = Switched(own)
+    planned = partial(planned_of, own)
+    for keys, left in (("t", own), ("+f", [*own, FindFaces()]), ("i", own[:1]), ("+t", own), ("d", [Detect()])):
+        assert pressed(watch, keys, planned) == ""
+        assert list(watch.plan) == checked_plan(list(left))
+
+
+def test_a_key_whose_plan_is_not_possible_is_told_and_what_runs_goes_on() -> None:
+    watch = Switched([Detect()])
+    assert pressed(watch, "t", lambda names: [Track(on="boxes")]) == (
+        "'track' needs the results of 'boxes', which is not in the plan before it (nothing is). Add it: boxes(), or "
+        "--do boxes,track.")
+    assert list(watch.plan) == [Detect()]
+
+
+class Keys:
+    """In place of a window: a key at each look, the last of them an error where it is one."""
+
+    closed = False
+
+    def __init__(self, watch: Watch, keys: dict[int, str | type[BaseException]]) -> None:
+        self.watch, self.keys = watch, keys              # by how many items there were
+
+    def __enter__(self) -> Keys:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def show(self, image: np.ndarray) -> None:
+        pass
+
+    def key(self) -> str:
+        due = [count for count in self.keys if count <= self.watch.count]
+        key = self.keys.pop(due[0]) if due else ""
+        if not isinstance(key, str):
+            raise key
+        return key
+
+
+@pytest.mark.parametrize("ends", ["r", KeyboardInterrupt])
+def test_a_recording_is_of_what_was_seen_however_it_ends(
+    ends: str | type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent, source = tmp_path / "silent.mp4", tmp_path / "source.mp4"
+    with VideoWriter(silent) as film:
+        for n in range(60):
+            film.write(np.full((48, 64, 3), n, np.uint8), n / 40)
+    with_sound(silent, source)
+    window = page("webcam.window")
+    (tmp_path / "out").mkdir()
+    with Watch(source, [Nth()]) as watch, suppress(KeyboardInterrupt):
+        assert watch.info.audio == "aac"
+        keys = Keys(watch, {20: "r", 40: ends, 45: KeyboardInterrupt})
+        monkeypatch.setattr(window, "Window", lambda title: keys)
+        window.show(watch, plan_of, tmp_path / "out", mirror=False)
+    (path,) = (tmp_path / "out").glob("*.jsonl")
+    times = [json.loads(line)["time_s"] for line in told(tmp_path / "out")]
+    assert times[0] >= 0.45
+    with read(path.with_suffix(".mp4")) as film:
+        assert film.info.audio is None
+        assert [frame.time for frame in film] == pytest.approx(np.subtract(times, times[0]), abs=1e-3)
+        assert film.info.duration == pytest.approx(times[-1] - times[0], abs=0.15)
+    assert sorted(one.suffix for one in (tmp_path / "out").iterdir()) == [".jsonl", ".mp4"]
+
+
+def with_sound(silent: Path, path: Path) -> None:
+    """The film again, with silence."""
+    with av.open(str(silent)) as film, av.open(str(path), "w") as out:
+        video: Any = out.add_stream_from_template(film.streams.video[0])
+        audio: Any = out.add_stream("aac", rate=8000, layout="mono")
+        for packet in film.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                out.mux(packet)
+        for n in range(12):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1000), np.float32), "fltp", "mono")
+            silence.sample_rate, silence.pts = 8000, n * 1000
+            out.mux(audio.encode(silence))
+        out.mux(audio.encode(None))
 
 
 def test_a_mirror_turns_what_is_drawn_and_no_text() -> None:

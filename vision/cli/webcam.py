@@ -5,16 +5,20 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vision.cli.options import Engine, opened
 from vision.errors import SinkError, UsageError
 from vision.spec import Option, spec
+
+if TYPE_CHECKING:
+    from vision.steps import Spec
 
 
 @spec
@@ -50,30 +54,33 @@ def webcam(
 
 
 def _in_window(options: Webcam, source: str) -> None:
-    from dataclasses import replace
-
     from vision.files import make_folder
     from vision.io.listing import is_camera
     from vision.sinks.show import check_display
-    from vision.steps import Spec
-    from vision.steps.plan import plan_of, read_plan
+    from vision.steps.plan import read_plan
     from vision.watch import Watch
 
     try:
         check_display()
     except SinkError:
         raise SinkError("there is no display for a window. See it in a browser: vision webcam --web") from None
-    own = {one.key: one for one in read_plan(options.plan)} if options.plan is not None else {}
-
-    def planned(names: Sequence[str]) -> list[Spec]:
-        """A plan of tasks by name, with the options that the file has for them."""
-        return [replace(own[one.key]) if one.key in own else one for one in plan_of(names)]
-
-    begin = list(own.values()) or planned(options.do)
+    own = read_plan(options.plan) if options.plan is not None else []
+    planned = partial(planned_of, own)
+    begin = own or planned(options.do)
     make_folder(options.folder)
     mirror = is_camera(source) if options.mirror is None else options.mirror
     with Watch(source, begin, device=options.device, precision=options.precision, backend=options.backend) as watch:
         page("webcam.window").show(watch, planned, options.folder, mirror)
+
+
+def planned_of(own: Sequence[Spec], names: Sequence[str]) -> list[Spec]:
+    """A plan of tasks by name, with the steps of a file, `own`, in place of those of their keys."""
+    from vision.steps import find_task
+    from vision.steps.plan import handed, plan_of
+
+    mine = {one.key: one for one in own}
+    steps = {**mine, **{one.key: one for one in plan_of(names)}, **mine}
+    return handed(list(steps.values()), [find_task(name).spec.task for name in names])
 
 
 def _in_browser(options: Webcam, source: str | None) -> None:
