@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 from numbered import MakeVideo, number, numbered
 
+from vision import Frame
 from vision.errors import SourceError
 from vision.io import Source, read
+from vision.io.source import Member
 
 
 @pytest.fixture
@@ -62,6 +66,33 @@ def test_no_member_is_opened_once_enough_frames_are_out(folder: Path) -> None:
         names.append(Path(member.uri).name)
         list(member())
     assert names == ["a.mkv"]
+
+
+def test_members_that_are_read_at_once_keep_to_the_bound(tmp_path: Path, make_video: MakeVideo) -> None:
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        make_video(name, [n / 50 for n in range(10)])
+    for most in (1, 5):
+        source, both = read(tmp_path, realtime=True, max_frames=most), threading.Barrier(3)
+        got: list[Frame] = []
+
+        def take(member: Member, source: Source = source, both: threading.Barrier = both, got: Any = got) -> None:
+            with member() as one:
+                both.wait(5)
+                got.extend(one)
+
+        threads = [threading.Thread(target=take, args=(member,)) for member in source.members]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (len(got), source.left) == (most, 0)
+
+
+def test_what_a_source_did_not_hand_out_is_left_to_the_next(folder: Path) -> None:
+    (folder / "b.mp4").unlink()
+    source = read(folder, max_frames=9)
+    left = [(len(taken(member())), source.left) for member in source.streams()]
+    assert left == [(2, 7), (2, 5), (3, 2)]
 
 
 def test_any_other_source_is_its_own_member(folder: Path) -> None:

@@ -88,6 +88,28 @@ def test_leaving_early_ends_the_thread(wrap: object) -> None:
     assert next(items, None) is None
 
 
+def test_what_was_read_by_an_interruption_is_handed_out_and_no_more() -> None:
+    made, waits = [], threading.Event()
+
+    def source() -> Iterator[int]:
+        for n in range(400):
+            made.append(n)
+            if n == 5:
+                waits.set()                              # four lie there, and it has a fifth in its hand
+            yield n
+
+    items = ahead(source(), 4)
+    assert next(items) == 0
+    assert waits.wait(5)
+    items.interrupt()
+    got = []
+    for item in items:
+        got.append(item)
+        time.sleep(0.005)                                # time enough to read on
+    assert got in ([1, 2, 3, 4], [1, 2, 3, 4, 5])
+    assert len(made) == 6
+
+
 def test_a_reader_is_closed_when_its_consumer_leaves() -> None:
     closed = threading.Event()
 

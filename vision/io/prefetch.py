@@ -40,10 +40,10 @@ class Channel(Generic[T]):
         )
 
     def send(self, item: T) -> bool:
-        """Hand an item over; False when nobody wants any more."""
+        """Hand an item over; False when no more are wanted."""
         size = _size(item)
         with self._change:
-            while self._full(size) and not self._abandoned:
+            while self._full(size) and not (self._abandoned or self._ended):
                 if self.newest:
                     item = _with_gap_of(self._take(), item)
                     self.skipped += 1
@@ -53,9 +53,9 @@ class Channel(Generic[T]):
             self._bytes += size
             self._asked = False
             self._change.notify_all()
-            while size > QUEUED_BYTES and not (self.newest or self._asked or self._abandoned):
+            while size > QUEUED_BYTES and not (self.newest or self._asked or self._abandoned or self._ended):
                 self._change.wait()
-            return not self._abandoned
+            return not (self._abandoned or self._ended)
 
     def _take(self) -> T:
         item = self._items.popleft()
@@ -63,7 +63,7 @@ class Channel(Generic[T]):
         return item
 
     def end(self, error: BaseException | None) -> None:
-        """Nothing more will be sent; an error is raised on the other side after what was sent."""
+        """Nothing more is to be sent; an error is raised on the other side after what was sent."""
         with self._change:
             self._ended, self._error = True, self._error or error
             self._change.notify_all()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from numbers import Real
@@ -55,17 +56,30 @@ class _Quota:
     """How many frames may still be handed out, by all members of a source together; None: any number."""
 
     left: int | None
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)     # members may be read at once
 
     def limit(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        while self.left is None or self.left > 0:
+        while self._took(1):                                 # before the wait for the frame
+            frame = None
             try:
-                frame = next(frames)
-            except StopIteration:
+                frame = next(frames, None)
+            finally:
+                if frame is None:
+                    self._took(-1)
+            if frame is None:
                 return
-            if self.left is not None:
-                self.left -= 1
             yield frame
             del frame
+
+    def _took(self, count: int) -> bool:
+        """Take a frame off, or give it back (-1): whether there was one."""
+        with self.lock:
+            if self.left is None:
+                return True
+            if self.left < count:
+                return False
+            self.left -= count
+            return True
 
 
 class Source:
