@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from scipy.stats import wasserstein_distance
 from serving import running
 from typer.testing import CliRunner
 
+from vision import VideoWriter
 from vision.cli import app
 from vision.errors import DataError
 from vision.serve.drift import STATISTICS, Distribution, Reference, psi
@@ -145,6 +147,25 @@ def test_fit_and_check_on_the_command_line(tmp_path: Path, jpeg: bytes) -> None:
     for arguments in (["fit", same, "-o", file], ["check", same, "--against", file]):
         refused = run(app, ["monitor", *arguments])
         assert "NaN is no number of a record" in str(refused.exception)
+
+
+def test_long_records_do_not_drift_from_themselves(tmp_path: Path) -> None:
+    """Pictures are looked at now and then: those of the last `window` records would be a few of one moment."""
+    rng, film, records = np.random.default_rng(0), tmp_path / "good.mp4", tmp_path / "good.jsonl"
+    with VideoWriter(film) as out, records.open("w") as file:
+        for n in range(1500):
+            grey = 120 + 60 * math.sin(2 * math.pi * n / 300) + rng.normal(0, 3)
+            out.write(np.full((32, 32, 3), grey, np.uint8), n / 25)
+            file.write(json.dumps({
+                "schema": 2, "kind": "frame", "source": str(film), "frame": n, "time_s": n / 25, "size": [32, 32],
+                "detect": {"model": "m", "precision": "fp32", "backend": "x", "objects": [
+                    {"label": "car", "score": round(float(rng.uniform(0.4, 0.9)), 3)}]}}) + "\n")
+    given = [str(records), "--against", str(tmp_path / "m.json")]
+    done = CliRunner().invoke(app, ["monitor", "fit", given[0], "-o", given[2], "--no-embedding"])
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(app, ["monitor", "check", *given])
+    assert done.exit_code == 0, done.output
+    assert [line[:12] for line in done.stdout.splitlines()] == ["ok     detec"] * 5
 
 
 def test_a_server_tells_of_drift(tmp_path: Path, jpeg: bytes, caplog: pytest.LogCaptureFixture) -> None:

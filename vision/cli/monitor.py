@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,26 +62,25 @@ def check(
 
 def _drifts(records: list[Path], against: Path, pictures: list[str] | None, as_json: bool) -> int:
     """How many statistics drift. Raises DataError where nothing could be compared."""
-    from vision.serve.drift import STATISTICS, Reference, values_of
+    from vision.serve.drift import SAMPLED, Reference, values_of
     from vision.serve.records import seen_in
 
     reference = Reference.load(against)
     classifier = _classifier if reference.embedding is not None else None
     drifts = compared = 0
     for model, several in seen_in(records, classifier, _note, pictures or ()).items():
-        values: dict[str, list[Any]] = {name: [] for name in STATISTICS}
-        for one in several[-reference.window:]:
-            for name, found in values_of(one, reference.embedding).items():
-                values[name] += found
+        seen = [values_of(one, reference.embedding) for one in several]
         for name, then in reference.models.get(model, {}).items():
-            if not values[name]:
+            looked_at = [one[name] for one in seen if one[name] or name not in SAMPLED]
+            values: list[Any] = list(chain.from_iterable(looked_at[-reference.window:]))
+            if not values:
                 continue
             compared += 1
-            shift = then.shift(values[name])
+            shift = then.shift(values)
             drifts += shift > then.threshold
             if as_json:
-                told = {"model": model, "statistic": name, "shift": round(shift, 4), "threshold": then.threshold}
-                print(json.dumps({**told, "drifts": shift > then.threshold}))
+                print(json.dumps({"model": model, "statistic": name, "shift": round(shift, 4),
+                                  "threshold": then.threshold, "drifts": shift > then.threshold}))
             else:
                 print(plain(f"{'DRIFTS' if shift > then.threshold else 'ok':<7}{model}: {name} {shift:.2f} "
                             f"(threshold {then.threshold:.2f})"))
