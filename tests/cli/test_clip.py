@@ -163,3 +163,18 @@ def test_an_event_outside_of_the_film_takes_no_clip_from_the_others(tmp_path: Pa
     done = CliRunner().invoke(app, [*given, "-o", str(tmp_path / "out")])
     assert isinstance(done.exception, SourceError)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["film-0m05.0s-cross-the-..-door-in-person.mp4"]
+
+
+@pytest.mark.parametrize("key_every", [20, 1000])                    # copied, and encoded anew
+def test_a_clip_of_the_moment_alone_has_its_picture(tmp_path: Path, key_every: int) -> None:
+    source = film(tmp_path / "film.mp4", 10, key_every)
+    rows = [{**EVENTS[0], "time_s": 5.0}, {**EVENTS[0], "time_s": 8.0}]
+    given = ["clip", str(source), "--from", events(tmp_path, source, rows), "--around", "0"]
+    done = CliRunner().invoke(app, [*given, "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    clips = sorted((tmp_path / "out").iterdir())
+    assert [path.name[:12] for path in clips] == ["film-0m05.0s", "film-0m08.0s"]
+    for path, at in zip(clips, (50, 80), strict=True):
+        seen = shown(path)
+        assert seen[0 if key_every == 1000 else at % 20] == pytest.approx(shown(source)[at], abs=3)
+        assert len(seen) == 1 or key_every == 20

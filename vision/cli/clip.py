@@ -16,6 +16,8 @@ import typer
 from vision.errors import DataError, SourceError, plain
 from vision.files import json_lines
 
+_LEAST_S = 0.1                                           # of a clip: the picture of the event itself is in it
+
 
 class Moment(NamedTuple):
     """When something happened, in seconds, and what."""
@@ -49,7 +51,7 @@ def clip(
             inputs.refuse(stem.with_name(stem.name + suffix))
         start = max(0.0, moment.start - around)
         try:
-            piece = cut(source, start, moment.end + around, stem, earlier=max(1.0, around))
+            piece = cut(source, start, max(moment.end + around, start + _LEAST_S), stem, earlier=max(1.0, around))
         except SourceError as error:                     # an event outside of the film: the others are cut
             failed.append(error)
             print(plain(f"{moment.what} at {moment.start:.3f} s is left out: {error}"), file=sys.stderr)
