@@ -18,6 +18,8 @@ from vision.serve.app import PAGE
 from vision.serve.launch import launch
 from vision.serve.settings import ServerOptions
 
+_HERE = ("0.0.0.0", "::", "127.0.0.1", "localhost")      # where a server is at localhost, too
+
 
 def serve(options: ServerOptions, begin: Sequence[str] = (), page: Path = PAGE) -> None:
     """Serve the page until interrupted.
@@ -31,7 +33,8 @@ def serve(options: ServerOptions, begin: Sequence[str] = (), page: Path = PAGE) 
     def told(address: str) -> None:
         asked = f"/?{urlencode(query, safe=',:')}" if query else "/"
         scheme, port = address.partition(":")[0], address.rpartition(":")[2]
-        print(f"open {scheme}://localhost:{port}{asked}", file=sys.stderr, flush=True)
+        host = "localhost" if options.host in _HERE else f"[{options.host}]" if ":" in options.host else options.host
+        print(f"open {scheme}://{host}:{port}{asked}", file=sys.stderr, flush=True)
         if not options.is_loopback:
             print(f"from another device: {scheme}://{gethostname()}:{port}{asked}", file=sys.stderr, flush=True)
 

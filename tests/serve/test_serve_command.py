@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from vision import Detect
 from vision.cli import app
+from vision.cli.webcam import page
 from vision.errors import UsageError, VisionError
 from vision.serve.launch import listen
 from vision.serve.limits import Limits
@@ -250,3 +251,16 @@ def test_compose_and_prometheus_agree_with_the_server() -> None:
         assert f"# TYPE {name} " in known
     for name in re.findall(r'cause="([^"]+)"', (ROOT / "deploy/alarms.yml").read_text(encoding="utf-8")):
         assert f'cause="{name}"' in known
+
+
+@pytest.mark.parametrize(("host", "said"), [
+    ("127.0.0.1", "localhost"), ("localhost", "localhost"), ("127.0.0.2", "127.0.0.2"), ("::1", "[::1]"),
+    ("0.0.0.0", "localhost"), ("::", "localhost"), ("192.168.1.7", "192.168.1.7"),
+])
+def test_the_page_of_a_webcam_is_where_it_listens(
+    host: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    browser = page("webcam.browser")
+    monkeypatch.setattr(browser, "launch", lambda options, told, **_: told(f"http://{host}:8000"))
+    browser.serve(ServerOptions(host=host, open=True), ["track"])
+    assert capsys.readouterr().err.splitlines()[0] == f"open http://{said}:8000/?do=track"
