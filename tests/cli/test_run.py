@@ -18,8 +18,10 @@ from record_schema import check_record
 from vision import zoo
 from vision.card import Input
 from vision.cli import main
+from vision.cli.run.progress import share_of
 from vision.engine import FakeEngine
-from vision.io import read
+from vision.io import Info, read
+from vision.report import Report
 from vision.sinks.film import VideoWriter
 from vision.tasks.detect import Detector
 
@@ -102,6 +104,16 @@ def test_range_and_stride(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     want = [f.index for f in read(clip) if 0.3 - 1e-6 <= f.time < 2][::3]
     assert [r["frame"] for r in lines(Path("o.jsonl"))] == want
     assert json.loads(Path("r.json").read_text())[0]["unexplained"] == 0
+
+
+@pytest.mark.parametrize(("start", "end", "most", "share"), [
+    (0.0, None, None, 0.025), (0.0, 180.0, None, 0.5), (60.0, 180.0, None, 0.25), (0.0, 7200.0, None, 0.025),
+    (0.0, 180.0, 1000, 0.9),
+])
+def test_how_much_is_done(start: float, end: float | None, most: int | None, share: float) -> None:
+    film = Info("film.mp4", "video", duration=3600.0, start=start)
+    assert share_of(film, Report(inferred=900), 90.0, end, most) == pytest.approx(share)
+    assert share_of(replace(film, duration=None), Report(), 90.0, None, None) is None
 
 
 def test_without_an_output_the_video_lies_beside_you(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from vision.io import Info, Inputs, read
 from vision.sinks import YoloText
 from vision.sinks.film import VideoWriter
 from vision.sinks.sheet import Sheet
+from vision.sinks.show import check_display
 from vision.spec import spec
 from vision.steps import ModelStep, Ready
 from vision.tasks.action import Recognizer
@@ -107,6 +108,31 @@ def test_a_row_has_what_its_task_said_and_nothing_of_another(
     with open("a.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["task"], row["id"]) for row in rows} == {("detect", ""), ("track", "1"), ("id", "")}
+
+
+def test_a_step_may_be_called_like_an_output_or_an_option(twins: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ("csv", "going", "reading")
+    Path("plan.toml").write_text("".join(f'[[do]]\ntask = "detect"\nkey = "{key}"\n' for key in keys))
+    given = ["run", twins[2], "--plan", "plan.toml", "--csv", "a.csv", "--stride", "1", "-q"]
+    assert vision_cli(monkeypatch, *given) == 0
+    with open("a.csv", newline="") as file:
+        assert [row["task"] for row in csv.DictReader(file)] == [*keys]
+
+
+def test_an_option_of_a_task_is_not_for_another_that_is_called_so(
+    twins: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    Path("plan.toml").write_text('[[do]]\ntask = "detect"\n[[do]]\ntask = "detect"\nkey = "track"\n')
+    assert vision_cli(monkeypatch, "run", twins[0], "--plan", "plan.toml", "--track.lost-after", "2") == 2
+    assert "--track.lost-after is an option of 'track', which is not in the plan." in capsys.readouterr().err
+
+
+def test_a_display_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":97")
+    monkeypatch.setattr("vision.sinks.show._PROBE", "import time; time.sleep(9)")
+    monkeypatch.setattr("vision.sinks.show._ANSWER_S", 0.1)
+    with pytest.raises(SinkError, match=r"the display does not answer within 0\.1 s\. Write a video instead\."):
+        check_display()
 
 
 def test_boxes_without_names_and_scores_are_written(tmp_path: Path) -> None:

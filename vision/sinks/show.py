@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vision.steps.base import Spec
 
 _PROBE = "import cv2; cv2.namedWindow('probe'); cv2.waitKey(1); cv2.destroyAllWindows()"
+_ANSWER_S = 30.0                                         # that a display has to answer
 
 
 @spec
@@ -65,7 +66,10 @@ def check_display() -> None:
         raise SinkError("there is no display for a window (DISPLAY is not set). Write a video instead.")
     # without a working display OpenCV's window ends the process, which cannot be caught: so first
     # in a process of its own
-    probe = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, check=False, timeout=30)
+    try:
+        probe = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, check=False, timeout=_ANSWER_S)
+    except subprocess.TimeoutExpired:
+        raise SinkError(f"the display does not answer within {_ANSWER_S:g} s. Write a video instead.") from None
     if probe.returncode != 0:
         raise SinkError("the display cannot open a window. Write a video instead.")
 

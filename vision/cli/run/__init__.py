@@ -91,11 +91,12 @@ def _plan(
     names = [name.strip() for one in do or () for name in one.split(",") if name.strip()]
     plan = read_plan(file) if file is not None else plan_of(
         names, bool(given.get("going", {}).get("free_only")))
-    for name in given.keys() & kinds.keys():
-        if name not in [one.key for one in plan]:
-            option = next(iter(given[name])).replace("_", "-")
+    ours = {name: values for name, values in given.items() if name in kinds}     # others are of outputs and the run
+    for name, values in ours.items():
+        if not any(one.key == name and isinstance(one, kinds[name]) for one in plan):
+            option = next(iter(values)).replace("_", "-")
             raise UsageError(f"--{name}.{option} is an option of {name!r}, which is not in the plan.")
-    return [replace(one, **given[one.key]) if one.key in given else one for one in plan]
+    return [replace(one, **ours.get(one.key, {})) for one in plan]
 
 
 def commands() -> dict[str, Callable[[], Any]]:

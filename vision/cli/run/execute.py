@@ -92,12 +92,12 @@ def execute(
 def _one(stream: Stream, reading: Reading, quiet: bool) -> int:
     """One source, to its end: the exit status that it asks for."""
     status, told = 0, ""
-    items = iter(stream)
+    items, end = iter(stream), seconds("--end", reading.end)
     with progress(Path(stream.report.source).name, quiet=quiet) as update:
         try:
             for item in items:
                 report = stream.report
-                update(report, share_of(stream.info, report, item.frame.time, reading.max_frames))
+                update(report, share_of(stream.info, report, item.frame.time, end, reading.max_frames))
         except KeyboardInterrupt:
             status = _INTERRUPTED
         except BrokenPipeError:

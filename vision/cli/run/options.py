@@ -72,11 +72,12 @@ def seconds(name: str, text: str | None) -> float | None:
     plain, scale = (text[:-2], 1e-3) if text.endswith("ms") else (text.removesuffix("s"), 1.0)
     total = 0.0
     try:
-        for part in plain.split(":"):
-            total = total * 60 + float(part) * scale
+        parts = [float(part) for part in plain.split(":")]
     except ValueError:
-        total = -1.0
-    if not 0 <= total < float("inf"):
+        parts = [-1.0]
+    for part in parts:
+        total = total * 60 + part * scale
+    if min(parts) < 0 or not total < float("inf"):
         raise UsageError(f"{name} is a time such as 90, 1:30, 0.5s or 100ms; got {text!r}.")
     return total
 
@@ -154,6 +155,7 @@ def specs_of(given: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, type[Si
         needed = [field.name for field in options(kind) if field.default is MISSING]
         if name in given and (values.keys() >= set(needed)) and (needed or "" in given[name]):
             yield kind(**values)
-        elif values and needed:
-            raise UsageError(f"--{name}.{next(iter(values))} is an option of --{name} FILE, which was not given; the "
-                             "output of -o has none.")
+        elif values:
+            option = next(iter(values)).replace("_", "-")
+            raise UsageError(f"--{name}.{option} is an option of --{name}{' FILE' if needed else ''}, which was not "
+                             "given; the output of -o has none.")

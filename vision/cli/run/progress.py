@@ -35,9 +35,10 @@ def progress(label: str, *, quiet: bool) -> Iterator[Progress]:
         yield _lines(label)
 
 
-def share_of(info: Info, report: Report, time: float, max_frames: int | None) -> float | None:
-    """How much is done, by the frames' times, since a container's frame count is a guess; None: not known."""
-    length = (info.duration or 0.0) - info.start
+def share_of(info: Info, report: Report, time: float, end: float | None, max_frames: int | None) -> float | None:
+    """How much is done, by the frames' times, since a container's frame count is a guess; None: not known. end: where
+    reading ends, in seconds; None: with the source."""
+    length = min((until for until in (info.duration, end) if until), default=0.0) - info.start
     by_time = (time - info.start) / length if length > 0 else None
     by_count = report.inferred / max_frames if max_frames else None
     known = [share for share in (by_time, by_count) if share is not None]
