@@ -19,6 +19,7 @@ from vision.cli import app
 from vision.cli.compress import _Judge
 from vision.cli.measured import Metric
 from vision.engine import compress as quantising
+from vision.engine.base import CannotRun
 from vision.errors import DataError, SourceError, UsageError
 from vision.export.weighed import weighed
 from vision.nets import build
@@ -115,6 +116,12 @@ def test_both_models_are_weighed() -> None:
     assert before.parameters == after.parameters == pytest.approx(3.4, abs=0.2)
     assert before.gmacs == after.gmacs
     assert 0 < after.ms < 10_000
+
+
+def test_a_model_that_does_not_run_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vision.export.weighed.measure", lambda engines, batch: [[30.0, 31.0], [0.0, 0.0]])
+    with pytest.raises(CannotRun, match=r"^'gfl-voc-int8' was opened, and does not run$"):
+        weighed(CARDS["gfl-voc"], CARDS["gfl-voc-int8"])
 
 
 def test_the_old_name_still_works_and_is_not_shown() -> None:

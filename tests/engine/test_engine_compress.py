@@ -158,6 +158,33 @@ def test_onnxruntime_runs_int8_without_another_package(
         load(found, "cpu", backend="openvino")
 
 
+def test_a_graph_of_an_older_onnx_becomes_one_that_runs(
+    card: Card, batches: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = helper.make_tensor_value_info
+    rng = np.random.default_rng(0)
+    old = helper.make_model(helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["maps"], "conv", pads=[1, 1, 1, 1]),
+         helper.make_node("Conv", ["maps", "v"], ["more"], "again"),
+         helper.make_node("Squeeze", ["more"], ["y"], "squeezed", axes=[1])],        # an input since 13
+        "old", [value("x", TensorProto.FLOAT, [1, 3, 48, 64])], [value("y", TensorProto.FLOAT, [1, 48, 64])],
+        [onnx.numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
+         for name, shape in (("w", (4, 3, 3, 3)), ("v", (1, 4, 1, 1)))]),
+        opset_imports=[helper.make_opsetid("", 11)], ir_version=6)
+    onnx.save(old, tmp_path / "old.onnx")
+    source = replace(card, name="old", form="onnx", net="", file=str(tmp_path / "old.onnx"))
+    compress_onnx(source, batches, tmp_path / "new.onnx", "pieces")
+    engine, exact = load(find(tmp_path / "new.onnx", "test"), "cpu"), load(source, "cpu", "fp32", "onnxruntime")
+    (got,), (wanted,) = engine(batches[0]), exact(batches[0])
+    engine.close()
+    exact.close()
+    assert 0 < np.abs(got - wanted).max() < 0.03 * np.abs(wanted).max()
+    monkeypatch.setattr("vision.export.int8_onnx._OPSET", 11)          # as if it were new enough
+    with pytest.raises(CannotRun, match="onnxruntime does not run 'old' so"):
+        compress_onnx(source, batches, tmp_path / "broken.onnx", "pieces")
+    assert not list(tmp_path.glob("broken*"))
+
+
 def test_pictures_of_another_size_are_refused(card: Card, batches: list[np.ndarray], tmp_path: Path) -> None:
     fixed = replace(card, input=replace(card.input, fixed=True))
     odd = [np.zeros((1, 40, 80, 3), np.uint8), *batches[:1], np.zeros((1, 40, 80, 3), np.uint8)]

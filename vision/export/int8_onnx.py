@@ -17,16 +17,19 @@ import numpy as np
 
 from vision.card import Card
 from vision.engine import cache
+from vision.engine.base import CannotRun
 from vision.engine.compress import Ready, card_of, float_nodes, prepared
 from vision.inside import KEY
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "AveragePool", "GlobalAveragePool", "MaxPool",
           "Concat", "Resize", "Relu", "Clip")
+_OPSET = 13                            # of ONNX: the first whose DequantizeLinear takes a scale a channel
 
 
 def compress_onnx(card: Card, batches: Sequence[np.ndarray], target: Path, source: str) -> Card:
     """Quantise the card's network and write it, with the card that comes back, to `target`: an `.onnx` file that
-    onnxruntime alone runs. Arguments and errors are those of `vision.engine.compress.compress`."""
+    onnxruntime alone runs. Arguments and errors are those of `vision.engine.compress.compress`. CannotRun, too, for
+    a network that onnxruntime cannot run so: nothing is written then."""
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
@@ -35,7 +38,7 @@ def compress_onnx(card: Card, batches: Sequence[np.ndarray], target: Path, sourc
     made = replace(made, config={**made.config, "precision": "int8"})
     with tempfile.TemporaryDirectory() as folder, _without_advice():
         whole, small = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        _fold(ready.content, whole)
+        _fold(ready.content, whole, card.name)
         graph = onnx.load(whole)
         names = {node.name for node in graph.graph.node}
         quantize_static(
@@ -47,6 +50,7 @@ def compress_onnx(card: Card, batches: Sequence[np.ndarray], target: Path, sourc
     onnx.helper.set_model_props(model, {KEY: made.to_json()})
     with cache.whole(target) as part:
         part.write_bytes(model.SerializeToString())
+        _opened(part.read_bytes(), card.name)
     return made
 
 
@@ -62,15 +66,35 @@ def _without_advice() -> Iterator[None]:
         root.setLevel(level)
 
 
-def _fold(content: bytes, target: Path) -> None:
-    """Write a graph with its constants computed, such as weights that are stored in half precision."""
+def _fold(content: bytes, target: Path, name: str) -> None:
+    """Write a graph with its constants computed, such as weights that are stored in half precision, in a version of
+    ONNX that int8 can be written in. name: of the model."""
+    import onnx
     import onnxruntime as ort
 
+    model = onnx.load_from_string(content)
+    if any(entry.domain in ("", "ai.onnx") and entry.version < _OPSET for entry in model.opset_import):
+        try:
+            content = onnx.version_converter.convert_version(model, _OPSET).SerializeToString()
+        except Exception as error:                       # whatever the converter knows no newer form of
+            raise CannotRun(f"{name!r} is of an ONNX too old for int8 (opset {_OPSET} is the first), and cannot be "
+                            f"made newer ({str(error).strip().splitlines()[0]:.200})") from error
     options = ort.SessionOptions()
-    options.log_severity_level = 3                       # errors only
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
-    ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    _opened(content, name, options)
+
+
+def _opened(content: bytes, name: str, options: Any = None) -> None:
+    """Let onnxruntime open a graph. Raises CannotRun where it does not."""
+    import onnxruntime as ort
+
+    options = options or ort.SessionOptions()
+    options.log_severity_level = 3                       # errors only
+    try:
+        ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:                           # onnxruntime's errors have no common class
+        raise CannotRun(f"onnxruntime does not run {name!r} so ({str(error).strip().splitlines()[0]:.200})") from error
 
 
 class _Pictures:

@@ -33,21 +33,24 @@ class Weighed:
 def weighed(before: Card, after: Card) -> tuple[Weighed, Weighed]:
     """Both models, timed in turns on pictures of noise. after: of int8 graphs, whose layers are those of `before`.
 
-    Raises WeightsError where a file is not there.
+    Raises WeightsError where a file is not there, CannotRun where one of them does not run.
     """
     programs = [program_of(before), program_of(after)]
     engines = [_engine(program) for program in programs]
     try:
         batch = np.random.default_rng(0).integers(0, 256, (1, *programs[1].shape), np.uint8)
-        times = [1000 / max(median(turns), 1e-9) for turns in measure(engines, batch)]
+        rates = [median(turns) for turns in measure(engines, batch)]
     finally:
         for engine in engines:
             engine.close()
+    for program, rate in zip(programs, rates, strict=True):
+        if not rate:
+            raise CannotRun(f"{program.card.name!r} was opened, and does not run")
     counts = [_counts(program) for program in programs]
     counts[1] = counts[0] if programs[1].compressed else counts[1]
     first, second = (
-        Weighed(resolve(card).stat().st_size / 1e6, *count, ms, engine.precision)
-        for card, count, ms, engine in zip((before, after), counts, times, engines, strict=True)
+        Weighed(resolve(card).stat().st_size / 1e6, *count, 1000 / rate, engine.precision)
+        for card, count, rate, engine in zip((before, after), counts, rates, engines, strict=True)
     )
     return first, second
 
