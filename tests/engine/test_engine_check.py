@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -18,8 +19,9 @@ from vision.cli import models
 from vision.engine import FakeEngine, Outputs
 from vision.engine.base import CannotRun
 from vision.engine.choice import Candidate
+from vision.engine.skeleton import fill, find
 from vision.errors import EngineError
-from vision.weights import locate
+from vision.weights import locate, resolve
 from vision.zoo import CARDS
 
 
@@ -126,6 +128,14 @@ def test_every_back_end_agrees_on_the_tiny_network(card: Card, pictures: np.ndar
     assert all(r.relative < 0.1 for r in rows)
 
 
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "weights").glob("*.graph")), ids=lambda p: p.stem)
+def test_a_shipped_graph_is_whole_with_its_weights(path: Path) -> None:
+    card = CARDS[path.stem]
+    content = find(card, resolve(card))
+    assert content is not None
+    onnx.checker.check_model(fill(content, resolve(card)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n, c in CARDS.items() if c.url is None and c.clip.frames == 1
                                   and c.form != "openvino" and locate(c)])
@@ -133,8 +143,7 @@ def test_what_ships_agrees_and_its_figures_allow_what_runs(name: str, photos: di
     card, images = CARDS[name], [cv2.imread(str(p)) for p in photos.values()]
     rows = checking.check(card, images, "cpu")
     exact = [r for r in rows if r.engine.endswith("fp32")]
-    kept_as_bytes = {"onnxruntime CPU fp32"} if card.net == "face-attributes" else set()     # which it does not run
-    assert {r.engine for r in exact} >= {"openvino CPU fp32", "onnxruntime CPU fp32"} - kept_as_bytes
+    assert {r.engine for r in exact} >= {"openvino CPU fp32", "onnxruntime CPU fp32"}
     assert max(r.relative for r in exact) < 1e-3
     assert all(r.allowed for r in exact)
     if card.int8:

@@ -68,8 +68,9 @@ def fill(content: bytes, weights: Path) -> bytes:
 
     model = onnx.load_from_string(content)
     used = {value for node in model.graph.node for value in node.input}
+    made = {value for node in model.graph.node for value in node.output}     # a weight equal to another is its Identity
     for name, values in load_file(weights).items():
-        if _PREFIX + name in used:
+        if _PREFIX + name in used - made:
             whole = values.astype(np.float32) if np.issubdtype(values.dtype, np.floating) else values
             model.graph.initializer.append(onnx.numpy_helper.from_array(whole, _PREFIX + name))
     return bytes(model.SerializeToString())
