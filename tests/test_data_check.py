@@ -162,7 +162,7 @@ def sheet_of_task(task: str, data: Path, options: list[str]) -> list[np.ndarray]
 
 def test_curves_of_two_runs(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from vision.inspect.curves import panels, read_curve
+    from vision.inspect.curves import named, panels, read_curve
 
     for run, more in (("a", {"val/top1": 0.5, "val/top5": None}), ("b", {"val/top1": 0.25})):
         (tmp_path / run).mkdir()
@@ -174,6 +174,13 @@ def test_curves_of_two_runs(tmp_path: Path) -> None:
     done = RUNNER.invoke(app, ["curves", str(tmp_path / "a"), str(tmp_path / "b"), "-o", str(tmp_path / "c.png")])
     assert done.exit_code == 0, done.output
     assert (cv2.imread(str(tmp_path / "c.png")) < 100).any()
+    assert named([Path("a/run"), Path("b/run")]) == ["a/run", "b/run"]
+    assert named([Path("a/one"), Path("b/two")]) == ["one", "two"]
+    curve = tmp_path / "a" / "curve.jsonl"
+    before = curve.read_bytes()
+    done = RUNNER.invoke(app, ["curves", str(tmp_path / "a"), "-o", str(curve)])
+    assert str(done.exception) == f"the output {str(curve)!r} would overwrite the input {str(curve)!r}. Give another name."
+    assert curve.read_bytes() == before
     with pytest.raises(DataError, match=r"has no curve\.jsonl"):
         read_curve(tmp_path)
     (tmp_path / "b" / "curve.jsonl").write_text("nonsense\n")

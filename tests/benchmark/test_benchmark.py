@@ -20,7 +20,7 @@ from vision.benchmark.whole import DECODE, WHOLE, WRITE, Benchmark, Stage, bench
 from vision.card import Boxes, Card, Input
 from vision.chart import Mark, scatter_chart
 from vision.engine import FakeEngine
-from vision.errors import SourceError, UsageError
+from vision.errors import SinkError, SourceError, UsageError
 from vision.sinks.film import VideoWriter
 from vision.steps import Classify, Detect, Track
 from vision.steps.base import Pool
@@ -196,10 +196,15 @@ def test_bad_input_is_one_line(film: Path, tmp_path: Path) -> None:
         return str(caught.value)
 
     assert "either as --do" in failing(str(film))
-    assert "1,4,8" in failing(str(film), "--do", "detect", "--batch", "0")
+    for batch in ("0", "²"):
+        assert "1,4,8" in failing(str(film), "--do", "detect", "--batch", batch)
     assert ".png" in failing(str(film), "--do", "detect", "--picture", str(tmp_path / "a.jpg"))
     assert "no peer 'yolov'" in failing(str(film), "--do", "detect", "--peer", "yolov")
     (tmp_path / "list.txt").write_text(f"{film}\n")
+    before = film.read_bytes()
+    with pytest.raises(SinkError, match=r"film\.mp4' would overwrite the input"):
+        cli.app(["benchmark", str(film), "--do", "detect", "--json", str(film)], standalone_mode=False)
+    assert film.read_bytes() == before
     with pytest.raises(SourceError, match="reads one file or folder again and again"):
         benchmark(str(tmp_path / "list.txt"), [Classify()])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from vision.cli.compress import _Judge
 from vision.cli.measured import Metric
 from vision.engine import compress as quantising
 from vision.engine.base import CannotRun
-from vision.errors import DataError, SourceError, UsageError
+from vision.errors import DataError, SinkError, SourceError, UsageError
 from vision.export.weighed import weighed
 from vision.nets import build
 from vision.tasks.detect import Detector
@@ -90,6 +91,14 @@ def test_what_cannot_be_compressed_is_told(pictures: Path, tmp_path: Path) -> No
     told = run("mobilenet-v2", "--prune", "0.5", "--data", tmp_path / "none", "-o", small, fails=DataError)
     assert told.startswith(f"there is no '{tmp_path / 'none'}'")
     assert not small.exists()
+    mine = tmp_path / "run" / "best.safetensors"
+    mine.parent.mkdir()
+    save_file({"none": torch.zeros(1)}, mine, {"card": replace(CARDS["gfl-voc"], sha256="", int8=None).to_json()})
+    before = mine.read_bytes()
+    for model in (mine, mine.parent):
+        told = run(model, "--precision", "half", "-o", mine, fails=SinkError)
+        assert told.startswith(f"the output {str(mine)!r} would overwrite the input ")
+    assert mine.read_bytes() == before
 
 
 def test_a_file_whose_metric_falls_too_far_loses_its_name(

@@ -15,12 +15,14 @@ from torch.nn import functional as F
 
 from vision.cli.inspect import inspect
 from vision.engine.program import exported
-from vision.errors import ModelError, UsageError
+from vision.errors import ModelError, SinkError, UsageError
 from vision.inspect.layers import Network, read_layers
 from vision.inspect.opened import opened
 from vision.inspect.page import lanes, page
 from vision.inspect.timing import measure
 from vision.nets.deploy import Deploy
+from vision.weights import resolve
+from vision.zoo import CARDS
 
 
 class Odd(nn.Module):
@@ -145,6 +147,13 @@ def test_an_onnx_file_of_anybody(tmp_path: Path, capsys: pytest.CaptureFixture[s
     told = capsys.readouterr().out
     assert "122 parameters" in told
     assert (tmp_path / "page.html").read_text().count("<circle") == 3
+    before = path.read_bytes()
+    with pytest.raises(SinkError, match=r"mine\.onnx' would overwrite the input"):
+        inspect([str(path)], None, path, False)
+    assert path.read_bytes() == before
+    shipped = resolve(CARDS["gfl-voc"])
+    with pytest.raises(SinkError, match=r"gfl-mobilenetv2-voc\.safetensors' would overwrite the input"):
+        inspect(["gfl-voc"], None, shipped, False)
 
 
 def test_what_cannot_be_looked_at() -> None:
@@ -152,6 +161,8 @@ def test_what_cannot_be_looked_at() -> None:
         inspect(["a", "b", "c"])
     with pytest.raises(UsageError, match="--size is width and height"):
         inspect(["lenet5"], "big")
+    with pytest.raises(UsageError, match="such as 320x240; got '²x8'"):
+        inspect(["lenet5"], "²x8")
     with pytest.raises(ModelError, match="no model 'resnet5O'"):
         inspect(["resnet5O"])
     with pytest.raises(ModelError, match=r"it has no graph to look at\. Look at gfl-voc"):

@@ -36,9 +36,12 @@ def benchmark(
 ) -> None:
     """Measure a plan on a source part by part: rates, latencies, processor time, memory, energy, and what limits it."""
     from vision.benchmark.whole import benchmark as measure
+    from vision.io import Inputs
 
+    inputs = Inputs([source, *([] if plan is None else [str(plan)])])
     for path in (json, picture):
         if path is not None and str(path) != "-":
+            inputs.refuse(path)
             check_writable(path)
     if picture is not None and picture.suffix.lower() != ".png":
         raise UsageError(f"--picture is a .png; got {str(picture)!r}.")
@@ -68,7 +71,7 @@ def _plan(do: str | None, plan: Path | None) -> list[Any]:
 
 def _batches(text: str) -> list[int]:
     sizes = text.split(",")
-    if not all(one.strip().isdigit() and 1 <= int(one) <= 1024 for one in sizes):
+    if not all(one.strip().isdecimal() and 1 <= int(one) <= 1024 for one in sizes):
         raise UsageError(f"--batch is whole numbers from 1 to 1024, such as 1,4,8; got {text!r}.")
     return [int(one) for one in dict.fromkeys(sizes)]
 

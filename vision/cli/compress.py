@@ -12,7 +12,7 @@ import typer
 
 from vision.cli.measured import Metric, metric_of
 from vision.errors import DataError, UsageError, plain
-from vision.weights import resolve
+from vision.weights import locate, resolve
 from vision.zoo import find
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def compress(
     if prune is not None and labelled is None and data is not None and (data / "val").is_dir():
         labelled = data / "val"
     _check(card, output, precision if prune is None else "prune")
-    Inputs([name, *([] if data is None else [str(data)])]).refuse(output)
+    weights = locate(card)                               # of a run or a name, which is no file itself
+    Inputs([name, *(str(path) for path in (data, weights and weights[1]) if path)]).refuse(output)
     judge = None if labelled is None else _Judge(card.task, name, labelled, max_drop)
     if prune is not None:
         small = _pruned(name, _needed(data, "--prune trains again"), output, prune, epochs)

@@ -19,8 +19,10 @@ def curves(
     """Learning curves of one or several runs, in one picture."""
     if find_spec("matplotlib") is None:
         raise MissingExtra("matplotlib", "train", "drawing curves")
-    from vision.inspect.curves import draw
+    from vision.inspect.curves import curve_of, draw
+    from vision.io import Inputs
 
+    Inputs(str(curve_of(run)) for run in runs).refuse(output)
     check_writable(output)
     write_whole(output, draw(runs))
     print(plain(f"-> {output}"))

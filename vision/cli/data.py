@@ -28,9 +28,12 @@ def check(
 ) -> None:
     """Classes, sizes, duplicates within and across splits, broken files, boxes and masks out of place."""
     from vision.data.check import check as checked
+    from vision.io import Inputs
 
+    inputs = Inputs([str(data)] if data.is_file() else [])              # an earlier page in a folder may be
     for path in (html, report):
         if path is not None:
+            inputs.refuse(path)
             check_writable(path)
     found = checked(data)
     thing = "video" if found.task == "action" else "picture"

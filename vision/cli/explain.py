@@ -39,7 +39,7 @@ def explain(
     kind = output.suffix.lower()
     if kind and kind not in (*FILMS, *WRITABLE_SUFFIXES):
         raise UsageError(f"{str(output)!r} is no kind of picture; a film is written as {either(FILMS)}.")
-    Inputs([source]).refuse(output)
+    Inputs([source, *([] if neighbours is None else [str(neighbours)])]).refuse(output)
     check_writable(output)
     _frames(source, 1)                                  # a source that is not there is told before torch is loaded
     from vision.inspect.explain import Explainer

@@ -26,10 +26,13 @@ def inspect(
     time: Annotated[bool, typer.Option("--time/--no-time", help="measure each layer's time")] = True,
 ) -> None:
     """A network layer by layer: shapes, parameters, multiply-adds, memory, receptive fields, time."""
+    from vision.io import Inputs
+
     if len(models) > 2:
         raise UsageError(f"one network, or two side by side; got {len(models)}.")
     size_wh = _size(size)
     if html is not None:
+        Inputs([*models, *_weights(models)]).refuse(html)
         check_writable(html)
     networks = [_read(model, size_wh, time) for model in models]
     for network in networks:
@@ -42,11 +45,20 @@ def inspect(
         print(f"-> {plain(str(html))}")
 
 
+def _weights(models: list[str]) -> list[str]:
+    """The files of models that are named, such as a run's."""
+    from vision.inspect.opened import card_of
+    from vision.weights import locate
+
+    found = [locate(card_of(model)) for model in models if not Path(model).is_file()]
+    return [str(place[1]) for place in found if place is not None]
+
+
 def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.isdigit() and 1 <= int(side) <= 8192 for side in sides):
+    if len(sides) != 2 or not all(side.isdecimal() and 1 <= int(side) <= 8192 for side in sides):
         raise UsageError(f"--size is width and height, such as 320x240; got {text!r}.")
     return int(sides[0]), int(sides[1])
 
