@@ -13,14 +13,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vision.card import Card, Input
+from vision.card import Card, Clip, Input
 from vision.cli.explain import explain
 from vision.errors import ModelError, UsageError
 from vision.inspect import explain as module
 from vision.inspect.explain import Explainer
 from vision.inspect.heat import grad_cam, last_map, occlusion, overlay
 from vision.inspect.sheets import descriptor, feature_maps, filters, joined, nearest_of
+from vision.io import read
 from vision.nets.deploy import Normalise
+from vision.sinks.film import VideoWriter
 
 
 class Pooled(nn.Module):
@@ -52,14 +54,26 @@ class Finds(nn.Module):
         return torch.cat([corner, corner + 8], -1), maps.flatten(1)[..., None].sigmoid()
 
 
+def opens(net: nn.Module, task: str, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
+    """Whatever model is asked for is this one. more: of its card."""
+    taken = Input((32, 32), "stretch", mean=(0.0,) * 3, std=(1.0,) * 3)
+    card = Card(**{"name": "x", "task": task, "file": "", "licence": "", "source": "", "names": names, "input": taken}
+                | more)
+    deploy = SimpleNamespace(net=net, normalise=Normalise(card.input.mean, card.input.std))
+    monkeypatch.setattr(module, "module_of", lambda model: (card, deploy, False))
+
+
 def explainer(
     net: nn.Module, task: str, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, **more: Any,
 ) -> Explainer:
-    card = Card(name="x", task=task, file="", licence="", source="", names=names,
-                input=Input((32, 32), "stretch", mean=(0.0,) * 3, std=(1.0,) * 3))
-    deploy = SimpleNamespace(net=net, normalise=Normalise(card.input.mean, card.input.std))
-    monkeypatch.setattr(module, "module_of", lambda model: (card, deploy, False))
+    opens(net, task, names, monkeypatch)
     return Explainer("x", **more)
+
+
+def write_film(path: Path, frames: list[np.ndarray], rate: float = 10) -> None:
+    with VideoWriter(path) as film:
+        for number, frame in enumerate(frames):
+            film.write(frame, number / rate)
 
 
 def test_grad_cam_of_a_mean_over_places_is_cam_and_nothing_changes() -> None:
@@ -159,6 +173,147 @@ def test_frames_of_a_clip_have_a_heat_each() -> None:
     heat = grad_cam(net, torch.rand(1, 3, 6, 8, 8), lambda logits: logits[0, 0], "conv", local=True)
     assert heat.map.shape == (6, 8, 8)
     assert heat.map.sum(axis=(1, 2)).nonzero()[0].tolist() == [3]
+
+
+class Parts(nn.Module):
+    """Layers that give no map, that never run, and whose map no score depends on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+        self.never, self.aside = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1)
+        self.pair = Pair()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.aside(x)
+        return self.fc(self.pair(self.conv(x))[0].mean((2, 3)))
+
+
+class Pair(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, -x
+
+
+@pytest.mark.parametrize(("layer", "how", "said"), [
+    ("pair", "maps", "the layer 'pair' gives no maps: choose a convolution or a block."),
+    ("never", "maps", "the layer 'never' gives no maps: choose a convolution or a block."),
+    ("never", "grad-cam", "the layer 'never' has no say in this score: choose another convolution or block."),
+    ("aside", "grad-cam", "the layer 'aside' has no say in this score: choose another convolution or block."),
+])
+def test_a_layer_that_says_nothing_is_told(
+    layer: str, how: Any, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens(Parts(), "classify", ("a", "b"), monkeypatch)
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(UsageError) as caught:
+        explain(str(tmp_path / "a.png"), tmp_path / "out.png", "x", None, how, layer)
+    assert str(caught.value) == said
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_of_a_head_on_several_levels_the_one_that_scored_counts() -> None:
+    class Levels(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Conv2d(1, 1, 1, bias=False)
+            nn.init.ones_(self.head.weight)
+
+        def forward(self, x: Tensor) -> list[Tensor]:
+            return [self.head(x), self.head(nn.functional.avg_pool2d(x, 4))]
+
+    x = torch.rand(1, 1, 8, 8)
+    x[0, 0, 5, 2] = 2
+    heat = grad_cam(Levels(), x, lambda maps: maps[0][0, 0, 5, 2], "head", local=True)
+    assert heat.map.shape == (8, 8)
+    assert np.argwhere(heat.map).tolist() == [[5, 2]]
+
+
+def test_neighbours_of_nothing_and_of_clips_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"nothing")
+    write_film(tmp_path / "film.mp4", [np.zeros((32, 32, 3), np.uint8)] * 4)
+    opens(Pooled(), "classify", ("a",) * 4, monkeypatch)
+    with pytest.raises(UsageError, match=r"pictures' has no picture that can be read\."):
+        explain(str(tmp_path / "film.mp4"), tmp_path / "out.png", neighbours=folder)
+    opens(Streams(), "action", ("a", "b"), monkeypatch, clip=Clip(3, 5.0, per_frame=True, channels="two-stream"))
+    with pytest.raises(UsageError, match="'x' sees 3 frames at once: it has no neighbours among pictures"):
+        explain(str(tmp_path / "film.mp4"), tmp_path / "out.png", neighbours=folder)
+    explain(str(tmp_path / "film.mp4"), tmp_path / "out.png", how="maps", layer="conv")
+    assert cv2.imread(str(tmp_path / "out.png")).shape == (2 * 98 + 2, 2 * 98 + 2, 3)
+
+
+class Streams(nn.Module):
+    """Of (1,3,2,h,w), colour and motion."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+        self.given: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.given.append(x.detach())
+        return self.fc(self.conv(x[0].transpose(0, 1)).mean((2, 3))).mean(0)[None]
+
+
+def test_frames_of_a_clip_are_as_far_apart_as_the_network_wants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_film(tmp_path / "film.mp4", [np.full((32, 32, 3), 25 * n, np.uint8) for n in range(9)], rate=20)
+    net = Streams()
+    opens(net, "action", ("a", "b"), monkeypatch, clip=Clip(3, 5.0, per_frame=True, channels="two-stream"))
+
+    def greys() -> list[int]:
+        """The numbers of the three frames whose motion was seen last."""
+        return [round(float(one) * 255 / 25) for one in net.given[-1][0, :, 1].mean((1, 2))]
+
+    explain(str(tmp_path / "film.mp4"), tmp_path / "out.png", layer="conv")
+    assert greys() == [0, 4, 8]
+    explain(str(tmp_path / "film.mp4"), tmp_path / "out.mp4", layer="conv", max_frames=7)
+    assert greys() == [0, 2, 6]                           # the first stands for what was before it
+
+
+def test_a_detector_s_picture_is_the_one_that_is_detected_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = Input((64, 32), "letterbox", enlarge=False, mean=(0.0,) * 3, std=(1.0,) * 3)
+    opens(Finds(), "detect", ("red",), monkeypatch, input=taken)
+    one = Explainer("x")
+    assert one.view(np.zeros((300, 100, 3), np.uint8)).shape == (64, 32, 3)          # upright
+    assert one.view(np.zeros((20, 30, 3), np.uint8)).shape == (32, 32, 3)            # not enlarged
+
+
+class Bright(nn.Module):
+    """A segmenter to whom bright places are of class 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+        with torch.no_grad():
+            self.conv.weight.copy_(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1))
+            self.conv.bias.copy_(torch.tensor([0.5, 0.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+def test_a_film_goes_on_where_a_frame_has_nothing_of_the_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens(Bright(), "segment", ("dark", "bright"), monkeypatch)
+    source, target = tmp_path / "film.mp4", tmp_path / "out.mp4"
+    write_film(source, [np.full((32, 32, 3), value, np.uint8) for value in (255, 255, 0, 0)])
+    explain(str(source), target, of="bright", layer="conv")
+    frames = [frame.image for frame in read(target)]
+    assert len(frames) == 4
+    assert frames[1][24:, :].mean() > 100
+    assert frames[3].max() < 8                                       # as it is, with nothing over it
+    dark = tmp_path / "dark.png"
+    cv2.imwrite(str(dark), np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(UsageError, match="'x' finds no 'bright' here that could be explained"):
+        explain(str(dark), tmp_path / "out.png", of="bright", layer="conv")
+    for how, beside, said in (("maps", None, "--how maps"), ("filters", None, "--how filters"),
+                              ("grad-cam", tmp_path, "--neighbours")):
+        with pytest.raises(UsageError, match=f"^{said} gives one picture, no film: name a picture with -o"):
+            explain(str(source), target, how=how, neighbours=beside)
 
 
 def test_sheets_and_neighbours() -> None:

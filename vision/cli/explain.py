@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,7 +15,9 @@ from vision.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from vision.inspect.explain import Explained, Explainer
-    from vision.types import Image
+    from vision.types import Frame, Image
+
+_MOST = 1000                           # frames that are read for one clip
 
 
 def explain(
@@ -36,9 +39,12 @@ def explain(
     from vision.io.pictures import WRITABLE_SUFFIXES
     from vision.sinks.frames import FILMS, either
 
-    kind = output.suffix.lower()
+    kind, sheet = output.suffix.lower(), how in ("filters", "maps") or neighbours is not None
     if kind and kind not in (*FILMS, *WRITABLE_SUFFIXES):
         raise UsageError(f"{str(output)!r} is no kind of picture; a film is written as {either(FILMS)}.")
+    if kind in FILMS and sheet:
+        asked = f"--how {how}" if neighbours is None else "--neighbours"
+        raise UsageError(f"{asked} gives one picture, no film: name a picture with -o, such as sheet.png.")
     Inputs([source, *([] if neighbours is None else [str(neighbours)])]).refuse(output)
     check_writable(output)
     _frames(source, 1)                                  # a source that is not there is told before torch is loaded
@@ -51,27 +57,39 @@ def explain(
     if kind in FILMS:
         _film(explainer, source, output, of, max_frames)
         return
-    frames = _frames(source, explainer.frames)
+    frames = _frames(source, explainer.frames, explainer.card.clip.rate)
     if neighbours is not None:
         _alike(explainer, frames[-1], neighbours, output)
-    elif how in ("filters", "maps"):
-        _sheet(explainer, frames[-1], how, layer, output)
+    elif sheet:
+        _sheet(explainer, frames, how, layer, output)
     else:
         found = explainer(frames if explainer.clip else frames[0], of)
         if not found:
-            raise UsageError(f"{explainer.card.name!r} finds nothing here that could be explained.")
+            what = "nothing" if of is None else f"no {of!r}"
+            raise UsageError(f"{explainer.card.name!r} finds {what} here that could be explained.")
         _draw(found, output)
     print(f"-> {plain(str(output))}")
 
 
-def _frames(source: str, count: int) -> list[Image]:
+def _frames(source: str, count: int, rate: float = 25.0) -> list[Image]:
+    """The first frames of a source, `rate` a second."""
     from vision.io import read
 
-    with read(source, max_frames=count) as opened:
-        frames = [frame.image for frame in opened]
-    if not frames:
+    seen: list[Frame] = []
+    with read(source, max_frames=1 if count == 1 else _MOST) as opened:
+        for frame in opened:
+            seen.append(frame)
+            if frame.time - seen[0].time >= (count - 1) / rate - 1e-6:
+                break
+    if not seen:
         raise SourceError(f"{source!r} has no frame.")
-    return (frames * count)[:count]
+    return _spaced(seen, count, rate)
+
+
+def _spaced(frames: Sequence[Frame], count: int, rate: float) -> list[Image]:
+    """So many frames up to the last one, `rate` a second: those nearest in time, the first for what was before it."""
+    return [min(frames, key=lambda frame: abs(frame.time - frames[-1].time + back / rate)).image
+            for back in range(count - 1, -1, -1)]
 
 
 def _draw(found: list[Explained], output: Path) -> None:
@@ -95,14 +113,14 @@ def _draw(found: list[Explained], output: Path) -> None:
     _write(output, joined(pictures))
 
 
-def _sheet(explainer: Explainer, image: Image, how: str, layer: str, output: Path) -> None:
+def _sheet(explainer: Explainer, frames: list[Image], how: str, layer: str, output: Path) -> None:
     from vision.inspect.heat import last_map
     from vision.inspect.sheets import feature_maps, filters
 
     if how == "filters":
         _write(output, filters(explainer.net))
         return
-    x = explainer.inputs(explainer.view(image))
+    _, x = explainer.shown(frames)
     _write(output, feature_maps(explainer.net, x, layer or last_map(explainer.net, x)))
 
 
@@ -112,6 +130,9 @@ def _alike(explainer: Explainer, image: Image, folder: Path, output: Path) -> No
     from vision.inspect.sheets import descriptor, joined, nearest_of
     from vision.io.pictures import PICTURE_SUFFIXES
 
+    if explainer.frames > 1:
+        raise UsageError(f"{explainer.card.name!r} sees {explainer.frames} frames at once: it has no neighbours among "
+                         "pictures.")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
         raise UsageError(f"{str(folder)!r} has no pictures to compare with.")
@@ -121,6 +142,8 @@ def _alike(explainer: Explainer, image: Image, folder: Path, output: Path) -> No
             views.append((path, explainer.view(_frames(str(path), 1)[0])))
         except SourceError as error:
             print(plain(f"passed over: {error}"), file=sys.stderr)
+    if not views:
+        raise UsageError(f"{str(folder)!r} has no picture that can be read.")
     rows = np.stack([descriptor(explainer.net, explainer.inputs(view)) for _, view in views])
     seen = explainer.view(image)
     near = nearest_of(descriptor(explainer.net, explainer.inputs(seen)), rows, 8)
@@ -138,12 +161,16 @@ def _film(explainer: Explainer, source: str, output: Path, of: str | None, most:
     from vision.io import read
     from vision.sinks.film import VideoWriter
 
-    last: deque[Image] = deque(maxlen=explainer.frames)
+    count, rate = explainer.frames, explainer.card.clip.rate
+    past: deque[Frame] = deque()
     with read(source, max_frames=most) as opened, VideoWriter(output) as film:
         for frame in opened:
-            last.append(frame.image)
-            full = [*last] + [last[-1]] * (explainer.frames - len(last))
-            found = explainer(full if explainer.clip else frame.image, of)
+            if past and frame.time < past[-1].time:            # the next of several videos
+                past.clear()
+            past.append(frame)
+            while len(past) > 1 and past[1].time <= frame.time - count / rate:
+                past.popleft()
+            found = explainer(_spaced(past, count, rate) if explainer.clip else frame.image, of)
             picture = found[0].drawn[-1] if found else explainer.view(frame.image).copy()
             if len(found) > 1:
                 picture = joined([one.drawn[-1] for one in found[:4]])

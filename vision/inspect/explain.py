@@ -18,6 +18,7 @@ from vision.inspect.heat import Heat, Target, grad_cam, last_map, occlusion, ove
 from vision.inspect.opened import module_of
 from vision.nets.deploy import decoded
 from vision.spec import nearest
+from vision.tasks.detect import input_view
 from vision.types import Floats, Image
 from vision.view import fitted, two_streams
 
@@ -79,8 +80,21 @@ class Explainer:
     def view(self, image: Image) -> Image:
         """What the network sees of a picture: (h,w,3) uint8 BGR."""
         how = self.card.input
+        if self.card.task == "detect":
+            return input_view(image, how).pixels
         resize = "letterbox" if how.resize == "corner" else how.resize
         return fitted(image, how.size_wh, resize, how.crop).pixels
+
+    def shown(self, frames: Sequence[Image]) -> tuple[Image, Tensor]:
+        """What the network sees of a picture, or of as many frames as its clip has, and its input: (h,w,3) uint8 BGR or
+        (T,h,w,3), and as `inputs` has it. frames: (H,W,3) uint8 BGR each."""
+        if not self.clip:
+            seen = self.view(np.asarray(frames[-1]))
+            return seen, self.inputs(seen)
+        clip, seen = self.card.clip, np.stack([self.view(frame) for frame in frames])
+        if clip.channels == "two-stream":
+            return seen[-1:], self.inputs(two_streams(seen[-3:]))
+        return (seen[-1:], self.inputs(seen[-1])) if clip.per_frame else (seen, self.inputs(seen))
 
     def inputs(self, seen: Image) -> Tensor:
         """(1,3,h,w) float32, normalised; of frames (T,h,w,3) a clip (1,3,T,h,w)."""
@@ -91,17 +105,17 @@ class Explainer:
 
     def __call__(self, image: Image | Sequence[Image], name: str | None = None) -> list[Explained]:
         """What speaks for a class: the best one's unless `name` says. image: (H,W,3) uint8 BGR, of an action network
-        as many frames as its clip has. Of a detector one a box, the surest first."""
+        as many frames as its clip has, `rate` a second. Of a detector one a box, the surest first, and none where it
+        finds none; so of a segmenter that sees the class nowhere."""
         label = self.label(name)
         if self.clip:
             return [self._action(list(image), label)]
-        seen = self.view(np.asarray(image))
-        x = self.inputs(seen)
+        seen, x = self.shown([np.asarray(image)])
         match self.card.task:
             case "detect":
                 return self._boxes(seen, x, label)
             case "segment":
-                return [self._area(seen, x, label)]
+                return self._area(seen, x, label)
         return [self._class(seen, x, label)]
 
     def _heat(self, x: Tensor, target: Target, layer: str, local: bool = False) -> Heat:
@@ -117,16 +131,16 @@ class Explainer:
         heat = self._heat(x, lambda outputs: _first(outputs)[0, of], self.layer)
         return Explained(f"{self.names[of]} {float(shares[of]):.2f}", seen, heat)
 
-    def _area(self, seen: Image, x: Tensor, label: int | None) -> Explained:
+    def _area(self, seen: Image, x: Tensor, label: int | None) -> list[Explained]:
         with untouched(self.net), torch.no_grad():
             labels = _first(self.net(x)).argmax(1)[0]
         of = int(labels.flatten().bincount().argmax()) if label is None else label
         where = labels == of
         if not where.any():
-            raise UsageError(f"nothing here is {self.names[of]!r} to this model.")
+            return []
         layer = self.layer or _body(self.net, x)
         heat = self._heat(x, lambda outputs: _first(outputs)[0, of][where].mean(), layer)
-        return Explained(f"{self.names[of]}, {float(where.float().mean()):.0%} of the picture", seen, heat)
+        return [Explained(f"{self.names[of]}, {float(where.float().mean()):.0%} of the picture", seen, heat)]
 
     def _boxes(self, seen: Image, x: Tensor, label: int | None) -> list[Explained]:
         with untouched(self.net), torch.no_grad():
@@ -147,20 +161,12 @@ class Explainer:
         return found
 
     def _action(self, frames: list[Image], label: int | None) -> Explained:
-        clip, how = self.card.clip, self.card.input
-        seen = np.stack([fitted(frame, how.size_wh, how.resize, how.crop).pixels for frame in frames])
-        if clip.channels == "two-stream":
-            x = self.inputs(two_streams(seen[-3:]))
-            shown = seen[-1:]
-        elif clip.per_frame:
-            x, shown = self.inputs(seen[-1]), seen[-1:]
-        else:
-            x, shown = self.inputs(seen), seen
+        shown, x = self.shown(frames)
         with untouched(self.net), torch.no_grad():
             shares = _first(self.net(x)).softmax(1)[0]
         of = int(shares.argmax()) if label is None else label
         heat = self._heat(x, lambda outputs: _first(outputs)[0, of], self.layer)
-        if clip.channels == "two-stream" and heat.map.ndim == 3:       # what is seen, and what moves
+        if self.card.clip.channels == "two-stream" and heat.map.ndim == 3:       # what is seen, and what moves
             heat = Heat(heat.map.max(0)[None], heat.value, heat.layer)
         return Explained(f"{self.names[of]} {float(shares[of]):.2f}", shown, heat)
 

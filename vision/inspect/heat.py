@@ -74,7 +74,7 @@ def grad_cam(net: nn.Module, x: Tensor, target: Target, layer: str = "", local: 
 
     x: (1,3,h,w) normalised, or a clip (1,3,T,h,w). target: of the network's outputs. layer: its name; the last one that
     gives a map unless said. local: each place is weighed by its own gradient (Draelos and Carin 2020), as one box of
-    many asks for. Raises UsageError for another name.
+    many asks for. Raises UsageError for another name, and for a layer without maps or without a say in the target.
     """
     with untouched(net):
         layer = layer or last_map(net, x)
@@ -95,10 +95,14 @@ def grad_cam(net: nn.Module, x: Tensor, target: Target, layer: str = "", local: 
         try:
             with torch.enable_grad():
                 value = target(net(x.clone().requires_grad_(True)))
-                (slope,) = torch.autograd.grad(value, kept[-1])
+                moved = [one for one in kept if one.requires_grad]
+                slopes = torch.autograd.grad(value, moved, allow_unused=True) if moved else ()
         finally:
             hook.remove()
-    maps = kept[-1].detach()
+    told = [(one.detach(), slope) for one, slope in zip(moved, slopes, strict=True) if slope is not None]
+    if not told:
+        raise UsageError(f"the layer {layer!r} has no say in this score: choose another convolution or block.")
+    maps, slope = told[-1]                               # a head runs on several levels: the one that has a say
     if maps.ndim == 5 or len(maps) > 1:                  # of a clip: (C,T,h,w), a frame a row where it went in so
         maps, slope = (one[0] if one.ndim == 5 else one.transpose(0, 1) for one in (maps, slope))
     else:

@@ -37,11 +37,13 @@ def filters(net: nn.Module, tile: int = 56) -> Image:
 
 def feature_maps(net: nn.Module, x: Tensor, layer: str, most: int = 64, tile: int = 96) -> Image:
     """What a layer gives for a picture x (1,3,h,w): its maps, those with the largest spread first, each between its own
-    least and most. Raises UsageError for a layer that gives none."""
-    (given,) = taken(net, x, layer)
-    if given.ndim != 4:
+    least and most; of a clip (1,3,T,h,w) those of its middle frame. Raises UsageError for a layer that gives none."""
+    given = taken(net, x, layer)
+    if not given or given[0].ndim not in (4, 5):
         raise UsageError(f"the layer {layer!r} gives no maps: choose a convolution or a block.")
-    maps = given[0].float()
+    maps = given[0][0].float()                           # of a layer that sees frames one by one, those of the first
+    if maps.ndim == 4:
+        maps = maps[:, maps.shape[1] // 2]
     order = maps.flatten(1).std(1).argsort(descending=True)[:most]
     tiles = []
     for one in maps[order].numpy():
