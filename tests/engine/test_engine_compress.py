@@ -22,6 +22,7 @@ from vision.card import Card, Input
 from vision.engine import check, load
 from vision.engine.base import CannotRun
 from vision.engine.compress import compress, float_nodes
+from vision.engine.program import state_dict
 from vision.errors import DataError, EngineError, UsageError
 from vision.export.half import halve
 from vision.export.int8_onnx import compress_onnx
@@ -207,6 +208,10 @@ def test_half_precision_halves_the_bytes_and_rounds_weights_alone(
     moved = np.abs(engine(batches[0])[1] - by_hand(card, batches[0])[1]).max()
     engine.close()
     assert 0 < moved < 0.1                                        # of 64 pixels
+    torch.save(state_dict(Path(card.file)), tmp_path / "foreign.pth")
+    halve(replace(card, file=str(tmp_path / "foreign.pth")), tmp_path / "again.safetensors")
+    again = load_file(tmp_path / "again.safetensors")
+    assert all(np.array_equal(again[name], values) for name, values in tensors.items())
     with pytest.raises(UsageError, match=r"in half precision is a \.safetensors file; got 'x\.onnx'"):
         halve(card, tmp_path / "x.onnx")
     whole = find("facemesh")

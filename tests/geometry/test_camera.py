@@ -109,6 +109,20 @@ def test_files_come_back(name: str, tmp_path: Path) -> None:
         BENT.size_wh, BENT.focal, BENT.centre, BENT.distortion)
 
 
+@pytest.mark.parametrize("name", ["c.toml", "c.yaml", "c.opencv.yaml"])
+def test_the_smallest_numbers_come_back(name: str, tmp_path: Path) -> None:
+    lens = Camera((640, 480), (500.0, 500.0), (320.0, 240.0), (1e-05, -0.1, 0.0, -3e-06, 2.5e-07), 1e-05)
+    write_setup(tmp_path / name, Setup(lens))
+    text = (tmp_path / name).read_text()
+    assert "[1.0e-05, -0.1, 0.0, -3.0e-06, 2.5e-07]" in text
+    assert ("avg_reprojection_error: 1.0e-05\n" in text) == (name == "c.opencv.yaml")
+    (tmp_path / f"theirs-{name}").write_text(text.replace(".0e-", "e-"))             # as others write them
+    for file in (name, f"theirs-{name}"):
+        back = read_setup(tmp_path / file).camera
+        assert back is not None
+        assert back.distortion == lens.distortion
+
+
 def test_opencv_reads_our_yaml_and_we_its(tmp_path: Path) -> None:
     write_setup(tmp_path / "ours.opencv.yaml", Setup(BENT))
     file = cv2.FileStorage(str(tmp_path / "ours.opencv.yaml"), cv2.FILE_STORAGE_READ)

@@ -11,7 +11,7 @@ import numpy as np
 from vision.card import Card
 from vision.engine import cache
 from vision.engine.base import CannotRun
-from vision.engine.program import program_of
+from vision.engine.program import program_of, state_dict
 from vision.errors import UsageError
 from vision.inside import KEY
 
@@ -40,10 +40,11 @@ def halve(card: Card, target: Path) -> Card:
 
 
 def _tensors(card: Card, made: Card) -> bytes:
-    from safetensors.numpy import load_file, save
+    from safetensors.numpy import save
 
-    tensors = load_file(program_of(card).weights)
-    return bytes(save({name: _halved(values, name) for name, values in tensors.items()}, {"card": made.to_json()}))
+    tensors = state_dict(program_of(card).weights, card.without)          # a .pth has them, too
+    halves = {name: np.ascontiguousarray(_halved(values.numpy(), name)) for name, values in tensors.items()}
+    return bytes(save(halves, {"card": made.to_json()}))
 
 
 def _graph(card: Card, made: Card) -> bytes:

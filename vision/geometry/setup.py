@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -140,6 +141,8 @@ def _yaml(path: Path) -> Mapping[str, Any]:
                 raise yaml.YAMLError("it has aliases, which no calibration needs")
             return super().compose_node(parent, index)
 
+    power = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")       # 1e-05: a word to YAML 1.1
+    Plain.add_implicit_resolver("tag:yaml.org,2002:float", power, list("-+.0123456789"))
     Plain.add_constructor("tag:yaml.org,2002:opencv-matrix", yaml.SafeLoader.construct_yaml_map)
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -178,13 +181,13 @@ def _to_toml(setup: Setup) -> str:
         lines += [] if math.isnan(camera.error) else [f"error = {camera.error:.4g}     # pixels, root mean square"]
     if (mounting := setup.mounting) is not None:
         lines += ["", "[mounting]                       # metres, and degrees: pitch is positive looking down"]
-        lines += [f"{field.name} = {float(getattr(mounting, field.name))!r}" for field in fields(mounting)]
+        lines += [f"{field.name} = {_text(getattr(mounting, field.name))}" for field in fields(mounting)]
     if setup.points is not None:
         lines += ["", "[ground]                         # four points: pixels, and forward and left in metres"]
         lines += [f"{key} = [{', '.join(_list(point) for point in points)}]"
                   for key, points in zip(("image", "metres"), setup.points, strict=True)]
         lines += [f"size = {list(setup.points_wh)}"] if setup.points_wh else []
-        lines += [f"pixel_error = {float(setup.points_error)!r}"]
+        lines += [f"pixel_error = {_text(setup.points_error)}"]
     return "\n".join(lines).strip() + "\n"
 
 
@@ -210,11 +213,17 @@ def _to_opencv(camera: Camera) -> str:
     for key, high, wide, data in (("camera_matrix", 3, 3, camera.matrix.ravel().tolist()),
                                   ("distortion_coefficients", 1, len(bends), bends)):
         text += f"{key}: !!opencv-matrix\n   rows: {high}\n   cols: {wide}\n   dt: d\n   data: {_list(data)}\n"
-    return text + ("" if math.isnan(camera.error) else f"avg_reprojection_error: {camera.error!r}\n")
+    return text + ("" if math.isnan(camera.error) else f"avg_reprojection_error: {_text(camera.error)}\n")
 
 
 def _list(values: Sequence[float]) -> str:
-    return "[" + ", ".join(repr(float(value)) for value in values) + "]"
+    return "[" + ", ".join(map(_text, values)) + "]"
+
+
+def _text(value: float) -> str:
+    """A number as all of TOML, YAML 1.1 and OpenCV read it: with a dot, which Python leaves out of 1e-05."""
+    text = repr(float(value))
+    return text if "." in text else text.replace("e", ".0e")
 
 
 def _number(value: Any) -> float:
