@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from tiny import Tiny, by_hand
@@ -17,8 +18,9 @@ from tiny import Tiny, by_hand
 from vision.card import Card, Input
 from vision.engine import cache, load
 from vision.engine.base import CannotRun
-from vision.engine.program import program_of, state_dict
+from vision.engine.program import exported, program_of, state_dict
 from vision.errors import WeightsError
+from vision.nets.deploy import Deploy
 
 SHAPE = (48, 64, 3)
 
@@ -138,6 +140,32 @@ def test_a_graph_that_is_made_while_a_training_runs_in_bfloat16_is_the_same(card
     wanted = program_of(card).export(SHAPE)
     with torch.autocast("cpu", torch.bfloat16):
         assert program_of(card).export(SHAPE) == wanted
+
+
+def test_attention_that_torch_fuses_is_exported_and_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    class Attends(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x.reshape(len(x), -1, 8))
+
+    class Fails(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.qr(x)[0]                          # for which ONNX has no operator
+
+    torch.manual_seed(0)
+    module = Deploy(Attends(), (0.0,) * 3, (1.0,) * 3).eval()
+    graph = exported(module, (4, 8, 3), False, "attends")
+    picture = np.random.default_rng(0).integers(0, 256, (1, 4, 8, 3), np.uint8)
+    (got,) = onnxruntime.InferenceSession(graph).run(None, {"batch": picture})
+    with torch.no_grad():
+        np.testing.assert_allclose(got, module(torch.from_numpy(picture))[0], atol=1e-5)
+    with pytest.raises(CannotRun, match="'fails' cannot be exported"):
+        exported(Deploy(Fails(), (0.0,) * 3, (1.0,) * 3).eval(), (4, 8, 3), False, "fails")
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert capfd.readouterr().out == ""
 
 
 def test_a_failed_export_leaves_nothing_and_says_so(

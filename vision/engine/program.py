@@ -299,6 +299,7 @@ def exported(
     import warnings
 
     import torch
+    from torch.backends import mha
 
     example = torch.zeros((2 if any_batch else 1, *(shape or usual)), dtype=torch.uint8)
     axes = {0: "B"} if any_batch else {}
@@ -306,19 +307,15 @@ def exported(
         axes |= {1: "H", 2: "W"}
     mode = torch.onnx.TrainingMode.EVAL if whole else torch.onnx.TrainingMode.PRESERVE
     target: Any = io.BytesIO()                      # taken, whatever the hint says
+    fused = mha.get_fastpath_enabled()
+    torch._C._jit_set_onnx_log_output_stream("stderr")      # not among the records that go to standard output
     with warnings.catch_warnings(), torch.inference_mode(), torch.autocast("cpu", enabled=False):   # of a training
         warnings.simplefilter("ignore")
+        mha.set_fastpath_enabled(False)                     # an attention that ONNX has no operator for
         try:
             torch.onnx.export(
-                module,
-                (example,),
-                target,
-                dynamo=False,
-                opset_version=17,
-                input_names=["batch"],
-                dynamic_axes={"batch": axes},
-                do_constant_folding=whole,
-                training=mode,
+                module, (example,), target, dynamo=False, opset_version=17, input_names=["batch"],
+                dynamic_axes={"batch": axes}, do_constant_folding=whole, training=mode,
             )
         except VisionError:
             raise
@@ -326,6 +323,8 @@ def exported(
             raise CannotRun(
                 f"{name!r} cannot be exported to ONNX ({type(error).__name__}: {_line(error)})"
             ) from error
+        finally:
+            mha.set_fastpath_enabled(fused)
     return bytes(target.getvalue())
 
 
