@@ -62,9 +62,8 @@ def main() -> None:
     runs: dict[str, Callable[[], Callable[[Detections, float], object]]] = {
         f"vision {method}": (lambda method=method: Tracker(method)) for method in METHODS
     }
-    runs |= {f"trackers {name}": (lambda make=make: make(RATE)) for name, make in roboflow().items()
-             if name not in WITH_IMAGES}
-    runs["ultralytics BYTETracker"] = lambda: ultralytics(RATE)
+    for package, peers in (("trackers", roboflow()), ("ultralytics", ultralytics())):
+        runs |= {f"{package} {name}": partial(make, RATE) for name, make in peers.items() if name not in WITH_IMAGES}
     turns = in_turns({name: partial(through, make, frames) for name, make in runs.items()}, options.repeats, warm=False)
     best = {name: max(one.count / one.seconds for one in of) for name, of in turns.items()}
     ours = best["vision default"]

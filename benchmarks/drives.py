@@ -1,6 +1,6 @@
 """What each part of a segmenter's training gives, by leaving whole drives of CamVid out.
 
-    python benchmarks/drives.py DATA OUT [--rows recipe,longer] [--lite0 FILE --lite1 FILE]
+    python benchmarks/drives.py DATA OUT [--rows "recipe;longer"] [--lite0 FILE --lite1 FILE]
 
 DATA: CamVid's layout; the drive is what a picture's name begins with (0001TP, 0006R0, 0016E5). For each drive a network
 learns from the pictures of the others, train and val alike, and is judged once, at the end, on all of that drive. Every

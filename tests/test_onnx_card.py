@@ -117,6 +117,19 @@ def test_a_card_that_is_none_is_told_on_one_line(classifier: Path, text: str, wh
         beside.unlink()
 
 
+def test_more_classes_than_a_byte_names_are_refused(tmp_path: Path) -> None:
+    black = np.zeros((8, 8, 3), np.uint8)
+    path = exported(nn.Conv2d(3, 257, 1), tmp_path / "many.onnx", (8, 8))
+    with pytest.raises(ModelError, match=r"'many\.onnx' tells 257 classes apart; a label is a byte, of at most 256"):
+        Segmenter.load(path, device="cpu", precision="fp32", backend="onnxruntime")(black)
+    most = nn.Conv2d(3, 256, 1)
+    nn.init.zeros_(most.weight)
+    most.bias = nn.Parameter(torch.arange(256.0))
+    exported(most, path, (8, 8))
+    with Segmenter.load(path, device="cpu", precision="fp32", backend="onnxruntime") as segmenter:
+        assert (segmenter(black).labels == 255).all()
+
+
 def test_a_model_of_another_task_is_told(classifier: Path, segmenter: Path) -> None:
     assert (guessed(classifier), guessed(segmenter)) == ("classify", "segment")
     with pytest.raises(ModelError, match="is a model for classify, not for detect"):

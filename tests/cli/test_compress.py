@@ -14,10 +14,10 @@ import typer
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from tests.train.labelled import NAMES, Pictures, Thing, write_coco
+from tests.train.labelled import NAMES, Pictures, Thing, write_coco, write_yolo
 from vision.card import Card, Input
 from vision.cli import app
-from vision.cli.compress import _Judge
+from vision.cli.compress import _images, _Judge
 from vision.cli.measured import Metric
 from vision.engine import compress as quantising
 from vision.engine.base import CannotRun
@@ -78,6 +78,14 @@ def test_the_network_gets_the_pictures_as_in_use(
         np.testing.assert_array_equal(batch, image[None])            # not enlarged, and of whole cells
     before = resolve(CARDS["gfl-voc"]).stat().st_size / 1e6
     assert f"small.safetensors: weights/detect.md; 2.0 MB, before {before:.1f} MB" in printed
+
+
+def test_the_pictures_of_a_yolo_set_are_those_to_train_on(tmp_path: Path) -> None:
+    root = write_yolo(tmp_path / "yolo")
+    shapes = [image.shape for image in _images(root / "data.yaml", 100, 1)]
+    wanted = [cv2.imread(str(path)).shape for path in sorted((root / "images" / "train").glob("*.png"))]
+    assert sorted(shapes) == sorted(wanted)
+    assert len(list(_images(root / "data.yaml", 2, 1))) == 2
 
 
 def test_what_cannot_be_compressed_is_told(pictures: Path, tmp_path: Path) -> None:

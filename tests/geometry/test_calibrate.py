@@ -106,6 +106,12 @@ def test_the_command(pictures: list[Frame], tmp_path: Path) -> None:
     assert setup.mounting.height == 1.2
     wrong = CliRunner().invoke(app, ["calibrate", str(tmp_path), "--board", "nine"])
     assert "--board is its inner corners" in str(wrong.exception)
+    for options, said in ((["--pitch", "2"], "--pitch and --roll are of a mounted camera: say how high it is"),
+                          (["--roll", "0"], "--pitch and --roll are of a mounted camera: say how high it is"),
+                          (["--height", "1.2"], "are written down, not measured: name a file, -o camera.toml")):
+        wrong = CliRunner().invoke(app, ["calibrate", str(tmp_path), "--board", "7x5", *options])
+        assert isinstance(wrong.exception, UsageError)
+        assert said in str(wrong.exception)
 
 
 @pytest.mark.realdata

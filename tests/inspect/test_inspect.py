@@ -8,8 +8,10 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn import functional as F
 
@@ -154,6 +156,26 @@ def test_an_onnx_file_of_anybody(tmp_path: Path, capsys: pytest.CaptureFixture[s
     shipped = resolve(CARDS["gfl-voc"])
     with pytest.raises(SinkError, match=r"gfl-mobilenetv2-voc\.safetensors' would overwrite the input"):
         inspect(["gfl-voc"], None, shipped, False)
+
+
+def test_figures_are_of_one_picture_whatever_the_batch_and_the_precision(tmp_path: Path) -> None:
+    """A convolution of 3 to 4 channels on 16x16 pixels, whose weights are in int8, and a pool over all of them."""
+    value, node, shape = helper.make_tensor_value_info, helper.make_node, (4, 3, 3, 3)
+    weights = {"int8": np.ones(shape, np.int8), "scale": np.full(4, 0.1, np.float32), "zero": np.zeros(4, np.int8)}
+    found = {}
+    for batch in (1, 8):
+        graph = helper.make_graph(
+            [node("DequantizeLinear", ["int8", "scale", "zero"], ["w"], "/wide", axis=0),
+             node("Conv", ["x", "w"], ["a"], "/conv/Conv", pads=[1, 1, 1, 1]),
+             node("AveragePool", ["a"], ["y"], "/pool/Pool", kernel_shape=[16, 16])],
+            "g", [value("x", TensorProto.FLOAT, [batch, 3, 16, 16])], [value("y", TensorProto.FLOAT, [batch, 4, 1, 1])],
+            [numpy_helper.from_array(array, name) for name, array in weights.items()])
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        found[batch] = read_layers(made.SerializeToString(), "mine")
+    for one in found.values():
+        assert (one.parameters, one.macs, one.memory) == (108, 16 * 16 * 108, 4 * (4 * 16 * 16 + 4))
+        assert [(layer.sees, layer.jump) for layer in one.layers] == [(3, 1.0), (None, None)]
+    assert of("dlib-face").parameters == 5_607_616              # which are bytes in its file
 
 
 def test_what_cannot_be_looked_at() -> None:

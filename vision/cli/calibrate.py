@@ -21,8 +21,10 @@ def calibrate(
         "--output", "-o", help="calibration to write: .toml, .yaml (ROS camera_info) or .opencv.yaml")] = None,
     stride: Annotated[int, typer.Option(help="of a video, look at every n-th frame only", min=1)] = 1,
     height: Annotated[float | None, typer.Option(help="of the mounted camera above the ground (metres)")] = None,
-    pitch: Annotated[float, typer.Option(help="how far the mounted camera looks below the horizontal (degrees)")] = 0.0,
-    roll: Annotated[float, typer.Option(help="how far the mounted camera is turned clockwise (degrees)")] = 0.0,
+    pitch: Annotated[float | None, typer.Option(
+        help="with --height: how far the mounted camera looks below the horizontal (degrees); 0 unless given")] = None,
+    roll: Annotated[float | None, typer.Option(
+        help="with --height: how far the mounted camera is turned clockwise (degrees); 0 unless given")] = None,
 ) -> None:
     """Calibrate a camera from pictures of a chessboard, and say how good the calibration is."""
     from vision.files import check_writable
@@ -33,7 +35,11 @@ def calibrate(
     sides = re.fullmatch(r"(\d{1,3})\s*[xX,]\s*(\d{1,3})", board.strip())
     if sides is None:
         raise UsageError(f"--board is its inner corners, across x down, such as 9x6; got {board!r}.")
-    mounting = Mounting(height, pitch, roll) if height is not None else None
+    if height is None and (pitch is not None or roll is not None):
+        raise UsageError("--pitch and --roll are of a mounted camera: say how high it is, too, with --height METRES.")
+    mounting = Mounting(height, pitch or 0.0, roll or 0.0) if height is not None else None
+    if mounting is not None and output is None:
+        raise UsageError("--height, --pitch and --roll are written down, not measured: name a file, -o camera.toml.")
     if mounting is not None and output is not None and output.suffix.lower() != ".toml":
         raise UsageError("only a .toml holds how a camera is mounted. Write -o camera.toml, or leave out --height.")
     if output is not None:

@@ -25,8 +25,8 @@ def compress(
     output: Annotated[Path, typer.Option(
         "-o", "--output", help="the file to write: .safetensors, or .onnx for int8 in onnxruntime")],
     data: Annotated[Path | None, typer.Option(
-        help="for int8 pictures like those that it will see: a folder, a video, a COCO file with `images` beside it; "
-             "with --prune labelled data, as `vision train` takes it")] = None,
+        help="for int8 pictures like those that it will see: a folder, a video, a COCO file with `images` beside it, "
+             "a YOLO data.yaml; with --prune labelled data, as `vision train` takes it")] = None,
     precision: Annotated[Literal["int8", "half"], typer.Option(help="of weights, in int8 of activations too")] = "int8",
     prune: Annotated[float | None, typer.Option(
         min=0.01, max=0.95, help="in place of that: the share of a classifier's multiply-adds that goes, with the "
@@ -150,21 +150,26 @@ def _told(before: Card, after: Card) -> None:
 
 
 def _images(data: Path, most: int, stride: int) -> Iterator[Image]:
-    """Up to `most` pictures: the listed ones of a COCO file evenly, else the first ones of a source."""
+    """Up to `most` pictures: those of a COCO file, or to train on of a YOLO one, evenly; else a source's first ones."""
     import numpy as np
 
     from vision.cli.eval.pictures import pictures_of
+    from vision.data.detection import read_detection
     from vision.data.truth import Truth
     from vision.io import read
 
-    if data.suffix != ".json":
+    if data.suffix == ".json":
+        truth = Truth.load(data)
+        folder = pictures_of(data, truth)
+        listed = [folder / image["file_name"] for image in truth.images][::stride]
+    elif data.suffix in (".yaml", ".yml"):
+        listed = [picture.path for picture in read_detection(data, "train").pictures][::stride]
+    else:
         with read(data, stride=stride, max_frames=most) as source:
             yield from (frame.image for frame in source)
         return
-    truth = Truth.load(data)
-    folder, listed = pictures_of(data, truth), truth.images[::stride]
     for i in np.linspace(0, len(listed) - 1, min(len(listed), most)).round().astype(int):
-        with read(folder / listed[i]["file_name"]) as source:
+        with read(listed[i]) as source:
             yield next(source).image
 
 

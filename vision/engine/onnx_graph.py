@@ -105,6 +105,8 @@ def _finish(graph: onnx.GraphProto, card: Card, planar: bool) -> None:
         kept, elements = list(kind.shape.dim), kind.elem_type
     elif how == "argmax":
         axis = 1 if planar else len(kind.shape.dim) - 1
+        if (count := kind.shape.dim[axis].dim_value) > 256:
+            raise ModelError(f"{card.name!r} tells {count} classes apart; a label is a byte, of at most 256.")
         graph.node.append(helper.make_node("ArgMax", [output.name], ["vision_best"], axis=axis, keepdims=0))
         graph.node.append(helper.make_node("Cast", ["vision_best"], ["vision_finished"], to=TensorProto.UINT8))
         kept, elements = [d for i, d in enumerate(kind.shape.dim) if i != axis], TensorProto.UINT8

@@ -17,7 +17,8 @@ _FOLLOWERS = frozenset({
     "BatchNormalization", "Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Elu",
     "Selu", "Gelu", "Softplus", "Softmax", "Mish", "Dropout", "Identity", "LRN", "Flatten", "Cast",
 })
-_KERNELS = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"})
+_POOLS = frozenset({"MaxPool", "AveragePool", "LpPool"})
+_KERNELS = _POOLS | {"Conv", "ConvTranspose"}
 _WHOLE = frozenset({"GlobalAveragePool", "GlobalMaxPool", "Gemm", "MatMul", "ReduceMean", "ReduceSum", "ReduceMax"})
 _MOVED = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Cast", "Dropout"})
 _TYPES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 16: 2}           # bytes, by ONNX's number of a type
@@ -111,7 +112,7 @@ def read_layers(
     """The layers of an ONNX graph for pictures of one size.
 
     learns: names of the tensors that learn, where they are known; else every float tensor that a layer uses does, but
-        for the statistics of batch normalisation.
+        for the statistics of batch normalisation, and so do weights in int8.
     leaves: modules that are one layer, however many nodes they became.
     Raises ModelError for a graph in which nothing is made of the picture.
     """
@@ -136,6 +137,9 @@ def read_layers(
         reader.take(node)
     if not reader.layers:
         raise ModelError(f"{title} has no layers: nothing is made of its input.")
+    batch = max(1, shapes[picture.name][0])
+    for layer in reader.layers:                          # of one picture
+        layer.macs, layer.memory = layer.macs // batch, layer.memory // batch
     return Network(title, shapes[picture.name], _joined(reader.layers, leaves))
 
 
@@ -151,12 +155,17 @@ class _Reader:
         self.made: dict[str, int] = {}
         self.held: dict[str, set[str]] = {name: {name} for name in weights}      # tensors -> weights they are made of
         self.counted: set[str] = set()
+        self.rounded: set[str] = set()                                # weights in int8
 
     def take(self, node: Any) -> None:
         """One node: a layer, where it works on what comes of the picture and gives more than sizes of it."""
         given = [name for name in node.input if name]
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):     # scales say how numbers are written; none learns
+            given = given[:1]
         fixed = set().union(*(self.held.get(name, set()) for name in given)) if given else set()
         moving = [name for name in given if name in self.made]
+        if node.op_type == "DequantizeLinear":
+            self.rounded |= fixed
         if not moving or node.op_type in ("Shape", "Size"):
             for name in node.output:
                 self.held[name] = fixed
@@ -182,7 +191,8 @@ class _Reader:
         new = {
             name for name in fixed - self.counted
             if (name in self.learns if self.learns is not None else
-                self.weights[name].data_type in (1, 10, 16) and not name.startswith("normalise."))
+                (name in self.rounded or self.weights[name].data_type in (1, 10, 16))
+                and not name.startswith("normalise."))
         }
         self.counted |= new
         return sum(math.prod(self.weights[name].dims) for name in new)
@@ -218,7 +228,8 @@ class _Reader:
         jump = max(jumps) if jumps else (1.0 if not came else None)
         seen = None if None in fields else max(f for f in fields if f is not None)
         axes = len(self.shapes.get(moving[0], ()))
-        if node.op_type in _WHOLE and axes in (2, 4) and self._spans(node, layer, moving):
+        every = node.op_type in _POOLS and layer.kernel == self.shapes.get(moving[0], ())[2:]
+        if every or (node.op_type in _WHOLE and axes in (2, 4) and self._spans(node, layer, moving)):
             seen, jump = None, None
         elif layer.kernel and seen is not None and jump is not None:
             size = max((k - 1) * d + 1 for k, d in zip(layer.kernel[-2:], self.spread[-2:], strict=True))

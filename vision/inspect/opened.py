@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from vision.classic import CLASSIC
 from vision.errors import ModelError, WeightsError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from vision.nets.deploy import Deploy
 
@@ -96,7 +97,7 @@ def opened(model: str, size_wh: tuple[int, int] | None = None) -> Opened:
         raise ModelError(f"{error}{hint}") from error
     return Opened(
         path.name if path.exists() else card.name, graph, random,
-        frozenset(name for name, _ in module.named_parameters()),
+        frozenset(name for name, _ in (*module.named_parameters(), *_stored(module))),
         frozenset(name.removeprefix("net.") for name, one in module.named_modules() if not list(one.children())),
     )
 
@@ -105,9 +106,19 @@ def _unlike(module: nn.Module) -> None:
     """No two tensors are equal any more: the exporter would join those, and they would count once."""
     import torch
 
-    for number, parameter in enumerate(module.parameters()):
+    floats = (tensor for _, tensor in (*module.named_parameters(), *_stored(module)) if tensor.is_floating_point())
+    for number, parameter in enumerate(floats):
         with torch.no_grad():
             parameter.view(-1)[0] += 1e-6 * (number + 1)
+
+
+def _stored(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """What learnt before it was stored as bytes, which torch has for buffers."""
+    from vision.nets.byte_conv import ByteConv2d
+
+    for name, one in module.named_modules():
+        if isinstance(one, ByteConv2d):
+            yield from ((f"{name}.weight", one.weight), (f"{name}.bias", one.bias))
 
 
 def _fixed(path: Path, size_wh: tuple[int, int] | None) -> bytes:
