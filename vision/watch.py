@@ -33,8 +33,8 @@ class Watch:
         models run, as `vision.engine.load` has them.
     style: how results are drawn.
 
-    plan: the specs whose results come now. count: items so far. ended: whether nothing more will come. Raises as `read`
-    does, UsageError for a plan that is not possible.
+    plan: the specs whose results come now. wanted: those that were asked for last. count: items so far. ended: whether
+    nothing more will come. Raises as `read` does, UsageError for a plan that is not possible.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Watch:
         self.plan: tuple[Spec, ...] = ()
         self.count, self.ended = 0, False
         self._refused = self._stumbled = ""              # why a plan was not loaded; why a step failed
-        self._wanted = tuple(checked_plan(list(plan)))
+        self.wanted = tuple(checked_plan(list(plan)))
         opened = source if isinstance(source, Source) else read(source, realtime=True, reconnect=True)
         self.source: Latest[Frame] = latest(opened)
         self._opened, self._style = opened, style
@@ -53,16 +53,16 @@ class Watch:
         self._go, self._stop = threading.Event(), threading.Event()
         self._items = Channel[Item](1, newest=True)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="vision-loading")
-        self._loader.submit(self._load, self._wanted)
+        self._loader.submit(self._load, self.wanted)
         self._thread = threading.Thread(target=self._work, name="vision-watch", daemon=True)
         self._thread.start()
 
     def switch(self, plan: Sequence[Spec]) -> None:
         """Go on with another plan, once its models are loaded; what runs goes on until then. Raises UsageError for a
         plan that is not possible."""
-        self._wanted = tuple(checked_plan(list(plan)))
+        self.wanted = tuple(checked_plan(list(plan)))
         self._refused = ""
-        self._loader.submit(self._load, self._wanted)
+        self._loader.submit(self._load, self.wanted)
 
     def newest(self, timeout: float = 0.0) -> Item | None:
         """The newest item, each once; None where none comes within so many seconds."""
@@ -96,8 +96,8 @@ class Watch:
             return self.trouble or "the source has ended"
         if lost is not None:
             return f"{self.name} is not there: waiting for {monotonic() - lost:.0f} s"
-        if self._wanted != self.plan and not self.trouble:
-            return f"loading {', '.join(one.key for one in self._wanted)}"
+        if self.wanted != self.plan and not self.trouble:
+            return f"loading {', '.join(one.key for one in self.wanted)}"
         return self.trouble
 
     def close(self) -> None:
@@ -113,15 +113,15 @@ class Watch:
             self._pool.close()
 
     def _load(self, plan: tuple[Spec, ...]) -> None:
-        if plan is not self._wanted:                     # another one was asked for meanwhile
+        if plan is not self.wanted:                     # another one was asked for meanwhile
             return
         try:
             self._pool.expect(plan)
             for one in plan:
                 one.load(self._pool)
         except Exception as error:                       # whatever a model trips over: what runs goes on
-            if plan is self._wanted:
-                self._refused, self._wanted = str(error), self._ready
+            if plan is self.wanted:
+                self._refused, self.wanted = str(error), self._ready
             return
         self._ready = plan
         self._go.set()

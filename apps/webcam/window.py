@@ -70,9 +70,9 @@ class Webcam:
             self.said = f"written: {path}"
 
     def together_with(self, task: str) -> list[Spec]:
-        """What runs, as it is, and a task with what it needs; or what runs without that task and what needs it, where
-        something is left."""
-        now = list(self.watch.plan)
+        """What was asked for last, as it is, and a task with what it needs; or that without the task and what needs it,
+        where something is left."""
+        now = list(self.watch.wanted)                    # which may not run yet: keys come faster than models
         gone = {one.key for one in now if one.task == task}
         if not gone:
             keys = {one.key for one in now}

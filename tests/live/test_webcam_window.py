@@ -134,8 +134,8 @@ def test_every_key_does_what_it_says(screen: Screen, tmp_path: Path) -> None:
         until(screen, process, lines, "r")
         for key in [*sorted(tasks - {"d"}), "d"]:
             until(screen, process, lambda key=key: now() == made_of[key], key)               # it alone
-        until(screen, process, lambda: now() == {"detect", "classify"}, "plus", "c")
-        until(screen, process, lambda: now() == {"classify"}, "plus", "d")                   # without it
+        until(screen, process, lambda: now() == {"detect", "classify"}, "d", "plus", "c")    # anew where one is lost
+        until(screen, process, lambda: now() == {"classify"}, "d", "plus", "c", "plus", "d")         # without it
         until(screen, process, lambda: stands(lines), "space")
         until(screen, process, lambda: not stands(lines), "space")
         until(screen, process, lambda: list(tmp_path.glob("*.png")), "w")
@@ -204,13 +204,15 @@ def test_a_camera_that_is_missing_is_waited_for(screen: Screen, tmp_path: Path) 
 
 
 class Switched:
-    """A watch whose plan changes at once."""
+    """A watch that loads for ever what it was asked for."""
+
+    plan = ()
 
     def __init__(self, plan: Sequence[Spec]) -> None:
         self.switch(plan)
 
     def switch(self, plan: Sequence[Spec]) -> None:
-        self.plan = tuple(checked_plan(list(plan)))
+        self.wanted = tuple(checked_plan(list(plan)))
 
 
 def pressed(watch: Switched, keys: str, planned: Callable[[Sequence[str]], list[Spec]] = plan_of) -> str:
@@ -225,15 +227,15 @@ def test_a_letter_after_a_plus_adds_a_task_or_takes_it_away() -> None:
     for keys, left in (("+f", ["detect", "track", "faces"]), ("+t", ["detect"]), ("+d", ["detect", "track"])):
         watch = Switched(plan_of(["track"]))             # without the boxes nothing would be left: all stays
         assert pressed(watch, keys) == ""
-        assert [one.key for one in watch.plan] == left
+        assert [one.key for one in watch.wanted] == left
     watch = Switched(plan_of(["drive"]))
-    before = watch.plan
+    before = watch.wanted
     assert pressed(watch, "+f+f") == ""
-    assert watch.plan == before                          # as it was, with the detector that it brought
+    assert watch.wanted == before                          # as it was, with the detector that it brought
     assert before[0] == Detect("gfl-voc", weak=0.1, weak_asked=True)
     watch = Switched([Detect(key="mine", min_score=0.4)])
     assert pressed(watch, "+t") == ""
-    assert [one.key for one in watch.plan] == ["mine", "detect", "track"]
+    assert [one.key for one in watch.wanted] == ["mine", "detect", "track"]
 
 
 def test_keys_keep_the_steps_of_the_file(tmp_path: Path) -> None:
@@ -244,7 +246,7 @@ def test_keys_keep_the_steps_of_the_file(tmp_path: Path) -> None:
     planned = partial(planned_of, own)
     for keys, left in (("t", own), ("+f", [*own, FindFaces()]), ("i", own[:1]), ("+t", own), ("d", [Detect()])):
         assert pressed(watch, keys, planned) == ""
-        assert list(watch.plan) == checked_plan(list(left))
+        assert list(watch.wanted) == checked_plan(list(left))
 
 
 def test_a_key_whose_plan_is_not_possible_is_told_and_what_runs_goes_on() -> None:
@@ -252,7 +254,7 @@ def test_a_key_whose_plan_is_not_possible_is_told_and_what_runs_goes_on() -> Non
     assert pressed(watch, "t", lambda names: [Track(on="boxes")]) == (
         "'track' needs the results of 'boxes', which is not in the plan before it (nothing is). Add it: boxes(), or "
         "--do boxes,track.")
-    assert list(watch.plan) == [Detect()]
+    assert list(watch.wanted) == [Detect()]
 
 
 class Keys:
