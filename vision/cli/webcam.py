@@ -78,9 +78,9 @@ def planned_of(own: Sequence[Spec], names: Sequence[str]) -> list[Spec]:
     from vision.steps import find_task
     from vision.steps.plan import handed, plan_of
 
-    mine = {one.key: one for one in own}
-    steps = {**mine, **{one.key: one for one in plan_of(names)}, **mine}
-    return handed(list(steps.values()), [find_task(name).spec.task for name in names])
+    mine = {one.key for one in own}
+    steps = [*own, *(one for one in plan_of(names) if one.key not in mine)]
+    return handed(steps, [find_task(name).spec.task for name in names])
 
 
 def _in_browser(options: Webcam, source: str | None) -> None:

@@ -42,14 +42,15 @@ class Pairs:
         return lines
 
 
-def find_pairs(folder: Path, split: str) -> Pairs:
+def find_pairs(folder: Path, split: str, trained: Pairs | None = None) -> Pairs:
     """The pairs of `folder` for `split` (`train`, `val`, ...).
 
     Two layouts: `SPLIT/` with `SPLITannot/` as CamVid has it, and `SPLIT/images/` with
     `SPLIT/labels/`. A label map is an index PNG of the picture's name, with a palette (as VOC has it) or
     without. `classes.txt` in `folder` names the classes, one a line, and 255 is void, unless there are two classes
     and the maps hold 0 and 255 alone (those of `train`, where there is such a split); without it the classes are
-    CamVid's eleven and void is 11. Raises DataError where there are no pictures, no labels or no names.
+    CamVid's eleven and void is 11. trained: `train`, where it was read before. Raises DataError
+    where there are no pictures, no labels or no names.
     """
     camvid = (folder / f"{split}annot").is_dir()
     images, labels = _folders(folder, split, camvid)
@@ -78,6 +79,8 @@ def find_pairs(folder: Path, split: str) -> Pairs:
             f"{str(images)!r} has {len(places)} pictures and none with a label map in {str(labels)!r}."
         )
     pairs = Pairs(tuple(p for p, _ in whole), tuple(m for _, m in whole), names, void, without)
+    if trained is not None:
+        return replace(pairs, two_tone=trained.two_tone)
     decide = [m for _, m in _places(*_folders(folder, "train", camvid)) if m.is_file()] or pairs.maps
     return replace(pairs, two_tone=len(names) == 2 and void == IGNORE and _hold_0_and_255(decide))
 

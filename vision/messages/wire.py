@@ -33,13 +33,13 @@ class Address(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Address:
         """The address of a text. Raises UsageError."""
-        such = "zenoh://robot/vision, or zenoh://robot/vision?connect=tcp/127.0.0.1:7447"
         try:
             parts = urlsplit(text)
-        except ValueError:                               # of brackets
-            raise UsageError(f"an address of Zenoh is such as {such}; got {text!r}.") from None
+        except ValueError:                               # of brackets: no address, as below
+            parts = urlsplit("")
         key = "/".join(part for part in (parts.netloc, parts.path.strip("/")) if part)
         asked = parse_qs(parts.query, keep_blank_values=True)
+        such = "zenoh://robot/vision, or zenoh://robot/vision?connect=tcp/127.0.0.1:7447"
         if parts.scheme != SCHEME or not key or parts.fragment:
             raise UsageError(f"an address of Zenoh is such as {such}; got {text!r}.")
         if set(key) & set("*$#?") or "//" in f"{key}{parts.path}":

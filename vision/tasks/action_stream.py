@@ -36,7 +36,7 @@ class _Segment:
     def action(self) -> Action:
         return Action(self.total / np.float32(max(1, self.windows)), self.label, self.start, self.end)
 
-_REMEMBERED = ("_origin", "_ticks", "_waited", "_seen", "_apart", "_filled", "_probs", "_settled", "_began")
+_REMEMBERED = ("_origin", "_ticks", "_waited", "_seen", "apart", "_filled", "_probs", "_settled", "_began")
 _SEGMENTS = ("label", "start", "end", "total", "windows")
 
 
@@ -59,7 +59,8 @@ class Stream:
     between them become one.
 
     looped: whether `finish` looped the frames, as no window was ever full. sparse: whether it did not, as the last of
-    them stands alone behind a gap.
+    them stands alone behind a gap. apart: the shortest time between two frames that emptied the window, in seconds;
+    infinite where none did.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Stream:
         self._probs: Floats | None = None
         self._settled: float | None = None
         self._began = 0.0                                                 # the first window's start since a gap
-        self._apart = math.inf
+        self.apart = math.inf
         self._past: list[_Segment] = []                                   # before time went back
         self._closed: list[_Segment] = []
         self._running: _Segment | None = None
@@ -122,18 +123,13 @@ class Stream:
         segments = self._joined([*self._closed, *([self._running] if self._running else [])])
         return [segment.action for segment in (*self._past, *segments)]
 
-    @property
-    def apart(self) -> float:
-        """The shortest time between two frames that emptied the window, in seconds; infinite where none did."""
-        return self._apart
-
     def finish(self) -> list[Action]:
         """The end of the stream: its segments. Where no window was ever full, the frames since the last gap are looped
         to fill one, unless that is a single one."""
         if self._seen is None:
             return []
         if not self._filled:
-            self.sparse = self._apart < math.inf and self._seen <= self._origin
+            self.sparse = self.apart < math.inf and self._seen <= self._origin
             self.looped = not self.sparse
         if self.looped:
             self._take(self._recognizer.looped(list(self._pixels)), self._origin, self._seen)
@@ -172,7 +168,7 @@ class Stream:
             raise DataError(f"time must be finite seconds; got {time}")
         if self._seen is None or not -_EPS <= time - self._seen <= self._span:
             if self._seen is not None and time > self._seen:
-                self._apart = min(self._apart, time - self._seen)
+                self.apart = min(self.apart, time - self._seen)
             self._pixels.clear()
             self._found.clear()
             self._origin, self._ticks, self._waited = time, 0, self._every

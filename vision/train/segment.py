@@ -63,7 +63,8 @@ class SegmentSettings(Settings):
 
 
 def _read(data: Path, settings: SegmentSettings) -> tuple[Pairs, Pairs]:
-    return find_pairs(data, "train"), find_pairs(data, "val")
+    train = find_pairs(data, "train")
+    return train, find_pairs(data, "val", train)
 
 
 def _settle(settings: SegmentSettings) -> SegmentSettings:
